@@ -1,0 +1,198 @@
+"""What follows training: evaluators, exporters, pruners and executors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from autodistill.components.architecture import Architecture
+from autodistill.components.search import Direction
+from autodistill.components.students import StudentFamily, Vocabulary
+from autodistill.components.task import TaskSpec
+from autodistill.components.training import RungReport
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A model's answers on one split.
+
+    Args:
+        ids: one per example.
+        logits: examples x classes, float32.
+        labels: examples, int64; None when the split has none.
+        teacher_logits: examples x classes of the teacher, or None (then the model is the teacher).
+        task: what was learnt.
+    """
+
+    ids: Sequence[str]
+    logits: FloatArray
+    labels: Any | None
+    teacher_logits: FloatArray | None
+    task: TaskSpec
+
+
+@dataclass(frozen=True)
+class Score:
+    """One metric on one split.
+
+    Args:
+        value: the metric.
+        variance: variance of the estimate (sampling of the examples).
+        per_example: examples, float64: contributions whose mean is the metric, for paired comparison; None where
+            the metric is not a mean.
+    """
+
+    value: float
+    variance: float | None = None
+    per_example: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Described:
+    """An architecture before training, for evaluators that need no weights."""
+
+    architecture: Architecture
+    family: StudentFamily
+    task: TaskSpec
+    vocabulary: Vocabulary
+    tokens: int
+
+
+class Evaluator(Protocol):
+    """An evaluator; built as ``target(**parameters)``.
+
+    ``before_training`` evaluators implement `describe` (their metrics are *known*), the others `score`.
+    """
+
+    #: Metric name -> direction; names in the study are ``<label>.<metric>``.
+    metrics: Mapping[str, Direction]
+    before_training: bool
+
+    def supports(self, task: TaskSpec) -> str | None:
+        """None when it can score this task, else the reason why not."""
+        ...
+
+    def describe(self, subject: Described) -> Mapping[str, float]:
+        """Metrics of an untrained architecture, exact."""
+        ...
+
+    def score(self, predictions: Predictions) -> Mapping[str, Score]:
+        """Metrics of predictions."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExportSubject:
+    """A trained model to be exported.
+
+    Args:
+        name: for messages, e.g. ``"pick 3"``.
+        model: trained, eval mode, CPU.
+        tokenizer: saved beside the model.
+        task: what was learnt.
+        sample: column (``input_ids``, ``attention_mask``, ``token_type_ids``) -> batch x tokens int64 arrays of real
+            examples for the parity check; several batches of different lengths.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    task: TaskSpec
+    sample: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an exporter wrote.
+
+    Args:
+        format: registry name of the exporter.
+        path: what to load (a directory or a file).
+        sha256: of the weights file.
+        parity: ``max_abs_difference``, ``max_relative_difference`` (of logits, against the trained model),
+            ``same_prediction`` (share of examples), ``n`` and ``tolerance``.
+        bytes: size on disk.
+    """
+
+    format: str
+    path: Path
+    sha256: str
+    parity: Mapping[str, float]
+    bytes: int
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+class Exporter(Protocol):
+    """Writes a deployable format and checks it; built as ``target(**parameters)``."""
+
+    def export(self, subject: ExportSubject, directory: Path) -> ExportReport:
+        """Write into ``directory`` (made if need be), load it again and compare.
+
+        Raises:
+            ExportError: it cannot be written, or the outputs differ by more than the tolerance.
+        """
+        ...
+
+
+class Pruner(Protocol):
+    """Stops hopeless flash runs at a rung; built as ``target(**parameters)``."""
+
+    #: Shares of a flash run, rising in (0, 1), at which the trial is scored and may be stopped.
+    rungs: tuple[float, ...]
+
+    def should_stop(self, report: RungReport, finished: Sequence[RungReport]) -> bool:
+        """Whether to stop, given the reports of earlier trials at the *same* rung."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run to be executed, as data: it can travel to another process."""
+
+    study: str
+    trial: int
+    run: Literal["flash", "full"]
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """How a job ended: ``state`` is complete, stopped or failed; ``error`` is one paragraph when failed."""
+
+    job: Job
+    state: str
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class ExecutorContext:
+    """What an executor is built from: ``work`` runs one job in this process and never raises for a failed trial."""
+
+    work: Callable[[Job], JobResult]
+
+
+class Executor(Protocol):
+    """Runs trials; built as ``target(context: ExecutorContext, **parameters)``."""
+
+    #: Jobs that may be under way at once.
+    capacity: int
+
+    def submit(self, job: Job) -> None:
+        """Take a job; at most `capacity` may be under way."""
+        ...
+
+    def wait(self) -> JobResult:
+        """Block until a job has ended and return it."""
+        ...
+
+    def close(self) -> None:
+        """Stop workers; may be called twice."""
+        ...

@@ -1,0 +1,188 @@
+"""Search: the contract between the engine and a search strategy.
+
+A strategy is a pure function of (space, objectives, constraints, known metrics, history, seed): it keeps no hidden
+state. A proposal may carry a small JSON note; the engine stores it with the trial and returns it in the history. An
+instance may memoise, as long as a fresh instance gives the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from autodistill.components.architecture import Architecture, Choice
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray: TypeAlias = NDArray[np.float64]
+    IntArray: TypeAlias = NDArray[np.int64]
+
+Direction: TypeAlias = Literal["maximize", "minimize"]
+
+#: States of a trial as a history shows them.
+TRIAL_STATES = ("pending", "complete", "stopped", "infeasible", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A metric with a direction. ``metric`` is ``"<label>.<metric>"``, e.g. ``"onnxruntime.p50_ms"``."""
+
+    label: str
+    metric: str
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A metric with a bound; ``sense`` is ``"<="`` or ``">="``, ``bound`` has the metric's unit."""
+
+    label: str
+    metric: str
+    sense: Literal["<=", ">="]
+    bound: float
+
+    def holds(self, value: float) -> bool:
+        """Whether ``value`` satisfies the constraint; NaN does not."""
+        return value <= self.bound if self.sense == "<=" else value >= self.bound
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One dimension of a search space, already discretised.
+
+    Args:
+        name: what architectures call it.
+        type: ``"ordinal"`` (ordered values), ``"categorical"``, ``"integer"`` or ``"log_integer"``.
+        values: every value it may take, in order.
+    """
+
+    name: str
+    type: Literal["ordinal", "categorical", "integer", "log_integer"]
+    values: tuple[Choice, ...]
+
+
+class SearchSpace(Protocol):
+    """The feasible architectures of one family; implemented by `autodistill.engine.space`."""
+
+    family: str
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def size(self) -> int | None:
+        """Exact number of feasible architectures, or None when there are too many to count."""
+        ...
+
+    def __contains__(self, architecture: object) -> bool:
+        """Whether the architecture lies in the space and satisfies its rules."""
+        ...
+
+    def enumerate(self) -> Sequence[Architecture]:
+        """Every feasible architecture in a fixed order; only when `size` is not None."""
+        ...
+
+    def sample(self, n: int, seed: int) -> list[Architecture]:
+        """``n`` feasible architectures, independent and uniform over the feasible set (repeats possible)."""
+        ...
+
+    def encode(self, architectures: Sequence[Architecture]) -> FloatArray:
+        """``n x len(parameters)`` in [0, 1]: the rank of each value (out-of-space values are clipped)."""
+        ...
+
+    def neighbours(self, architecture: Architecture) -> list[Architecture]:
+        """Feasible architectures that differ in one parameter by one step (any other value if categorical)."""
+        ...
+
+
+class Known(Protocol):
+    """Metrics that are known before training, for any architecture, proposed or not."""
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """Names of the metrics it answers, e.g. ``{"size.parameters"}``."""
+        ...
+
+    def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]]:
+        """Metric -> (values, variances), each of length ``n``; variance 0 means exact."""
+        ...
+
+
+@dataclass(frozen=True)
+class History:
+    """What a study has seen, read-only and columnar; row = trial, ordered by ask.
+
+    Args:
+        architectures: one per trial; out-of-space points (baselines, hand-made trials) included.
+        replicates: 0 for the first trial of an architecture, 1 for the next, ...
+        states: one of `TRIAL_STATES` per trial.
+        in_space: whether the architecture lies in the study's space.
+        metrics: metric name -> value per trial on the select split at flash fidelity; NaN where there is none.
+        variances: metric name -> variance of that observation; NaN where unknown.
+        told: per trial the position in the order of tells, -1 while pending.
+        notes: the note that the proposal carried, or None.
+    """
+
+    architectures: tuple[Architecture, ...] = ()
+    replicates: tuple[int, ...] = ()
+    states: tuple[str, ...] = ()
+    in_space: tuple[bool, ...] = ()
+    metrics: Mapping[str, FloatArray] = field(default_factory=dict)
+    variances: Mapping[str, FloatArray] = field(default_factory=dict)
+    told: tuple[int, ...] = ()
+    notes: tuple[Mapping[str, Any] | None, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.architectures)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An architecture to try next.
+
+    Args:
+        architecture: must lie in the space.
+        replicate: true to ask for another replicate of an architecture that the history holds already; else a
+            proposal that the history holds is a contract violation.
+        note: small JSON-able mapping, stored with the trial and returned in the history.
+    """
+
+    architecture: Architecture
+    replicate: bool = False
+    note: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class SearchContext:
+    """What a search strategy is built from.
+
+    Args:
+        space: the feasible architectures.
+        objectives: at least one.
+        constraints: bounds on metrics; those on known metrics are checked by the engine before training.
+        known: metrics known before training.
+        seed: the only source of randomness.
+    """
+
+    space: SearchSpace
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...]
+    known: Known
+    seed: int
+
+
+class SearchStrategy(Protocol):
+    """A search strategy; built as ``target(context: SearchContext, **parameters)``."""
+
+    def propose(self, history: History, n: int) -> list[Proposal]:
+        """Return up to ``n`` proposals, at least one.
+
+        Called in the study's process whenever the executor has room. Deterministic in (context, history).
+        An architecture that is pending, complete, stopped, failed or infeasible in the history is not proposed
+        again unless as a replicate.
+
+        Raises:
+            SpaceExhaustedError: every feasible architecture is in the history.
+        """
+        ...

@@ -1,0 +1,84 @@
+"""What a plugin registers: component specs, and the table of component kinds.
+
+Data only. A `ComponentSpec` names its implementation by a string, so that registering imports neither torch nor
+anything else that is slow; `autodistill.registry` resolves it on first use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row of the table of component kinds.
+
+    Args:
+        name: the registry's name of the kind and its config group, e.g. ``"search"``.
+        title: what messages call a component of this kind, e.g. ``"search strategy"``.
+        plural: the title in the plural.
+        hook: the hook of `autodistill.hookspecs` that registers components of this kind.
+        several: whether a study may use several of them, keyed by label in the configuration.
+    """
+
+    name: str
+    title: str
+    plural: str
+    hook: str
+    several: bool = False
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("search", "search strategy", "search strategies", "autodistill_search_strategies"),
+        Kind("student", "student family", "student families", "autodistill_student_families"),
+        Kind("teacher", "teacher", "teachers", "autodistill_teachers"),
+        Kind("data", "data source", "data sources", "autodistill_data_sources"),
+        Kind("loss", "distillation loss", "distillation losses", "autodistill_losses", several=True),
+        Kind("schedule", "schedule", "schedules", "autodistill_schedules"),
+        Kind("latency", "latency backend", "latency backends", "autodistill_latency_backends", several=True),
+        Kind("evaluator", "evaluator", "evaluators", "autodistill_evaluators", several=True),
+        Kind("baseline", "baseline", "baselines", "autodistill_baselines", several=True),
+        Kind("reference", "reference", "references", "autodistill_references", several=True),
+        Kind("pruner", "pruner", "pruners", "autodistill_pruners"),
+        Kind("executor", "executor", "executors", "autodistill_executors"),
+        Kind("export", "exporter", "exporters", "autodistill_exporters", several=True),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentSpec:
+    """A component as data.
+
+    Args:
+        name: registry name, snake_case, unique within its kind.
+        target: ``"module:attribute"`` of the implementation, imported on first use. It is called as
+            ``target(context, **config_fields)`` for kinds that have a context, else ``target(**config_fields)``.
+        config: the dataclass that is the only home of the component's defaults and range checks.
+        summary: one line for ``autodistill plugins``.
+        requires: import names that the implementation needs beyond autodistill's own dependencies.
+        install_hint: what to type when one of ``requires`` is missing.
+    """
+
+    name: str
+    target: str
+    config: type[Any]
+    summary: str
+    requires: tuple[str, ...] = ()
+    install_hint: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier() or self.name != self.name.lower():
+            raise ValueError(f"ComponentSpec.name must be a snake_case identifier, got {self.name!r}.")
+        if self.target.count(":") != 1:
+            raise ValueError(f"ComponentSpec.target of {self.name!r} must be 'module:attribute', got {self.target!r}.")
+        if not (isinstance(self.config, type) and is_dataclass(self.config)):
+            raise ValueError(f"ComponentSpec.config of {self.name!r} must be a dataclass, got {self.config!r}.")
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the component's parameters, in the order of its config dataclass."""
+        return tuple(field.name for field in fields(self.config))

@@ -1,0 +1,163 @@
+"""Distillation: features, losses, schedules and the batches they work on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from autodistill.components.students import Dimensions
+from autodistill.components.task import TaskSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+    from torch.nn import Parameter as TorchParameter
+
+#: What a loss may need from a model.
+FEATURES = ("logits", "hidden_states", "attention_scores", "attentions", "queries", "keys", "values", "embeddings")
+
+#: (feature, layer). ``layer`` is None for ``logits``; 0..L for ``hidden_states`` (0 = output of the embedding block,
+#: k = output of block k); 1..L for the features of a block.
+FeatureKey: TypeAlias = "tuple[str, int | None]"
+
+#: Feature key -> tensor. ``logits``: batch x classes; ``hidden_states``: batch x tokens x hidden; ``attentions``:
+#: batch x heads x tokens x tokens, rows sum to 1 over unmasked keys.
+Features: TypeAlias = "Mapping[FeatureKey, Tensor]"
+
+LossRole: TypeAlias = Literal["transfer", "prediction"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of the example stream.
+
+    Args:
+        input_ids: batch x tokens, int64.
+        attention_mask: batch x tokens, bool, true where the token counts.
+        token_type_ids: batch x tokens, int64.
+        labels: batch, int64 (classes) or float32 (regression); None when label-free.
+        rows: batch, int64: the examples' rows in the tokenised split (keys of cached teacher features).
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    token_type_ids: Tensor
+    labels: Tensor | None
+    rows: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LossContext:
+    """What a distillation loss is built from.
+
+    Args:
+        student: sizes of the student.
+        teacher: sizes of the teacher.
+        layer_pairs: (student layer, teacher layer), each 1-based, in rising order.
+        task: what is to be learnt.
+    """
+
+    student: Dimensions
+    teacher: Dimensions
+    layer_pairs: tuple[tuple[int, int], ...]
+    task: TaskSpec
+
+
+class DistillationLoss(Protocol):
+    """A distillation loss; built as ``target(context: LossContext, **parameters)``.
+
+    Every loss has the parameter ``weight`` (>= 0), which the trainer applies. Building checks that the context can
+    work and raises `ConfigError` that names a loss which can.
+    """
+
+    #: ``transfer`` (representations) or ``prediction`` (outputs); schedules choose phases by it.
+    role: LossRole
+    #: What it needs from each model.
+    student_features: frozenset[FeatureKey]
+    teacher_features: frozenset[FeatureKey]
+
+    def __call__(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
+        """Scalar float32 loss, averaged over what counts; no gradient flows into ``teacher``."""
+        ...
+
+    def parameters(self) -> Iterable[TorchParameter]:
+        """Trained parameters of its own (projections), created when it was built; empty for most."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase of a schedule, already compressed by the fidelity.
+
+    Args:
+        name: for logs and ``plan``.
+        roles: the losses that act in it, by role.
+        steps: optimiser steps, >= 1.
+        max_student_layer: run only the first k student layers; None for all.
+    """
+
+    name: str
+    roles: frozenset[str]
+    steps: int
+    max_student_layer: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Optimisation:
+    """How the steps of a schedule are taken: AdamW, linear warm-up, linear decay to zero over each run.
+
+    Args:
+        batch_size: examples per step.
+        lr: peak learning rate.
+        warmup_share: share of the steps with rising learning rate, in [0, 1].
+        weight_decay: AdamW's.
+        clip_norm: gradient norm is clipped to this; 0 = not at all.
+    """
+
+    batch_size: int
+    lr: float
+    warmup_share: float
+    weight_decay: float
+    clip_norm: float
+
+
+class Schedule(Protocol):
+    """A recipe; built as ``target(**parameters)``.
+
+    Every schedule has the parameter ``flash_fidelity`` in (0, 1]: the fidelity of a flash run.
+    """
+
+    flash_fidelity: float
+
+    @property
+    def optimisation(self) -> Optimisation:
+        """How steps are taken; the same for every architecture."""
+        ...
+
+    @property
+    def total_examples(self) -> int:
+        """Examples of the full recipe (fidelity 1)."""
+        ...
+
+    def phases(self, student_layers: int, teacher_layers: int, fidelity: float) -> Sequence[Phase]:
+        """The phases at ``fidelity`` in (0, 1]; every phase gets its share of fidelity x total examples.
+
+        Raises:
+            ConfigError: no step is left at this fidelity.
+        """
+        ...
+
+    def layer_pairs(self, student_layers: int, teacher_layers: int) -> tuple[tuple[int, int], ...]:
+        """(student layer, teacher layer), 1-based, that transfer losses compare."""
+        ...
+
+
+@dataclass(frozen=True)
+class RungReport:
+    """A score along a flash run: position (share of the run in (0, 1]) and the metrics on the select split."""
+
+    rung: int
+    share: float
+    metrics: Mapping[str, float] = field(default_factory=dict)

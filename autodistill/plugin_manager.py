@@ -1,0 +1,192 @@
+"""Finds plugins and calls their hooks, one plugin at a time.
+
+Built-in plugins are listed here by module name and enter through the same door as everybody else. A plugin that
+fails to import, or fails in a registration hook, is recorded as a `PluginFailure` and taken out; the program goes
+on. The registry (`autodistill.registry`) turns what is registered into something one can look up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import Distribution, EntryPoint, distributions
+from typing import Any
+
+import pluggy
+
+from autodistill import __version__, hookspecs
+from autodistill.errors import PluginError
+from autodistill.hookspecs import PROJECT
+
+#: Modules of the built-in plugins, one per kind of component.
+BUILTIN_MODULES = tuple(
+    f"autodistill.{package}.plugin"
+    for package in (
+        "search",
+        "students",
+        "teachers",
+        "data",
+        "losses",
+        "schedules",
+        "latency",
+        "evaluators",
+        "baselines",
+        "references",
+        "pruners",
+        "executors",
+        "exporters",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Where a plugin comes from: the distribution that ships it, its version, and the plugin's own name."""
+
+    distribution: str
+    version: str
+    plugin: str
+
+    @property
+    def builtin(self) -> bool:
+        """Whether it is part of autodistill itself."""
+        return self.distribution == "autodistill"
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}" + (" (built in)" if self.builtin else "")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginFailure:
+    """A plugin that could not be used, when it failed (``"import"`` or a hook's name), and why."""
+
+    provider: Provider
+    where: str
+    error: BaseException
+
+    def __str__(self) -> str:
+        reason = f"{type(self.error).__name__}: {self.error}"
+        return f"plugin {self.provider.plugin!r} of {self.provider} failed at {self.where}: {reason}"
+
+
+class PluginManager:
+    """The plugins of this process.
+
+    Args:
+        blocked: names of plugins (entry-point names or built-in module names) that are never loaded.
+        trace: called with a line of text for every hook call, or None.
+    """
+
+    def __init__(self, blocked: Iterable[str] = (), trace: Callable[[str], None] | None = None) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._providers: dict[str, Provider] = {}
+        self._blocked = frozenset(blocked)
+        self.failures: list[PluginFailure] = []
+        for name in sorted(self._blocked):
+            self._manager.set_blocked(name)
+        if trace is not None:
+            self._manager.trace.root.setwriter(trace)
+            self._manager.enable_tracing()
+
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """Plugin name -> provider, in the order of registration."""
+        return dict(self._providers)
+
+    def load_builtins(self) -> None:
+        """Register the built-in plugins; one that is broken is a bug and raises."""
+        for module in BUILTIN_MODULES:
+            self.register(import_module(module), Provider(PROJECT, __version__, module))
+
+    def load_entry_points(self) -> None:
+        """Register every installed distribution's plugins; a broken one is recorded in `failures`."""
+        for distribution, entry_point in sorted(_entry_points(), key=lambda pair: pair[1].name):
+            provider = Provider(distribution.name, distribution.version, entry_point.name)
+            if entry_point.name in self._blocked:
+                continue
+            try:
+                self.register(entry_point.load(), provider)
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:  # a plugin may raise anything at import, SystemExit included
+                self.failures.append(PluginFailure(provider, "import", error))
+
+    def register(self, plugin: object, provider: Provider) -> None:
+        """Register one plugin object or module under its provider's plugin name.
+
+        Raises:
+            PluginError: the name is taken, or an ``autodistill_`` function matches no hook specification.
+        """
+        name = provider.plugin
+        if name in self._blocked:
+            return
+        if name in self._providers:
+            raise PluginError(
+                f"Two plugins are called {name!r}: one of {self._providers[name]} and one of {provider}. "
+                "Uninstall one of them or block it with AUTODISTILL_BLOCK_PLUGINS."
+            )
+        try:
+            self._manager.register(plugin, name=name)
+            self._check_hooks(name, plugin)
+        except pluggy.PluginValidationError as error:
+            self._drop(name)
+            raise PluginError(f"plugin {name!r} of {provider} does not fit the hook specifications: {error}") from error
+        except PluginError:
+            self._drop(name)
+            raise
+        self._providers[name] = provider
+
+    def _drop(self, name: str) -> None:
+        if self._manager.has_plugin(name):
+            self._manager.unregister(name=name)
+
+    def _check_hooks(self, name: str, plugin: object) -> None:
+        callers = self._manager.get_hookcallers(self._manager.get_plugin(name)) or []
+        known = {caller.name for caller in callers if caller.spec is not None}
+        marked = {caller.name for caller in callers}
+        unknown = sorted(marked - known)
+        if unknown:
+            raise PluginError(f"plugin {name!r} implements hooks that do not exist: {', '.join(unknown)}.")
+
+    def call_each(self, hook: str) -> list[tuple[Provider, Any]]:
+        """Call a registration hook of every plugin on its own; record and drop the plugins that raise."""
+        results: list[tuple[Provider, Any]] = []
+        for name, provider in list(self._providers.items()):
+            plugin = self._manager.get_plugin(name)
+            others = [other for other in self._manager.get_plugins() if other is not plugin]
+            caller = self._manager.subset_hook_caller(hook, others)
+            try:
+                results.extend((provider, result) for result in caller())
+            except Exception as error:
+                self.failures.append(PluginFailure(provider, hook, error))
+                self._drop(name)
+                del self._providers[name]
+        return results
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call an observer hook of every plugin; an exception is raised again with the plugin's name.
+
+        Raises:
+            PluginError: an observer raised.
+        """
+        for name, provider in list(self._providers.items()):
+            plugin = self._manager.get_plugin(name)
+            others = [other for other in self._manager.get_plugins() if other is not plugin]
+            try:
+                self._manager.subset_hook_caller(hook, others)(**arguments)
+            except Exception as error:
+                raise PluginError(
+                    f"plugin {name!r} of {provider} failed in {hook}: {type(error).__name__}: {error}"
+                ) from error
+
+
+def _entry_points() -> Iterable[tuple[Distribution, EntryPoint]]:
+    seen = set()
+    for distribution in distributions():
+        for entry_point in distribution.entry_points:
+            key = (distribution.name, entry_point.name)
+            if entry_point.group == PROJECT and key not in seen:
+                seen.add(key)  # a path that stands twice in sys.path lists its distributions twice
+                yield distribution, entry_point

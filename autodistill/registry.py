@@ -1,0 +1,153 @@
+"""Components by kind and name: what exists, who provides it, and the implementation on first use.
+
+`load_registry` asks every plugin for its specs. Nothing here imports torch or Hydra; `Registry.create` imports one
+implementation.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from autodistill.components.specs import KINDS, ComponentSpec, Kind
+from autodistill.errors import ConfigError, PluginError, UnknownComponentError, did_you_mean
+from autodistill.plugin_manager import PluginFailure, PluginManager, Provider
+
+#: Environment variable with comma-separated names of plugins that are never loaded; read by the command line.
+BLOCK_VARIABLE = "AUTODISTILL_BLOCK_PLUGINS"
+
+#: Components that exist elsewhere: (kind, name) -> what to type to get them.
+INSTALLABLE: Mapping[tuple[str, str], str] = {
+    ("latency", "openvino"): "pip install autodistill-openvino",
+    ("search", "template_annealing"): "pip install ./plugins/autodistill-template",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A spec and who provides it."""
+
+    kind: Kind
+    spec: ComponentSpec
+    provider: Provider
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Import names that the component requires and that are not installed."""
+        return tuple(name for name in self.spec.requires if find_spec(name.split(".")[0]) is None)
+
+
+class Registry:
+    """All registered components.
+
+    Args:
+        manager: a plugin manager whose plugins are loaded.
+
+    Raises:
+        PluginError: two plugins provide one name.
+    """
+
+    def __init__(self, manager: PluginManager) -> None:
+        self.manager = manager
+        self._components: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}
+        for kind in KINDS.values():
+            for provider, specs in manager.call_each(kind.hook):
+                self._add_all(kind, provider, specs)
+
+    @property
+    def failures(self) -> list[PluginFailure]:
+        """Plugins that could not be used."""
+        return self.manager.failures
+
+    def _add_all(self, kind: Kind, provider: Provider, specs: Any) -> None:
+        for spec in specs or ():
+            if not isinstance(spec, ComponentSpec):
+                error = TypeError(f"{kind.hook} must return ComponentSpec objects, got {type(spec).__name__}")
+                self.manager.failures.append(PluginFailure(provider, kind.hook, error))
+                return
+            other = self._components[kind.name].get(spec.name)
+            if other is not None:
+                raise PluginError(
+                    f"The {kind.title} {spec.name!r} is provided twice: by {other.provider} and by {provider}. "
+                    f"Uninstall one of them, or block its plugin: {BLOCK_VARIABLE}={provider.plugin}."
+                )
+            self._components[kind.name][spec.name] = Registered(kind, spec, provider)
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Names of the components of a kind, sorted."""
+        return tuple(sorted(self._components[kind]))
+
+    def all(self) -> list[Registered]:
+        """Every component, by kind and name."""
+        return [self._components[kind][name] for kind in KINDS for name in self.names(kind)]
+
+    def get(self, kind: str, name: str) -> Registered:
+        """Look one component up.
+
+        Raises:
+            UnknownComponentError: lists the alternatives with their providers.
+        """
+        if name not in self._components[kind]:
+            raise UnknownComponentError(self._unknown(kind, name))
+        return self._components[kind][name]
+
+    def _unknown(self, kind: str, name: str) -> str:
+        title = KINDS[kind].title
+        lines = [f"Unknown {title} {name!r}.{did_you_mean(name, self.names(kind))}"]
+        if (kind, name) in INSTALLABLE:
+            lines[0] += f" It is a separate distribution: {INSTALLABLE[kind, name]}"
+        lines.append(f"Available {KINDS[kind].plural}:")
+        width = max((len(other) for other in self.names(kind)), default=0)
+        lines += [f"  {other:<{width}}  {self._components[kind][other].provider}" for other in self.names(kind)]
+        lines += [f"Not loaded: {failure}" for failure in self.failures]
+        return "\n".join(lines)
+
+    def load(self, kind: str, name: str) -> Any:
+        """Import a component's implementation.
+
+        Raises:
+            UnknownComponentError: no such component.
+            ConfigError: something it requires is not installed.
+            PluginError: its module cannot be imported.
+        """
+        registered = self.get(kind, name)
+        if registered.missing:
+            hint = registered.spec.install_hint or f"pip install {' '.join(registered.missing)}"
+            raise ConfigError(
+                f"The {registered.kind.title} {name!r} needs {', '.join(registered.missing)}, "
+                f"which is not installed. Try: {hint}"
+            )
+        module, attribute = registered.spec.target.split(":")
+        try:
+            return getattr(import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise PluginError(
+                f"The {registered.kind.title} {name!r} of {registered.provider} cannot be loaded from "
+                f"{registered.spec.target!r}: {type(error).__name__}: {error}"
+            ) from error
+
+    def create(self, kind: str, name: str, parameters: Mapping[str, Any], context: object | None = None) -> Any:
+        """Build a component: ``target(context, **parameters)``, or ``target(**parameters)`` without a context."""
+        factory = self.load(kind, name)
+        return factory(**parameters) if context is None else factory(context, **parameters)
+
+
+def load_registry(manager: PluginManager | None = None) -> Registry:
+    """Load built-in and installed plugins and return the registry of their components."""
+    if manager is None:
+        blocked = [name.strip() for name in os.environ.get(BLOCK_VARIABLE, "").split(",") if name.strip()]
+        manager = PluginManager(blocked)
+    manager.load_builtins()
+    manager.load_entry_points()
+    return Registry(manager)
+
+
+@lru_cache(maxsize=1)
+def default_registry() -> Registry:
+    """The registry of this process, made on first use."""
+    return load_registry()
