@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
 import pluggy
@@ -183,10 +183,6 @@ class PluginManager:
 
 
 def _entry_points() -> Iterable[tuple[Distribution, EntryPoint]]:
-    seen = set()
-    for distribution in distributions():
-        for entry_point in distribution.entry_points:
-            key = (distribution.name, entry_point.name)
-            if entry_point.group == PROJECT and key not in seen:
-                seen.add(key)  # a path that stands twice in sys.path lists its distributions twice
-                yield distribution, entry_point
+    for entry_point in entry_points(group=PROJECT):
+        if entry_point.dist is not None:
+            yield entry_point.dist, entry_point

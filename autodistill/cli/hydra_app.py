@@ -1,0 +1,209 @@
+"""Runs a verb under Hydra: composition, ``--cfg``, ``--info``, sweeps and launchers, with our own error boundary.
+
+Hydra prints errors and exits with 1 on its own account; asked for full errors it raises them, and they are
+translated here. A job never raises into Hydra: its outcome is written to a small file that the parent reads, which
+also works when a launcher runs jobs in other processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autodistill.cli.stored import with_stored_overrides
+from autodistill.configs.compose import (
+    DEFAULT_STUDY_NAME,
+    compose,
+    compose_raw,
+    prepare_hydra,
+    search_path_overrides,
+    translated_errors,
+)
+from autodistill.configs.settings import read_settings
+from autodistill.configs.store import CONFIG_NAME, CONFIG_PACKAGE
+from autodistill.errors import AutoDistillError, ConfigError, UserError
+from autodistill.registry import Registry, default_registry
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+#: Where the jobs of this command write their outcomes; set for child processes of launchers.
+OUTCOMES_VARIABLE = "AUTODISTILL_OUTCOMES_DIR"
+
+#: Flags of Hydra that run nothing.
+_SHOWING = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
+_MULTIRUN = ("-m", "--multirun")
+_FLAGS_WITH_VALUE = (
+    "--cfg",
+    "-c",
+    "--package",
+    "-p",
+    "--config-dir",
+    "-cd",
+    "--config-name",
+    "-cn",
+    "--config-path",
+    "-cp",
+)
+
+
+def run_verb(verb: str, arguments: Sequence[str]) -> int:
+    """Run ``verb`` with Hydra's arguments and return the exit code (of a sweep, the worst of its jobs')."""
+    registry = default_registry()
+    flags, overrides = split_arguments(arguments)
+    if verb == "run" and not overrides and not set(flags) & set(_MULTIRUN):
+        overrides = ["experiment=quickstart"]
+    multirun = bool(set(flags) & set(_MULTIRUN))
+    if multirun:
+        overrides = [*overrides, *_sweep_overrides(overrides, registry)]
+    elif not set(flags) & set(_SHOWING):
+        overrides = with_stored_overrides(overrides, registry)
+        _check_before_hydra(verb, overrides, flags, registry)
+    return _run_hydra(verb, [*flags, *overrides, *search_path_overrides(registry)], registry, multirun)
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split into Hydra's flags (with their values) and overrides."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    waiting = False
+    for argument in arguments:
+        if waiting or argument.startswith("-"):
+            flags.append(argument)
+            waiting = not waiting and argument in _FLAGS_WITH_VALUE
+        else:
+            overrides.append(argument)
+    return flags, overrides
+
+
+def _check_before_hydra(verb: str, overrides: list[str], flags: list[str], registry: Registry) -> None:
+    """Refuse a wrong configuration before Hydra makes a folder for it."""
+    if "--config-dir" in flags or "-cd" in flags:
+        return  # the job checks again, with the directory on the search path
+    from autodistill.cli.verbs import check
+
+    check(verb, compose(overrides, registry))
+
+
+def _sweep_overrides(overrides: list[str], registry: Registry) -> list[str]:
+    """Keep what a sweep does not vary out of the names of its studies."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    prepare_hydra(registry)
+    with translated_errors(registry):
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    fixed = sorted({item.key_or_group for item in parsed if not item.is_sweep_override()})
+    return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"] if fixed else []
+
+
+def _run_hydra(verb: str, arguments: list[str], registry: Registry, multirun: bool) -> int:
+    import hydra
+
+    prepare_hydra(registry)
+    with _outcome_directory() as outcomes, _hydra_environment(arguments), translated_errors(registry):
+        job = _Job(verb)
+        hydra.main(version_base="1.3", config_path=f"pkg://{CONFIG_PACKAGE}", config_name=CONFIG_NAME)(job)()
+        results = [json.loads(path.read_text()) for path in sorted(outcomes.glob("*.json"))]
+    if multirun and verb in ("run", "explore") and results:
+        from autodistill.cli.sweep import print_sweep
+
+        print_sweep(results)
+    return max((result["exit_code"] for result in results), default=0)
+
+
+class _Job:
+    """One job of Hydra: a verb on one composed configuration; picklable, for launchers."""
+
+    def __init__(self, verb: str) -> None:
+        self.verb = verb
+        self.__name__ = "autodistill"  # Hydra names the job after the task function
+        self.__module__ = "autodistill.cli.hydra_app"
+        self.__qualname__ = "_Job"
+
+    def __call__(self, config: DictConfig) -> int:
+        """Run the verb; every error becomes an exit code here, so that a sweep's other jobs go on."""
+        code, study = 1, ""
+        try:
+            code, study = self._run(config)
+        except AutoDistillError as error:
+            from autodistill.cli import print_error
+
+            print_error(error)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            code = 130
+        except Exception:
+            traceback.print_exc()
+        _write_outcome({"exit_code": code, "study": study})
+        return code
+
+    def _run(self, config: DictConfig) -> tuple[int, str]:
+        from hydra.core.hydra_config import HydraConfig
+
+        from autodistill.cli.verbs import check, perform
+
+        registry = default_registry()
+        hydra = HydraConfig.get()
+        name = Path(hydra.runtime.output_dir).name or DEFAULT_STUDY_NAME
+        if hydra.mode.name == "MULTIRUN":
+            config.study.name = name
+        settings = read_settings(config, registry, name)
+        check(self.verb, settings)
+        overrides = [str(override) for override in hydra.overrides.task]
+        return perform(self.verb, settings, registry, overrides), str(settings.study_dir)
+
+
+def _write_outcome(outcome: dict[str, Any]) -> None:
+    directory = os.environ.get(OUTCOMES_VARIABLE)
+    if directory is None:
+        return
+    handle, name = tempfile.mkstemp(dir=directory, suffix=".part")
+    with os.fdopen(handle, "w") as file:
+        json.dump(outcome, file)
+    count = len(list(Path(directory).glob("*.json")))
+    os.replace(name, Path(directory) / f"{count:06d}-{os.getpid()}.json")
+
+
+@contextmanager
+def _outcome_directory() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="autodistill-"))
+    previous = os.environ.get(OUTCOMES_VARIABLE)
+    os.environ[OUTCOMES_VARIABLE] = str(directory)
+    try:
+        yield directory
+    finally:
+        os.environ.pop(OUTCOMES_VARIABLE, None)
+        if previous is not None:
+            os.environ[OUTCOMES_VARIABLE] = previous
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _hydra_environment(arguments: list[str]) -> Iterator[None]:
+    """``sys.argv`` as Hydra reads it, and its errors raised instead of printed."""
+    argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = ["autodistill", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    except SystemExit as stop:  # argparse and --cfg end this way
+        if stop.code not in (0, None):
+            raise UserError("Hydra refused these arguments; see the lines above.") from stop
+    except ValueError as error:
+        raise ConfigError(f"Hydra refused these arguments: {error}") from error
+    finally:
+        sys.argv = argv
+        os.environ.pop("HYDRA_FULL_ERROR", None)
+        if full_error is not None:
+            os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
+__all__ = ["compose_raw", "run_verb", "split_arguments"]

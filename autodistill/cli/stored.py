@@ -1,0 +1,51 @@
+"""A verb on an existing study starts from the study's own overrides; the command line's go on top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autodistill.configs.compose import compose_raw, prepare_hydra, translated_errors
+from autodistill.configs.settings import to_plain
+from autodistill.registry import Registry
+
+#: Keys that say where a study is, not what it is.
+_LOCATING = ("study.name", "output_dir", "storage", "storage.url")
+
+
+def with_stored_overrides(overrides: Sequence[str], registry: Registry) -> list[str]:
+    """Put the overrides that an existing study was made with in front of ``overrides``.
+
+    Only when ``study.name`` is given by name: a command without it means exactly what it says. A key that is given
+    now replaces the stored override of the same key.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    prepare_hydra(registry)
+    with translated_errors(registry):
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    keys = {item.key_or_group for item in parsed}
+    if "study.name" not in keys:
+        return list(overrides)
+    located = [item.input_line for item in parsed if item.key_or_group in _LOCATING and item.input_line]
+    stored = _stored(located, registry)
+    with translated_errors(registry):
+        kept = [
+            item.input_line
+            for item in OverridesParser.create().parse_overrides(stored)
+            if item.key_or_group not in keys and item.input_line
+        ]
+    return [*kept, *overrides]
+
+
+def _stored(located: list[str], registry: Registry) -> list[str]:
+    config, _ = compose_raw(located, registry)
+    plain = {key: value for key, value in to_plain(config).items() if key in ("study", "storage")}
+    url, name = str(plain["storage"]["url"]), plain["study"]["name"]
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return []  # opening would make the file
+    from autodistill.engine.storage import Storage
+
+    with Storage(url) as storage:
+        record = storage.find_study(str(name))
+    return [] if record is None else [str(item) for item in record.components.get("overrides", [])]

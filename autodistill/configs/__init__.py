@@ -1,0 +1,9 @@
+"""Configurations: composing, checking, ConfigStore nodes, and the one door for ``_target_``."""
+
+from __future__ import annotations
+
+from autodistill.configs.compose import compose
+from autodistill.configs.instantiate import instantiate
+from autodistill.configs.settings import Settings
+
+__all__ = ["Settings", "compose", "instantiate"]

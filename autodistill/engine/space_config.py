@@ -1,0 +1,213 @@
+"""Reads a search space from configuration: parameters, their conditions and their rules.
+
+The configuration maps a name to a list of ordinal choices, or to a mapping with ``type``. What is built from the
+parts is `autodistill.engine.space.Space`; the language of rules is `autodistill.engine.expressions`.
+"""
+
+from __future__ import annotations
+
+import graphlib
+import keyword
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeGuard
+
+from autodistill.components.architecture import Choice, canonical_choice
+from autodistill.components.search import Parameter
+from autodistill.engine.expressions import RESERVED, Expression, parse_expression
+from autodistill.errors import ConfigError, did_you_mean
+
+ParameterType = Literal["ordinal", "categorical", "integer", "log_integer"]
+
+#: Type of a parameter -> keys of its mapping, apart from ``type``, ``when`` and ``default``.
+TYPE_KEYS: Mapping[ParameterType, tuple[str, ...]] = {
+    "ordinal": ("values",),
+    "categorical": ("values",),
+    "integer": ("low", "high", "step"),
+    "log_integer": ("low", "high", "count", "base"),
+}
+
+# More values than this are a slip of the pen (a missing step); no architecture has so fine a knob.
+MOST_VALUES = 10_000
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Says when a parameter matters; where it does not, it has its default."""
+
+    expression: Expression
+    default: Choice
+
+
+def parse_parameters(space: Mapping[str, Any], where: str) -> tuple[Parameter, ...]:
+    """Return the parameters of ``space`` in its order; ``where`` is its configuration key.
+
+    Raises:
+        ConfigError: a name, type, key or value that cannot be; the message names the key.
+    """
+    if not isinstance(space, Mapping):
+        raise ConfigError(f"{where} must map names to lists of choices, got {space!r}.")
+    if not space:
+        raise ConfigError(f"{where} has no parameter; give at least one, e.g. {where}.num_layers=[2,4,6].")
+    return tuple(_parameter(name, given, f"{where}.{name}") for name, given in space.items())
+
+
+def parse_conditions(
+    space: Mapping[str, Any], parameters: Sequence[Parameter], where: str
+) -> tuple[dict[str, Condition], tuple[str, ...]]:
+    """Return the conditions by parameter, and all names in an order in which conditions can be decided.
+
+    Raises:
+        ConfigError: a condition that cannot be parsed, a default that is no choice, or conditions in a circle.
+    """
+    names = [parameter.name for parameter in parameters]
+    conditions = {
+        parameter.name: _condition(space[parameter.name], parameter, names, f"{where}.{parameter.name}")
+        for parameter in parameters
+        if isinstance(space[parameter.name], Mapping) and space[parameter.name].get("when") not in (None, "")
+    }
+    return conditions, _order(names, conditions, where)
+
+
+def parse_rules(rules: Mapping[str, Any], names: Collection[str], where: str) -> dict[str, Expression]:
+    """Return the rules that are switched on, by label; null or an empty text switches one off.
+
+    Raises:
+        ConfigError: a rule that is no expression over ``names``.
+    """
+    parsed: dict[str, Expression] = {}
+    for label, text in rules.items():
+        if text is None or text == "":
+            continue
+        if not isinstance(text, str):
+            raise ConfigError(f"{where}.{label} must be an expression such as 'a <= b', got {text!r}.")
+        parsed[label] = parse_expression(text, names, f"{where}.{label}")
+    return parsed
+
+
+def _parameter(name: object, given: Any, where: str) -> Parameter:
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
+        raise ConfigError(f"{where}: a parameter needs a name of letters, digits and underscores, got {name!r}.")
+    if _is_list(given):
+        return Parameter(name, "ordinal", _choices(given, "ordinal", where))
+    if isinstance(given, Mapping):
+        return _typed_parameter(name, given, where)
+    raise ConfigError(f"{where} must be a list of choices or a mapping with 'type', got {given!r}.")
+
+
+def _typed_parameter(name: str, given: Mapping[str, Any], where: str) -> Parameter:
+    kind = given.get("type", "ordinal" if "values" in given else None)
+    if kind not in TYPE_KEYS:
+        hint = did_you_mean(str(kind), TYPE_KEYS)
+        raise ConfigError(f"{where}.type must be one of {', '.join(TYPE_KEYS)}, got {kind!r}.{hint}")
+    allowed = ("type", *TYPE_KEYS[kind], "when", "default")
+    for key in given:
+        if key not in allowed:
+            hint = did_you_mean(str(key), allowed)
+            raise ConfigError(f"{where} has an unknown key {key!r}.{hint} A {kind} has: {', '.join(allowed)}.")
+    if kind in ("ordinal", "categorical"):
+        if not _is_list(given.get("values")):
+            raise ConfigError(f"{where}.values must be a list of choices, got {given.get('values')!r}.")
+        return Parameter(name, kind, _choices(given["values"], kind, where))
+    return Parameter(name, kind, _range(given, kind, where))
+
+
+def _is_list(given: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(given, Sequence) and not isinstance(given, str | bytes)
+
+
+def _choices(given: Sequence[Any], kind: ParameterType, where: str) -> tuple[Choice, ...]:
+    if not given:
+        raise ConfigError(f"{where} has no choices; give at least one.")
+    if len(given) > MOST_VALUES:
+        raise ConfigError(f"{where} must have at most {MOST_VALUES} choices, got {len(given)}.")
+    kinds = {_kind_of(value, where) for value in given}
+    if len(kinds) > 1:
+        raise ConfigError(f"{where} mixes {' and '.join(sorted(kinds))}: {list(given)!r}; use one of them.")
+    values = tuple(canonical_choice(value) for value in given)
+    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    if repeated:
+        raise ConfigError(f"{where} repeats {', '.join(repeated)}; every choice may stand there once.")
+    if kind == "ordinal" and kinds == {"numbers"}:
+        return tuple(sorted(values))
+    return values
+
+
+def _kind_of(value: object, where: str) -> str:
+    if isinstance(value, bool):
+        return "true/false"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, int | float) and math.isfinite(value):
+        return "numbers"
+    raise ConfigError(f"{where}: a choice must be a finite number, text, true or false, got {value!r}.")
+
+
+def _range(given: Mapping[str, Any], kind: ParameterType, where: str) -> tuple[int, ...]:
+    low, high = (_integer(given, key, where) for key in ("low", "high"))
+    if low > high:
+        raise ConfigError(f"{where}.low must be <= high, got low={low}, high={high}.")
+    if kind == "integer":
+        step = _integer(given, "step", where, default=1, least=1)
+        values = range(low, high + 1, step)
+        if len(values) > MOST_VALUES:
+            raise ConfigError(f"{where} has {len(values)} values, at most {MOST_VALUES} can be; raise its step.")
+        return tuple(values)
+    if low < 1:
+        raise ConfigError(f"{where}.low of a log_integer must be >= 1, got {low}.")
+    if given.get("count") is None:
+        return tuple(_powers(low, high, _integer(given, "base", where, default=2, least=2)))
+    if given.get("base") is not None:
+        raise ConfigError(f"{where} takes either count or base, got count={given['count']} and base={given['base']}.")
+    return _geometric(low, high, _integer(given, "count", where, least=1))
+
+
+def _integer(
+    given: Mapping[str, Any], key: str, where: str, default: int | None = None, least: int | None = None
+) -> int:
+    value = given.get(key)
+    value = default if value is None else canonical_choice(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{where}.{key} must be a whole number, got {given.get(key)!r}.")
+    if least is not None and value < least:
+        raise ConfigError(f"{where}.{key} must be >= {least}, got {value}.")
+    return value
+
+
+def _powers(low: int, high: int, base: int) -> Iterator[int]:
+    value = low
+    while value <= high:
+        yield value
+        value *= base
+
+
+def _geometric(low: int, high: int, count: int) -> tuple[int, ...]:
+    if count == 1 and low != high:
+        raise ConfigError(f"a log_integer from {low} to {high} needs a count of at least 2, got 1.")
+    if count > MOST_VALUES:
+        raise ConfigError(f"a log_integer must have a count of at most {MOST_VALUES}, got {count}.")
+    ratio = (high / low) ** (1 / max(1, count - 1))
+    inner = (min(high, round(low * ratio**index)) for index in range(1, count - 1))
+    return tuple(sorted({low, *inner, high}))
+
+
+def _condition(given: Mapping[str, Any], parameter: Parameter, names: Collection[str], where: str) -> Condition:
+    when = given["when"]
+    if not isinstance(when, str):
+        raise ConfigError(f"{where}.when must be an expression such as 'a <= b', got {when!r}.")
+    others = [name for name in names if name != parameter.name]
+    default = parameter.values[0] if given.get("default") is None else canonical_choice(given["default"])
+    if default not in parameter.values:
+        possible = ", ".join(str(value) for value in parameter.values[:20])
+        raise ConfigError(f"{where}.default must be one of its choices ({possible}), got {default!r}.")
+    return Condition(parse_expression(when, others, f"{where}.when"), default)
+
+
+def _order(names: Sequence[str], conditions: Mapping[str, Condition], where: str) -> tuple[str, ...]:
+    needs = {name: conditions[name].expression.names if name in conditions else frozenset() for name in names}
+    try:
+        return tuple(graphlib.TopologicalSorter({name: sorted(needs[name]) for name in names}).static_order())
+    except graphlib.CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise ConfigError(f"{where}: the conditions (`when`) of {circle} depend on each other in a circle.") from None

@@ -1,0 +1,53 @@
+"""Which of transformers' Auto classes loads a model, told by the name of its class."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autodistill.errors import ExportError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+#: End of a model class's name -> name of the Auto class.
+AUTO_CLASSES = {
+    "ForSequenceClassification": "AutoModelForSequenceClassification",
+    "ForTokenClassification": "AutoModelForTokenClassification",
+    "ForQuestionAnswering": "AutoModelForQuestionAnswering",
+    "ForMaskedLM": "AutoModelForMaskedLM",
+    "ForCausalLM": "AutoModelForCausalLM",
+    "Model": "AutoModel",
+}
+
+
+def auto_class(class_name: str) -> Any:
+    """The Auto class for a model class's name, e.g. ``"BertForSequenceClassification"``.
+
+    Raises:
+        ExportError: no Auto class is known for it.
+    """
+    import transformers
+
+    for ending, name in AUTO_CLASSES.items():
+        if class_name.endswith(ending):
+            return getattr(transformers, name)
+    raise ExportError(
+        f"No Auto class of transformers is known for {class_name!r}; "
+        f"known are classes whose name ends with {', '.join(AUTO_CLASSES)}."
+    )
+
+
+def load_pretrained(directory: Path) -> PreTrainedModel:
+    """Load a saved directory by its Auto class: local files, safetensors, no remote code; eval mode.
+
+    Raises:
+        ExportError: ``config.json`` does not name a model class that an Auto class loads.
+    """
+    architectures = json.loads((directory / "config.json").read_text()).get("architectures") or [""]
+    loader = auto_class(architectures[0])
+    model: PreTrainedModel = loader.from_pretrained(
+        directory, local_files_only=True, trust_remote_code=False, use_safetensors=True
+    )
+    return model.eval()

@@ -1,0 +1,106 @@
+"""What needs onnxruntime, run in a fresh process: two runtimes in one process fight over threads.
+
+`run_onnx` and `quantise_onnx` are what others call; ``python -m autodistill.exporters.onnx_session`` is the process.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autodistill.errors import ExportError
+
+Array = NDArray[Any]
+
+#: Lines of the process's stderr that an error shows.
+_SHOWN_LINES = 5
+
+
+def run_onnx(path: Path, batches: Sequence[Mapping[str, Any]], *, threads: int) -> list[Array]:
+    """Logits of an ONNX model for every batch, computed by onnxruntime in a process of its own.
+
+    Args:
+        path: the model.
+        batches: column -> ``batch x tokens`` int64 arrays; columns that the model does not take are left out.
+        threads: CPU threads.
+
+    Raises:
+        ExportError: onnxruntime cannot load or run the model.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
+        arrays = {
+            f"{index}/{name}": np.asarray(column, dtype=np.int64)
+            for index, batch in enumerate(batches)
+            for name, column in batch.items()
+        }
+        np.savez(inputs, **arrays)  # type: ignore[arg-type]
+        _call(f"onnxruntime cannot run {path.name}", "run", path, inputs, outputs, threads)
+        with np.load(outputs) as answers:
+            return [answers[str(index)] for index in range(len(batches))]
+
+
+def quantise_onnx(source: Path, target: Path) -> None:
+    """Write ``target``: ``source`` with weights as int8 and activations quantised as they come (dynamic).
+
+    Raises:
+        ExportError: onnxruntime cannot quantise the model.
+    """
+    _call(f"onnxruntime cannot quantise {source.name}", "quantise", source, target)
+
+
+def _call(what: str, *arguments: object) -> None:
+    command = [sys.executable, "-m", __name__, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=package_environment(), check=False)
+    if done.returncode:
+        lines = "\n".join(done.stderr.strip().splitlines()[-_SHOWN_LINES:])
+        raise ExportError(f"{what} (exit status {done.returncode}):\n{lines}")
+
+
+def package_environment() -> dict[str, str]:
+    """The environment for a child process that must find this package, installed or not."""
+    import autodistill
+
+    root = str(Path(autodistill.__file__).parent.parent)
+    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def _run(model: str, inputs: str, outputs: str, threads: str) -> None:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = int(threads), 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    wanted = {node.name for node in session.get_inputs()}
+    batches: dict[str, dict[str, Array]] = {}
+    with np.load(inputs) as arrays:
+        for key in arrays.files:
+            index, name = key.split("/")
+            if name in wanted:
+                batches.setdefault(index, {})[name] = arrays[key]
+    answers = {index: session.run(["logits"], batch)[0] for index, batch in batches.items()}
+    np.savez(outputs, **answers)
+
+
+def _quantise(source: str, target: str) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    quantize_dynamic(source, target, weight_type=QuantType.QInt8)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Do what the command line says: ``run MODEL INPUTS OUTPUTS THREADS`` or ``quantise SOURCE TARGET``."""
+    {"run": _run, "quantise": _quantise}[arguments[0]](*arguments[1:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

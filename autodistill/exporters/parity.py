@@ -1,0 +1,97 @@
+"""Parity: how far an exported model's logits are from the trained model's, and whether that is too far.
+
+Compared where it counts: for logits per token only at unmasked tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autodistill.errors import ExportError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Array = NDArray[Any]
+
+#: Columns of a batch that models are given, in this order.
+COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def logits_of(model: PreTrainedModel, sample: Sequence[Mapping[str, Any]]) -> list[Array]:
+    """Logits of a transformers model for each batch of ``sample``, float32."""
+    import torch
+
+    accepted = accepted_columns(model)
+    answers = []
+    with torch.inference_mode():
+        for batch in sample:
+            inputs = {name: torch.as_tensor(np.asarray(batch[name])).long() for name in accepted if name in batch}
+            answers.append(model(**inputs).logits.float().numpy())
+    return answers
+
+
+def accepted_columns(model: PreTrainedModel) -> tuple[str, ...]:
+    """The columns of `COLUMNS` that the model's ``forward`` takes."""
+    import inspect
+
+    parameters = inspect.signature(model.forward).parameters
+    return tuple(name for name in COLUMNS if name in parameters)
+
+
+def compare(
+    expected: Sequence[Array], given: Sequence[Array], sample: Sequence[Mapping[str, Any]], absolute: float, relative: float
+) -> dict[str, float]:
+    """Numbers of the comparison of two models' logits.
+
+    Args:
+        expected: per batch, ``batch x classes`` or ``batch x tokens x classes``: the trained model's.
+        given: the same of the exported model.
+        sample: the batches, for their masks.
+        absolute: tolerated absolute difference.
+        relative: tolerated difference per unit of the expected logit.
+
+    Returns:
+        ``max_abs_difference``; ``max_relative_difference``, relative to the largest logit of the same row;
+        ``max_excess``, difference over what is tolerated (above 1: too far); ``same_prediction``, share of rows with
+        the same largest logit; ``n`` rows; ``tolerance`` and ``relative_tolerance``.
+    """
+    want = _rows(expected, sample)
+    have = _rows(given, sample)
+    difference = np.where(np.isfinite(have), np.abs(have - want), np.inf)
+    scale = np.maximum(np.abs(want).max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    allowed = np.maximum(absolute + relative * np.abs(want), np.finfo(np.float32).tiny)
+    return {
+        "max_abs_difference": float(difference.max()),
+        "max_relative_difference": float((difference / scale).max()),
+        "max_excess": float((difference / allowed).max()),
+        "same_prediction": float((want.argmax(axis=1) == have.argmax(axis=1)).mean()),
+        "n": float(len(want)),
+        "tolerance": absolute,
+        "relative_tolerance": relative,
+    }
+
+
+def _rows(logits: Sequence[Array], sample: Sequence[Mapping[str, Any]]) -> Array:
+    rows = []
+    for batch_logits, batch in zip(logits, sample, strict=True):
+        per_token = batch_logits.ndim == 3  # batch x tokens x classes
+        rows.append(batch_logits[np.asarray(batch["attention_mask"]).astype(bool)] if per_token else batch_logits)
+    return np.concatenate(rows).astype(np.float64)
+
+
+def check(parity: Mapping[str, float], what: str) -> None:
+    """Raise `ExportError` with the numbers when the comparison shows too large a difference."""
+    if parity["max_excess"] <= 1:
+        return
+    raise ExportError(
+        f"{what} does not answer like the trained model: the logits differ by up to "
+        f"{parity['max_abs_difference']:.3g} (relative {parity['max_relative_difference']:.3g}, same prediction for "
+        f"{parity['same_prediction']:.1%} of {parity['n']:.0f} examples); allowed are {parity['tolerance']:g} "
+        f"+ {parity['relative_tolerance']:g} x |logit|. The export was discarded. Raise absolute_tolerance and "
+        f"relative_tolerance of the exporter only if you know why they differ."
+    )

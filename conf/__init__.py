@@ -1,0 +1,1 @@
+"""Configuration files: the primary config, presets and experiments (package ``autodistill.conf``)."""
