@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 LatencyKind = Literal["measured", "composed", "analytical", "predicted", "replayed"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
-#: Metrics of every latency report, with their directions (None: not an objective).
+#: Metrics of every latency report, with their directions; ``ratio_to_reference`` is the median over the teacher's.
 LATENCY_METRICS: Mapping[str, Direction] = {
     "p50_ms": "minimize",
     "p90_ms": "minimize",
     "p99_ms": "minimize",
     "throughput": "maximize",
     "peak_memory_bytes": "minimize",
+    "ratio_to_reference": "minimize",
 }
 
 
@@ -86,6 +87,7 @@ class LatencyReport:
             "p99_ms": self.p99,
             "throughput": self.throughput,
             "peak_memory_bytes": self.peak_memory_bytes,
+            "ratio_to_reference": self.ratio_to_reference,
         }
         return {name: float(value) for name, value in values.items() if value is not None}
 

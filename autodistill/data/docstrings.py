@@ -33,12 +33,15 @@ ALIASES = (
     *("bert", "gpt", "arxiv", "https", "http", "www", "ndarray", "dataframe", "dataframes"),
 )
 
-_NOT_PROSE = re.compile(r"^\s*(>>>|\.\.\.|\.\. |@|\$ |\||\+[-=]|[-=~^*#`]{3,}|:\w+:$)")
+_RULE = re.compile(r"^\s*(?:(?:[-=~^*#]{3,}|:\w+:)\s*$|[\w*, ]{1,60} : )")  # underlines; `name : type`
+_CODE = re.compile(r"^\s*(>>>|\.\.\.|\.\. |@|\$ |\||\+[-=]|```)")
 _FIELD = re.compile(r"^\s*:(?:\w+)(?: [^:]*)?:\s*")
 _ARGUMENT = re.compile(r"^\s*\*{0,2}[\w.`'\", /*-]{1,40}(?: ?\([^)]*\))?\s*:(?=\s|$)\s*")
 _BULLET = re.compile(r"^\s*(?:[-*+•]|\d+[.)])\s+")
 _ITEMS = (_BULLET, _FIELD, _ARGUMENT)
-_MARKUP = re.compile(r":[\w:]+:`[^`]*`_{0,2}|``[^`]*``|`[^`]*`_{0,2}|\[[^\]]*\]_?|\$[^$]*\$|<[^>]*>|\{[^}]*\}|\w+\([^)]*\)")
+_MARKUP = re.compile(
+    r":[\w:]+:`[^`]*`_{0,2}|``[^`]*``|`[^`]*`_{0,2}|\[[^\]]*\]_?|\$[^$]*\$|<[^>]*>|\{[^}]*\}|\w+\([^)]*\)"
+)
 _NAME = re.compile(r"\S*(?:\w[_./\\=]\w|[a-z][A-Z]|[A-Z]{2}[a-z]|\w*\d|[_@#=\\|~^%])\S*")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`*])")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -130,14 +133,16 @@ def paragraphs(docstring: str) -> Iterator[str]:
     for line in [*docstring.splitlines(), ""]:
         starts_item = any(pattern.match(line) for pattern in _ITEMS)
         own_indent = len(line) - len(line.lstrip())
-        if not line.strip() or starts_item or _NOT_PROSE.match(line) or indent not in (None, own_indent):
+        is_code = bool(_CODE.match(line))
+        breaks = not line.strip() or starts_item or is_code or _RULE.match(line)
+        if breaks or indent not in (None, own_indent):
             if lines:
                 yield " ".join(lines)
             lines = []
         # The output of a doctest runs on to the next empty line; an item's second line sets its indentation.
-        skipping = bool(line.strip()) and (skipping or bool(_NOT_PROSE.match(line)))
+        skipping = bool(line.strip()) and (skipping or is_code)
         indent = None if starts_item or not line.strip() else own_indent
-        if line.strip() and not skipping:
+        if line.strip() and not skipping and not _RULE.match(line):
             lines.append(_without_item_mark(line))
 
 
@@ -155,9 +160,18 @@ def clean(sentence: str, names: re.Pattern[str]) -> str:
     return _REPEATED.sub(PLACEHOLDER, text)
 
 
-def harvest(folder: Path, names: re.Pattern[str], words: tuple[int, int], limit: int, file_limit: int) -> list[Excerpt]:
-    """Return up to ``limit`` excerpts of a library, at most ``file_limit`` from one file, without near-duplicates."""
-    seen: set[int] = set()
+def harvest(
+    folder: Path, names: re.Pattern[str], words: tuple[int, int], limits: tuple[int, int], seen: set[int]
+) -> list[Excerpt]:
+    """Return excerpts of a library that are no near-duplicates of each other, nor of what was seen before.
+
+    Args:
+        folder: where the source files are.
+        names: what gives a library away.
+        words: words per excerpt, least and most.
+        limits: excerpts at most, in all and from one file.
+        seen: word sequences of earlier excerpts; added to.
+    """
     seen_raw: set[str] = set()
     excerpts: list[Excerpt] = []
     for path in source_files(folder):
@@ -165,10 +179,10 @@ def harvest(folder: Path, names: re.Pattern[str], words: tuple[int, int], limit:
         seen_raw.update(raw)
         texts = (clean(text, names) for text in dict.fromkeys(raw))
         new = [text for text in texts if is_plain(text, words) and is_new(text, seen)]
-        excerpts += [Excerpt(text, path.relative_to(folder).as_posix()) for text in spread(new, file_limit)]
-        if len(excerpts) >= limit:
+        excerpts += [Excerpt(text, path.relative_to(folder).as_posix()) for text in spread(new, limits[1])]
+        if len(excerpts) >= limits[0]:
             break
-    return excerpts[:limit]
+    return excerpts[: limits[0]]
 
 
 def sentences(docstring: str, words: tuple[int, int]) -> Iterator[str]:

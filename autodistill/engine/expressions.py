@@ -152,9 +152,7 @@ class _Compiler:
     def _error(self, node: ast.expr, problem: str) -> ConfigError:
         part = ast.get_source_segment(self.text.strip(), node) or ast.unparse(node)
         column = node.col_offset + 1
-        return ConfigError(
-            f"{self.where}: {part!r} at column {column} of {self.text!r} {problem}. Allowed: {ALLOWED}."
-        )
+        return ConfigError(f"{self.where}: {part!r} at column {column} of {self.text!r} {problem}. Allowed: {ALLOWED}.")
 
     def _compile_constant(self, node: ast.Constant) -> Evaluator:
         value = node.value

@@ -9,6 +9,7 @@ from __future__ import annotations
 import graphlib
 import keyword
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
@@ -126,7 +127,7 @@ def _choices(given: Sequence[Any], kind: ParameterType, where: str) -> tuple[Cho
     if len(kinds) > 1:
         raise ConfigError(f"{where} mixes {' and '.join(sorted(kinds))}: {list(given)!r}; use one of them.")
     values = tuple(canonical_choice(value) for value in given)
-    repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    repeated = sorted(str(value) for value, count in Counter(values).items() if count > 1)
     if repeated:
         raise ConfigError(f"{where} repeats {', '.join(repeated)}; every choice may stand there once.")
     if kind == "ordinal" and kinds == {"numbers"}:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Row, Table, func, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from autodistill.components.architecture import Architecture
@@ -21,9 +20,6 @@ from autodistill.components.search import History
 from autodistill.components.training import RungReport
 from autodistill.engine import storage_runs
 from autodistill.engine.records import (
-    FINAL_TRIAL_STATES,
-    ORIGINS,
-    STORED_TRIAL_STATES,
     Origin,
     RunKind,
     RunRecord,
@@ -34,10 +30,21 @@ from autodistill.engine.records import (
     WasteRecord,
 )
 from autodistill.engine.storage_connection import Database
-from autodistill.engine.storage_history import make_history
+from autodistill.engine.storage_history import read_history
 from autodistill.engine.storage_json import dumps, loads
-from autodistill.engine.storage_runs import clean, lock_trial
-from autodistill.engine.storage_schema import rungs, seconds as seconds_table, steps, studies, trials
+from autodistill.engine.storage_schema import rungs, steps, studies
+from autodistill.engine.storage_schema import seconds as seconds_table
+from autodistill.engine.storage_trials import (
+    as_study,
+    change_trial,
+    clean,
+    find_trial,
+    get_trial,
+    insert_trial,
+    lock_study,
+    read_step,
+    read_trials,
+)
 from autodistill.errors import StudyError, did_you_mean
 
 JsonObject = Mapping[str, Any]
@@ -130,12 +137,12 @@ class Storage:
         """Look a study up; None when there is none."""
         with self._database.read() as connection:
             row = connection.execute(select(studies).where(studies.c.name == name)).one_or_none()
-        return None if row is None else _study(row)
+        return None if row is None else as_study(row)
 
     def studies(self) -> list[StudyRecord]:
         """Every study, in the order of creation."""
         with self._database.read() as connection:
-            return [_study(row) for row in connection.execute(select(studies).order_by(studies.c.id))]
+            return [as_study(row) for row in connection.execute(select(studies).order_by(studies.c.id))]
 
     def update_study(
         self,
@@ -149,7 +156,7 @@ class Storage:
         texts = {"config": config, "components": components, "environment": environment}
         values = {key: dumps(value) for key, value in texts.items() if value is not None}
         with self._database.write() as connection:
-            _lock_study(connection, study_id)
+            lock_study(connection, study_id)
             if values:
                 connection.execute(studies.update().where(studies.c.id == study_id).values(**values))
 
@@ -173,45 +180,23 @@ class Storage:
             StudyError: the study has a trial of this (architecture, replicate, origin); names it.
             ValueError: an unknown origin, or a seed outside 0 <= seed < 2**63.
         """
-        if origin not in ORIGINS:
-            raise ValueError(f"The origin of a trial must be one of {', '.join(ORIGINS)}, got {origin!r}.")
-        if not 0 <= seed < 2**63:  # databases have signed integers of 64 bits
-            raise ValueError(f"The seed of a trial must be in 0 <= seed < 2**63, got {seed}.")
-        key = {"digest": architecture.digest, "replicate": replicate, "origin": origin}
+        values = {
+            "replicate": replicate,
+            "origin": origin,
+            "label": label,
+            "in_space": in_space,
+            "note": None if note is None else dumps(note),
+            "seed": seed,
+        }
         with self._database.write() as connection:
-            asked = _next(connection, study_id, "asks")
-            existing = _find_trial(connection, study_id, key)
-            if existing is not None:
-                raise StudyError(
-                    f"Trial {existing.number} is already replicate {replicate} of {architecture} ({origin})."
-                )
-            connection.execute(
-                trials.insert().values(
-                    study_id=study_id,
-                    number=asked,
-                    architecture=architecture.canonical,
-                    **key,
-                    label=label,
-                    in_space=in_space,
-                    state="pending",
-                    note=None if note is None else dumps(note),
-                    asked=asked,
-                    seed=seed,
-                    known="{}",
-                    latencies="{}",
-                    began_training=False,
-                )
-            )
-            return _trial(lock_trial(connection, study_id, asked))
+            return insert_trial(connection, study_id, architecture, values)
 
     def find_trial(
         self, study_id: int, architecture: Architecture, *, replicate: int = 0, origin: Origin = "search"
     ) -> TrialRecord | None:
         """The trial of this (architecture, replicate, origin), or None."""
-        key = {"digest": architecture.digest, "replicate": replicate, "origin": origin}
         with self._database.read() as connection:
-            row = _find_trial(connection, study_id, key)
-        return None if row is None else _trial(row)
+            return find_trial(connection, study_id, architecture.digest, replicate, origin)
 
     def update_trial(
         self,
@@ -226,6 +211,8 @@ class Storage:
     ) -> TrialRecord:
         """Change what is given (a mapping replaces the stored one); the first final state sets ``told``.
 
+        A change of state takes an earlier error away, unless a new one is given.
+
         Raises:
             StudyError: no such trial, or its final state would change (only a failed trial may run again).
         """
@@ -236,12 +223,12 @@ class Storage:
             "began_training": began_training,
         }
         with self._database.write() as connection:
-            return _change_trial(connection, study_id, number, state, values)
+            return change_trial(connection, study_id, number, state, values)
 
     def trials(self, study_id: int) -> list[TrialRecord]:
         """Every trial of a study, in the order of asks."""
         with self._database.read() as connection:
-            return _read_trials(connection, study_id)
+            return read_trials(connection, study_id)
 
     def trial(self, study_id: int, number: int) -> TrialRecord:
         """One trial.
@@ -250,14 +237,12 @@ class Storage:
             StudyError: no such trial.
         """
         with self._database.read() as connection:
-            return _trial(lock_trial(connection, study_id, number))
+            return get_trial(connection, study_id, number)
 
     def history(self, study_id: int) -> History:
         """What search strategies read: every trial, whatever its origin; see `storage_history`."""
         with self._database.read() as connection:
-            # Trials first: a result is written before its trial is told, so no told trial lacks its metrics.
-            records = _read_trials(connection, study_id)
-            return make_history(records, storage_runs.read_runs(connection, study_id))
+            return read_history(connection, study_id)
 
     # Runs
 
@@ -327,10 +312,8 @@ class Storage:
             "error": error,
         }
         with self._database.write() as connection:
-            study_id = storage_runs.finish(connection, run, state, self._database.now(connection), result)
-            if study_id is not None and trial_state is not None:
-                _change_trial(connection, study_id, run.trial, trial_state, {"error": clean(error)})
-            return study_id is not None
+            now = self._database.now(connection)
+            return storage_runs.finish(connection, run, state, trial_state, now, result)
 
     def runs(self, study_id: int) -> list[RunRecord]:
         """Latest attempt of every run, by trial and kind."""
@@ -351,7 +334,7 @@ class Storage:
         storage_runs.check_kind(kind)
         key = {"study_id": study_id, "trial": number, "kind": kind, "rung": rung}
         with self._database.write() as connection:
-            lock_trial(connection, study_id, number)
+            get_trial(connection, study_id, number, lock=True)
             connection.execute(rungs.delete().filter_by(**key))
             connection.execute(rungs.insert().values(**key, share=share, metrics=dumps(metrics)))
 
@@ -365,8 +348,8 @@ class Storage:
     def set_step(self, study_id: int, name: str, payload: Any) -> Any:
         """Write a step's outcome unless it is there, and return the one that is stored: the first write wins."""
         with self._database.write() as connection:
-            _lock_study(connection, study_id)
-            stored = _read_step(connection, study_id, name)
+            lock_study(connection, study_id)
+            stored = read_step(connection, study_id, name)
             if stored is None:
                 stored = dumps(payload)
                 connection.execute(steps.insert().values(study_id=study_id, name=name, payload=stored))
@@ -375,13 +358,13 @@ class Storage:
     def step(self, study_id: int, name: str) -> Any | None:
         """A step's outcome, or None when it is not done."""
         with self._database.read() as connection:
-            stored = _read_step(connection, study_id, name)
+            stored = read_step(connection, study_id, name)
         return None if stored is None else loads(stored)
 
     def replace_step(self, study_id: int, name: str, payload: Any) -> None:
         """Write a step's outcome over what is there."""
         with self._database.write() as connection:
-            _lock_study(connection, study_id)
+            lock_study(connection, study_id)
             connection.execute(steps.delete().filter_by(study_id=study_id, name=name))
             connection.execute(steps.insert().values(study_id=study_id, name=name, payload=dumps(payload)))
 

@@ -1,18 +1,23 @@
-"""What a study has seen, as columns: from records to the `History` that search strategies read.
+"""What a study has seen, as columns: from the tables to the `History` that search strategies read.
 
 Only what is comparable enters: metrics of *complete* flash runs on the select split (a stopped run was scored
-early), metrics known before training, and latencies.
+early), metrics known before training, and latencies. Of a pending trial only what is known enters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sqlalchemy import Connection, Select, and_, select
 
 from autodistill.components.search import History
-from autodistill.engine.records import FINAL_TRIAL_STATES, RunRecord, TrialRecord
+from autodistill.engine.records import FINAL_TRIAL_STATES
+from autodistill.engine.storage_json import loads
+from autodistill.engine.storage_schema import runs, trials
+from autodistill.engine.storage_trials import parse_architecture
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -33,33 +38,47 @@ _Z = 1.959963984540054
 Observation = dict[str, tuple[float, float]]
 
 
-def make_history(trials: Sequence[TrialRecord], runs: Iterable[RunRecord]) -> History:
-    """The history of ``trials`` (in the order of asks)."""
-    flash = {run.trial: run for run in runs if run.kind == "flash" and run.state == "complete"}
-    observations = [observation(trial, flash.get(trial.number)) for trial in trials]
-    metrics, variances = _columns(observations)
+def read_history(connection: Connection, study_id: int) -> History:
+    """The history of a study, rows in the order of asks."""
+    rows = connection.execute(_query(study_id)).all()
+    metrics, variances = _columns([_observation(row.known, row.latencies, row.metrics) for row in rows])
     return History(
-        architectures=tuple(trial.architecture for trial in trials),
-        replicates=tuple(trial.replicate for trial in trials),
-        states=tuple(trial.state if trial.state in FINAL_TRIAL_STATES else "pending" for trial in trials),
-        in_space=tuple(trial.in_space for trial in trials),
+        architectures=tuple(parse_architecture(row.architecture) for row in rows),
+        replicates=tuple(row.replicate for row in rows),
+        states=tuple(row.state if row.state in FINAL_TRIAL_STATES else "pending" for row in rows),
+        in_space=tuple(row.in_space for row in rows),
         metrics=metrics,
         variances=variances,
-        told=tuple(-1 if trial.told is None else trial.told for trial in trials),
-        notes=tuple(trial.note for trial in trials),
+        told=tuple(-1 if row.told is None else row.told for row in rows),
+        notes=tuple(None if row.note is None else loads(row.note) for row in rows),
     )
 
 
-def observation(trial: TrialRecord, flash: RunRecord | None) -> Observation:
-    """Everything observed of one trial; ``flash`` is its complete flash run, or None.
+def _query(study_id: int) -> Select[Any]:
+    """Trials, each with the metrics of its complete flash run; those of a pending trial stay hidden."""
+    columns = [
+        trials.c[name]
+        for name in ("architecture", "replicate", "state", "in_space", "told", "note", "known", "latencies")
+    ]
+    comparable = and_(
+        runs.c.study_id == trials.c.study_id,
+        runs.c.trial == trials.c.number,
+        runs.c.kind == "flash",
+        runs.c.state == "complete",
+        trials.c.state.in_(FINAL_TRIAL_STATES),
+    )
+    joined = select(*columns, runs.c.metrics).select_from(trials.outerjoin(runs, comparable))
+    return joined.where(trials.c.study_id == study_id).order_by(trials.c.asked)
 
-    Known metrics without a latency report are exact (variance 0). A pending trial shows only what is known.
-    """
-    seen: Observation = {name: (value, 0.0) for name, value in trial.known.items()}
-    for label, report in trial.latencies.items():
+
+@lru_cache(maxsize=100_000)  # a study may have as many trials, and asks for its history before every proposal
+def _observation(known: str, latencies: str, metrics: str | None) -> Observation:
+    """Everything observed of one trial, from JSON texts; known metrics without a latency report are exact."""
+    seen: Observation = {name: (value, 0.0) for name, value in loads(known).items()}
+    for label, report in loads(latencies).items():
         seen.update(_latency(label, report))
-    if flash is not None and trial.state in FINAL_TRIAL_STATES:
-        seen.update(_select_metrics(flash))
+    if metrics is not None:
+        seen.update(_select_metrics(loads(metrics)))
     return seen
 
 
@@ -76,10 +95,10 @@ def _latency(label: str, report: Mapping[str, Any]) -> Observation:
     return seen
 
 
-def _select_metrics(run: RunRecord) -> Observation:
+def _select_metrics(metrics: Mapping[str, Mapping[str, Any]]) -> Observation:
     return {
         name.removeprefix("select/"): (_number(entry.get("value")), _number(entry.get("variance")))
-        for name, entry in run.metrics.items()
+        for name, entry in metrics.items()
         if entry.get("split") == "select"
     }
 

@@ -8,15 +8,24 @@ holder, should it wake up, can then write nothing any more.
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, select
 
-from autodistill.engine.records import FINAL_RUN_STATES, RUN_KINDS, RunKind, RunRecord, RunState, WasteRecord
+from autodistill.engine.records import (
+    FINAL_RUN_STATES,
+    RUN_KINDS,
+    RunKind,
+    RunRecord,
+    RunState,
+    TrialState,
+    WasteRecord,
+)
 from autodistill.engine.storage_json import dumps, loads
-from autodistill.engine.storage_schema import runs, trials, waste
-from autodistill.errors import StudyError
+from autodistill.engine.storage_schema import runs, waste
+from autodistill.engine.storage_trials import change_trial, clean, get_trial, lock_study
 
 #: Columns that hold JSON.
 _JSON = ("metrics", "seconds", "cost", "initialisation", "artifacts")
@@ -25,39 +34,30 @@ _JSON = ("metrics", "seconds", "cost", "initialisation", "artifacts")
 _EMPTY: dict[str, Any] = {**dict.fromkeys(_JSON, "{}"), "error": None}
 
 
-def clean(text: str | None) -> str | None:
-    """``text`` without what a database cannot hold (NUL, lone surrogates)."""
-    return None if text is None else text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-
-
 def check_kind(kind: str) -> None:
     """Raise ValueError unless ``kind`` is one of `RUN_KINDS`."""
     if kind not in RUN_KINDS:
         raise ValueError(f"The kind of a run must be one of {', '.join(RUN_KINDS)}, got {kind!r}.")
 
 
-def lock_trial(connection: Connection, study_id: int, number: int) -> Row[Any]:
-    """The trial's row, locked until the transaction ends.
-
-    Raises:
-        StudyError: no such trial.
-    """
-    query = select(trials).where(trials.c.study_id == study_id, trials.c.number == number).with_for_update()
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        raise StudyError(f"The study with id {study_id} has no trial {number}.")
-    return row
-
-
 def lease(
-    connection: Connection, study_id: int, number: int, kind: RunKind, owner: str, now: float, seconds: float, retry: bool
+    connection: Connection,
+    study_id: int,
+    number: int,
+    kind: RunKind,
+    owner: str,
+    now: float,
+    seconds: float,
+    retry: bool,
 ) -> RunRecord | None:
     """Take a run, or None when it is held or has ended; see `Storage.lease_run`."""
     check_kind(kind)
     if not owner:
         raise ValueError("The owner of a lease must not be empty.")
-    lock_trial(connection, study_id, number)
-    current = connection.execute(select(runs).where(*_of(study_id, number, kind))).one_or_none()
+    get_trial(connection, study_id, number, lock=True)
+    # Locked, lest its holder renews it after we have found it expired.
+    query = select(runs).where(*_of(study_id, number, kind))
+    current = connection.execute(query.with_for_update()).one_or_none()
     values = {"token": uuid4().hex, "owner": owner, "leased": now, "seen": now, "expires": now + seconds}
     if current is None:
         key = {"study_id": study_id, "trial": number, "kind": kind, "attempt": 1}
@@ -69,7 +69,7 @@ def lease(
         connection.execute(runs.update().where(runs.c.id == current.id).values(**change))
     else:
         return None
-    return as_record(connection.execute(select(runs).where(*_of(study_id, number, kind))).one())
+    return as_record(connection.execute(query).one())
 
 
 def _of(study_id: int, number: int, kind: str) -> tuple[ColumnElement[bool], ...]:
@@ -112,16 +112,30 @@ def release(connection: Connection, run: RunRecord, now: float) -> bool:
     return connection.execute(change).rowcount == 1
 
 
-def finish(connection: Connection, run: RunRecord, state: RunState, now: float, result: dict[str, Any]) -> int | None:
-    """Write a result; the study's id, or None (and nothing is written) when the lease is no longer held."""
+def finish(
+    connection: Connection,
+    run: RunRecord,
+    state: RunState,
+    trial_state: TrialState | None,
+    now: float,
+    result: Mapping[str, Any],
+) -> bool:
+    """Write a result, and the trial's state with it; false (and nothing is written) when the lease is lost."""
     if state not in FINAL_RUN_STATES:
-        possible = [name for name in get_args(RunState) if name in FINAL_RUN_STATES]
-        raise ValueError(f"A run ends in one of the states {', '.join(possible)}, got {state!r}.")
+        raise ValueError(f"A run ends in one of the states {', '.join(sorted(FINAL_RUN_STATES))}, got {state!r}.")
+    study_id = connection.execute(select(runs.c.study_id).where(_held(run))).scalar_one_or_none()
+    if study_id is None:
+        return False
+    # Everybody locks study, trial and run in this order, so two writers cannot wait for each other.
+    lock_study(connection, study_id)
+    get_trial(connection, study_id, run.trial, lock=True)
     values = {name: dumps(result[name] or {}) for name in _JSON}
     change = runs.update().where(_held(run)).values(state=state, seen=now, error=clean(result["error"]), **values)
     if connection.execute(change).rowcount != 1:
-        return None
-    return connection.execute(select(runs.c.study_id).where(runs.c.token == run.token)).scalar_one()
+        return False
+    if trial_state is not None:
+        change_trial(connection, study_id, run.trial, trial_state, {"error": clean(result["error"])})
+    return True
 
 
 def read_runs(connection: Connection, study_id: int) -> list[RunRecord]:

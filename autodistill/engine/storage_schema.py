@@ -150,7 +150,7 @@ def stored_version(connection: Connection) -> int | None:
     """Schema version of the database, or None when it has no tables of ours."""
     if not inspect(connection).has_table(schema.name):
         return None
-    return connection.execute(select(schema.c.version)).scalar_one()
+    return int(connection.execute(select(schema.c.version)).scalar_one())
 
 
 def create_tables(connection: Connection) -> None:

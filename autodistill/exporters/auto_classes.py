@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +49,22 @@ def load_pretrained(directory: Path) -> PreTrainedModel:
     """
     architectures = json.loads((directory / "config.json").read_text()).get("architectures") or [""]
     loader = auto_class(architectures[0])
-    model: PreTrainedModel = loader.from_pretrained(
-        directory, local_files_only=True, trust_remote_code=False, use_safetensors=True
-    )
+    with no_progress_bar():
+        model: PreTrainedModel = loader.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False, use_safetensors=True
+        )
     return model.eval()
+
+
+@contextmanager
+def no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing progress bars for files of a few megabytes."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from autodistill.components.outcome import ExportReport, ExportSubject
 from autodistill.errors import ExportError
-from autodistill.exporters.auto_classes import load_pretrained
+from autodistill.exporters.auto_classes import load_pretrained, no_progress_bar
 from autodistill.exporters.files import atomic_directory, bytes_of, sha256_of
 from autodistill.exporters.parity import check, compare, logits_of
 
@@ -59,7 +59,8 @@ class HuggingFaceExporter:
 
 def save_pretrained(model: PreTrainedModel, directory: Path) -> None:
     """Write weights (safetensors, one file) and configuration of a model."""
-    model.save_pretrained(directory, safe_serialization=True, max_shard_size="1000GB")
+    with no_progress_bar():
+        model.save_pretrained(directory, max_shard_size="1000GB")
 
 
 def _reload(subject: ExportSubject, directory: Path) -> PreTrainedModel:

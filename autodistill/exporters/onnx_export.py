@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: What torch's tracer says about every transformers model, whatever is exported; parity checks are the real guard.
 _EXPECTED_WARNINGS = (
     (DeprecationWarning, "You are using the legacy TorchScript-based ONNX export"),
+    (DeprecationWarning, "The feature will be removed. Please remove usage of this function"),
     (UserWarning, "Exporting aten::index operator of advanced indexing"),
     (UserWarning, "Constant folding - Only steps=1 can be constant folded"),
 )
@@ -91,7 +92,7 @@ def _free_axes(
         )
     free = {0: "batch", 1: "tokens"}
     per_token = logits.ndim == 3  # batch x tokens x classes
-    return {name: free for name in columns} | {"logits": free if per_token else {0: "batch"}}
+    return dict.fromkeys(columns, free) | {"logits": free if per_token else {0: "batch"}}
 
 
 def _logits_only(model: PreTrainedModel, columns: tuple[str, ...]) -> torch.nn.Module:
@@ -130,7 +131,15 @@ def _expected_warnings_silenced() -> Iterator[None]:
     import torch
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
         for category, message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message, category)
         yield
+
+
+def is_quantised(path: Path) -> bool:
+    """Whether an ONNX file multiplies in int8."""
+    import onnx
+
+    operators = {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}
+    return bool(operators & {"MatMulInteger", "QLinearMatMul", "DynamicQuantizeMatMul"})

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,8 @@ def _quantise(source: str, target: str) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Do what the command line says: ``run MODEL INPUTS OUTPUTS THREADS`` or ``quantise SOURCE TARGET``."""
-    {"run": _run, "quantise": _quantise}[arguments[0]](*arguments[1:])
+    commands: dict[str, Callable[..., None]] = {"run": _run, "quantise": _quantise}
+    commands[arguments[0]](*arguments[1:])
 
 
 if __name__ == "__main__":

@@ -44,7 +44,11 @@ def accepted_columns(model: PreTrainedModel) -> tuple[str, ...]:
 
 
 def compare(
-    expected: Sequence[Array], given: Sequence[Array], sample: Sequence[Mapping[str, Any]], absolute: float, relative: float
+    expected: Sequence[Array],
+    given: Sequence[Array],
+    sample: Sequence[Mapping[str, Any]],
+    absolute: float,
+    relative: float,
 ) -> dict[str, float]:
     """Numbers of the comparison of two models' logits.
 

@@ -7,11 +7,17 @@ has many of them. What the numbers mean is decided in `autodistill.report.tables
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 #: What stands where no number is known.
-MISSING = "–"
+MISSING = "\u2013"
+#: The typographic minus, as wide as a plus, and the sign of multiplication.
+MINUS, TIMES = "\u2212", "\u00d7"
+
+#: What stands for a password or token.
+SECRET = "***"
 
 #: Metrics that are shares of examples and read best in per cent; by the part after the last dot.
 PERCENT_METRICS = frozenset(
@@ -52,9 +58,10 @@ def significant(value: Any, digits: int = 3) -> str:
         return "0"
     exponent = math.floor(math.log10(abs(number)))
     if not -5 < exponent < 9:  # beyond these, zeros are hard to count
-        return f"{number:.{digits - 1}e}"
+        mantissa, _, power = f"{number:.{digits - 1}e}".partition("e")
+        return f"{mantissa}e{int(power)}".replace("-", MINUS)
     rounded = f"{number:,.{max(0, digits - 1 - exponent)}f}"
-    return rounded.replace("-", "−")
+    return rounded.replace("-", MINUS)
 
 
 def metric_value(metric: str, value: Any) -> str:
@@ -85,7 +92,7 @@ def signed(metric: str, value: Any, unit: bool = True) -> str:
     number = number_of(value)
     if number is None:
         return MISSING
-    sign = "−" if number < 0 else "+"
+    sign = MINUS if number < 0 else "+"
     if is_percent(metric):
         return f"{sign}{100 * abs(number):.1f}{' points' if unit else ''}"
     return f"{sign}{significant(abs(number))}"
@@ -109,7 +116,7 @@ def share(value: Any) -> str:
 def ratio(value: Any) -> str:
     """How many times: ``12.3×``."""
     number = number_of(value)
-    return MISSING if number is None else f"{significant(number)}×"
+    return MISSING if number is None else f"{significant(number)}{TIMES}"
 
 
 def milliseconds(value: Any) -> str:
@@ -119,9 +126,9 @@ def milliseconds(value: Any) -> str:
 
 
 def spread(relative_half_width: Any) -> str:
-    """The relative half width of a median's interval: ``± 2.1 %``; empty when unknown."""
+    """The relative half width of a median's interval: ``±2.1 %``; empty when unknown."""
     number = number_of(relative_half_width)
-    return "" if number is None else f"± {100 * number:.1f} %"
+    return "" if number is None else f"±{100 * number:.1f} %"
 
 
 def scaled(value: Any, unit: str, base: float = 1000.0) -> str:
@@ -177,6 +184,20 @@ def readable(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(readable(entry) for entry in value) or MISSING
     return str(value)
+
+
+def without_secrets(value: Any) -> Any:
+    """A copy of a configuration with passwords, tokens and the like masked, in addresses too."""
+    if isinstance(value, Mapping):
+        return {key: SECRET if _is_secret(str(key), entry) else without_secrets(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(entry) for entry in value]
+    return re.sub(r"(://[^/@\s]*?:)[^/@\s]+@", rf"\1{SECRET}@", value) if isinstance(value, str) else value
+
+
+def _is_secret(key: str, value: Any) -> bool:
+    words = set(re.split(r"[^a-z]+", key.lower()))
+    return isinstance(value, str) and bool(words & {"password", "passwd", "secret", "token", "key", "apikey"})
 
 
 def architecture(choices: Mapping[str, Any] | None) -> str:

@@ -7,7 +7,7 @@ verdict. Words for numbers come from `autodistill.report.formats`; how rows look
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -42,6 +42,8 @@ class ComparisonRow:
         architecture: choices, or empty.
         retained: main metric relative to the teacher's, or None.
         speedup: teacher's latency divided by this one's, or None.
+        state: state of its full run when that is not complete, else empty.
+        error: why it failed, or empty.
     """
 
     role: Role
@@ -54,6 +56,8 @@ class ComparisonRow:
     architecture: Mapping[str, Any] = field(default_factory=dict)
     retained: float | None = None
     speedup: float | None = None
+    state: str = ""
+    error: str = ""
 
     def value(self, metric: str) -> float | None:
         """Final value of ``metric``; latencies and ``size.parameters`` included."""
@@ -170,6 +174,8 @@ def _student_row(role: Role, student: Mapping[str, Any]) -> ComparisonRow:
         architecture=mapping(student, "architecture"),
         retained=formats.number_of(versus.get("retained")),
         speedup=formats.number_of(versus.get("speedup")),
+        state=str(student.get("state") or "").replace("complete", ""),
+        error=str(student.get("error") or ""),
     )
 
 
@@ -180,9 +186,16 @@ def _relative_to_teacher(summary: Summary, row: ComparisonRow, teacher: Comparis
     if retained is None and is_maximised(summary, main_metric(summary)):
         retained = _quotient(row.value(main_metric(summary)), teacher.value(main_metric(summary)))
     if speedup is None:
-        latency = f"{(main_latency(summary) or '').rpartition('.')[0]}.p50_ms"
-        speedup = _quotient(teacher.value(latency), row.value(latency))
+        label = (main_latency(summary) or "").rpartition(".")[0]
+        speedup = _quotient(_session_median(teacher, label), _session_median(row, label))
     return ComparisonRow(**{**vars(row), "retained": retained, "speedup": speedup})
+
+
+def _session_median(row: ComparisonRow, label: str) -> float | None:
+    """Median latency relative to the reference of its timing session where known, which drift does not touch."""
+    report = mapping(row.latencies, label)
+    relative = formats.number_of(report.get("ratio_to_reference"))
+    return formats.number_of(report.get("median")) if relative is None else relative
 
 
 def _quotient(numerator: float | None, denominator: float | None) -> float | None:
@@ -194,31 +207,19 @@ def _quotient(numerator: float | None, denominator: float | None) -> float | Non
 def is_maximised(summary: Summary, metric: str) -> bool:
     """Whether more of ``metric`` is better; true unless an objective says otherwise."""
     directions = {objective.get("metric"): objective.get("direction") for objective in entries(summary, "objectives")}
-    return directions.get(metric, "maximize") == "maximize"
+    return bool(directions.get(metric, "maximize") == "maximize")
 
 
 def best_pick(summary: Summary) -> Mapping[str, Any] | None:
-    """The pick that the verdict is about: named by it, else the surest gain over its baseline at no more latency."""
+    """The pick that the verdict is about: named by it, else the first that is final, else the first.
+
+    Picks come in the order in which they were chosen on the select split; to choose by the test split would flatter.
+    """
     picks = entries(summary, "picks")
-    verdict = mapping(summary, "verdict")
-    for pick in picks:
-        if verdict.get("pick") is not None and verdict["pick"] in (pick.get("trial"), pick.get("name")):
-            return dict(pick)
-    baseline = str(verdict.get("baseline"))
-    metric, sign = main_metric(summary), 1 if is_maximised(summary, main_metric(summary)) else -1
-
-    def sureness(pick: Mapping[str, Any]) -> tuple[bool, float, float]:
-        versus = mapping(mapping(pick, "versus"), baseline)
-        speedup = formats.number_of(versus.get("speedup"))
-        low = formats.number_of(mapping(versus, "gain").get("low"))
-        final = metric_of(metric, mapping(pick, "final"), {})
-        return (
-            speedup is not None and speedup >= 1,
-            float("-inf") if low is None else low,
-            float("-inf") if final is None else sign * final,
-        )
-
-    return max(picks, key=sureness, default=None)
+    named = mapping(summary, "verdict").get("pick")
+    chosen = [pick for pick in picks if named is not None and named in (pick.get("trial"), pick.get("name"))]
+    final = [pick for pick in picks if mapping(pick, "final")]
+    return next(iter([*chosen, *final, *picks]), None)
 
 
 def verdict_heading(summary: Summary) -> str:
@@ -230,50 +231,62 @@ def verdict_heading(summary: Summary) -> str:
 
 
 def verdict_sentence(summary: Summary) -> str:
-    """One sentence: best pick, strongest baseline, the paired gain with its interval, speed and size."""
-    pick = best_pick(summary)
-    verdict = mapping(summary, "verdict")
-    if pick is None:
-        return str(verdict.get("claim") or "The study has no picks yet.")
-    metric = main_metric(summary)
-    baseline = verdict.get("baseline")
-    gain = mapping(mapping(mapping(pick, "versus"), str(baseline)), "gain")
-    teacher = mapping(mapping(pick, "versus"), "teacher")
-    parts = [f"{_capital(student_name('pick', pick))} reaches {_final_text(summary, pick)}"]
-    if formats.number_of(teacher.get("retained")) is not None:
-        parts.append(f"keeps {formats.share(teacher['retained'])} of the teacher's {metric_label(metric)}")
-    if formats.number_of(teacher.get("speedup")) is not None:
-        parts.append(f"is {_times(teacher['speedup'])} as fast as the teacher")
-    text = _joined(parts)
-    if formats.number_of(gain.get("value")) is None:
-        return f"{text}."
-    return f"{text}; against {baseline}, the strongest baseline, it gains {formats.gain_with_interval(metric, gain)}."
-
-
-def _final_text(summary: Summary, pick: Mapping[str, Any]) -> str:
-    metric = main_metric(summary)
+    """One sentence: best pick, its speed, strongest baseline, and the paired gain with its interval."""
+    pick, verdict, metric = best_pick(summary), mapping(summary, "verdict"), main_metric(summary)
     entry = mapping(mapping(pick, "final"), metric)
-    if not entry:
-        return "its final training soon"
-    split = entry.get("split", "test")
-    return f"{formats.metric_with_interval(metric, entry)} {metric_label(metric)} on the {split} split"
+    if pick is None or not entry:
+        return str(verdict.get("claim") or "The study has no final results yet.")
+    name, teacher = _capital(student_name("pick", pick)), mapping(mapping(pick, "versus"), "teacher")
+    split = f"on the {entry.get('split', 'test')} split"
+    text = f"{name} reaches {formats.metric_with_interval(metric, entry)} {metric_label(metric)} {split}"
+    if formats.number_of(teacher.get("retained")) is not None:
+        text += f", {formats.share(teacher['retained'])} of the teacher's"
+    if formats.number_of(teacher.get("speedup")) is not None:
+        text += f", at {formats.significant(teacher['speedup'])} times its speed"
+    return f"{text}{_against_baseline(summary, pick)}."
 
 
-def _times(value: Any) -> str:
-    return f"{formats.significant(value)} times"
+def _against_baseline(summary: Summary, pick: Mapping[str, Any]) -> str:
+    """The second half of the verdict's sentence, or nothing when there is no baseline."""
+    verdict, metric = mapping(summary, "verdict"), main_metric(summary)
+    versus = mapping(mapping(pick, "versus"), str(verdict.get("baseline")))
+    gain = mapping(versus, "gain")
+    if formats.number_of(gain.get("value")) is None:
+        return ""
+    numbers = formats.gain_with_interval(metric, gain)
+    baseline = f"{verdict['baseline']}, the strongest baseline"
+    says = {True: f"it beats {baseline}, by {numbers}", False: f"it does not beat {baseline}: {numbers}"}
+    unknown = f"the difference to {baseline}, is {numbers}"
+    outcome = unknown if verdict.get("holds") is None else says[bool(verdict["holds"])]
+    speed = formats.number_of(versus.get("speedup"))
+    speed_words = "" if speed is None else f" at {formats.significant(speed)} times its speed"
+    return f"; {outcome}{speed_words}"
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _joined(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
 def versus_names(pick: Mapping[str, Any]) -> list[str]:
     """Everything that a pick is compared with, the teacher first."""
     return sorted(mapping(pick, "versus"), key=lambda name: name != "teacher")
+
+
+def is_search_trial(trial: Mapping[str, Any]) -> bool:
+    """Whether a trial of the history belongs to the search, not to a baseline."""
+    return trial.get("origin") != "baseline"
+
+
+def front_trials(summary: Summary) -> list[Mapping[str, Any]]:
+    """The trials on the Pareto front of the search, the fastest first."""
+    front, latency = set(entries(summary, "pareto")), main_latency(summary) or ""
+    trials = [trial for trial in entries(summary, "history") if is_search_trial(trial) and trial.get("trial") in front]
+
+    def milliseconds(trial: Mapping[str, Any]) -> float:
+        value = metric_of(latency, mapping(trial, "metrics"), mapping(trial, "latencies"))
+        return float("inf") if value is None else value
+
+    return sorted(trials, key=milliseconds)
 
 
 def seconds_rows(summary: Summary) -> list[tuple[str, float, float]]:
@@ -294,3 +307,35 @@ def model_latencies(summary: Summary) -> Iterator[tuple[ComparisonRow, str, Mapp
     for row in comparison_rows(summary):
         for label, report in row.latencies.items():
             yield row, str(label), report
+
+
+def fidelity_sentence(summary: Summary) -> str:
+    """The rank correlation of flash and final scores, in words."""
+    fidelity = mapping(summary, "flash_fidelity")
+    spearman, number = formats.number_of(fidelity.get("spearman")), fidelity.get("n", 0)
+    if spearman is None:
+        return f"unknown: {number} models have both scores, 8 are needed"
+    kendall = formats.significant(fidelity.get("kendall"), 2)
+    return f"{formats.significant(spearman, 2)} (Spearman), {kendall} (Kendall) over {number} models"
+
+
+def spread_sentence(summary: Summary) -> str:
+    """Whether flash scores differ by more than their noise; empty when unknown."""
+    ratio = formats.number_of(mapping(summary, "flash_spread").get("ratio"))
+    return "" if ratio is None else f"; flash scores spread {formats.significant(ratio, 2)} times their standard error"
+
+
+def other_metrics(summary: Summary) -> list[str]:
+    """Final metrics on the test split besides the main one, as far as any model has them."""
+    names = (name for row in comparison_rows(summary) for name in row.metrics)
+    hidden = (main_metric(summary), "size.parameters")
+    return [name for name in dict.fromkeys(names) if name not in hidden and not name.startswith("select/")]
+
+
+def goals(summary: Summary) -> list[str]:
+    """Objectives and constraints, one phrase each."""
+    wanted = [f"{goal.get('direction', '?')} {goal.get('metric', '?')}" for goal in entries(summary, "objectives")]
+    for bound in entries(summary, "constraints"):
+        limit = formats.readable(bound.get("bound"))
+        wanted.append(f"{bound.get('metric', '?')} {bound.get('sense', '?')} {limit}")
+    return wanted

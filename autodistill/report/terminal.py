@@ -7,17 +7,21 @@ The same facts as the HTML page in as many lines as fit on a screen; for figures
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from autodistill.report import formats, tables
 from autodistill.report.tables import ComparisonRow, Summary
 
+#: Rows of the front that are shown while there are no picks.
+FRONT_ROWS = 10
+#: Columns that no table reaches; measures how wide one would like to be.
+UNBOUNDED = 1000
 #: Style of a row by its role.
 ROLE_STYLES: Mapping[str, str] = {"teacher": "cyan", "reference": "dim", "baseline": "", "pick": "bold green"}
 STATE_STYLES: Mapping[str, str] = {"complete": "green", "stopped": "yellow", "infeasible": "dim", "failed": "red"}
@@ -32,11 +36,13 @@ def render_summary(summary: Summary, console: Console) -> None:
     """
     _render_verdict(summary, console)
     _render_comparison(summary, console)
+    _render_front(summary, console)
     _render_search(summary, console)
     _render_alarms(summary, console)
     _render_exports(summary, console)
     command = summary.get("command")
     if command:
+        console.print()
         _line(console, "Go on with", str(command), style="bold")
 
 
@@ -52,23 +58,31 @@ def _render_comparison(summary: Summary, console: Console) -> None:
     rows = tables.comparison_rows(summary)
     if not rows:
         return
-    metric, labels = tables.main_metric(summary), tables.latency_labels(summary)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
-    table.add_column("model", overflow="fold")
-    table.add_column(Text(_metric_title(summary, rows, metric)), justify="right")
-    table.add_column("kept", justify="right", no_wrap=True)
-    for label in labels:
-        table.add_column(Text(f"{label}, median"), justify="right")
-    table.add_column("speed-up", justify="right", no_wrap=True)
-    table.add_column("parameters", justify="right", no_wrap=True)
-    for position, row in enumerate(rows):
-        following = rows[position + 1].role if position + 1 < len(rows) else row.role
-        table.add_row(*_comparison_cells(row, metric, labels), style=ROLE_STYLES[row.role])
-        if following != row.role:
-            table.add_section()
+    labels = tables.latency_labels(summary)
+    table = _comparison_table(summary, rows, labels, " ")
+    for shown, separator in ((labels, "\n"), (labels[:1], " "), (labels[:1], "\n")):
+        if table.__rich_measure__(console, console.options.update(max_width=UNBOUNDED)).maximum <= console.width:
+            break
+        table = _comparison_table(summary, rows, shown, separator)
     console.print()
     console.print(table)
-    _line(console, "", f"95 % intervals in brackets; kept and speed-up relative to the teacher{_on(labels)}.", style="dim")
+    explained = f"95 % intervals in brackets; kept and speed-up relative to the teacher{_on(labels)}."
+    console.print(Text(explained, style="dim"))
+
+
+def _comparison_table(summary: Summary, rows: list[ComparisonRow], labels: list[str], separator: str) -> Table:
+    """The comparison; ``separator`` stands between a number and its interval and may be a line break."""
+    metric = tables.main_metric(summary)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
+    table.add_column("model", overflow="fold", min_width=12)
+    numbers = [_metric_title(summary, rows, metric), "kept", *labels, "speed-up", "parameters"]
+    for title in numbers:
+        table.add_column(Text(title), justify="right", no_wrap=True)
+    for position, row in enumerate(rows):
+        following = rows[position + 1].role if position + 1 < len(rows) else row.role
+        cells = _comparison_cells(row, metric, labels, separator)
+        table.add_row(*cells, style=ROLE_STYLES[row.role], end_section=following != row.role)
+    return table
 
 
 def _on(labels: list[str]) -> str:
@@ -80,43 +94,64 @@ def _metric_title(summary: Summary, rows: list[ComparisonRow], metric: str) -> s
     return f"{tables.metric_label(metric)}, {' and '.join(sorted(splits))}" if splits else tables.metric_label(metric)
 
 
-def _comparison_cells(row: ComparisonRow, metric: str, labels: list[str]) -> list[Text]:
+def _comparison_cells(row: ComparisonRow, metric: str, labels: list[str], separator: str) -> list[Text]:
     entry = tables.mapping(row.metrics, metric)
     latencies = [tables.mapping(row.latencies, label) for label in labels]
     cells = [
-        row.name,
-        formats.metric_with_interval(metric, entry),
+        row.name + (f" ({row.state})" if row.state else ""),
+        _pair(formats.metric_value(metric, entry.get("value")), formats.metric_interval(metric, entry), separator),
         formats.share(row.retained),
-        *(_latency_text(report) for report in latencies),
+        *(_latency_text(report, separator) for report in latencies),
         formats.ratio(row.speedup),
         formats.parameters(row.parameters),
     ]
     return [Text(cell) for cell in cells]
 
 
-def _latency_text(report: Mapping[str, Any]) -> str:
-    return f"{formats.milliseconds(report.get('median'))} {formats.spread(report.get('relative_half_width'))}".strip()
+def _latency_text(report: Mapping[str, Any], separator: str) -> str:
+    return _pair(
+        formats.milliseconds(report.get("median")), formats.spread(report.get("relative_half_width")), separator
+    )
+
+
+def _pair(value: str, interval: str, separator: str) -> str:
+    return f"{value}{separator}{interval}" if interval else value
+
+
+def _render_front(summary: Summary, console: Console) -> None:
+    """The front of a search that has no picks yet."""
+    front = tables.front_trials(summary)
+    if not front or tables.entries(summary, "picks"):
+        return
+    metric, latency = tables.main_metric(summary), tables.main_latency(summary)
+    label = (latency or "").rpartition(".")[0]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
+    table.add_column("front so far")
+    table.add_column(Text(f"{tables.metric_label(metric)}, flash"), justify="right", no_wrap=True)
+    table.add_column(Text(label or "latency"), justify="right", no_wrap=True)
+    table.add_column("architecture", overflow="fold")
+    for trial in front[:FRONT_ROWS]:
+        value = tables.metric_of(metric, tables.mapping(trial, "metrics"), {})
+        report = tables.mapping(tables.mapping(trial, "latencies"), label)
+        choices = formats.architecture(tables.mapping(trial, "architecture"))
+        cells = [f"trial {trial['trial']}", formats.metric_value(metric, value), _latency_text(report, " "), choices]
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print()
+    console.print(table)
 
 
 def _render_search(summary: Summary, console: Console) -> None:
     console.print()
-    states = [Text(f"{number} {state}", style=STATE_STYLES.get(state, "")) for state, number in tables.trial_states(summary)]
+    counted = tables.trial_states(summary)
+    states = [Text(f"{number} {state}", style=STATE_STYLES.get(state, "")) for state, number in counted]
     _line(console, "Trials", Text(", ").join(states) if states else Text("none yet"))
     if summary.get("hypervolume") is not None:
         _line(console, "Hypervolume", f"{formats.significant(summary['hypervolume'])} of the flash trials' front")
-    _line(console, "Flash vs. full", fidelity_sentence(summary))
-    spent = [f"{name} {formats.duration(value)} ({100 * part:.0f} %)" for name, value, part in tables.seconds_rows(summary)]
+    fidelity = f"rank correlation {tables.fidelity_sentence(summary)}{tables.spread_sentence(summary)}"
+    _line(console, "Flash vs. full", fidelity)
+    times = tables.seconds_rows(summary)
+    spent = [f"{name} {formats.duration(seconds)} ({100 * part:.0f} %)" for name, seconds, part in times]
     _line(console, "Time", ", ".join(spent) or "nothing spent yet")
-
-
-def fidelity_sentence(summary: Summary) -> str:
-    """How well flash scores foretell final ones, in one sentence."""
-    fidelity = tables.mapping(summary, "flash_fidelity")
-    spearman, number = formats.number_of(fidelity.get("spearman")), fidelity.get("n", 0)
-    if spearman is None:
-        return f"rank correlation unknown: {number} models have both scores, 8 are needed"
-    kendall = formats.significant(fidelity.get("kendall"), 2)
-    return f"rank correlation {formats.significant(spearman, 2)} (Spearman), {kendall} (Kendall) over {number} models"
 
 
 def _render_alarms(summary: Summary, console: Console) -> None:
@@ -132,21 +167,27 @@ def _render_exports(summary: Summary, console: Console) -> None:
     if picks:
         console.print()
     for pick in picks:
-        written = [("hf", path) for path in [tables.mapping(pick, "paths").get("hf")] if path]
-        written.extend((export.get("format", "?"), export.get("path", "?")) for export in tables.entries(pick, "exports"))
-        for position, (name, path) in enumerate(written):
+        for position, (name, path) in enumerate(_written_files(summary, pick)):
             heading = tables.student_name("pick", pick) if position == 0 else ""
-            _line(console, heading, Text.assemble((f"{name:<10} ", "dim"), str(path)))
-    if picks:
-        console.print()
+            _line(console, heading, Text.assemble((f"{name:<12} ", "dim"), str(path)))
+
+
+def _written_files(summary: Summary, pick: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(name, path from the working directory, or why there is none) of every file of a pick."""
+    folder = PurePath(str(tables.mapping(summary, "config").get("output_dir") or ""), str(summary.get("study", "")))
+    directory = tables.mapping(pick, "paths").get("hf")
+    found = [("hf", str(folder / directory))] if directory else []
+    for export in tables.entries(pick, "exports"):
+        path = export.get("path")
+        found.append((str(export.get("label") or export.get("format", "?")), f"failed: {export.get('error')}"))
+        if path:
+            found[-1] = (found[-1][0], str(folder / str(path)))
+    return list({path: (name, path) for name, path in found}.values())
 
 
 def _line(console: Console, heading: str, text: str | Text, style: str = "") -> None:
     """One heading and its text, the text wrapped beside the heading."""
     body = text if isinstance(text, Text) else Text(text, style=style)
-    if not heading and not isinstance(text, Text):
-        console.print(Padding(body, (0, 0)))
-        return
     grid = Table.grid(padding=(0, 2))
     grid.add_column(width=14, no_wrap=True, overflow="ellipsis")  # 14: the longest heading, "Flash vs. full"
     grid.add_column(overflow="fold")

@@ -15,7 +15,9 @@ def integer_choices(architecture: Architecture, family: str, names: Sequence[str
         ConfigError: another family, a missing or unknown choice, or a value that is no whole number >= 1.
     """
     if architecture.family != family:
-        raise ConfigError(f"The student family {family!r} cannot build {architecture}: it is of {architecture.family!r}.")
+        raise ConfigError(
+            f"The student family {family!r} cannot build {architecture}: it is of {architecture.family!r}."
+        )
     missing = [name for name in names if name not in architecture.choices]
     if missing:
         raise ConfigError(f"{architecture} lacks {', '.join(missing)}; the family {family!r} needs {', '.join(names)}.")

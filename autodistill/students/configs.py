@@ -76,7 +76,8 @@ class MobileBertFamilyConfig:
 def _check_layer_selection(where: str, value: str) -> None:
     if value not in LAYER_SELECTIONS:
         raise ConfigError(
-            f"{where} must be one of {', '.join(LAYER_SELECTIONS)}, got {value!r}.{did_you_mean(value, LAYER_SELECTIONS)}"
+            f"{where} must be one of {', '.join(LAYER_SELECTIONS)}, got {value!r}."
+            f"{did_you_mean(value, LAYER_SELECTIONS)}"
         )
 
 

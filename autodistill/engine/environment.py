@@ -1,0 +1,76 @@
+"""The machine and the library versions that a study's numbers hold for; and how this process computes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+#: Distributions whose versions can change a number of a study.
+LIBRARIES = (
+    *("torch", "transformers", "tokenizers", "pytorch-lightning", "botorch", "gpytorch", "nevergrad", "numpy"),
+    *("scipy", "scikit-learn", "datasets", "onnx", "onnxruntime", "hydra-core", "omegaconf", "pluggy", "SQLAlchemy"),
+)
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def library_versions() -> dict[str, str]:
+    """Distribution name -> version, of those that are installed."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def describe_environment() -> dict[str, Any]:
+    """Machine, operating system, Python and library versions; no host name, no user name, no path."""
+    from autodistill import __version__
+
+    return {
+        "autodistill": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": processor_name(),
+        "cores": available_cores(),
+        "memory_bytes": _memory_bytes(),
+        "libraries": library_versions(),
+    }
+
+
+def processor_name() -> str:
+    """The CPU's model name."""
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def prepare_process(trainer: Mapping[str, Any]) -> int:
+    """Fix the number of CPU threads, flush denormals, and keep libraries off the network; returns the threads."""
+    import torch
+
+    threads = int(trainer.get("threads") or available_cores())
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # near-zero weights are some ten times slower otherwise
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked workers would warn and deadlock
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    return threads

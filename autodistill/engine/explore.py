@@ -1,0 +1,269 @@
+"""The explore loop: propose, screen, flash-distil, tell, until the budget is spent.
+
+Everything is committed when it happens, so that the loop can be killed anywhere: trials that were under way are
+taken up first, and the strategy, which is a pure function of the history, proposes the same again.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from autodistill.components.architecture import Architecture
+from autodistill.components.latency import LatencySubject
+from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult
+from autodistill.components.search import Proposal, SearchContext, SearchStrategy
+from autodistill.engine.cache import write_json
+from autodistill.engine.lease import release_dead
+from autodistill.engine.picks import pareto_rows
+from autodistill.engine.records import TrialRecord
+from autodistill.engine.session import Session
+from autodistill.errors import LatencyError, PluginError, SpaceExhaustedError, TrialError
+from autodistill.training.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+#: Proposals in a row that may be infeasible or fail before training; more means that the space and the constraints
+#: hardly overlap, and looking on costs a latency measurement each.
+MAX_FRUITLESS = 200
+
+#: Trials in a row that may fail in training; more means that something other than the architecture is wrong.
+MAX_FAILED = 3
+
+
+class Explorer:
+    """One call of the explore loop on an open study."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        settings, bench = session.settings, session.bench
+        context = SearchContext(
+            space=bench.space,
+            objectives=bench.objectives,
+            constraints=bench.constraints,
+            known=session.known,
+            seed=derive_seed(settings.seed, "search"),
+        )
+        self.strategy: SearchStrategy = bench.create(settings.one("search"), context)
+        self.executor: Executor = bench.create(settings.one("executor"), ExecutorContext(session.runner().work))
+        self.under_way: set[int] = set()
+        self.fruitless = 0
+        self.failed = 0
+
+    def run(self) -> None:
+        """Explore until the budget is spent or the space is exhausted.
+
+        Raises:
+            StudyInterruptedError: the user asked to stop.
+            TrialError: trial after trial failed.
+        """
+        session, started = self.session, time.monotonic()
+        before = session.storage.seconds(session.study.id).get("explore", 0.0)
+        release_dead(session.storage, session.study.id)
+        session.progress.stage("exploring", session.settings.budget_trials)
+        try:
+            with session.timed("explore"):
+                self._take_up()
+                while not self._time_is_up(before + time.monotonic() - started) and self._fill():
+                    self._wait()
+                while self.under_way:
+                    self._wait()
+        finally:
+            self.executor.close()
+        self._show()
+
+    # -- the loop ------------------------------------------------------------------------------------------------
+
+    def _take_up(self) -> None:
+        """Go on with trials that an earlier process left unfinished."""
+        for trial in self._trials():
+            if trial.state in ("pending", "running"):
+                self.session.check_stop()
+                while len(self.under_way) >= self.executor.capacity:
+                    self._wait()
+                if self._screen(trial):
+                    self._submit(trial.number)
+
+    def _fill(self) -> bool:
+        """Give the executor work; false when nothing is under way and nothing more is to be proposed."""
+        while len(self.under_way) < self.executor.capacity:
+            self.session.check_stop()
+            if self._began() >= self.session.settings.budget_trials:
+                break
+            proposal = self._propose()
+            if proposal is None:
+                break
+            trial = self._add(proposal)
+            if self._screen(trial):
+                self.fruitless = 0
+                self._submit(trial.number)
+            else:
+                self._count_fruitless()
+        return bool(self.under_way)
+
+    def _submit(self, number: int) -> None:
+        self._show()
+        self.executor.submit(Job(self.session.study.name, number, "flash"))
+        self.under_way.add(number)
+
+    def _wait(self) -> None:
+        result = self.executor.wait()
+        self.under_way.discard(result.job.trial)
+        self._count_failed(result)
+        self._show()
+
+    def _count_failed(self, result: JobResult) -> None:
+        self.failed = self.failed + 1 if result.state == "failed" else 0
+        if result.state == "failed":
+            self.session.progress.message(f"trial {result.job.trial} failed: {result.error}")
+        if self.failed >= MAX_FAILED:
+            raise TrialError(
+                f"{self.failed} trials in a row failed, the last one being trial {result.job.trial}: {result.error} "
+                f"The log is in {self.session.settings.study_dir / 'autodistill.log'}."
+            )
+
+    def _count_fruitless(self) -> None:
+        self.fruitless += 1
+        if self.fruitless >= MAX_FRUITLESS:
+            raise TrialError(
+                f"{self.fruitless} proposals in a row were infeasible or could not be timed. The constraints and the "
+                f"search space hardly overlap: loosen constraints, or widen student.space. "
+                f"`autodistill report study.name={self.session.settings.study_name}` shows what was tried."
+            )
+
+    def _time_is_up(self, seconds: float) -> bool:
+        hours = self.session.settings.budget_hours
+        return hours is not None and seconds >= hours * 3600
+
+    # -- trials --------------------------------------------------------------------------------------------------
+
+    def _trials(self) -> list[TrialRecord]:
+        return [trial for trial in self.session.storage.trials(self.session.study.id) if trial.origin == "search"]
+
+    def _began(self) -> int:
+        """Trials that the budget counts: training began, or is about to."""
+        return sum(trial.began_training or trial.state in ("pending", "running") for trial in self._trials())
+
+    def _propose(self) -> Proposal | None:
+        session = self.session
+        history = session.storage.history(session.study.id)
+        try:
+            proposals = self.strategy.propose(history, 1)
+        except SpaceExhaustedError as error:
+            session.progress.message(str(error))
+            return None
+        name = session.settings.one("search").registered
+        if not proposals:
+            raise PluginError(f"The search strategy {name.spec.name!r} of {name.provider} proposed nothing.")
+        proposal = proposals[0]
+        taken = [item for item in history.architectures if item == proposal.architecture]
+        if proposal.architecture not in session.bench.space or (taken and not proposal.replicate):
+            reason = "has been tried already" if taken else "lies outside the space"
+            raise PluginError(
+                f"The search strategy {name.spec.name!r} of {name.provider} proposed {proposal.architecture}, "
+                f"which {reason}."
+            )
+        return proposal
+
+    def _add(self, proposal: Proposal) -> TrialRecord:
+        session = self.session
+        known = session.storage.trials(session.study.id)
+        replicate = sum(trial.architecture == proposal.architecture and trial.origin == "search" for trial in known)
+        return session.storage.add_trial(
+            session.study.id,
+            proposal.architecture,
+            replicate=replicate,
+            origin="search",
+            label=None,
+            in_space=True,
+            note=dict(proposal.note) if proposal.note else None,
+            seed=trial_seed(session, proposal.architecture, replicate),
+        )
+
+    def _screen(self, trial: TrialRecord) -> bool:
+        """Check constraints on what is known, then time the architecture; false ends the trial before training."""
+        session = self.session
+        known = session.known.exact(trial.architecture)
+        reason = self._violated(known)
+        if reason is None and not trial.latencies:
+            try:
+                latencies = measure_architecture(session, trial)
+            except LatencyError as error:
+                session.storage.update_trial(
+                    session.study.id, trial.number, state="failed", known=known, error=str(error)
+                )
+                session.progress.message(f"trial {trial.number} could not be timed: {error}")
+                return False
+            session.storage.update_trial(session.study.id, trial.number, known=known, latencies=latencies)
+            trial = session.storage.trial(session.study.id, trial.number)
+        if reason is None:
+            reason = self._violated({**known, **latency_metrics(trial)})
+        if reason is not None:
+            session.storage.update_trial(session.study.id, trial.number, state="infeasible", known=known, error=reason)
+        return reason is None
+
+    def _violated(self, values: dict[str, float]) -> str | None:
+        for constraint in self.session.bench.constraints:
+            value = values.get(constraint.metric)
+            if value is not None and not constraint.holds(value):
+                return (
+                    f"constraints.{constraint.label}: {constraint.metric} is {value:.6g}, "
+                    f"must be {constraint.sense} {constraint.bound:.6g}"
+                )
+        return None
+
+    def _show(self) -> None:
+        """Update the progress display."""
+        session = self.session
+        done = sum(
+            trial.state in ("complete", "stopped", "failed") and trial.began_training for trial in self._trials()
+        )
+        session.progress.trials(done, session.settings.budget_trials)
+        teacher = session.storage.step(session.study.id, "teacher")
+        history = session.storage.history(session.study.id)
+        front = pareto_rows(history, session.bench.objectives, session.bench.constraints, teacher)
+        if front:
+            first = session.bench.objectives[0]
+            sign = -1.0 if first.direction == "maximize" else 1.0
+            best = min(front, key=lambda row: sign * history.metrics[first.metric][row])
+            values = [f"{item.metric} {history.metrics[item.metric][best]:.4g}" for item in session.bench.objectives]
+            session.progress.best(f"{', '.join(values)} ({history.architectures[best]})")
+
+
+def trial_seed(session: Session, architecture: Architecture, replicate: int) -> int:
+    """The seed of a trial: from the study's seed, the architecture and the replicate."""
+    return derive_seed(session.settings.seed, architecture.digest, replicate)
+
+
+def latency_metrics(trial: TrialRecord) -> dict[str, float]:
+    """``<label>.<metric>`` -> value of a trial's stored latency reports."""
+    from autodistill.components.latency import LatencyReport
+
+    return {
+        f"{label}.{name}": value
+        for label, report in trial.latencies.items()
+        for name, value in LatencyReport(**report).metrics().items()
+    }
+
+
+def measure_architecture(session: Session, trial: TrialRecord) -> dict[str, dict[str, object]]:
+    """Time an architecture with random weights on every backend; also written to the trial's folder.
+
+    Raises:
+        LatencyError: a backend cannot time it.
+    """
+
+    def build() -> PreTrainedModel:
+        family = session.bench.family_of(trial.architecture.family)
+        return family.build(trial.architecture, session.bench.task, session.bench.vocabulary)
+
+    subject = LatencySubject(f"trial {trial.number}", trial.architecture, build)
+    with session.timed("latency"):
+        latencies = {label: backend.measure(subject).as_dict() for label, backend in session.backends.items()}
+    folder = session.settings.study_dir / "trials" / str(trial.number)
+    write_json(folder / "latency.json", latencies)
+    return latencies

@@ -1,0 +1,292 @@
+"""After the search: freeze the picks, train picks and baselines in full, export, time, and read the test split once.
+
+Every part is a stored step, so that a killed run goes on where it was and nothing on the test split is measured
+twice. Picks and baselines get the same recipe from the same start; baselines are exempt from constraints.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodistill.components.latency import LatencySubject
+from autodistill.components.outcome import Executor, ExecutorContext, ExportSubject, Job
+from autodistill.components.students import BaselineContext, NamedArchitecture
+from autodistill.engine.explore import trial_seed
+from autodistill.engine.lease import release_dead
+from autodistill.engine.picks import choose_picks
+from autodistill.engine.records import TrialRecord
+from autodistill.engine.relative import reference_point
+from autodistill.engine.session import Session
+from autodistill.engine.workbench import Workbench
+from autodistill.errors import ExportError, LatencyError, StudyError, TrialError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+#: Examples per batch of the export's parity check, and how many batches: shortest, median and longest examples.
+_PARITY_BATCH = 8
+
+
+def finalise(session: Session) -> None:
+    """Do everything that follows the search; what an earlier run has done is not done again."""
+    from autodistill.engine.comparison import compare
+    from autodistill.engine.references import measure_references
+
+    picks = freeze_picks(session)
+    baselines = baseline_trials(session)
+    release_dead(session.storage, session.study.id)
+    trials = [session.storage.trial(session.study.id, number) for number in (*picks, *baselines)]
+    train_in_full(session, trials)
+    done = complete_trials(session, trials)
+    session.progress.stage("exporting", len(picks))
+    for trial in done:
+        if trial.number in picks:
+            export_trial(session, trial)
+            session.progress.advance()
+    measure_references(session)
+    time_finals(session, done)
+    compare(session)
+
+
+def freeze_picks(session: Session) -> list[int]:
+    """Choose the picks on the select split and write them down; from then on they do not change."""
+    storage, study, settings = session.storage, session.study, session.settings
+    frozen = storage.step(study.id, "picks_frozen")
+    if frozen is not None:
+        return [int(number) for number in frozen["trials"]]
+    teacher = storage.step(study.id, "teacher")
+    objectives, constraints = session.bench.objectives, session.bench.constraints
+    point = reference_point(objectives, constraints, teacher)
+    history = storage.history(study.id)
+    rows = choose_picks(history, objectives, constraints, teacher, point, settings.picks_max, settings.picks_margin)
+    numbers = [trial.number for trial in storage.trials(study.id)]
+    if not rows:
+        session.progress.message("No trial is complete and feasible: there is nothing to train in full but baselines.")
+    stored = storage.set_step(study.id, "picks_frozen", {"trials": [numbers[row] for row in rows]})
+    return [int(number) for number in stored["trials"]]
+
+
+def baseline_trials(session: Session) -> list[int]:
+    """The trials of the configured baselines, added when they are new."""
+    found = []
+    known = {trial.label: trial for trial in session.storage.trials(session.study.id) if trial.origin == "baseline"}
+    for named in configured_baselines(session):
+        trial = known.get(named.name)
+        if trial is None:
+            trial = session.storage.add_trial(
+                session.study.id,
+                named.architecture,
+                replicate=0,
+                origin="baseline",
+                label=named.name,
+                in_space=named.architecture in session.bench.space,
+                note=None,
+                seed=trial_seed(session, named.architecture, 0),
+            )
+        found.append(trial.number)
+    return found
+
+
+def configured_baselines(session: Session) -> list[NamedArchitecture]:
+    """Every baseline's architectures; one that has been named before by another label is left out."""
+    bench = session.bench
+    teacher = bench.family.architecture_of(session.teacher.model)
+    found: dict[Any, NamedArchitecture] = {}
+    for label, chosen in bench.settings.several["baseline"].items():
+        baseline = bench.create(chosen, BaselineContext(label, teacher, bench.family_name))
+        for named in baseline.architectures():
+            bench.check_architecture(named.architecture)
+            found.setdefault(named.architecture, named)
+    return list(found.values())
+
+
+def train_in_full(session: Session, trials: Iterable[TrialRecord]) -> None:
+    """Run the full recipe for trials that have not had it."""
+    complete = {
+        run.trial for run in session.storage.runs(session.study.id) if run.kind == "full" and run.state == "complete"
+    }
+    waiting = [trial for trial in trials if trial.number not in complete]
+    session.progress.stage("training picks and baselines in full", len(waiting))
+    runner = session.runner(retry_failed=True)
+    executor: Executor = session.bench.create(session.settings.one("executor"), ExecutorContext(runner.work))
+    failures: list[str] = []
+
+    def wait() -> None:
+        result = executor.wait()
+        session.progress.advance()
+        if result.state == "failed":
+            failures.append(f"trial {result.job.trial}: {result.error}")
+            session.progress.message(f"full run of {failures[-1]}")
+
+    under_way = 0
+    try:
+        with session.timed("distill"):
+            for trial in waiting:
+                session.check_stop()
+                if under_way >= executor.capacity:
+                    wait()
+                    under_way -= 1
+                executor.submit(Job(session.study.name, trial.number, "full"))
+                under_way += 1
+            for _ in range(under_way):
+                wait()
+    finally:
+        executor.close()
+    if failures and len(failures) == len(waiting):
+        raise TrialError(f"Every full run failed. The first was {failures[0]}")
+
+
+def complete_trials(session: Session, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """Those whose full run is complete."""
+    complete = {
+        run.trial for run in session.storage.runs(session.study.id) if run.kind == "full" and run.state == "complete"
+    }
+    return [trial for trial in trials if trial.number in complete]
+
+
+def model_directory(session: Session, trial: TrialRecord) -> Path:
+    """The trained model of a trial's full run, as a Hugging Face directory.
+
+    Raises:
+        StudyError: the trial has no complete full run.
+    """
+    for run in session.storage.runs(session.study.id):
+        if run.trial == trial.number and run.kind == "full" and run.state == "complete":
+            return session.settings.study_dir / str(run.artifacts["hf"])
+    raise StudyError(
+        f"Trial {trial.number} of {session.study.name!r} has no complete full run. "
+        f"Train it: autodistill distill study.name={session.study.name} trial={trial.number}"
+    )
+
+
+def load_model(directory: Path) -> PreTrainedModel:
+    """Load a classification model from a directory, without remote code, in eval mode."""
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_pretrained(directory, local_files_only=True)
+    return model.eval()  # type: ignore[no-any-return]
+
+
+# -- exports -----------------------------------------------------------------------------------------------------
+
+
+def export_trial(session: Session, trial: TrialRecord) -> list[dict[str, Any]]:
+    """Write a trained trial in every chosen format; an export that fails is recorded and reported, not fatal."""
+    model = load_model(model_directory(session, trial))
+    folder = session.settings.study_dir / "picks" / str(trial.number)
+    found = []
+    for label, chosen in session.settings.several["export"].items():
+        name = f"export:{trial.number}:{label}"
+        stored = session.storage.step(session.study.id, name)
+        if stored is None:
+            session.check_stop()
+            with session.timed("export"):
+                content = _export(session, trial, label, chosen, model, folder)
+            stored = session.storage.set_step(session.study.id, name, content)
+        found.append(stored)
+    return found
+
+
+def _export(
+    session: Session, trial: TrialRecord, label: str, chosen: Any, model: PreTrainedModel, folder: Path
+) -> dict[str, Any]:
+    subject = ExportSubject(
+        f"pick {trial.number}",
+        model,
+        session.bench.teacher.tokenizer,
+        session.bench.task,
+        parity_sample_of(session.bench),
+    )
+    directory = folder / ("hf" if chosen.name == "huggingface" else label)
+    try:
+        report = session.bench.create(chosen).export(subject, directory)
+    except ExportError as error:
+        session.progress.message(f"export {label} of pick {trial.number} failed: {error}")
+        return {"format": chosen.name, "label": label, "error": str(error)}
+    return {
+        "format": report.format,
+        "label": label,
+        "path": str(report.path.relative_to(session.settings.study_dir)),
+        "sha256": report.sha256,
+        "parity": dict(report.parity),
+        "bytes": report.bytes,
+        "versions": dict(report.versions),
+    }
+
+
+def parity_sample_of(bench: Workbench) -> list[Mapping[str, Any]]:
+    """Batches of real examples of different lengths: the shortest, the middle and the longest of the select split."""
+    split = bench.splits["select"]
+    order = np.argsort(split.lengths, kind="stable").astype(np.int64)
+    middle = max(0, len(order) // 2 - _PARITY_BATCH // 2)
+    chunks = (order[:_PARITY_BATCH], order[middle : middle + _PARITY_BATCH], order[-_PARITY_BATCH:])
+    sample = []
+    for rows in chunks:
+        batch = split.batch(rows)
+        sample.append(
+            {
+                "input_ids": batch.input_ids.numpy(),
+                "attention_mask": batch.attention_mask.numpy().astype(np.int64),
+                "token_type_ids": batch.token_type_ids.numpy(),
+            }
+        )
+    return sample
+
+
+# -- latency -----------------------------------------------------------------------------------------------------
+
+
+def time_finals(session: Session, trials: Iterable[TrialRecord]) -> None:
+    """Time picks and baselines again, with their trained weights and in their exported files."""
+    waiting = list(trials)
+    session.progress.stage("timing trained models", len(waiting))
+    for trial in waiting:
+        name = f"latency:{trial.number}"
+        if session.storage.step(session.study.id, name) is None:
+            session.check_stop()
+            directory = model_directory(session, trial)
+            subject = LatencySubject(
+                trial.label or f"pick {trial.number}",
+                trial.architecture,
+                _loader(directory),
+                _artifacts(session, trial, directory),
+            )
+            session.storage.set_step(session.study.id, name, time_subject(session, subject))
+        session.progress.advance()
+
+
+def _loader(directory: Path) -> Callable[[], PreTrainedModel]:
+    return lambda: load_model(directory)
+
+
+def _artifacts(session: Session, trial: TrialRecord, directory: Path) -> dict[str, Path]:
+    found = {"huggingface": directory}
+    for label in session.settings.several["export"]:
+        stored = session.storage.step(session.study.id, f"export:{trial.number}:{label}")
+        if stored and "path" in stored and stored["format"] == "onnx":
+            found["onnx"] = session.settings.study_dir / stored["path"]
+    return found
+
+
+def time_subject(session: Session, subject: LatencySubject, precision: str | None = None) -> dict[str, Any]:
+    """Label -> report of every backend that can time the model; one that cannot is named and left out."""
+    found: dict[str, Any] = {}
+    with session.timed("latency"):
+        for label, backend in session.backends.items():
+            try:
+                report = backend.measure(subject)
+            except LatencyError as error:
+                session.progress.message(f"{subject.name} could not be timed by latency.{label}: {error}")
+                continue
+            if precision == "int8":
+                report = replace(report, precision="int8")
+            found[label] = report.as_dict()
+    return found

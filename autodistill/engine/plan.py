@@ -1,0 +1,228 @@
+"""What `run` would do and what it would cost, from a few timed steps of the extreme architectures.
+
+Nothing of the study is made: no record, no folder. The teacher is not fine-tuned; a step of the recipe is timed on
+the smallest and the largest feasible architecture, and the cost of the others follows their FLOPs.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+
+from autodistill.components.architecture import Architecture
+from autodistill.components.students import BaselineContext
+from autodistill.engine.environment import prepare_process
+from autodistill.engine.runner import FEATURES_SHARE, TRAINING_FACTOR
+from autodistill.engine.session import check_workbench
+from autodistill.engine.workbench import Workbench, model_dimensions
+from autodistill.training.teacher_features import estimate_bytes
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from autodistill.configs.settings import Settings
+    from autodistill.registry import Registry
+
+#: Timed steps per model, after one that warms up.
+TIMED_STEPS = 3
+
+#: Architectures of which the mean cost of a trial is estimated.
+SAMPLED = 64
+
+#: Seconds to export and time one small model on one backend, seen on two cores; a guess until a study has run.
+SECONDS_PER_TIMING = 2.5
+
+#: Bytes of training state per parameter: weights, gradients and two moments of AdamW in float32.
+BYTES_PER_PARAMETER = 16
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage: runs, optimiser steps of one run, examples and FLOPs of one run, seconds of all."""
+
+    name: str
+    runs: int
+    steps: int
+    examples: int
+    flops: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would cost.
+
+    Args:
+        stages: in order.
+        facts: what the plan rests on, for people.
+        disk_bytes: caches, checkpoints and results.
+        memory_bytes: peak of the training process, roughly.
+        features_cached: whether teacher features fit the cache; else the teacher runs online, in every run.
+    """
+
+    stages: tuple[PlannedStage, ...]
+    facts: dict[str, Any]
+    disk_bytes: int
+    memory_bytes: int
+    features_cached: bool
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of everything."""
+        return sum(stage.seconds for stage in self.stages)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able mapping."""
+        return {**asdict(self), "seconds": self.seconds}
+
+
+def make_plan(settings: Settings, registry: Registry) -> Plan:
+    """Check everything, time a few steps, and add up.
+
+    Raises:
+        UserError: what `run` would raise before training.
+    """
+    prepare_process(settings.trainer)
+    bench = Workbench(settings, registry)
+    check_workbench(bench)
+    return _Planner(bench).plan()
+
+
+class _Planner:
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
+        self.teacher = bench.teacher.load(bench.task)
+        self.flops = {architecture: self._forward(architecture) for architecture in self._sample()}
+        ordered = sorted(self.flops, key=lambda item: self.flops[item])
+        self.extremes = (ordered[0], ordered[-1])
+
+    def plan(self) -> Plan:
+        bench, settings = self.bench, self.bench.settings
+        times = {architecture: self._step_seconds(self._build(architecture)) for architecture in self.extremes}
+        baselines = self._baselines()
+        losses = bench.make_losses(
+            bench.family.dimensions(self.extremes[1], bench.task), model_dimensions(self.teacher)
+        )
+        keys = frozenset().union(*(loss.teacher_features for loss, _ in losses.values()))
+        bytes_needed = estimate_bytes(
+            self.teacher, bench.splits["train"], keys, bench.stream.rows_at(0, bench.schedule.total_examples)
+        )
+        cached = bytes_needed <= settings.cache_max_bytes * FEATURES_SHARE
+        mean = float(np.mean(list(self.flops.values())))
+        stages = (
+            *self._teacher_stages(),
+            self._runs("flash distillation", settings.budget_trials, mean, bench.schedule.flash_fidelity, times),
+            self._timing("latency of candidates", settings.budget_trials),
+            self._runs("full recipe: picks", settings.picks_max, mean, 1.0, times),
+            self._runs("full recipe: baselines", len(baselines), self._mean_of(baselines, mean), 1.0, times),
+            self._timing("latency of trained models", settings.picks_max + len(baselines)),
+        )
+        largest = bench.family.parameters(self.extremes[1], bench.task, bench.vocabulary)
+        teacher_bytes = 4 * sum(parameter.numel() for parameter in self.teacher.parameters())  # float32
+        results = (settings.picks_max * 2 + len(baselines)) * largest * 4
+        return Plan(
+            stages=stages,
+            facts=self._facts(times, bytes_needed),
+            disk_bytes=int(teacher_bytes + (bytes_needed if cached else 0) + results + largest * BYTES_PER_PARAMETER),
+            memory_bytes=int(psutil.Process().memory_info().rss + largest * BYTES_PER_PARAMETER),
+            features_cached=cached,
+        )
+
+    def _sample(self) -> list[Architecture]:
+        space = self.bench.space
+        if space.size is not None and space.size <= SAMPLED * 16:
+            return list(space.enumerate())
+        return list(dict.fromkeys(space.sample(SAMPLED, seed=0)))
+
+    def _forward(self, architecture: Architecture) -> float:
+        family = self.bench.family_of(architecture.family)
+        return float(family.flops(architecture, self.bench.task, self.bench.vocabulary, self.bench.median_tokens))
+
+    def _build(self, architecture: Architecture) -> PreTrainedModel:
+        return self.bench.family_of(architecture.family).build(architecture, self.bench.task, self.bench.vocabulary)
+
+    def _baselines(self) -> list[Architecture]:
+        teacher = self.bench.family.architecture_of(self.teacher)
+        return [
+            named.architecture
+            for label, chosen in self.bench.settings.several["baseline"].items()
+            for named in self.bench.create(
+                chosen, BaselineContext(label, teacher, self.bench.family_name)
+            ).architectures()
+        ]
+
+    def _mean_of(self, architectures: list[Architecture], otherwise: float) -> float:
+        return float(np.mean([self._forward(item) for item in architectures])) if architectures else otherwise
+
+    def _step_seconds(self, model: PreTrainedModel, backward: bool = True) -> float:
+        """Median seconds of one step on real batches of the stream."""
+        import torch
+
+        size = self.bench.schedule.optimisation.batch_size
+        seconds = []
+        model.train(backward)
+        with torch.set_grad_enabled(backward):
+            for step in range(TIMED_STEPS + 1):
+                batch = self.bench.splits["train"].batch(self.bench.stream.rows_at(step * size, (step + 1) * size))
+                started = time.perf_counter()
+                logits = model(
+                    input_ids=batch.input_ids,
+                    attention_mask=batch.attention_mask,
+                    token_type_ids=batch.token_type_ids,
+                ).logits
+                if backward:
+                    logits.float().pow(2).mean().backward()
+                seconds.append(time.perf_counter() - started)
+        model.zero_grad()
+        return float(np.median(seconds[1:]))
+
+    def _teacher_stages(self) -> list[PlannedStage]:
+        bench = self.bench
+        step = self._step_seconds(self.teacher)
+        size = bench.schedule.optimisation.batch_size
+        forward = self._step_seconds(self.teacher, backward=False) / size
+        answers = sum(len(split) for split in bench.splits.values())
+        stages = [PlannedStage("teacher's answers", 1, 0, answers, 0.0, answers * forward)]
+        if bench.teacher.needs_fine_tuning(bench.task):
+            recipe = bench.teacher.fine_tuning
+            examples = int(recipe.epochs * len(bench.splits["train"]))
+            steps = examples // recipe.batch_size
+            stages.insert(0, PlannedStage("fine-tuning the teacher", 1, steps, examples, 0.0, examples * step / size))
+        return stages
+
+    def _runs(
+        self, name: str, runs: int, forward: float, fidelity: float, times: dict[Architecture, float]
+    ) -> PlannedStage:
+        optimisation = self.bench.schedule.optimisation
+        dimensions = self.bench.family.dimensions(self.extremes[1], self.bench.task)
+        layers = model_dimensions(self.teacher).layers
+        steps = sum(phase.steps for phase in self.bench.schedule.phases(dimensions.layers, layers, fidelity))
+        small, large = self.extremes
+        low, high = self.flops[small], self.flops[large]
+        share = (forward - low) / (high - low) if high > low else 0.0
+        seconds = times[small] + share * (times[large] - times[small])
+        examples = steps * optimisation.batch_size
+        answers = len(self.bench.splits["select"])
+        scoring = answers * seconds / optimisation.batch_size / TRAINING_FACTOR
+        flops = TRAINING_FACTOR * forward * examples
+        return PlannedStage(name, runs, steps, examples, flops, runs * (steps * seconds + scoring))
+
+    def _timing(self, name: str, runs: int) -> PlannedStage:
+        backends = len(self.bench.settings.several["latency"])
+        return PlannedStage(name, runs * backends, 0, 0, 0.0, runs * backends * SECONDS_PER_TIMING)
+
+    def _facts(self, times: dict[Architecture, float], bytes_needed: int) -> dict[str, Any]:
+        small, large = self.extremes
+        size = self.bench.space.size
+        return {
+            "feasible architectures": "too many to count" if size is None else size,
+            "smallest": f"{small}, {times[small] * 1000:.0f} ms per step",
+            "largest": f"{large}, {times[large] * 1000:.0f} ms per step",
+            "examples": {role: len(split) for role, split in self.bench.splits.items()},
+            "tokens per example (median)": self.bench.median_tokens,
+            "teacher features": f"{bytes_needed / 1e6:.1f} MB",
+        }

@@ -1,0 +1,71 @@
+"""References of a study: rows that are not distilled, measured once, after the picks are frozen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodistill.components.latency import LatencySubject
+from autodistill.components.students import ReferenceContext, ReferenceResult
+from autodistill.configs.settings import Chosen
+from autodistill.engine.cache import private_directory
+from autodistill.engine.finals import time_subject
+from autodistill.engine.scores import predictions_of, write_predictions
+from autodistill.engine.session import Session
+
+
+def measure_references(session: Session) -> None:
+    """Measure every configured reference that is possible for the task; the others are named."""
+    chosen = session.settings.several["reference"]
+    session.progress.stage("references", len(chosen))
+    for label, item in chosen.items():
+        session.check_stop()
+        if session.storage.step(session.study.id, f"reference:{label}") is None:
+            session.storage.set_step(session.study.id, f"reference:{label}", _measure(session, label, item))
+        session.progress.advance()
+
+
+def _measure(session: Session, label: str, chosen: Chosen) -> dict[str, Any]:
+    bench = session.bench
+    folder = private_directory(session.settings.study_dir / "references" / label)
+    reference = bench.create(
+        chosen,
+        ReferenceContext(
+            label=label,
+            task=bench.task,
+            splits=bench.data.splits,
+            teacher_dir=session.teacher.directory,
+            max_length=bench.max_length,
+            work_dir=folder,
+        ),
+    )
+    reason = reference.available()
+    if reason is not None:
+        session.progress.message(f"reference {label} is left out: {reason}")
+        return {"left_out": reason}
+    with session.timed("evaluate"):
+        result: ReferenceResult = reference.measure()
+    role = "test" if "test" in bench.splits else "select"
+    logits = np.asarray(result.logits[role], dtype=np.float32)
+    write_predictions(folder / "predictions.parquet", predictions_of(bench, role, logits, None), role)
+    return {
+        "name": result.name,
+        "parameters": result.parameters,
+        "predictions": str((folder / "predictions.parquet").relative_to(session.settings.study_dir)),
+        "latencies": _latencies(session, result),
+        "notes": dict(result.notes),
+    }
+
+
+def _latencies(session: Session, result: ReferenceResult) -> dict[str, Any]:
+    if result.onnx_path is None:
+        return {}
+    subject = LatencySubject(result.name, None, None, {"onnx": result.onnx_path})
+    onnx_backends = {label: item for label, item in session.backends.items() if _takes_onnx(session, label)}
+    timed = time_subject(session, subject, str(result.notes.get("precision", "fp32")))
+    return {label: report for label, report in timed.items() if label in onnx_backends}
+
+
+def _takes_onnx(session: Session, label: str) -> bool:
+    return session.settings.several["latency"][label].name == "onnxruntime"

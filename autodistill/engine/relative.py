@@ -1,0 +1,87 @@
+"""Objectives without units: every value relative to the teacher's, ratio metrics in logs.
+
+Quality q becomes ``q / q_teacher``; a metric that is minimised and positive (latency, size) becomes
+``log(value / value_teacher)``. A change of unit changes nothing. All objectives are then minimised. The reference
+point is fixed when the study is created: the trivial answer's quality, and the teacher's own latency or a bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodistill.components.search import Constraint, History, Objective
+from autodistill.engine.pareto import hypervolume
+
+if TYPE_CHECKING:
+    from autodistill.components.search import FloatArray
+
+
+def reference_point(
+    objectives: Sequence[Objective], constraints: Sequence[Constraint], teacher: Mapping[str, Any]
+) -> dict[str, float]:
+    """Objective label -> the value, in the metric's unit, that a hypervolume is measured against.
+
+    Args:
+        objectives: the study's.
+        constraints: a bound on an objective's metric replaces the teacher's value when it is stricter.
+        teacher: the stored step ``teacher`` with ``values`` and ``trivial``.
+    """
+    point = {}
+    for objective in objectives:
+        values = teacher["trivial"] if objective.metric in teacher["trivial"] else teacher["values"]
+        value = float(values.get(objective.metric, math.nan))
+        bounds = [item.bound for item in constraints if item.metric == objective.metric]
+        if objective.direction == "minimize":
+            value = min([value, *bounds]) if not math.isnan(value) else min(bounds, default=math.nan)
+        point[objective.label] = value
+    return point
+
+
+def relative(values: FloatArray, objective: Objective, teacher: Mapping[str, Any]) -> FloatArray:
+    """Values of one objective's metric relative to the teacher's, as something to be minimised."""
+    own = float(teacher["values"].get(objective.metric, math.nan))
+    if objective.direction == "minimize" and own > 0:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result: FloatArray = np.log(values / own)
+        return result
+    scale = own if own and not math.isnan(own) else 1.0
+    return -values / scale if objective.direction == "maximize" else values / scale
+
+
+def relative_matrix(history: History, objectives: Sequence[Objective], teacher: Mapping[str, Any]) -> FloatArray:
+    """``trials x objectives``, minimised, relative to the teacher; NaN where a trial lacks a metric."""
+    empty = np.full(len(history), np.nan)
+    columns = [relative(history.metrics.get(item.metric, empty), item, teacher) for item in objectives]
+    return np.stack(columns, axis=1) if columns else np.empty((len(history), 0))
+
+
+def feasible_rows(history: History, constraints: Sequence[Constraint]) -> list[bool]:
+    """Whether each trial is complete and satisfies every constraint; a metric it lacks does not."""
+    rows = []
+    for index, state in enumerate(history.states):
+        values = [
+            (
+                constraint,
+                float(history.metrics[constraint.metric][index]) if constraint.metric in history.metrics else math.nan,
+            )
+            for constraint in constraints
+        ]
+        rows.append(state == "complete" and all(constraint.holds(value) for constraint, value in values))
+    return rows
+
+
+def hypervolume_of(
+    matrix: FloatArray, point: Mapping[str, float], objectives: Sequence[Objective], teacher: Mapping[str, Any]
+) -> float | None:
+    """Hypervolume of rows of `relative_matrix` against the study's reference point; None when it has no number."""
+    reference = np.array(
+        [float(relative(np.array([point[item.label]]), item, teacher)[0]) for item in objectives], dtype=np.float64
+    )
+    if not len(objectives) or not np.all(np.isfinite(reference)):
+        return None
+    rows = matrix[np.all(np.isfinite(matrix), axis=1)]
+    return float(hypervolume(rows, reference)) if len(rows) else 0.0

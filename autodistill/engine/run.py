@@ -1,0 +1,84 @@
+"""The main job: explore, train the picks and baselines in full, compare, export, report.
+
+`run` is the Python door to ``autodistill run``; the command line calls it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from autodistill.configs.settings import Settings
+from autodistill.engine.explore import Explorer
+from autodistill.engine.finals import finalise
+from autodistill.engine.session import Session, how_to_go_on, open_session
+from autodistill.engine.stop import StopSignal
+from autodistill.engine.study import Study, open_study
+from autodistill.errors import StudyInterruptedError
+from autodistill.registry import default_registry
+
+if TYPE_CHECKING:
+    from autodistill.registry import Registry
+    from autodistill.report.progress import Progress
+
+
+def run(
+    settings: Settings,
+    *,
+    overrides: Sequence[str] = (),
+    registry: Registry | None = None,
+    progress: Progress | None = None,
+    explore_only: bool = False,
+) -> Study:
+    """Run a study to the end of its budget, or go on with it, and return it.
+
+    Args:
+        settings: from `autodistill.compose`.
+        overrides: the overrides that made the settings; stored, so that verbs on the study start from them.
+        registry: what exists; the process's own by default.
+        progress: what to tell about progress; nothing by default.
+        explore_only: stop after the search.
+
+    Returns:
+        The study; its files are written.
+
+    Raises:
+        UserError: something the user can mend, before anything was trained.
+        StudyInterruptedError: Ctrl-C; says how to go on.
+    """
+    from autodistill.report.progress import QuietProgress
+
+    registry = registry or default_registry()
+    with StopSignal() as stop, progress or QuietProgress() as shown:
+        try:
+            with open_session(settings, registry, overrides=overrides, progress=shown, stop=stop) as session:
+                _work(session, explore_only)
+        except StudyInterruptedError as error:
+            raise StudyInterruptedError(f"{error} {how_to_go_on(settings)}") from error
+        except KeyboardInterrupt as error:
+            raise StudyInterruptedError(f"Interrupted at once. {how_to_go_on(settings)}") from error
+        study = open_study(settings.study_name, settings.storage_url, settings.output_dir)
+        shown.stage("writing the report")
+        study.write_report()
+        registry.manager.notify("autodistill_after_study_run", study=study.name, summary=study.summary())
+    return study
+
+
+@contextmanager
+def open_for_work(
+    settings: Settings, registry: Registry, overrides: Sequence[str], progress: Progress
+) -> Iterator[Session]:
+    """Open a study for a verb that does a part of the job; interruptions say how to go on."""
+    with StopSignal() as stop, progress as shown:
+        try:
+            with open_session(settings, registry, overrides=overrides, progress=shown, stop=stop) as session:
+                yield session
+        except StudyInterruptedError as error:
+            raise StudyInterruptedError(f"{error} The same command goes on.") from error
+
+
+def _work(session: Session, explore_only: bool) -> None:
+    Explorer(session).run()
+    if not explore_only:
+        finalise(session)

@@ -1,0 +1,298 @@
+"""One run of one trial: build the student, distil it, score it, commit the result.
+
+A run is resumed from its last checkpoint when it was cut off. What goes wrong inside a run fails the trial and is
+recorded with it; the study goes on. `Runner.work` is what executors call.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from autodistill.components.outcome import Job, JobResult, Pruner, Score
+from autodistill.components.students import Dimensions, Initialisation
+from autodistill.components.training import DistillationLoss, Phase, RungReport
+from autodistill.configs.instantiate import instantiate
+from autodistill.engine.lease import Lease, held
+from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
+from autodistill.engine.scores import predictions_of, score_all, stored_metrics, write_predictions
+from autodistill.engine.storage import Storage
+from autodistill.engine.teacher import PreparedTeacher, trainer_arguments
+from autodistill.engine.workbench import Workbench
+from autodistill.errors import PluginError, StudyInterruptedError, TrialError
+from autodistill.training.distil import Distillation, distil
+from autodistill.training.seeds import derive_seed
+from autodistill.training.teacher_features import TeacherFeatures, cached_teacher_features
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from autodistill.report.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+#: A training step costs a forward pass and a backward pass of twice its operations.
+TRAINING_FACTOR = 3
+
+#: Share of the cache that the features of one teacher on one data set may take; what is larger runs online.
+FEATURES_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class RunnerContext:
+    """What a runner works with; one per process.
+
+    Args:
+        bench: shared parts of the study.
+        storage: where results go.
+        study: the study's record.
+        teacher: ready to teach.
+        progress: told about steps.
+        stop_requested: asked between steps.
+    """
+
+    bench: Workbench
+    storage: Storage
+    study: StudyRecord
+    teacher: PreparedTeacher
+    progress: Progress
+    stop_requested: Callable[[], bool]
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Tell the observers."""
+        self.bench.registry.manager.notify(hook, study=self.study.name, **arguments)
+
+
+class Runner:
+    """Executes jobs of one study in this process."""
+
+    def __init__(self, context: RunnerContext, retry_failed: bool = False) -> None:
+        self.context = context
+        self.retry_failed = retry_failed
+        self._features: dict[frozenset[Any], TeacherFeatures] = {}
+        bench = context.bench
+        self._pruner: Pruner = bench.create(bench.settings.one("pruner"))
+
+    def work(self, job: Job) -> JobResult:
+        """Run one job; a failed trial is recorded and returned, never raised.
+
+        Raises:
+            StudyInterruptedError: a stop was requested; the run's checkpoint is kept.
+            PluginError: an observer failed.
+        """
+        context = self.context
+        trial = context.storage.trial(context.study.id, job.trial)
+        with held(context.storage, context.study.id, job.trial, job.run, self.retry_failed) as lease:
+            if lease is None:
+                return JobResult(job, "elsewhere")
+            try:
+                return self._run(job, trial, lease)
+            except (StudyInterruptedError, PluginError, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                return self._failed(job, lease.run, error)
+
+    def _failed(self, job: Job, run: RunRecord, error: Exception) -> JobResult:
+        """Record what went wrong: foreign code may raise anything, and one trial must not end the study."""
+        kind = "" if isinstance(error, TrialError) else f"{type(error).__name__}: "
+        text = f"{kind}{error}"
+        logger.error("trial %d (%s) failed: %s\n%s", job.trial, job.run, text, traceback.format_exc())
+        failed = "failed" if job.run == "flash" else None
+        self.context.storage.finish_run(run, state="failed", error=text, trial_state=failed)
+        self.context.notify("autodistill_on_trial_error", trial=job.trial, run=job.run, error=error)
+        return JobResult(job, "failed", text)
+
+    def _run(self, job: Job, trial: TrialRecord, lease: Lease) -> JobResult:
+        context, started = self.context, time.monotonic()
+        context.notify("autodistill_before_trial_run", trial=trial.number, run=job.run, architecture=trial.architecture)
+        context.storage.update_trial(context.study.id, trial.number, began_training=True)
+        student, initialisation = self.build_student(trial)
+        prepared = time.monotonic()
+        training = self._distillation(job, trial, student)
+        result = distil(training)
+        trained = time.monotonic()
+        if result.state == "interrupted":
+            raise StudyInterruptedError("Interrupted in the middle of a run; its checkpoint is kept.")
+        metrics = self._scores(job, trial, student)
+        seconds = {
+            "prepare": prepared - started,
+            "train": trained - prepared,
+            "evaluate": time.monotonic() - trained,
+        }
+        state: Literal["complete", "stopped"] = "stopped" if result.state == "stopped" else "complete"
+        committed = context.storage.finish_run(
+            lease.run,
+            state=state,
+            metrics=metrics,
+            seconds=seconds,
+            cost=self._cost(trial, result.examples, time.monotonic() - started),
+            initialisation={"groups": dict(initialisation.groups), "summary": initialisation.summary},
+            artifacts=self._artifacts(job, trial),
+            trial_state=state if job.run == "flash" or trial.origin != "search" else None,
+        )
+        if not committed:
+            return JobResult(job, "elsewhere")
+        shutil.rmtree(training.checkpoint_dir, ignore_errors=True)
+        values = {
+            name if "/" in name else f"{item['split']}/{name}": float(item["value"]) for name, item in metrics.items()
+        }
+        context.notify("autodistill_after_trial_run", trial=trial.number, run=job.run, state=state, metrics=values)
+        return JobResult(job, state)
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def build_student(self, trial: TrialRecord) -> tuple[PreTrainedModel, Initialisation]:
+        """The trial's model, started from the teacher; its random part follows the trial's seed."""
+        import torch
+
+        bench = self.context.bench
+        family = bench.family_of(trial.architecture.family)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(trial.seed)
+            student = family.build(trial.architecture, bench.task, bench.vocabulary)
+            initialisation = family.initialise(student, self.context.teacher.model)
+        return student, initialisation
+
+    def _distillation(self, job: Job, trial: TrialRecord, student: PreTrainedModel) -> Distillation:
+        bench, settings = self.context.bench, self.context.bench.settings
+        family = bench.family_of(trial.architecture.family)
+        dimensions = family.dimensions(trial.architecture, bench.task)
+        losses = self._losses(trial, dimensions)
+        folder = self.trial_dir(trial)
+        return Distillation(
+            student=student,
+            losses=losses,
+            phases=self._phases(job, dimensions),
+            optimisation=bench.schedule.optimisation,
+            train=bench.splits["train"],
+            stream=bench.stream,
+            teacher=self._teacher_features(losses),
+            seed=derive_seed(trial.seed, job.run),
+            checkpoint_dir=folder / "checkpoint" / job.run,
+            trainer=trainer_arguments(settings.trainer),
+            loggers=self._loggers(folder / "log" / job.run),
+            callbacks=self._callbacks(),
+            checkpoint_every_steps=int(settings.trainer["checkpoint_every_steps"]),
+            rungs=self._pruner.rungs if job.run == "flash" else (),
+            on_rung=self._on_rung(trial, student) if job.run == "flash" else None,
+            stop_requested=self.context.stop_requested,
+            progress=self.context.progress.step,
+        )
+
+    def _losses(self, trial: TrialRecord, dimensions: Dimensions) -> Mapping[str, tuple[DistillationLoss, float]]:
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(trial.seed, "projections"))
+            return self.context.bench.make_losses(dimensions, self.context.teacher.dimensions)
+
+    def _phases(self, job: Job, dimensions: Dimensions) -> list[Phase]:
+        schedule = self.context.bench.schedule
+        fidelity = schedule.flash_fidelity if job.run == "flash" else 1.0
+        return list(schedule.phases(dimensions.layers, self.context.teacher.dimensions.layers, fidelity))
+
+    def _teacher_features(self, losses: Mapping[str, tuple[DistillationLoss, float]]) -> TeacherFeatures:
+        keys = frozenset().union(*(loss.teacher_features for loss, _ in losses.values()))
+        if keys not in self._features:
+            bench = self.context.bench
+            started = time.monotonic()
+            self._features[keys] = cached_teacher_features(
+                self.context.teacher.model,
+                bench.splits["train"],
+                keys,
+                bench.settings.cache_dir,
+                self.context.teacher.key,
+                int(bench.settings.cache_max_bytes * FEATURES_SHARE),
+                bench.stream.rows_at(0, bench.schedule.total_examples),
+            )
+            self.context.storage.add_seconds(self.context.study.id, "teacher_cache", time.monotonic() - started)
+        return self._features[keys]
+
+    def _on_rung(self, trial: TrialRecord, student: PreTrainedModel) -> Callable[[int, float], bool]:
+        context = self.context
+
+        def on_rung(rung: int, share: float) -> bool:
+            scores = self._score(student, "select")
+            values = {name: score.value for name, score in scores.items()}
+            context.storage.report_rung(context.study.id, trial.number, "flash", rung, share, values)
+            others = [
+                report
+                for number, report in context.storage.rungs(context.study.id, "flash", rung)
+                if number != trial.number
+            ]
+            return self._pruner.should_stop(RungReport(rung, share, values), others)
+
+        return on_rung
+
+    def _score(self, student: PreTrainedModel, role: str, predictions_file: Path | None = None) -> dict[str, Score]:
+        from autodistill.training.predict import predict
+
+        bench, teacher = self.context.bench, self.context.teacher
+        predictions = predictions_of(bench, role, predict(student, bench.splits[role]), teacher.logits(bench, role))
+        if predictions_file is not None:
+            write_predictions(predictions_file, predictions, role)
+        return score_all(bench, predictions)
+
+    def _scores(self, job: Job, trial: TrialRecord, student: PreTrainedModel) -> dict[str, dict[str, Any]]:
+        """Metrics on select; a full run is also saved, and read once on test."""
+        if job.run == "flash":
+            return stored_metrics(self._score(student, "select"), "select")
+        folder = self.final_dir(trial)
+        student.save_pretrained(folder / "hf")
+        self.context.bench.teacher.tokenizer.save_pretrained(folder / "hf")
+        found = {
+            f"select/{name}": value for name, value in stored_metrics(self._score(student, "select"), "select").items()
+        }
+        if "test" in self.context.bench.splits:
+            scores = self._score(student, "test", folder / "predictions.parquet")
+            found |= {f"test/{name}": value for name, value in stored_metrics(scores, "test").items()}
+        else:
+            self._score(student, "select", folder / "predictions.parquet")
+        return found
+
+    def _artifacts(self, job: Job, trial: TrialRecord) -> dict[str, str]:
+        if job.run == "flash":
+            return {}
+        root = self.context.bench.settings.study_dir
+        folder = self.final_dir(trial)
+        return {
+            "hf": str((folder / "hf").relative_to(root)),
+            "predictions": str((folder / "predictions.parquet").relative_to(root)),
+        }
+
+    def _cost(self, trial: TrialRecord, examples: int, seconds: float) -> dict[str, float]:
+        bench = self.context.bench
+        family = bench.family_of(trial.architecture.family)
+        forward = family.flops(trial.architecture, bench.task, bench.vocabulary, bench.median_tokens)
+        return {
+            "examples": float(examples),
+            "flops": float(TRAINING_FACTOR * forward * examples),
+            "device_seconds": seconds,
+        }
+
+    def _loggers(self, folder: Path) -> list[Any]:
+        nodes = self.context.bench.settings.logger
+        return [instantiate(node, f"logger.{label}", save_dir=str(folder)) for label, node in nodes.items() if node]
+
+    def _callbacks(self) -> list[Any]:
+        nodes = self.context.bench.settings.trainer.get("callbacks") or {}
+        return [instantiate(node, f"trainer.callbacks.{label}") for label, node in nodes.items() if node]
+
+    # -- places --------------------------------------------------------------------------------------------------
+
+    def trial_dir(self, trial: TrialRecord) -> Path:
+        """Folder of a trial: checkpoints, training log, latency."""
+        return self.context.bench.settings.study_dir / "trials" / str(trial.number)
+
+    def final_dir(self, trial: TrialRecord) -> Path:
+        """Folder of a trial that got the full recipe."""
+        root = self.context.bench.settings.study_dir
+        return (
+            root / "baselines" / str(trial.label) if trial.origin == "baseline" else root / "picks" / str(trial.number)
+        )

@@ -1,0 +1,66 @@
+"""From logits to metrics: predictions on a split, every evaluator's scores, and what is stored of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodistill.components.outcome import Predictions, Score
+from autodistill.engine.cache import private_directory
+from autodistill.engine.workbench import Workbench
+
+if TYPE_CHECKING:
+    from autodistill.components.outcome import FloatArray
+
+
+def predictions_of(bench: Workbench, role: str, logits: FloatArray, teacher_logits: FloatArray | None) -> Predictions:
+    """Logits of a split, with its ids and labels."""
+    split = bench.splits[role]
+    return Predictions(split.ids, logits, split.labels, teacher_logits, bench.task)
+
+
+def score_all(bench: Workbench, predictions: Predictions) -> dict[str, Score]:
+    """Metrics ``<label>.<metric>`` of every evaluator that scores predictions."""
+    return {
+        f"{label}.{name}": score
+        for label, evaluator in bench.evaluators.items()
+        if not evaluator.before_training
+        for name, score in evaluator.score(predictions).items()
+    }
+
+
+def stored_metrics(scores: Mapping[str, Score], split: str) -> dict[str, dict[str, Any]]:
+    """Scores as the storage keeps them."""
+    return {name: {"value": score.value, "variance": score.variance, "split": split} for name, score in scores.items()}
+
+
+def write_predictions(path: Path, predictions: Predictions, split: str) -> None:
+    """Write ids and logits (no texts) as Parquet."""
+    import pyarrow
+    import pyarrow.parquet
+
+    private_directory(path.parent)
+    table = pyarrow.table(
+        {
+            "id": list(predictions.ids),
+            "split": [split] * len(predictions.ids),
+            "logits": pyarrow.array(
+                list(np.asarray(predictions.logits, dtype=np.float32)), pyarrow.list_(pyarrow.float32())
+            ),
+        }
+    )
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    pyarrow.parquet.write_table(table, scratch)
+    os.replace(scratch, path)
+
+
+def read_logits(path: Path) -> FloatArray:
+    """Read back the logits that `write_predictions` wrote: examples x classes."""
+    import pyarrow.parquet
+
+    column = pyarrow.parquet.read_table(path, columns=["logits"]).column("logits")
+    return np.array(column.to_pylist(), dtype=np.float32)

@@ -1,0 +1,238 @@
+"""An open study: its record, teacher, latency backends and known metrics, checked in the order of their cost.
+
+`open_session` first checks everything that can be wrong without training (data, teacher, space, objectives, losses,
+identity), then makes or finds the study's record, and only then prepares the teacher.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodistill.components.latency import LatencyBackend, LatencySubject
+from autodistill.components.outcome import Predictions
+from autodistill.configs.settings import Settings
+from autodistill.engine.cache import evict, private_directory, write_json
+from autodistill.engine.environment import describe_environment, prepare_process
+from autodistill.engine.guards import alarms_of, data_notes
+from autodistill.engine.identity import check_identity, study_identity
+from autodistill.engine.known import KnownMetrics
+from autodistill.engine.records import StudyRecord
+from autodistill.engine.runner import Runner, RunnerContext
+from autodistill.engine.scores import score_all, stored_metrics
+from autodistill.engine.stop import StopSignal
+from autodistill.engine.storage import Storage
+from autodistill.engine.teacher import PreparedTeacher, prepare_teacher
+from autodistill.engine.workbench import Workbench, model_dimensions
+
+if TYPE_CHECKING:
+    from autodistill.registry import Registry
+    from autodistill.report.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Session:
+    """A study that is being worked on; see `open_session`."""
+
+    settings: Settings
+    bench: Workbench
+    storage: Storage
+    study: StudyRecord
+    teacher: PreparedTeacher
+    backends: Mapping[str, LatencyBackend]
+    known: KnownMetrics
+    progress: Progress
+    stop: StopSignal
+
+    def runner(self, retry_failed: bool = False) -> Runner:
+        """What executes this study's jobs in this process."""
+        context = RunnerContext(
+            self.bench, self.storage, self.study, self.teacher, self.progress, lambda: self.stop.requested
+        )
+        return Runner(context, retry_failed)
+
+    def check_stop(self) -> None:
+        """Raise `StudyInterruptedError` when the user asked to stop."""
+        self.stop.check(how_to_go_on(self.settings))
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Account the block's wall-clock seconds to a stage, also when it is interrupted."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.storage.add_seconds(self.study.id, stage, time.monotonic() - started)
+
+
+def how_to_go_on(settings: Settings) -> str:
+    """What to type to go on with a study."""
+    place = "" if str(settings.output_dir) == "outputs" else f" output_dir={settings.output_dir}"
+    return f"Go on with: autodistill run study.name={settings.study_name}{place}"
+
+
+def check_workbench(bench: Workbench) -> dict[str, Any]:
+    """Everything that can be wrong without training; returns the study's identity."""
+    bench.data, bench.task, bench.vocabulary  # noqa: B018 (each raises what is wrong with it)
+    bench.space, bench.evaluators, bench.objectives, bench.constraints  # noqa: B018
+    for architecture in (bench.space.sample(1, seed=0)[0],):
+        bench.check_architecture(architecture)
+    model = bench.teacher.load(bench.task)
+    bench.check_losses(model_dimensions(model))
+    bench.schedule.phases(model.config.num_hidden_layers, model.config.num_hidden_layers, bench.schedule.flash_fidelity)
+    return study_identity(bench)
+
+
+@contextmanager
+def open_session(
+    settings: Settings,
+    registry: Registry,
+    *,
+    overrides: Sequence[str] = (),
+    progress: Progress,
+    stop: StopSignal,
+) -> Iterator[Session]:
+    """Open a study for work, making it when it does not exist.
+
+    Raises:
+        UserError: anything the user can mend; nothing but the log has been written then.
+        StudyInterruptedError: a stop was requested while the teacher was being prepared.
+    """
+    prepare_process(settings.trainer)
+    bench = Workbench(settings, registry)
+    with ExitStack() as stack:
+        progress.stage("checking configuration, data and teacher")
+        found = _existing(settings, stack)
+        identity = check_workbench(bench)
+        if found is not None and found[1] is not None:
+            check_identity(settings.study_name, found[1].identity, identity)
+        storage = found[0] if found is not None else stack.enter_context(Storage(settings.storage_url))
+        study = _study_record(settings, bench, storage, identity, overrides)
+        registry.manager.notify("autodistill_before_study_run", study=study.name, config=dict(settings.raw))
+        progress.stage("teacher")
+        teacher = prepare_teacher(bench, progress.step, lambda: stop.requested)
+        storage.add_seconds(study.id, "teacher", teacher.seconds)
+        reference = LatencySubject("teacher", None, _builder(teacher), {"huggingface": teacher.directory})
+        backends = bench.make_backends(reference)
+        for backend in backends.values():
+            stack.callback(backend.close)
+        session = Session(settings, bench, storage, study, teacher, backends, bench.known(backends), progress, stop)
+        _record_teacher(session, reference)
+        evict(settings.cache_dir, settings.cache_max_bytes)
+        yield session
+
+
+def _existing(settings: Settings, stack: ExitStack) -> tuple[Storage, StudyRecord | None] | None:
+    """The storage and study when there are any; a new SQLite file is not made before the checks have passed."""
+    url = settings.storage_url
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return None
+    storage = stack.enter_context(Storage(url))
+    return storage, storage.find_study(settings.study_name)
+
+
+def _builder(teacher: PreparedTeacher) -> Callable[[], Any]:
+    return lambda: teacher.model
+
+
+def _study_record(
+    settings: Settings, bench: Workbench, storage: Storage, identity: dict[str, Any], overrides: Sequence[str]
+) -> StudyRecord:
+    components = {"components": _components(settings), "overrides": _lasting(overrides)}
+    environment = describe_environment()
+    config = _jsonable(settings.raw)
+    study = storage.find_study(settings.study_name)
+    if study is None:
+        study = storage.create_study(settings.study_name, identity, config, components, environment)
+        storage.set_step(study.id, "task", {"kind": bench.task.kind, **asdict(bench.task)})
+        storage.set_step(study.id, "splits", {role: len(split) for role, split in bench.splits.items()})
+        storage.set_step(study.id, "notes", data_notes(bench))
+    else:
+        storage.update_study(study.id, config=config, components=components, environment=environment)
+    _write_study_files(private_directory(settings.study_dir), config, components, environment)
+    return study
+
+
+def _lasting(overrides: Sequence[str]) -> list[str]:
+    """Overrides that belong to the study; what a verb works on does not."""
+    passing = ("trial=", "architecture=", "model=", "study.name=")
+    return [override for override in overrides if not override.lstrip("+").startswith(passing)]
+
+
+def _write_study_files(folder: Path, config: Any, components: Any, environment: Any) -> None:
+    from omegaconf import OmegaConf
+
+    OmegaConf.save(OmegaConf.create(config), folder / "resolved_config.yaml")
+    write_json(folder / "components.json", components)
+    write_json(folder / "environment.json", environment)
+
+
+def _components(settings: Settings) -> list[dict[str, str]]:
+    chosen = [*settings.components.values(), *(item for group in settings.several.values() for item in group.values())]
+    return [
+        {
+            "kind": item.registered.kind.name,
+            "label": item.label,
+            "name": item.name,
+            "distribution": item.registered.provider.distribution,
+            "version": item.registered.provider.version,
+        }
+        for item in chosen
+    ]
+
+
+def _jsonable(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _record_teacher(session: Session, subject: LatencySubject) -> None:
+    """Score and time the teacher once per study, and fix the reference point of the hypervolume."""
+    storage, study, bench = session.storage, session.study, session.bench
+    if storage.step(study.id, "teacher") is not None:
+        return
+    session.progress.stage("scoring and timing the teacher")
+    with session.timed("evaluate"):
+        predictions = session.teacher.predictions(bench, "select")
+        scores = score_all(bench, predictions)
+        trivial = score_all(bench, _majority(bench, predictions))
+    with session.timed("latency"):
+        latencies = {label: backend.measure(subject) for label, backend in session.backends.items()}
+    point = {name: score.value for name, score in scores.items()}
+    point |= {
+        f"{label}.{name}": value for label, report in latencies.items() for name, value in report.metrics().items()
+    }
+    worst = {name: score.value for name, score in trivial.items()}
+    storage.set_step(
+        study.id,
+        "teacher",
+        {
+            "name": bench.teacher.name,
+            "parameters": session.teacher.parameters,
+            "metrics": stored_metrics(scores, "select"),
+            "latencies": {label: report.as_dict() for label, report in latencies.items()},
+            "values": point,
+            "trivial": worst,
+            "alarms": alarms_of(bench, "the teacher", scores, trivial),
+        },
+    )
+
+
+def _majority(bench: Workbench, predictions: Predictions) -> Predictions:
+    """What always answering the most frequent class would predict."""
+    truth = predictions.labels if predictions.labels is not None else np.argmax(predictions.logits, axis=1)
+    logits = np.zeros_like(predictions.logits)
+    if bench.task.kind == "classification":
+        logits[:, np.bincount(truth).argmax()] = 1.0
+    else:
+        logits[:] = np.mean(truth, axis=0)
+    return Predictions(predictions.ids, logits, predictions.labels, predictions.logits, bench.task)

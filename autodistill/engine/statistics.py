@@ -1,0 +1,171 @@
+"""How sure a number is: intervals of scores, paired comparisons, rank correlations.
+
+Everything works on per-example arrays (`autodistill.components.outcome.Score.per_example`). Intervals are of the
+sampling of examples; the spread between training seeds is not in them. Nothing here draws from a global generator.
+
+.. [Wilson1927] Probable inference, the law of succession, and statistical inference. JASA 22.
+.. [BonettPrice2012] Adjusted Wald confidence interval for a difference of binomial proportions based on paired data.
+   Journal of Educational and Behavioral Statistics 37.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import stats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from autodistill.components.outcome import FloatArray
+
+#: Share of cases in which an interval is to cover the truth.
+LEVEL = 0.95
+
+#: Resamples of a bootstrap: the 2.5 % quantile of so many is itself within 0.3 percentage points.
+RESAMPLES = 10_000
+
+#: Below this many pairs a rank correlation says nothing.
+LEAST_PAIRS = 8
+
+#: Distinct values up to which resamples are drawn as counts of values, which takes no memory per example.
+_FEW = 64
+
+#: Numbers that a chunk of resamples may hold, 8 bytes each.
+_CHUNK = 4_000_000
+
+
+def interval(score: FloatArray, level: float = LEVEL) -> tuple[float, float]:
+    """Confidence interval of the mean of per-example contributions.
+
+    Wilson's score interval [Wilson1927]_ when all are 0 or 1, else Student's t.
+
+    Args:
+        score: examples.
+        level: coverage, in (0, 1).
+
+    Returns:
+        (low, high); NaN where nothing can be said: no example, or a single one that is neither 0 nor 1.
+    """
+    values = np.asarray(score, dtype=np.float64)
+    n = len(values)
+    if n and np.all((values == 0) | (values == 1)):
+        return wilson(int(values.sum()), n, level)
+    if n < 2:  # one value has no spread
+        return math.nan, math.nan
+    half = float(stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def wilson(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's score interval of a proportion: ``successes`` of ``n`` > 0."""
+    z = _z(level)
+    share = successes / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    # At the ends the interval reaches them exactly; rounding must not move it past.
+    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
+
+
+def _z(level: float) -> float:
+    return float(stats.norm.ppf((1 + level) / 2))
+
+
+def paired_difference(
+    a: FloatArray, b: FloatArray, seed: int, *, level: float = LEVEL, resamples: int = RESAMPLES
+) -> tuple[float, float, float]:
+    """Mean of ``a - b`` over the same examples, with its interval.
+
+    A percentile bootstrap over examples. When every difference is -1, 0 or 1 (right and wrong answers) and few
+    differ, the bootstrap is too sure of itself (4 answers to 0 of 872 would count as a proof), so the interval is
+    widened to that of [BonettPrice2012]_ where that one reaches further.
+
+    Args:
+        a: examples, contributions whose mean is the metric.
+        b: the same examples in the same order.
+        seed: of the resampling.
+        level: coverage, in (0, 1).
+        resamples: of the bootstrap.
+
+    Returns:
+        (difference, low, high); low and high are NaN below two examples.
+
+    Raises:
+        ValueError: shapes differ, or there are no examples.
+    """
+    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if left.shape != right.shape or left.ndim != 1 or len(left) == 0:
+        raise ValueError(f"Paired scores must have one entry for each example, got {left.shape} and {right.shape}.")
+    differences = left - right
+    difference = float(differences.mean())
+    if len(differences) < 2 or not np.all(np.isfinite(differences)):
+        return difference, math.nan, math.nan
+    means = np.concatenate(list(_resampled_means(differences, seed, resamples)))
+    low, high = (float(value) for value in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
+    if np.all(np.isin(differences, (-1, 0, 1))):
+        adjusted = _adjusted_wald(differences, level)
+        low, high = min(low, adjusted[0]), max(high, adjusted[1])
+    return difference, low, high
+
+
+def _resampled_means(values: FloatArray, seed: int, resamples: int) -> Iterator[FloatArray]:
+    """Means of bootstrap samples, chunk by chunk."""
+    generator = np.random.default_rng(seed)
+    n = len(values)
+    distinct, counts = np.unique(values, return_counts=True)
+    few = len(distinct) <= _FEW
+    chunk = max(1, _CHUNK // (len(distinct) if few else n))
+    for start in range(0, resamples, chunk):
+        size = min(chunk, resamples - start)
+        if few:  # how often each value is drawn is multinomial: the same distribution, and much faster
+            yield generator.multinomial(n, counts / n, size=size) @ distinct / n
+        else:
+            yield values[generator.integers(0, n, size=(size, n))].mean(axis=1)
+
+
+def _adjusted_wald(differences: FloatArray, level: float) -> tuple[float, float]:
+    """Interval for a difference of paired proportions after adding one to each kind of discordant pair."""
+    n = len(differences) + 2
+    gained, lost = (np.count_nonzero(differences > 0) + 1) / n, (np.count_nonzero(differences < 0) + 1) / n
+    half = _z(level) * math.sqrt((gained + lost - (gained - lost) ** 2) / n)
+    return gained - lost - half, gained - lost + half
+
+
+def retained_ratio(value: float, reference: float) -> float | None:
+    """Share of the reference's quality that is kept; None when the reference has none or either is no number."""
+    if not (math.isfinite(value) and math.isfinite(reference)) or reference <= 0:
+        return None
+    return value / reference
+
+
+def spearman(a: FloatArray, b: FloatArray) -> float | None:
+    """Spearman's rank correlation; None below `LEAST_PAIRS` finite pairs or when one side is constant."""
+    return _correlation(stats.spearmanr, a, b)
+
+
+def kendall(a: FloatArray, b: FloatArray) -> float | None:
+    """Kendall's tau-b; None below `LEAST_PAIRS` finite pairs or when one side is constant."""
+    return _correlation(stats.kendalltau, a, b)
+
+
+def rank_correlations(a: FloatArray, b: FloatArray) -> dict[str, float | int | None]:
+    """``spearman``, ``kendall`` and the number ``n`` of finite pairs."""
+    return {"spearman": spearman(a, b), "kendall": kendall(a, b), "n": len(_finite_pairs(a, b)[0])}
+
+
+def _finite_pairs(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if left.shape != right.shape or left.ndim != 1:
+        raise ValueError(f"A rank correlation needs two columns of one length, got {left.shape} and {right.shape}.")
+    finite = np.isfinite(left) & np.isfinite(right)
+    return left[finite], right[finite]
+
+
+def _correlation(method: Callable[..., Any], a: FloatArray, b: FloatArray) -> float | None:
+    left, right = _finite_pairs(a, b)
+    if len(left) < LEAST_PAIRS or np.all(left == left[0]) or np.all(right == right[0]):
+        return None
+    return float(method(left, right).statistic)

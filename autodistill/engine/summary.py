@@ -1,0 +1,345 @@
+"""``summary.json``: the machine-readable outcome of a study, schema version 1, from what the storage holds.
+
+A pure function of the storage and the study's identity: it can be made while the study runs, and again later,
+without loading a model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from autodistill.components.search import Constraint, History, Objective
+from autodistill.engine.guards import truncation_alarms
+from autodistill.engine.pareto import non_dominated
+from autodistill.engine.picks import pareto_rows
+from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
+from autodistill.engine.relative import feasible_rows, hypervolume_of, reference_point, relative, relative_matrix
+from autodistill.engine.statistics import rank_correlations
+from autodistill.engine.storage import Storage
+
+SCHEMA_VERSION = 1
+
+#: Stages whose seconds the schema asks for, zero when nothing was spent.
+STAGES = ("teacher", "teacher_cache", "explore", "latency", "distill", "evaluate", "export")
+
+
+class SummaryBuilder:
+    """Builds the summary of one study.
+
+    Args:
+        storage: where the study lives.
+        study: its record.
+    """
+
+    def __init__(self, storage: Storage, study: StudyRecord) -> None:
+        self.storage, self.study = storage, study
+        self.trials = storage.trials(study.id)
+        self.runs = {(run.trial, run.kind): run for run in storage.runs(study.id)}
+        self.history: History = storage.history(study.id)
+        self.teacher = self.step("teacher") or {
+            "values": {},
+            "trivial": {},
+            "metrics": {},
+            "latencies": {},
+            "alarms": [],
+        }
+        self.finals = self.step("finals") or {}
+        identity = study.identity
+        self.objectives = tuple(
+            Objective(label, metric, direction) for label, (metric, direction) in identity["objectives"].items()
+        )
+        self.constraints = tuple(
+            Constraint(label, metric, sense, bound) for label, (metric, sense, bound) in identity["constraints"].items()
+        )
+        self.matrix = relative_matrix(self.history, self.objectives, self.teacher)
+        self.point = reference_point(self.objectives, self.constraints, self.teacher)
+
+    def step(self, name: str) -> Any:
+        """A stored step of the study."""
+        return self.storage.step(self.study.id, name)
+
+    def build(self) -> dict[str, Any]:
+        """The summary as a JSON-able mapping without NaN."""
+        notes = self.step("notes") or {}
+        content = {
+            "schema": SCHEMA_VERSION,
+            "study": self.study.name,
+            "created": self.study.created,
+            "task": self.step("task"),
+            "splits": self.step("splits"),
+            "seconds": self._seconds(),
+            "cost": self._cost(),
+            "objectives": [{"label": o.label, "metric": o.metric, "direction": o.direction} for o in self.objectives],
+            "constraints": [
+                {"label": c.label, "metric": c.metric, "sense": c.sense, "bound": c.bound} for c in self.constraints
+            ],
+            "trials": self._counts(),
+            "hypervolume": self._hypervolume(self._usable()),
+            "hypervolume_reference": {label: v for label, v in self.point.items() if math.isfinite(v)},
+            "hypervolume_curve": self._curve(),
+            "pareto": [self.trials[row].number for row in self._front()],
+            "final_pareto": self._final_pareto(),
+            "teacher": self._teacher(),
+            "references": self.finals.get("references", []),
+            "baselines": self._students("baselines"),
+            "picks": self._students("picks"),
+            "verdict": self.finals.get("verdict")
+            or {"claim": "The study is not finished; nothing is claimed yet.", "holds": None, "baseline": None},
+            "flash_fidelity": self._flash_fidelity(),
+            "flash_spread": self._flash_spread(),
+            "history": [self._history_row(trial) for trial in self.trials],
+            "alarms": [*self.teacher["alarms"], *truncation_alarms(notes), *self._majority_alarms()],
+            "notes": notes,
+            "config": dict(self.study.config),
+            "components": self.study.components.get("components", []),
+            "environment": dict(self.study.environment),
+            "waste": len(self.storage.waste(self.study.id)),
+            "command": f"autodistill run study.name={self.study.name}",
+        }
+        cleaned: dict[str, Any] = without_nan(content)
+        return cleaned
+
+    # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _seconds(self) -> dict[str, float]:
+        return {
+            **dict.fromkeys(STAGES, 0.0),
+            **{k: max(0.0, v) for k, v in self.storage.seconds(self.study.id).items()},
+        }
+
+    def _cost(self) -> dict[str, Any]:
+        groups: dict[str, list[RunRecord]] = {"explore": [], "picks": [], "baselines": []}
+        origins = {trial.number: trial.origin for trial in self.trials}
+        for (number, kind), run in self.runs.items():
+            full = "baselines" if origins.get(number) == "baseline" else "picks"
+            groups["explore" if kind == "flash" else full].append(run)
+        names = ("examples", "flops", "device_seconds")
+        return {
+            group: {name: sum(float(run.cost.get(name, 0.0)) for run in runs) for name in names}
+            for group, runs in groups.items()
+        }
+
+    def _counts(self) -> dict[str, int]:
+        states = [trial.state for trial in self.trials if trial.origin == "search"]
+        return {
+            state: states.count(state)
+            for state in ("complete", "stopped", "infeasible", "failed", "pending", "running")
+        }
+
+    def _usable(self) -> list[int]:
+        feasible = feasible_rows(self.history, self.constraints)
+        return [row for row in range(len(self.history)) if feasible[row] and self.history.in_space[row]]
+
+    def _hypervolume(self, rows: Iterable[int]) -> float | None:
+        if not self.teacher["values"]:
+            return None
+        return hypervolume_of(self.matrix[list(rows)], self.point, self.objectives, self.teacher)
+
+    def _curve(self) -> list[float | None]:
+        usable = sorted(
+            (row for row in self._usable() if self.history.told[row] >= 0), key=lambda row: self.history.told[row]
+        )
+        return [self._hypervolume(usable[: count + 1]) for count in range(len(usable))]
+
+    def _front(self) -> list[int]:
+        return pareto_rows(self.history, self.objectives, self.constraints, self.teacher)
+
+    def _final_pareto(self) -> list[int]:
+        """Trials on the front of picks and baselines by their final values."""
+        rows, numbers = [], []
+        for group in ("picks", "baselines"):
+            for number, row in self.finals.get(group, {}).items():
+                values = [self._final_value(row, objective, int(number)) for objective in self.objectives]
+                if all(math.isfinite(value) for value in values):
+                    rows.append(values)
+                    numbers.append(int(number))
+        keep = non_dominated(np.array(rows)) if rows else []
+        return [number for number, kept in zip(numbers, keep, strict=True) if kept]
+
+    def _final_value(self, row: Mapping[str, Any], objective: Objective, number: int) -> float:
+        from autodistill.components.latency import LatencyReport
+
+        label, _, metric = objective.metric.partition(".")
+        if objective.metric in row["metrics"]:
+            value = row["metrics"][objective.metric]["value"]
+        elif label in row["latencies"]:
+            value = LatencyReport(**row["latencies"][label]).metrics().get(metric, math.nan)
+        else:
+            trial = next(trial for trial in self.trials if trial.number == number)
+            value = trial.known.get(objective.metric, math.nan)
+        return float(relative(np.array([float(value)]), objective, self.teacher)[0])
+
+    def _teacher(self) -> dict[str, Any]:
+        if "teacher" in self.finals:
+            return {**self.finals["teacher"], "source": self.teacher.get("name")}
+        metrics = {
+            name: {"value": item["value"], "low": None, "high": None, "n": None, "seeds": 1, "split": item["split"]}
+            for name, item in self.teacher["metrics"].items()
+        }
+        return {
+            "name": "teacher",
+            "source": self.teacher.get("name"),
+            "parameters": self.teacher.get("parameters"),
+            "metrics": metrics,
+            "latencies": self.teacher["latencies"],
+        }
+
+    def _students(self, group: str) -> list[dict[str, Any]]:
+        found = []
+        for trial in self._members(group):
+            row = self.finals.get(group, {}).get(str(trial.number), {})
+            full = self.runs.get((trial.number, "full"))
+            flash = self.runs.get((trial.number, "flash"))
+            entry = {
+                "name": trial.label or f"pick {trial.number}",
+                "trial": trial.number,
+                "family": trial.architecture.family,
+                "architecture": dict(trial.architecture.choices),
+                "parameters": int(row.get("parameters") or trial.known.get("size.parameters") or 0),
+                "initialisation": str((full.initialisation if full else {}).get("summary", "not trained yet")),
+                "flash": self._flash_metrics(flash),
+                "final": {**row["metrics"], **self._select_metrics(full)} if row else None,
+                "latencies": row.get("latencies") or dict(trial.latencies),
+                "state": full.state if full else "waiting",
+                "error": full.error if full else None,
+            }
+            if group == "picks":
+                entry["versus"] = row.get("versus") or {"teacher": self._no_versus()}
+                entry["exports"] = self._exports(trial)
+                entry["paths"] = self._paths(trial, full)
+            found.append(entry)
+        return found
+
+    def _members(self, group: str) -> list[TrialRecord]:
+        if group == "baselines":
+            return [trial for trial in self.trials if trial.origin == "baseline"]
+        numbers = [int(number) for number in (self.step("picks_frozen") or {"trials": []})["trials"]]
+        by_number = {trial.number: trial for trial in self.trials}
+        return [by_number[number] for number in numbers]
+
+    def _no_versus(self) -> dict[str, Any]:
+        empty = {"value": None, "low": None, "high": None, "n": None, "seeds": 1, "split": "test"}
+        return {"gain": empty, "retained": None, "speedup": None, "parameter_ratio": None}
+
+    def _flash_metrics(self, run: RunRecord | None) -> dict[str, Any] | None:
+        if run is None or not run.metrics:
+            return None
+        return {name: _metric(item) for name, item in run.metrics.items()}
+
+    def _select_metrics(self, run: RunRecord | None) -> dict[str, Any]:
+        metrics = run.metrics if run else {}
+        return {name: _metric(item) for name, item in metrics.items() if name.startswith("select/")}
+
+    def _exports(self, trial: TrialRecord) -> list[dict[str, Any]]:
+        steps = (self.step(f"export:{trial.number}:{label}") for label in (self.study.config.get("export") or {}))
+        return [step for step in steps if step]
+
+    def _paths(self, trial: TrialRecord, full: RunRecord | None) -> dict[str, str]:
+        paths = {"hf": str(full.artifacts.get("hf", "")) if full else ""}
+        return paths | {item["format"]: item["path"] for item in self._exports(trial) if "path" in item}
+
+    def _pairs(self) -> list[tuple[float, float]]:
+        """(flash score, final score on select) of every trial that has both."""
+        metric = self.objectives[0].metric
+        pairs = []
+        for trial in self.trials:
+            flash, full = self.runs.get((trial.number, "flash")), self.runs.get((trial.number, "full"))
+            if flash and full and metric in flash.metrics and f"select/{metric}" in full.metrics:
+                pairs.append((float(flash.metrics[metric]["value"]), float(full.metrics[f"select/{metric}"]["value"])))
+        return pairs
+
+    def _flash_fidelity(self) -> dict[str, Any]:
+        pairs = self._pairs()
+        spearman, kendall = rank_correlations([a for a, _ in pairs], [b for _, b in pairs])
+        return {"spearman": spearman, "kendall": kendall, "n": len(pairs), "pairs": [list(pair) for pair in pairs]}
+
+    def _flash_spread(self) -> dict[str, Any]:
+        """Whether flash separates candidates: the scores' standard deviation over trials against their noise."""
+        metric = self.objectives[0].metric
+        found = [
+            (float(run.metrics[metric]["value"]), float(run.metrics[metric]["variance"] or 0.0))
+            for (_, kind), run in self.runs.items()
+            if kind == "flash" and metric in run.metrics
+        ]
+        if len(found) < 2:
+            return {
+                "metric": metric,
+                "n": len(found),
+                "standard_deviation": None,
+                "standard_error": None,
+                "ratio": None,
+            }
+        deviation = float(np.std([value for value, _ in found], ddof=1))
+        error = float(np.sqrt(np.mean([variance for _, variance in found])))
+        return {
+            "metric": metric,
+            "n": len(found),
+            "standard_deviation": deviation,
+            "standard_error": error,
+            "ratio": deviation / error if error > 0 else None,
+        }
+
+    def _majority_alarms(self) -> list[str]:
+        """A baseline or pick that is no better than the trivial answer voids its comparison."""
+        metric = self.objectives[0].metric
+        floor = self.teacher["trivial"].get(metric)
+        found = []
+        for group in ("picks", "baselines"):
+            for row in self.finals.get(group, {}).values():
+                entry = row["metrics"].get(metric)
+                if entry and floor is not None and entry["low"] is not None and entry["low"] <= floor:
+                    found.append(
+                        f"{row['name']} scores {entry['value']:.3f} on {metric}, not above the trivial answer "
+                        f"({floor:.3f}): it has not learnt the task, and comparisons with it mean nothing."
+                    )
+        return found
+
+    def _history_row(self, trial: TrialRecord) -> dict[str, Any]:
+        flash = self.runs.get((trial.number, "flash"))
+        metrics = {name: {"value": value} for name, value in trial.known.items()}
+        if flash is not None:
+            metrics |= {name: {"value": i["value"], "variance": i["variance"]} for name, i in flash.metrics.items()}
+        return {
+            "trial": trial.number,
+            "origin": trial.origin,
+            "name": trial.label,
+            "state": trial.state,
+            "replicate": trial.replicate,
+            "family": trial.architecture.family,
+            "architecture": dict(trial.architecture.choices),
+            "metrics": metrics,
+            "latencies": dict(trial.latencies),
+            "seconds": sum(flash.seconds.values()) if flash and flash.seconds else None,
+            "error": trial.error,
+            "note": trial.note,
+        }
+
+
+def _metric(item: Mapping[str, Any]) -> dict[str, Any]:
+    value, variance = item["value"], item.get("variance")
+    half = 1.96 * math.sqrt(variance) if variance is not None else None  # 1.96: two-sided 95 % of a normal
+    return {
+        "value": value,
+        "low": None if half is None else value - half,
+        "high": None if half is None else value + half,
+        "n": None,
+        "seeds": 1,
+        "split": item["split"],
+    }
+
+
+def without_nan(value: Any) -> Any:
+    """Copy with NaN and infinities as null, which JSON can say."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(item) for item in value]
+    if isinstance(value, np.generic):
+        return without_nan(value.item())
+    return value

@@ -1,0 +1,166 @@
+"""The teacher, ready to teach: loaded, fine-tuned on the task when needed, and its answers on the splits.
+
+Fine-tuning happens once per (teacher, data, task, recipe, seed), in the shared cache; it goes on from its last
+checkpoint after a crash.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autodistill.components.outcome import Predictions, Score
+from autodistill.components.students import Dimensions
+from autodistill.engine.cache import cache_key, cached_directory
+from autodistill.engine.scores import predictions_of, score_all
+from autodistill.engine.workbench import Workbench, model_dimensions
+from autodistill.errors import StudyInterruptedError
+from autodistill.training.fine_tune import fine_tune
+from autodistill.training.predict import predict
+from autodistill.training.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from autodistill.components.outcome import FloatArray
+
+
+@dataclass
+class PreparedTeacher:
+    """A teacher that knows the task.
+
+    Args:
+        model: float32, eval mode, on the CPU.
+        directory: the same as a Hugging Face directory.
+        key: digest of everything that made it; part of the keys of its features.
+        dimensions: its sizes.
+        seconds: what fine-tuning took in this process; 0 when it came from the cache.
+    """
+
+    model: PreTrainedModel
+    directory: Path
+    key: str
+    dimensions: Dimensions
+    seconds: float
+    _logits: dict[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, the task's head included."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def logits(self, bench: Workbench, role: str) -> FloatArray:
+        """Its logits on a split, computed once per process."""
+        if role not in self._logits:
+            self._logits[role] = predict(self.model, bench.splits[role])
+        return self._logits[role]
+
+    def predictions(self, bench: Workbench, role: str) -> Predictions:
+        """Its answers on a split."""
+        return predictions_of(bench, role, self.logits(bench, role), None)
+
+    def scores(self, bench: Workbench, role: str) -> Mapping[str, Score]:
+        """Its metrics on a split."""
+        return score_all(bench, self.predictions(bench, role))
+
+
+def prepare_teacher(
+    bench: Workbench,
+    progress: Callable[[int, int], None] | None = None,
+    stop_requested: Callable[[], bool] | None = None,
+) -> PreparedTeacher:
+    """Load the teacher for the study's task, fine-tuning it first when its head is new.
+
+    Args:
+        bench: the study's shared parts.
+        progress: called with (steps done, steps in all).
+        stop_requested: asked during training; true ends it at the next checkpoint.
+
+    Raises:
+        TeacherError: it cannot be loaded.
+        StudyInterruptedError: a stop was requested; the next run goes on from the checkpoint.
+    """
+    started = time.monotonic()
+    needed = bench.teacher.needs_fine_tuning(bench.task)
+    key = cache_key(
+        {
+            "teacher": bench.teacher.fingerprint,
+            "data": bench.data.fingerprint,
+            "task": asdict(bench.task),
+            "max_length": bench.max_length,
+            "recipe": asdict(bench.teacher.fine_tuning) if needed else None,
+            "seed": bench.settings.seed if needed else None,
+        }
+    )
+    fresh: list[bool] = []
+
+    def build(directory: Path) -> None:
+        fresh.append(True)
+        _build(bench, directory, needed, progress, stop_requested)
+
+    entry = cached_directory(bench.settings.cache_dir, "teachers", key, build)
+    model = _load(entry / "hf")
+    seconds = time.monotonic() - started if fresh else 0.0
+    return PreparedTeacher(model, entry / "hf", key, model_dimensions(model), seconds)
+
+
+def _build(
+    bench: Workbench,
+    directory: Path,
+    needed: bool,
+    progress: Callable[[int, int], None] | None,
+    stop_requested: Callable[[], bool] | None,
+) -> None:
+    import torch
+
+    seed = derive_seed(bench.settings.seed, bench.data.fingerprint, "teacher")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # the new head's start
+        model = bench.teacher.load(bench.task)
+    if needed:
+        result = fine_tune(
+            model,
+            bench.splits["train"],
+            bench.teacher.fine_tuning,
+            seed=seed,
+            trainer=trainer_arguments(bench.settings.trainer),
+            loggers=[],
+            callbacks=[_stopper(stop_requested)] if stop_requested else [],
+            checkpoint_dir=directory / "checkpoint",
+            progress=progress,
+        )
+        if result.state == "interrupted" or (stop_requested is not None and stop_requested()):
+            raise StudyInterruptedError("Interrupted while fine-tuning the teacher. The same command goes on.")
+    model.save_pretrained(directory / "hf")
+    bench.teacher.tokenizer.save_pretrained(directory / "hf")
+    shutil.rmtree(directory / "checkpoint", ignore_errors=True)
+
+
+def _stopper(stop_requested: Callable[[], bool]) -> Any:
+    import pytorch_lightning as lightning
+
+    class StopOnRequest(lightning.Callback):
+        """Ends training at the next step when the user asked for it."""
+
+        def on_train_batch_end(self, trainer: Any, *_: Any, **__: Any) -> None:
+            if stop_requested():
+                trainer.should_stop = True
+
+    return StopOnRequest()
+
+
+def _load(directory: Path) -> PreTrainedModel:
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_pretrained(directory, local_files_only=True)
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def trainer_arguments(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The trainer group's keys that are Lightning's own."""
+    ours = ("threads", "checkpoint_every_steps", "callbacks")
+    return {key: value for key, value in trainer.items() if key not in ours}

@@ -1,0 +1,291 @@
+"""What all runs of a study share: data, task, teacher, tokenised splits, family, space, metrics, backends.
+
+A `Workbench` is built from settings and the registry. Everything cheap that can be wrong is checked here, before any
+training: a missing label column, a teacher without weights, an objective that no component measures, a loss that the
+task or the family cannot feed. Nothing here writes to a study; the caches are content-addressed and shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodistill.components.architecture import Architecture
+from autodistill.components.latency import LATENCY_METRICS, LatencyBackend, LatencyContext, LatencySubject
+from autodistill.components.outcome import Described, Evaluator
+from autodistill.components.search import Constraint, Direction, Objective
+from autodistill.components.students import Dimensions, StudentFamily, Teacher, TeacherContext, Vocabulary
+from autodistill.components.task import DataContext, TaskData, TaskSpec
+from autodistill.components.training import DistillationLoss, LossContext, Schedule
+from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings
+from autodistill.engine.known import KnownMetrics
+from autodistill.engine.space import Space, build_space
+from autodistill.errors import ConfigError, TeacherError, did_you_mean
+from autodistill.training.seeds import derive_seed
+from autodistill.training.stream import ExampleStream
+from autodistill.training.tokenised import TokenisedSplit, tokenise
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from autodistill.registry import Registry
+
+#: Quantiles of the data's token lengths that a workload cycles through by default: ten equally likely lengths.
+LENGTH_QUANTILES = tuple((2 * step + 1) / 20 for step in range(10))
+
+#: Placeholder for the metric's label that stands for "the first latency backend".
+_DEFAULT_LABEL = "default"
+
+
+class Workbench:
+    """Shared, lazily built parts of a study.
+
+    Args:
+        settings: checked configuration.
+        registry: what exists.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self.settings = settings
+        self.registry = registry
+        self._families: dict[str, StudentFamily] = {}
+
+    # -- data, teacher, task -------------------------------------------------------------------------------------
+
+    @cached_property
+    def data(self) -> TaskData:
+        """The splits and their task."""
+        chosen = self.settings.one("data")
+        source = self.create(chosen, DataContext(self.settings.cache_dir))
+        data: TaskData = source.load()
+        return data
+
+    @cached_property
+    def teacher(self) -> Teacher:
+        """The teacher component; its weights are not read yet."""
+        teacher: Teacher = self.create(self.settings.one("teacher"), TeacherContext(self.settings.cache_dir))
+        return teacher
+
+    @cached_property
+    def task(self) -> TaskSpec:
+        """What is to be learnt; a label-free task takes its classes from the teacher's own head."""
+        task = self.data.task
+        if not task.label_free or task.labels:
+            return task
+        if not self.teacher.labels:
+            raise TeacherError(
+                f"A label-free task needs a teacher that is fine-tuned already: {self.teacher.name} has no "
+                "classification head. Give teacher.path=DIR of a fine-tuned model, or data.label_column=NAME."
+            )
+        return replace(task, labels=self.teacher.labels)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What the students' embeddings must fit."""
+        return self.teacher.vocabulary
+
+    @property
+    def max_length(self) -> int:
+        """Tokens per example at most."""
+        length = int(self.settings.one("data").parameters["max_length"])
+        if length > self.vocabulary.max_positions:
+            raise ConfigError(
+                f"data.max_length is {length}, but {self.teacher.name} has {self.vocabulary.max_positions} positions. "
+                f"Give data.max_length={self.vocabulary.max_positions} or less."
+            )
+        return length
+
+    @cached_property
+    def splits(self) -> Mapping[str, TokenisedSplit]:
+        """Role -> tokenised split, memory-mapped from the cache."""
+        return tokenise(self.data, self.teacher.tokenizer, self.max_length, self.settings.cache_dir)
+
+    @cached_property
+    def stream(self) -> ExampleStream:
+        """The stream of training examples; the same for every trial of every study on this data and seed."""
+        seed = derive_seed(self.settings.seed, self.data.fingerprint, "stream")
+        return ExampleStream(len(self.splits["train"]), seed)
+
+    # -- students ------------------------------------------------------------------------------------------------
+
+    @property
+    def family_name(self) -> str:
+        """Registry name of the study's student family."""
+        return self.settings.one("student").name
+
+    @property
+    def family(self) -> StudentFamily:
+        """The study's student family."""
+        return self.family_of(self.family_name)
+
+    def family_of(self, name: str) -> StudentFamily:
+        """A family by name: the configured one, or another with its defaults (baselines may be of any)."""
+        if name not in self._families:
+            chosen = self.settings.one("student")
+            registered = self.registry.get("student", name)
+            parameters = chosen.parameters if name == chosen.name else vars(registered.spec.config())
+            self._families[name] = self.registry.create("student", name, parameters)
+        return self._families[name]
+
+    @cached_property
+    def space(self) -> Space:
+        """The feasible architectures."""
+        parameters = self.settings.one("student").parameters
+        return build_space(self.family_name, parameters["space"], parameters["rules"])
+
+    def describe(self, architecture: Architecture) -> Described:
+        """What evaluators need to know of an untrained architecture; tokens are the data's median length."""
+        family = self.family_of(architecture.family)
+        return Described(architecture, family, self.task, self.vocabulary, self.median_tokens)
+
+    @cached_property
+    def median_tokens(self) -> int:
+        """Median length of the training examples in tokens."""
+        return int(np.median(self.splits["train"].lengths))
+
+    def check_architecture(self, architecture: Architecture) -> None:
+        """Raise `ConfigError` when no model can be built from it."""
+        self.family_of(architecture.family).validate(architecture)
+
+    # -- metrics -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def evaluators(self) -> Mapping[str, Evaluator]:
+        """Label -> evaluator; the one of the task's default metric is always there."""
+        chosen = dict(self.settings.several["evaluator"])
+        default = self.task.metric.partition(".")[0]
+        if default not in chosen:
+            registered = self.registry.get("evaluator", default)
+            chosen[default] = Chosen(default, registered, vars(registered.spec.config()))
+        built: dict[str, Evaluator] = {label: self.create(item) for label, item in chosen.items()}
+        for label, evaluator in built.items():
+            reason = evaluator.supports(self.task)
+            if reason is not None:
+                raise ConfigError(f"evaluator.{label} cannot score this task: {reason}")
+        return built
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """Quantiles of the training examples' token lengths: the default lengths of a workload."""
+        return tuple(
+            int(value) for value in np.quantile(self.splits["train"].lengths, LENGTH_QUANTILES, method="nearest")
+        )
+
+    def make_backends(self, reference: LatencySubject | None) -> dict[str, LatencyBackend]:
+        """Label -> latency backend; nothing is started yet."""
+        work = self.settings.cache_dir / "latency"
+        return {
+            label: self.create(chosen, LatencyContext(label, self.lengths, work, reference))
+            for label, chosen in self.settings.several["latency"].items()
+        }
+
+    def known(self, backends: Mapping[str, LatencyBackend]) -> KnownMetrics:
+        """Metrics known before training."""
+        probe = self.space.sample(1, seed=0)[0]
+        return KnownMetrics(self.evaluators, backends, self.describe, probe)
+
+    @cached_property
+    def directions(self) -> Mapping[str, Direction]:
+        """Every metric that this study can measure -> its direction."""
+        found: dict[str, Direction] = {}
+        for label, evaluator in self.evaluators.items():
+            found |= {f"{label}.{name}": direction for name, direction in evaluator.metrics.items()}
+        for label in self.settings.several["latency"]:
+            found |= {f"{label}.{name}": direction for name, direction in LATENCY_METRICS.items()}
+        return found
+
+    @cached_property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The study's objectives, their default metrics and directions filled in."""
+        found = []
+        for setting in self.settings.objectives:
+            metric = self._metric(setting.metric, f"objectives.{setting.label}.metric")
+            direction = setting.direction or self.directions[metric]
+            found.append(Objective(setting.label, metric, "maximize" if direction == "maximize" else "minimize"))
+        return tuple(found)
+
+    @cached_property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """The study's constraints, their default metrics filled in."""
+        return tuple(
+            Constraint(
+                setting.label,
+                self._metric(setting.metric, f"constraints.{setting.label}.metric"),
+                "<=" if setting.sense == "<=" else ">=",
+                setting.bound,
+            )
+            for setting in self.settings.constraints
+        )
+
+    def _metric(self, name: str, where: str) -> str:
+        label, _, metric = name.partition(".")
+        if name == DEFAULT_QUALITY:
+            return self.task.metric
+        if label == _DEFAULT_LABEL:
+            backends = list(self.settings.several["latency"])
+            if not backends:
+                raise ConfigError(f"{where} is {name}, but no latency backend is chosen. Give latency=[onnxruntime].")
+            name = f"{backends[0]}.{metric}"
+        if name not in self.directions:
+            raise ConfigError(
+                f"{where} is {name!r}, which nothing in this study measures.{did_you_mean(name, self.directions)} "
+                f"It measures: {', '.join(sorted(self.directions))}."
+            )
+        return name
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """The recipe."""
+        schedule: Schedule = self.create(self.settings.one("schedule"))
+        return schedule
+
+    def make_losses(self, student: Dimensions, teacher: Dimensions) -> dict[str, tuple[DistillationLoss, float]]:
+        """Label -> (loss, weight), built for a pair of models.
+
+        Raises:
+            ConfigError: no loss is chosen, or one needs what a model cannot give.
+        """
+        chosen = self.settings.several["loss"]
+        if not chosen:
+            raise ConfigError("No distillation loss is chosen: give loss=[logits_kl].")
+        context = LossContext(student, teacher, self.schedule.layer_pairs(student.layers, teacher.layers), self.task)
+        return {label: (self.create(item, context), float(item.parameters["weight"])) for label, item in chosen.items()}
+
+    def check_losses(self, teacher: Dimensions) -> None:
+        """Build the losses for one architecture of the space, so that contradictions show before training."""
+        architecture = self.space.sample(1, seed=0)[0]
+        student = self.family.dimensions(architecture, self.task)
+        for label, (loss, _) in self.make_losses(student, teacher).items():
+            for owner, needed, given in (
+                (f"student family {self.family_name!r}", loss.student_features, self.family.features),
+                (f"teacher {self.teacher.name}", loss.teacher_features, self.teacher.features),
+            ):
+                lacking = sorted({name for name, _ in needed} - given)
+                if lacking:
+                    raise ConfigError(
+                        f"loss.{label} needs {', '.join(lacking)}, which the {owner} cannot give "
+                        f"(it gives {', '.join(sorted(given))})."
+                    )
+
+    # -- helpers -------------------------------------------------------------------------------------------------
+
+    def create(self, chosen: Chosen, context: object | None = None) -> Any:
+        """Build what was chosen."""
+        return self.registry.create(chosen.registered.kind.name, chosen.name, chosen.parameters, context)
+
+
+def model_dimensions(model: PreTrainedModel) -> Dimensions:
+    """Sizes of a stock transformers encoder."""
+    config = model.config
+    return Dimensions(
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        heads=config.num_attention_heads,
+        classes=getattr(config, "num_labels", 0),
+    )

@@ -1,0 +1,1 @@
+"""Executors: run the jobs of a study. One file per executor."""

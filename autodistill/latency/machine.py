@@ -1,0 +1,65 @@
+"""Facts about this machine: usable cores, the processor's name, memory of this process."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import platform
+from pathlib import Path
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use, at least 1: its affinity and its container's quota are heeded."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    cores = {_core_of(cpu) for cpu in os.sched_getaffinity(0)}
+    return max(1, min(len(cores), _quota()))
+
+
+def _core_of(cpu: int) -> str:
+    """What hyper-threads of one core have in common."""
+    try:
+        return Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text().strip()
+    except OSError:
+        return str(cpu)
+
+
+def _quota() -> int:
+    """CPUs that the control group grants (version 2), rounded up; large when it does not limit."""
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        limit, period = "max", "1"
+    return 2**31 if limit == "max" else math.ceil(int(limit) / int(period))
+
+
+def processor_name() -> str:
+    """Model name of the CPU, and its number of logical CPUs."""
+    name = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else name} ({os.cpu_count()} CPUs)"
+
+
+def resident_bytes(field: str) -> int | None:
+    """``VmRSS`` (now) or ``VmHWM`` (peak) of this process in bytes; None where the kernel does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    kilobytes = [int(line.split()[1]) for line in lines if line.startswith(field + ":")]
+    return kilobytes[0] * 1024 if kilobytes else None
+
+
+def reset_peak() -> int | None:
+    """Return freed memory to the system and start the peak anew; the resident bytes now, or None if impossible."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # glibc only
+        Path("/proc/self/clear_refs").write_text("5")  # 5: reset the peak of the resident set, proc(5)
+    except (OSError, AttributeError):
+        return None
+    return resident_bytes("VmRSS")

@@ -1,0 +1,159 @@
+"""A measuring session: one worker process, started when first needed, restarted after many models or a failure.
+
+A measuring backend says how a subject becomes files (`Artifact`) and which runner loads them; the rest is here: the
+reference, which is prepared once and timed in turn with every model, the device's lock, and the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Precision, Workload
+from autodistill.errors import LatencyError
+from autodistill.latency.lock import DeviceLock
+from autodistill.latency.process import WorkerError, WorkerProcess
+from autodistill.latency.runners import Setup
+from autodistill.latency.timing import StoppingRule
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """Files that a runner loads.
+
+    Args:
+        path: file or directory.
+        vocabulary: token ids are below this.
+        precision: what the weights really are.
+        sha256: of given weights; None for random ones, of which nobody will ask.
+    """
+
+    path: Path
+    vocabulary: int
+    precision: Precision = "fp32"
+    sha256: str | None = None
+
+    def as_message(self) -> dict[str, Any]:
+        """What the worker is told."""
+        return {"path": str(self.path.resolve()), "vocabulary": self.vocabulary}
+
+
+class Session:
+    """Times subjects in a worker process, one at a time per device on this machine.
+
+    Args:
+        context: of the backend; its label is for messages, its reference for ratios.
+        component: registry name of the backend, for reports.
+        workload: what is run.
+        runner: ``"module:Class"`` of the runner (see `autodistill.latency.runners`).
+        options: for the runner, JSON-able.
+        prepare: makes the artifact of a subject, and removes it when it is done with.
+        rule: when to stop timing a model.
+        restart_after: models per worker process.
+        timeout_seconds: for one command, beyond the seconds of ``rule``.
+    """
+
+    def __init__(
+        self,
+        context: LatencyContext,
+        *,
+        component: str,
+        workload: Workload,
+        runner: str,
+        options: Mapping[str, Any],
+        prepare: Callable[[LatencySubject], AbstractContextManager[Artifact]],
+        rule: StoppingRule,
+        restart_after: int,
+        timeout_seconds: float,
+    ) -> None:
+        self._context = context
+        self._component = component
+        self._workload = workload
+        self._runner = runner
+        self._options = options
+        self._prepare = prepare
+        self._rule = rule
+        self._restart_after = restart_after
+        self._timeout_seconds = timeout_seconds + rule.max_seconds
+        self._kept = ExitStack()
+        self._reference: Artifact | None = None
+        self._worker: WorkerProcess | None = None
+        self._lock: DeviceLock | None = None
+        self._measured = 0
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Process id of the worker, None while there is none."""
+        return self._worker.pid if self._worker is not None else None
+
+    def measure(self, subject: LatencySubject) -> LatencyReport:
+        """Time one model.
+
+        Raises:
+            LatencyError: names the model and the backend; the next call starts a fresh worker.
+        """
+        if self._measured >= self._restart_after:
+            self._end_worker()
+        with self._prepare(subject) as artifact:
+            worker = self._worker or self._start(subject.name)
+            message = {"command": "measure", **artifact.as_message(), "rule": asdict(self._rule)}
+            numbers = self._ask(worker, message, subject.name)
+        self._measured += 1
+        return self._report(artifact, numbers)
+
+    def close(self) -> None:
+        """End the worker, remove the prepared reference; may be called twice."""
+        self._end_worker()
+        self._kept.close()
+        self._reference = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _start(self, name: str) -> WorkerProcess:
+        if self._context.reference is not None and self._reference is None:
+            self._reference = self._kept.enter_context(self._prepare(self._context.reference))
+        workload = self._workload
+        setup = Setup(
+            workload.batch_size,
+            workload.lengths,
+            workload.precision,
+            workload.threads,
+            workload.device,
+            self._options,
+        )
+        self._lock = self._lock or DeviceLock(workload.device)
+        self._worker = worker = WorkerProcess(workload.threads, [self._lock.fileno()])
+        self._ask(worker, {"command": "open", "runner": self._runner, "setup": asdict(setup)}, name)
+        if self._reference is not None:
+            self._ask(worker, {"command": "reference", **self._reference.as_message()}, f"the reference for {name}")
+        return worker
+
+    def _ask(self, worker: WorkerProcess, message: dict[str, Any], name: str) -> dict[str, Any]:
+        self._lock = self._lock or DeviceLock(self._workload.device)
+        try:
+            with self._lock.held():
+                return worker.ask(message, self._timeout_seconds)
+        except WorkerError as error:
+            self._end_worker()
+            raise LatencyError(f"Latency backend {self._context.label!r} could not time {name}: {error}") from error
+
+    def _report(self, artifact: Artifact, numbers: dict[str, Any]) -> LatencyReport:
+        return LatencyReport(
+            backend=self._component,
+            kind="measured",
+            precision=artifact.precision,
+            workload={**self._workload.as_dict(), "precision": artifact.precision},
+            threads=self._workload.threads,
+            artifact_sha256=artifact.sha256,
+            **numbers,
+        )
+
+    def _end_worker(self) -> None:
+        self._measured = 0
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None

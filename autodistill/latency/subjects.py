@@ -1,0 +1,80 @@
+"""What measuring backends do alike with their subjects: workloads, building, limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autodistill.components.latency import LatencyContext, LatencySubject, Workload
+from autodistill.errors import ConfigError, LatencyError
+from autodistill.latency.machine import usable_cores
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+#: Vocabulary assumed for weights without a ``config.json`` beside them; every real one is larger.
+SMALL_VOCABULARY = 30
+
+
+def workload_of(
+    context: LatencyContext,
+    *,
+    batch_size: int,
+    lengths: Sequence[int] | None,
+    precision: Any,
+    threads: int | None,
+    device: str,
+) -> Workload:
+    """The workload of a backend's configuration, nulls filled in from the data and the machine.
+
+    Raises:
+        ConfigError: neither the configuration nor the data gives lengths.
+    """
+    chosen = tuple(lengths) if lengths is not None else context.lengths
+    if not chosen:
+        raise ConfigError(
+            f"latency.{context.label}.lengths is null, but there is no data whose lengths could be used. "
+            f"Give lengths, e.g. latency.{context.label}.lengths=[128]."
+        )
+    return Workload(batch_size, chosen, precision, threads or usable_cores(), device)
+
+
+def build(subject: LatencySubject, context: LatencyContext, workload: Workload) -> PreTrainedModel:
+    """The subject's model, made without touching torch's global generator.
+
+    Raises:
+        LatencyError: the subject has neither an artifact that serves nor a way to build the model.
+        ConfigError: the workload is longer than the model's positions.
+    """
+    import torch
+
+    if subject.build is None:
+        raise LatencyError(
+            f"Latency backend {context.label!r} could not time {subject.name}: it is given as "
+            f"{', '.join(subject.artifacts) or 'nothing'}, which this backend cannot load."
+        )
+    with torch.random.fork_rng(devices=[]):
+        model = subject.build()
+    check_positions(model.config.to_dict(), subject, context, workload)
+    return model.eval()
+
+
+def check_positions(
+    config: Mapping[str, Any], subject: LatencySubject, context: LatencyContext, workload: Workload
+) -> None:
+    """Raise `ConfigError` when requests are longer than the model's positions."""
+    positions = config.get("max_position_embeddings")
+    if positions is not None and max(workload.lengths) > positions:
+        raise ConfigError(
+            f"latency.{context.label}.lengths go up to {max(workload.lengths)} tokens, but {subject.name} takes "
+            f"{positions} positions at most. Shorten latency.{context.label}.lengths or data.max_length."
+        )
+
+
+def stored_config(directory: Path) -> dict[str, Any]:
+    """``config.json`` of a directory; empty when there is none."""
+    path = directory / "config.json"
+    config: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return config

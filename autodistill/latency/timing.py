@@ -1,0 +1,111 @@
+"""Timing one model: warm-up until steady, then blocks, in turn with the reference, until the median is known.
+
+Runs in the worker process; wall clock. A *pass* sends one request of every length. Candidate and reference take
+turns in blocks (A B A B ...), so that a machine that slows down slows both. The first request after a switch is not
+timed: it finds the other model's weights in the processor's caches.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autodistill.latency.statistics import FloatArray, relative_half_width
+
+#: Runs one prepared request to its end (synchronised).
+Run = Callable[[Any], None]
+
+#: Seconds of one block: long against a switch, short against drift of clock rates.
+BLOCK_SECONDS = 0.1
+
+#: Warm-up ends when a pass is not this much faster than the best before it, and takes this share of the time at most.
+STEADY = 0.05
+WARM_UP_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class StoppingRule:
+    """When to stop timing; fields as in the backends' configuration."""
+
+    target_relative_half_width: float
+    max_seconds: float
+    min_repeats: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A runner's ``run`` and its prepared requests, one per length."""
+
+    run: Run
+    requests: Sequence[Any]
+
+    def time_pass(self) -> list[float]:
+        """Milliseconds of one request of each length."""
+        times = []
+        for request in self.requests:
+            start = time.perf_counter()
+            self.run(request)
+            times.append((time.perf_counter() - start) * 1000)
+        return times
+
+
+def warm_up(model: Timed, max_seconds: float) -> None:
+    """Run passes until they no longer get faster, two at least."""
+    end = time.perf_counter() + max_seconds * WARM_UP_SHARE
+    best, last = float("inf"), sum(model.time_pass())
+    while last < best * (1 - STEADY) and time.perf_counter() < end:
+        best, last = min(best, last), sum(model.time_pass())
+
+
+def measure(candidate: Timed, reference: Timed | None, rule: StoppingRule) -> tuple[FloatArray, FloatArray | None]:
+    """Time ``candidate`` in turn with ``reference``.
+
+    Returns:
+        Two tables, passes x lengths, in milliseconds per request; the second is None without a reference.
+    """
+    start = time.perf_counter()
+    candidate_passes: list[list[float]] = []
+    reference_passes: list[list[float]] = []
+    with _no_collection():
+        warm_up(candidate, rule.max_seconds)
+        while not _enough(candidate_passes, time.perf_counter() - start, rule):
+            candidate_passes += _block(candidate, switched=reference is not None)
+            if reference is not None:
+                reference_passes += _block(reference, switched=True)
+    return np.array(candidate_passes), np.array(reference_passes) if reference is not None else None
+
+
+def _block(model: Timed, *, switched: bool) -> list[list[float]]:
+    if switched:
+        model.run(model.requests[0])
+    end = time.perf_counter() + BLOCK_SECONDS
+    passes = [model.time_pass()]
+    while time.perf_counter() < end:
+        passes.append(model.time_pass())
+    return passes
+
+
+def _enough(passes: list[list[float]], seconds: float, rule: StoppingRule) -> bool:
+    if not passes:
+        return False
+    if seconds >= rule.max_seconds:
+        return True
+    width = relative_half_width(np.array(passes))
+    return len(passes) >= rule.min_repeats and width is not None and width <= rule.target_relative_half_width
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No garbage collection while the clock runs."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

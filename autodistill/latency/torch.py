@@ -1,0 +1,116 @@
+"""The ``torch`` latency backend: the transformers model, timed in PyTorch in a worker process."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autodistill.components.architecture import Architecture
+from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject
+from autodistill.errors import ConfigError
+from autodistill.exporters.files import sha256_of
+from autodistill.exporters.huggingface import WEIGHTS, save_pretrained
+from autodistill.latency.session import Artifact, Session
+from autodistill.latency.subjects import (
+    SMALL_VOCABULARY,
+    build,
+    check_positions,
+    stored_config,
+    workload_of,
+)
+from autodistill.latency.timing import StoppingRule
+
+if TYPE_CHECKING:
+    from autodistill.components.search import FloatArray
+
+
+class TorchLatency:
+    """Saves a model (random weights suffice, or uses its ``huggingface`` artifact), loads it in the worker, times it.
+
+    Fields as in `autodistill.latency.configs.TorchConfig`.
+
+    Raises:
+        ConfigError: ``device`` is ``cuda`` and there is none.
+    """
+
+    kind: LatencyKind = "measured"
+
+    def __init__(
+        self,
+        context: LatencyContext,
+        *,
+        batch_size: int,
+        lengths: Sequence[int] | None,
+        precision: str,
+        threads: int | None,
+        target_relative_half_width: float,
+        max_seconds: float,
+        min_repeats: int,
+        restart_after: int,
+        timeout_seconds: float,
+        compile: bool,
+        device: str,
+    ) -> None:
+        _check_device(context, device)
+        self.workload = workload_of(
+            context, batch_size=batch_size, lengths=lengths, precision=precision, threads=threads, device=device
+        )
+        self._context = context
+        self._session = Session(
+            context,
+            component="torch",
+            workload=self.workload,
+            runner="autodistill.latency.runners:TorchRunner",
+            options={"compile": compile},
+            prepare=self._artifact,
+            rule=StoppingRule(target_relative_half_width, max_seconds, min_repeats),
+            restart_after=restart_after,
+            timeout_seconds=timeout_seconds,
+        )
+
+    def measure(self, subject: LatencySubject) -> LatencyReport:
+        """Time one model; see `autodistill.components.latency.LatencyBackend`.
+
+        Raises:
+            LatencyError: it cannot be loaded or run, or takes too long.
+            ConfigError: the workload is longer than the model's positions.
+        """
+        return self._session.measure(subject)
+
+    def estimate(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]] | None:
+        """None: measuring takes a second each."""
+        return None
+
+    def close(self) -> None:
+        """End the worker and remove the saved reference; may be called twice."""
+        self._session.close()
+
+    @contextmanager
+    def _artifact(self, subject: LatencySubject) -> Iterator[Artifact]:
+        given = subject.artifacts.get("huggingface")
+        if given is not None:
+            config = stored_config(given)
+            check_positions(config, subject, self._context, self.workload)
+            vocabulary = config.get("vocab_size", SMALL_VOCABULARY)
+            yield Artifact(given, vocabulary, self.workload.precision, sha256_of(given / WEIGHTS))
+            return
+        model = build(subject, self._context, self.workload)
+        self._context.work_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="torch-", dir=self._context.work_dir) as folder:
+            save_pretrained(model, Path(folder))
+            yield Artifact(Path(folder), model.config.vocab_size, self.workload.precision)
+
+
+def _check_device(context: LatencyContext, device: str) -> None:
+    if device != "cuda":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            f"latency.{context.label}.device is cuda, but PyTorch {torch.__version__} finds no CUDA device here. "
+            f"Use latency.{context.label}.device=cpu, or a build of PyTorch for your GPU."
+        )

@@ -1,0 +1,126 @@
+"""The worker process: ``python -m autodistill.latency.worker``, JSON lines in and out.
+
+It holds one runtime, the reference and one candidate at a time. What libraries print goes to standard error; standard
+output carries answers only. It ends when its input ends, so it never outlives its parent by more than one model.
+
+Commands, each answered by one line, ``{"error": TEXT}`` when it failed:
+
+- ``{"command": "open", "runner": "module:Class", "setup": {...}}``
+- ``{"command": "reference", "path": FILE, "vocabulary": SIZE}``
+- ``{"command": "measure", "path": FILE, "vocabulary": SIZE, "rule": {...}}`` -> the numbers of a report
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import traceback
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from autodistill.latency.machine import processor_name, reset_peak, resident_bytes
+from autodistill.latency.runners import Inputs, Runner, Setup
+from autodistill.latency.statistics import median_request, summarise
+from autodistill.latency.timing import StoppingRule, Timed, measure, warm_up
+
+#: Token ids below this are special in common vocabularies (padding, unknown) and are never sent.
+FIRST_TOKEN = 2
+
+
+class Worker:
+    """Answers commands; its methods are the commands' names."""
+
+    def __init__(self) -> None:
+        self._runner: Any = None
+        self._setup = Setup(batch_size=1, lengths=(), precision="fp32", threads=1, device="cpu")
+        self._reference: Timed | None = None
+
+    def answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one message; an exception becomes text."""
+        try:
+            command = getattr(self, message.pop("command"))
+            answer: dict[str, Any] = command(**message)
+        except Exception as error:
+            traceback.print_exc()
+            return {"error": f"{type(error).__name__}: {error}"}
+        return answer
+
+    def open(self, runner: str, setup: dict[str, Any]) -> dict[str, Any]:
+        """Choose runtime and workload; loads nothing yet."""
+        module, name = runner.split(":")
+        self._runner = getattr(import_module(module), name)
+        self._setup = Setup(**{**setup, "lengths": tuple(setup["lengths"])})
+        return {}
+
+    def reference(self, path: str, vocabulary: int) -> dict[str, Any]:
+        """Load the reference, to stay."""
+        self._reference, _ = self._load(path, vocabulary)
+        warm_up(self._reference, max_seconds=1.0)
+        return {}
+
+    def measure(self, path: str, vocabulary: int, rule: dict[str, Any]) -> dict[str, Any]:
+        """Load a candidate, time it and let it go."""
+        before = reset_peak()
+        candidate, runner = self._load(path, vocabulary)
+        table, reference_table = measure(candidate, self._reference, StoppingRule(**rule))
+        after = resident_bytes("VmHWM")
+        facts = {
+            "device": processor_name(),
+            "peak_memory_bytes": after - before if after is not None and before is not None else None,
+            **runner.facts(),
+        }
+        facts["versions"] = {"python": platform.python_version(), **facts["versions"]}
+        numbers = summarise(table, self._setup.batch_size)
+        if reference_table is not None:
+            numbers["ratio_to_reference"] = numbers["median"] / median_request(reference_table)
+        return {**numbers, **facts}
+
+    def _load(self, path: str, vocabulary: int) -> tuple[Timed, Runner]:
+        runner: Runner = self._runner(Path(path), self._setup)
+        requests = [runner.prepare(inputs) for inputs in requests_of(self._setup, vocabulary)]
+        return Timed(runner.run, requests), runner
+
+
+def requests_of(setup: Setup, vocabulary: int) -> list[Inputs]:
+    """One request per length: the same random tokens in every process, no padding.
+
+    Args:
+        setup: batch size and lengths.
+        vocabulary: token ids are below this.
+    """
+    generator = np.random.default_rng(0)
+    return [_request(generator, (setup.batch_size, length), vocabulary) for length in setup.lengths]
+
+
+def _request(generator: np.random.Generator, shape: tuple[int, int], vocabulary: int) -> Mapping[str, Any]:
+    return {
+        "input_ids": generator.integers(FIRST_TOKEN, max(vocabulary, FIRST_TOKEN + 1), shape, dtype=np.int64),
+        "attention_mask": np.ones(shape, dtype=np.int64),
+        "token_type_ids": np.zeros(shape, dtype=np.int64),
+    }
+
+
+def _claim_stdout() -> BinaryIO:
+    """Keep standard output for answers; whatever else writes there writes to standard error."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
+
+
+def main() -> None:
+    """Answer lines of standard input until it ends."""
+    answers = _claim_stdout()
+    worker = Worker()
+    for line in sys.stdin.buffer:
+        answer = worker.answer(json.loads(line))
+        answers.write(json.dumps(answer).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Pruners: stop hopeless flash runs at a rung. One file per pruner."""

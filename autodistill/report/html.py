@@ -1,0 +1,108 @@
+"""The HTML report: one self-contained page that is a function of the summary.
+
+Everything is inside the page, the plotting library included: it makes no request of any kind, and its content
+security policy forbids them. Tables and text need no script; without one, a static picture stands for the figures.
+What the sections say is in `autodistill.report.sections` and ``appendix``, their look in `autodistill.report.style`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autodistill.report import appendix, figures, sections, tables
+from autodistill.report.markup import Html, tag, text
+from autodistill.report.style import SCRIPT, STYLE
+from autodistill.report.tables import Summary
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+#: No request goes anywhere; plotly styles elements and makes pictures for downloads from blobs.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "base-uri 'none'; form-action 'none'"
+)
+#: No toolbar: it covers the legend; dragging zooms and a double click goes back.
+FIGURE_CONFIG = {"displayModeBar": False, "responsive": True}
+
+
+def render_html(summary: Summary) -> str:
+    """Return the page of a study, finished or not.
+
+    Args:
+        summary: the content of ``summary.json``.
+
+    Returns:
+        A complete HTML document of about five megabytes, nearly all of it the plotting library.
+    """
+    from plotly.offline import get_plotlyjs
+
+    study = str(summary.get("study", "study"))
+    body = [
+        tag("header", sections.heading(summary)),
+        tag("main", *sections.opening(summary), *_figures(summary), *appendix.closing(summary)),
+        tag("footer", appendix.footer(summary)),
+    ]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">\n'
+        '<link rel="icon" href="data:,">\n'
+        f"<title>{text(study)} | AutoDistill</title>\n<style>{STYLE}</style>\n"
+        f"<script>{get_plotlyjs()}</script>\n</head>\n<body>\n{''.join(body)}\n<script>{SCRIPT}</script>\n"
+        "</body>\n</html>\n"
+    )
+
+
+def write_report(summary: Summary, path: Path) -> None:
+    """Write the page to ``path``; a reader sees the old page or the new one, never a part.
+
+    Args:
+        summary: the content of ``summary.json``.
+        path: the file; its folder is made if need be.
+    """
+    page = render_html(summary)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(page)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _figures(summary: Summary) -> list[Html]:
+    picture = _figure_html(figures.pareto_figure(summary), "pareto") if _has_points(summary) else Html("")
+    static = Html(f"<noscript>{figures.pareto_svg(summary)}</noscript>")
+    return [
+        sections.pareto_section(summary, Html(picture + static)),
+        sections.comparison_section(summary),
+        sections.picks_section(summary),
+        sections.search_section(summary, _optional(summary, "hypervolume"), _optional(summary, "fidelity")),
+    ]
+
+
+def _has_points(summary: Summary) -> bool:
+    return any(len(trace.x) for trace in figures.pareto_figure(summary).data)
+
+
+def _optional(summary: Summary, name: str) -> Html | None:
+    """The named figure, or None while there is nothing to draw."""
+    if name == "hypervolume":
+        drawn = bool(tables.entries(summary, "hypervolume_curve"))
+        return _figure_html(figures.hypervolume_figure(summary), name) if drawn else None
+    figure = figures.flash_against_full_figure(summary)
+    return _figure_html(figure, name) if figure.data else None
+
+
+def _figure_html(figure: Figure, name: str) -> Html:
+    markup = figure.to_html(
+        full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=FIGURE_CONFIG, default_height="auto"
+    )
+    return tag("div", Html(markup), class_="plot")

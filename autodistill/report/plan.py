@@ -1,0 +1,42 @@
+"""The terminal table of a plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from autodistill.report import formats
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from autodistill.engine.plan import Plan
+
+
+def render_plan(plan: Plan, console: Console) -> None:
+    """Print stages with their costs, totals, and what the plan rests on."""
+    table = Table("stage", title="plan", title_justify="left", show_footer=True)
+    table.columns[0].footer = "in all"
+    for name in ("runs", "steps a run", "examples a run", "FLOPs a run", "time"):
+        table.add_column(name, justify="right")
+    table.columns[-1].footer = formats.duration(plan.seconds)
+    for stage in plan.stages:
+        table.add_row(
+            stage.name,
+            f"{stage.runs:,}",
+            f"{stage.steps:,}" if stage.steps else "",
+            f"{stage.examples:,}" if stage.examples else "",
+            f"{stage.flops:.2e}" if stage.flops else "",
+            formats.duration(stage.seconds),
+        )
+    console.print(table)
+    console.print(
+        f"disk {plan.disk_bytes / 1e6:,.0f} MB, memory about {plan.memory_bytes / 1e9:.1f} GB", highlight=False
+    )
+    where = (
+        "computed once and cached" if plan.features_cached else "computed online in every run: too big for the cache"
+    )
+    console.print(f"teacher features: {where}", highlight=False)
+    for name, value in plan.facts.items():
+        console.print(f"{name}: {value}", highlight=False, soft_wrap=True)

@@ -1,0 +1,150 @@
+"""Points of the Pareto picture: which models stand where, before anything is drawn.
+
+The interactive figure (``figures``) and the static picture (``svg``) draw the same groups from here. Flash trials
+stand at their flash score on the select split; picks, baselines and the teacher at their final values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from autodistill.report import formats, tables
+from autodistill.report.tables import ComparisonRow, Summary
+
+#: More flash trials than this are thinned evenly in pictures; the front stays whole.
+MAX_POINTS = 3000
+#: Metrics that are ratios and stand on a logarithmic axis.
+LOG_METRICS = frozenset({"p50_ms", "p90_ms", "p99_ms", "throughput", "peak_memory_bytes", "parameters", "flops"})
+
+STATE_TITLES: Mapping[str, str] = {
+    "complete": "flash trial",
+    "stopped": "flash trial, stopped early",
+    "running": "flash trial, under way",
+    "pending": "flash trial, waiting",
+}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: the metric, its title, and whether it is logarithmic or in per cent."""
+
+    metric: str
+    title: str
+    logarithmic: bool
+    percent: bool
+
+    def shown(self, value: float | None) -> float | None:
+        """``value`` on the axis' scale; None when it cannot be drawn."""
+        if value is None or (self.logarithmic and value <= 0):
+            return None
+        return 100 * value if self.percent else value
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model; ``low``/``high`` bound ``y``, ``x_half`` is half the interval of ``x``, all on the axes' scales."""
+
+    x: float
+    y: float
+    name: str
+    details: str
+    low: float | None = None
+    high: float | None = None
+    x_half: float | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Points that look alike; ``kind`` is a role, a state, or ``front``."""
+
+    kind: str
+    title: str
+    points: list[Point]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The Pareto picture: two axes and groups of points, the least important first."""
+
+    x: Axis
+    y: Axis
+    groups: list[Group] = field(default_factory=list)
+
+    @property
+    def points(self) -> list[Point]:
+        """All points of all groups."""
+        return [point for group in self.groups for point in group.points]
+
+
+def pareto_picture(summary: Summary) -> Picture:
+    """Place every model of the study; groups without points are left out."""
+    picture = Picture(x=_x_axis(summary), y=_axis(tables.main_metric(summary)))
+    groups = [*_flash_groups(summary, picture), _front(summary, picture), *_final_groups(summary, picture)]
+    return Picture(picture.x, picture.y, [group for group in groups if group.points])
+
+
+def _x_axis(summary: Summary) -> Axis:
+    latency = tables.main_latency(summary)
+    if latency is not None:
+        return _axis(latency)
+    quality = tables.main_metric(summary)
+    others = [objective["metric"] for objective in tables.entries(summary, "objectives")]
+    return _axis(next((metric for metric in others if metric != quality), "size.parameters"))
+
+
+def _axis(metric: str) -> Axis:
+    label, _, name = metric.rpartition(".")
+    percent = formats.is_percent(metric)
+    words = {"p50_ms": "median latency in ms", "p90_ms": "90th percentile of latency in ms", "parameters": "parameters"}
+    text = words.get(name, tables.metric_label(metric)) + (", %" if percent else "")
+    title = f"{text} ({label})" if name in tables.LATENCY_FIELDS else text
+    return Axis(metric, title, name in LOG_METRICS, percent)
+
+
+def _flash_groups(summary: Summary, picture: Picture) -> list[Group]:
+    trials = [trial for trial in tables.entries(summary, "history") if tables.is_search_trial(trial)]
+    stride = -(-len(trials) // MAX_POINTS) or 1
+    return [
+        Group(state, title, _placed(picture, (t for t in trials[::stride] if t.get("state") == state)))
+        for state, title in STATE_TITLES.items()
+    ]
+
+
+def _front(summary: Summary, picture: Picture) -> Group:
+    points = _placed(picture, tables.front_trials(summary))
+    return Group("front", "Pareto front of the flash trials", sorted(points, key=lambda point: point.x))
+
+
+def _placed(picture: Picture, trials: Iterable[Mapping[str, Any]]) -> list[Point]:
+    points = []
+    for trial in trials:
+        metrics, latencies = tables.mapping(trial, "metrics"), tables.mapping(trial, "latencies")
+        x = picture.x.shown(tables.metric_of(picture.x.metric, metrics, latencies))
+        y = picture.y.shown(tables.metric_of(picture.y.metric, metrics, latencies))
+        if x is not None and y is not None:
+            architecture = formats.architecture(tables.mapping(trial, "architecture"))
+            points.append(Point(x, y, f"trial {trial.get('trial', '?')}", architecture))
+    return points
+
+
+def _final_groups(summary: Summary, picture: Picture) -> list[Group]:
+    rows = tables.comparison_rows(summary)
+    titles = {"reference": "references", "baseline": "baselines, final", "teacher": "teacher", "pick": "picks, final"}
+    return [
+        Group(role, title, [point for row in rows if row.role == role and (point := _final(picture, row)) is not None])
+        for role, title in titles.items()
+    ]
+
+
+def _final(picture: Picture, row: ComparisonRow) -> Point | None:
+    x, y = picture.x.shown(row.value(picture.x.metric)), picture.y.shown(row.value(picture.y.metric))
+    if x is None or y is None:
+        return None
+    entry = tables.mapping(row.metrics, picture.y.metric)
+    low, high = (picture.y.shown(formats.number_of(entry.get(bound))) for bound in ("low", "high"))
+    report = tables.mapping(row.latencies, picture.x.metric.rpartition(".")[0])
+    half = formats.number_of(report.get("relative_half_width"))
+    details = formats.architecture(row.architecture) if row.architecture else row.role
+    return Point(x, y, row.name, details, low, high, None if half is None else half * x)

@@ -1,0 +1,302 @@
+"""The sections of the HTML page, from the summary to escaped markup.
+
+Each function answers one section and copes with a study that has only begun. Rows and phrases come from ``tables``
+and ``formats``, elements from ``markup``; the figures are handed in by ``html``. What most readers skip (cost, latency
+in detail, configuration) is in ``appendix``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from autodistill.report import formats, loading, tables
+from autodistill.report.markup import (
+    Html,
+    code,
+    details,
+    facts,
+    model_name,
+    number,
+    section,
+    table,
+    tag,
+    term,
+    text,
+    unbroken,
+)
+from autodistill.report.tables import ComparisonRow, Summary
+
+#: Rows of the trials table; the rest is in ``summary.json``.
+MAX_TRIAL_ROWS = 1000
+#: Verdict -> class of its box.
+VERDICT_CLASSES = {True: "verdict good", False: "verdict open", None: "verdict"}
+
+
+def heading(summary: Summary) -> Html:
+    """Name of the study, what it is about, and the verdict."""
+    task, splits = tables.mapping(summary, "task"), tables.mapping(summary, "splits")
+    sizes = ", ".join(f"{formats.count(size)} {role}" for role, size in splits.items())
+    holds = tables.mapping(summary, "verdict").get("holds")
+    return Html(
+        tag("h1", str(summary.get("study", "study")))
+        + tag("p", f"{formats.readable(task.get('kind')).replace('_', ' ')}; examples: {sizes}", class_="sub")
+        + tag(
+            "div",
+            tag("strong", tables.verdict_heading(summary)),
+            tag("p", unbroken(tables.verdict_sentence(summary))),
+            class_=VERDICT_CLASSES[holds],
+            role="status",
+        )
+    )
+
+
+def opening(summary: Summary) -> list[Html]:
+    """Alarms and the headline numbers."""
+    alarms = tables.entries(summary, "alarms")
+    listed = tag("ul", *(tag("li", alarm) for alarm in alarms), class_="alarms", aria_label="What to mind")
+    return [*([listed] if alarms else []), _headlines(summary)]
+
+
+def _headlines(summary: Summary) -> Html:
+    pick, metric = tables.best_pick(summary), tables.main_metric(summary)
+    cells: list[tuple[Any, Any]] = []
+    if pick is not None:
+        final, versus = tables.mapping(pick, "final"), tables.mapping(tables.mapping(pick, "versus"), "teacher")
+        entry = tables.mapping(final, metric)
+        label = (tables.main_latency(summary) or "").rpartition(".")[0]
+        report = tables.mapping(tables.mapping(pick, "latencies"), label)
+        origin = f"{tables.student_name('pick', pick)} {formats.metric_interval(metric, entry)}".strip()
+        value = number(formats.metric_value(metric, entry.get("value")), unbroken(origin))
+        cells = [
+            (text(tables.metric_label(metric)), value),
+            (term("kept"), number(formats.share(versus.get("retained")), "of the teacher's")),
+            (Html(f"{term('median')} latency"), number(formats.milliseconds(report.get("median")), label)),
+            (term("speed-up"), number(formats.ratio(versus.get("speedup")), "against the teacher")),
+            (text("parameters"), number(formats.parameters(pick.get("parameters")), _smaller(summary, pick))),
+        ]
+    trained = sum(tables.mapping(summary, "trials").get(state, 0) for state in ("complete", "stopped", "failed"))
+    total = sum(seconds for _, seconds, _ in tables.seconds_rows(summary))
+    cells += [(text("trials trained"), number(str(trained))), (text("time"), number(formats.duration(total)))]
+    return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in cells), class_="headlines")
+
+
+def _smaller(summary: Summary, pick: Mapping[str, Any]) -> str:
+    teacher = formats.number_of(tables.mapping(summary, "teacher").get("parameters"))
+    own = formats.number_of(pick.get("parameters"))
+    return "" if not teacher or not own else f"{formats.significant(teacher / own)} times fewer than the teacher"
+
+
+def pareto_section(summary: Summary, picture: Html) -> Html:
+    """Quality against latency."""
+    lead = Html(
+        f"Up and to the left is better. Small dots are {term('flash')} trials at their score on the "
+        f"{term('select split')}, which is low because the runs are short; picks, baselines and teacher stand at their "
+        f"final value with its {term('95 % interval')}."
+    )
+    waiting = tag("p", "No model has been scored yet.")
+    return section("Quality against latency", picture or waiting, lead=lead, anchor="pareto")
+
+
+def comparison_section(summary: Summary) -> Html:
+    """Teacher, references, baselines and picks with intervals, then the paired gains."""
+    rows = tables.comparison_rows(summary)
+    metric, labels = tables.main_metric(summary), tables.latency_labels(summary)
+    header = [
+        "model",
+        tables.metric_label(metric),
+        term("kept"),
+        *(Html(f"{text(label)}<small>{term('median')}, {term('spread')}</small>") for label in labels),
+        term("speed-up"),
+        "parameters",
+    ]
+    body = [_comparison_cells(row, metric, labels) for row in rows]
+    earlier = [None, *(row.role for row in rows)]
+    classes = [row.role + ("" if before in (None, row.role) else " first") for row, before in zip(rows, earlier)]  # noqa: B905
+    caption = f"Final values{_split_words(rows, metric)} with 95 % intervals; kept and speed-up against the teacher"
+    content = [table(caption, header, body, classes), _further_metrics(summary, rows), _gains(summary)]
+    return section("Final comparison", *content, anchor="comparison")
+
+
+def _split_words(rows: list[ComparisonRow], metric: str) -> str:
+    splits = sorted({split for row in rows if (split := tables.split_of(row, metric))})
+    return f" on the {' and '.join(splits)} split" if splits else ""
+
+
+def _comparison_cells(row: ComparisonRow, metric: str, labels: list[str]) -> list[Any]:
+    role = ", ".join(word for word in (row.role, row.family, row.state) if word)
+    return [
+        Html(
+            model_name(row.name) + tag("small", term(role, row.role)) + (tag("small", row.error) if row.error else "")
+        ),
+        _metric_cell(row, metric),
+        formats.share(row.retained),
+        *(_latency_cell(tables.mapping(row.latencies, label)) for label in labels),
+        formats.ratio(row.speedup),
+        number(formats.parameters(row.parameters), title=formats.count(row.parameters)),
+    ]
+
+
+def _further_metrics(summary: Summary, rows: list[ComparisonRow]) -> Html:
+    names = tables.other_metrics(summary)
+    if not names:
+        return Html("")
+    body = [[model_name(row.name), *(_metric_cell(row, other) for other in names)] for row in rows if row.metrics]
+    caption = "Further final metrics with 95 % intervals"
+    return details("Further metrics", table(caption, ["model", *names], body))
+
+
+def _metric_cell(row: ComparisonRow, metric: str) -> Html:
+    entry = tables.mapping(row.metrics, metric)
+    origin = f"{entry.get('n')} examples of {entry.get('split')}, seeds: {entry.get('seeds')}" if entry else None
+    return number(formats.metric_value(metric, entry.get("value")), formats.metric_interval(metric, entry), origin)
+
+
+def _latency_cell(report: Mapping[str, Any]) -> Html:
+    origin = f"{report.get('kind')}, n = {formats.readable(report.get('n'))}" if report else None
+    spread = formats.spread(report.get("relative_half_width"))
+    return number(formats.milliseconds(report.get("median")), spread, origin)
+
+
+def _gains(summary: Summary) -> Html:
+    picks, metric = tables.entries(summary, "picks"), tables.main_metric(summary)
+    names = list(dict.fromkeys(name for pick in picks for name in tables.versus_names(pick)))
+    if not names:
+        return Html("")
+    verdict = tables.mapping(summary, "verdict")
+    rows = [
+        [
+            Html(model_name(other) + (tag("small", "strongest baseline") if other == verdict.get("baseline") else "")),
+            *(_gain_cell(summary, tables.mapping(tables.mapping(pick, "versus"), other), metric) for pick in picks),
+        ]
+        for other in names
+    ]
+    header = ["against", *(tables.student_name("pick", pick) for pick in picks)]
+    caption = f"Paired gains of the picks in {tables.metric_label(metric)}, with 95 % intervals and speed-up"
+    lead = tag("p", term("paired gain"), ": coloured where the interval excludes zero.", class_="lead")
+    return Html(tag("h3", "Gain over each alternative") + lead + table(caption, header, rows))
+
+
+def _gain_cell(summary: Summary, versus: Mapping[str, Any], metric: str) -> Html:
+    gain = tables.mapping(versus, "gain")
+    low, high = formats.number_of(gain.get("low")), formats.number_of(gain.get("high"))
+    sign = 1 if tables.is_maximised(summary, metric) else -1
+    below, above = sorted((sign * (low or 0), sign * (high or 0)))
+    style = "up" if below > 0 else "down" if above < 0 else None
+    speedup = f"{formats.ratio(versus.get('speedup'))} as fast" if versus.get("speedup") is not None else ""
+    return Html(tag("span", formats.gain_with_interval(metric, gain), class_=style) + tag("small", speedup))
+
+
+def picks_section(summary: Summary) -> Html:
+    """One card per pick: architecture, start, exports and how to load it."""
+    picks = tables.entries(summary, "picks")
+    if not picks:
+        waiting = "Nothing has been picked yet: picks follow when the search has spent its budget."
+        return section("Picks", tag("p", waiting), anchor="picks")
+    kind = str(tables.mapping(summary, "task").get("kind", ""))
+    cards = tag("div", *(_card(pick, kind) for pick in picks), class_="cards")
+    return section("Picks", cards, lead="Paths are relative to the folder of this report.", anchor="picks")
+
+
+def _card(pick: Mapping[str, Any], kind: str) -> Html:
+    known = {
+        "folder": tables.mapping(pick, "paths").get("hf"),
+        "architecture": f"{pick.get('family', '?')}: {formats.architecture(tables.mapping(pick, 'architecture'))}",
+        "initialisation": pick.get("initialisation"),
+        "layer maps": pick.get("layer_maps"),
+        "trial": pick.get("trial"),
+    }
+    return tag(
+        "article",
+        tag("h3", tables.student_name("pick", pick)),
+        facts({name: value for name, value in known.items() if value not in (None, "", {})}),
+        _exports(pick),
+        details("How to load it", *(code(snippet) for snippet in loading.snippets(pick, kind))),
+        class_="card",
+    )
+
+
+def _exports(pick: Mapping[str, Any]) -> Html:
+    exports = tables.entries(pick, "exports")
+    if not exports:
+        return Html("")
+    title = tag("h4", "Exports, and their ", term("parity"), " with the trained model")
+    return Html(title + tag("ul", *(tag("li", *_export_lines(export)) for export in exports)))
+
+
+def _export_lines(export: Mapping[str, Any]) -> list[Any]:
+    name = tag("strong", export.get("label") or export.get("format", "?"))
+    if export.get("error"):
+        return [name, tag("small", f"failed: {export['error']}")]
+    digest = str(export.get("sha256", ""))
+    return [
+        name,
+        f", {formats.scaled(export.get('bytes'), 'B')}",
+        tag("small", tag("code", export.get("path", ""))),
+        tag("small", _parity(tables.mapping(export, "parity"))),
+        tag("small", "SHA-256 ", tag("code", f"{digest[:16]}…", title=digest)),
+    ]
+
+
+def _parity(parity: Mapping[str, Any]) -> str:
+    if not parity:
+        return "not compared with the trained model"
+    largest, tolerance = (formats.significant(parity.get(name), 1) for name in ("max_abs_difference", "tolerance"))
+    same, number_of_examples = formats.share(parity.get("same_prediction")), formats.count(parity.get("n"))
+    return (
+        f"same answer for {same} of {number_of_examples} examples; largest difference {largest} (tolerance {tolerance})"
+    )
+
+
+def search_section(summary: Summary, hypervolume: Html | None, fidelity: Html | None) -> Html:
+    """How the search went: hypervolume, flash against full, and every trial."""
+    curve = hypervolume or tag("p", "The curve begins with the first results of the search.")
+    scatter = fidelity or tag("p", "Shown when picks or baselines have both a flash and a final score.")
+    growth = tag("p", term("hypervolume"), " after every result: ", formats.significant(summary.get("hypervolume")))
+    ranks = tag("p", term("rank correlation"), ": ", tables.fidelity_sentence(summary), tables.spread_sentence(summary))
+    figures = tag(
+        "div",
+        tag("div", tag("h3", "Progress of the search"), growth, curve),
+        tag("div", tag("h3", "Flash against full"), ranks, scatter),
+        class_="pair",
+    )
+    return section("The search", figures, _trials(summary), anchor="search")
+
+
+def _trials(summary: Summary) -> Html:
+    trials = tables.entries(summary, "history")
+    states = ", ".join(f"{count} {state}" for state, count in tables.trial_states(summary)) or "none yet"
+    if not trials:
+        return tag("p", f"Trials: {states}.")
+    front = set(tables.entries(summary, "pareto"))
+    metric, labels = tables.main_metric(summary), tables.latency_labels(summary)[:1]
+    shown = trials[-MAX_TRIAL_ROWS:]
+    rows = [_trial_cells(trial, metric, labels, trial.get("trial") in front) for trial in shown]
+    header = [
+        "trial",
+        "state",
+        f"{tables.metric_label(metric)}, flash",
+        *labels,
+        "parameters",
+        "time",
+        tag("div", "architecture", class_="wide"),
+    ]
+    left_out = f"; the last {len(shown)} of {len(trials)}" if len(shown) < len(trials) else ""
+    grid = table(f"Every trial{left_out}; ★: on the Pareto front", header, rows)
+    return details(f"All {len(trials)} trials: {states}", grid)
+
+
+def _trial_cells(trial: Mapping[str, Any], metric: str, labels: list[str], on_front: bool) -> list[Any]:
+    metrics, latencies = tables.mapping(trial, "metrics"), tables.mapping(trial, "latencies")
+    origin = "" if trial.get("origin") in (None, "search") else f"{trial['origin']} {trial.get('name') or ''}".strip()
+    error = tag("small", trial["error"]) if trial.get("error") else ""
+    choices = f"{trial.get('family', '')}: {formats.architecture(tables.mapping(trial, 'architecture'))}"
+    return [
+        Html(text(f"{trial.get('trial', '?')}{' ★' if on_front else ''}") + (tag("small", origin) if origin else "")),
+        term(str(trial.get("state", "?"))),
+        formats.metric_value(metric, tables.metric_of(metric, metrics, {})),
+        *(formats.milliseconds(tables.mapping(latencies, label).get("median")) for label in labels),
+        formats.parameters(tables.metric_of("size.parameters", metrics, {})),
+        formats.duration(trial.get("seconds")),
+        wide(choices, error),
+    ]

@@ -1,0 +1,231 @@
+"""The acquisition function of the `botorch` strategy: expected improvement under noise, over a discrete set.
+
+Known objectives are columns of the inputs and enter exactly; the others come from Gaussian processes (see
+`autodistill.search.surrogates`). Everything is on unit-free scales and to be maximised.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch  # noqa: TID253 - an implementation file
+from botorch.acquisition import AcquisitionFunction  # noqa: TID253
+from botorch.acquisition.logei import qLogNoisyExpectedImprovement  # noqa: TID253
+from botorch.acquisition.multi_objective import logei  # noqa: TID253
+from botorch.acquisition.multi_objective.objective import MCMultiOutputObjective  # noqa: TID253
+from botorch.acquisition.objective import GenericMCObjective  # noqa: TID253
+from botorch.exceptions.warnings import BotorchWarning  # noqa: TID253
+from botorch.models.model import Model  # noqa: TID253
+from botorch.sampling import SobolQMCNormalSampler  # noqa: TID253
+from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning  # noqa: TID253
+from botorch.utils.sampling import draw_sobol_normal_samples  # noqa: TID253
+from gpytorch.utils.warnings import GPInputWarning  # noqa: TID253
+from linear_operator.utils.warnings import NumericalWarning  # noqa: TID253
+from torch import Tensor  # noqa: TID253
+
+from autodistill.engine.pareto import non_dominated
+
+if TYPE_CHECKING:
+    from autodistill.components.search import FloatArray
+
+# Candidates that reach the acquisition function, and how the others are told from them.
+SHORTLIST = 128
+SCREENING_SAMPLES = 32
+OPTIMISM = 2.0
+# Candidates screened at once: bounds the memory to some hundred megabytes.
+CHUNK = 1024
+# Part of the front's extent by which the reference point lies beyond its worst values, as BoTorch infers it.
+REFERENCE_MARGIN = 0.1
+
+_EXPECTED_WARNINGS = (BotorchWarning, NumericalWarning, GPInputWarning)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an objective or constraint comes from: a column of the inputs, or an output of the model.
+
+    Args:
+        column: column of the inputs for a known metric, else None.
+        output: output of the model for a modelled metric, else None.
+        sign: 1 for what is to be maximised, -1 for what is to be minimised.
+    """
+
+    column: int | None
+    output: int | None
+    sign: float
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A constraint on an output of the model: ``sign * (output - bound) <= 0``."""
+
+    output: int
+    sign: float
+    bound: float
+
+    def __call__(self, samples: Tensor) -> Tensor:
+        """Negative where the constraint holds; samples are ``... x outputs``."""
+        return self.sign * (samples[..., self.output] - self.bound)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be improved.
+
+    Args:
+        model: the metrics that training must show.
+        sources: one per objective.
+        bounds: constraints on outputs of the model.
+        baseline: ``rows x columns``, the inputs that were observed and are feasible.
+        values: ``rows x objectives``, what was observed there, to be maximised.
+        pending: ``rows x columns``, the inputs that are being tried.
+    """
+
+    model: Model
+    sources: tuple[Source, ...]
+    bounds: tuple[Bound, ...]
+    baseline: Tensor
+    values: FloatArray
+    pending: Tensor
+
+
+@contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Keep torch's global random numbers, BoTorch's compiler and its expected warnings to ourselves.
+
+    BoTorch would compile a C++ kernel for the processor at hand on first use: minutes of work, results that
+    depend on whether there is a compiler, and no use for noisy observations.
+    """
+    attempted = getattr(logei, "_load_attempted", None)
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        torch.default_generator.manual_seed(seed)
+        for category in _EXPECTED_WARNINGS:
+            warnings.simplefilter("ignore", category)
+        try:
+            logei._load_attempted = True
+            yield
+        finally:
+            if attempted is not None:
+                logei._load_attempted = attempted
+
+
+def choose(problem: Problem, candidates: Tensor, n: int, samples: int, seed: int) -> list[int]:
+    """Return the rows of up to ``n`` distinct candidates, best first, each chosen in the light of those before it.
+
+    Args:
+        problem: what is to be improved.
+        candidates: ``rows x columns``.
+        n: how many.
+        samples: quasi-Monte-Carlo samples.
+        seed: of the samples.
+    """
+    listed = _shortlist(problem, candidates, max(SHORTLIST, 4 * n), seed)
+    chosen: list[int] = []
+    for _ in range(min(n, len(listed))):
+        pending = torch.cat([problem.pending, candidates[listed[chosen]]])
+        acquisition = _acquisition(problem, pending, SobolQMCNormalSampler(torch.Size([samples]), seed=seed))
+        with torch.no_grad():
+            values = acquisition(candidates[listed][:, None, :]).nan_to_num(nan=-torch.inf)
+        values[chosen] = -torch.inf
+        chosen.append(int(values.argmax()))
+    return [int(index) for index in listed[chosen]]
+
+
+def _shortlist(problem: Problem, candidates: Tensor, count: int, seed: int) -> Tensor:
+    """Rows of the ``count`` candidates that promise most by a cheap and optimistic estimate, in rising order.
+
+    The estimate takes the observed front as certain and the candidates one by one, with `OPTIMISM` times their
+    standard deviation; it costs microseconds per candidate, the acquisition function milliseconds.
+    """
+    if len(candidates) <= count:
+        return torch.arange(len(candidates))
+    draws = draw_sobol_normal_samples(_outputs(problem), SCREENING_SAMPLES, dtype=torch.float64, seed=seed)
+    lower, upper = _cells(problem.values)
+    with torch.no_grad():
+        promise = [_promise(problem, chunk, draws, lower, upper) for chunk in candidates.split(CHUNK)]
+    return torch.cat(promise).topk(count).indices.sort().values
+
+
+def _promise(problem: Problem, candidates: Tensor, draws: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Mean hypervolume that each candidate alone adds; ``lower`` and ``upper`` are ``cells x objectives``."""
+    posterior = problem.model.posterior(candidates)
+    samples = posterior.mean + OPTIMISM * draws[:, None, :] * posterior.variance.sqrt()
+    values = _gather(problem.sources, samples, candidates)
+    sides = (torch.minimum(values[..., None, :], upper) - lower).clamp_min(0.0)
+    volume = sides.prod(dim=-1).sum(dim=-1)
+    for bound in problem.bounds:
+        volume = volume * (bound(samples) <= 0)
+    return volume.mean(dim=0)
+
+
+def _cells(values: FloatArray) -> tuple[Tensor, Tensor]:
+    """Boxes that tile what the front of ``values`` does not dominate above the reference point."""
+    if values.shape[1] == 1:
+        return torch.tensor([[values.max()]]), torch.tensor([[torch.inf]], dtype=torch.float64)
+    reference = torch.from_numpy(reference_point(values))
+    lower, upper = FastNondominatedPartitioning(reference, torch.from_numpy(values)).get_hypercell_bounds()
+    return lower, upper
+
+
+def _outputs(problem: Problem) -> int:
+    return int(problem.model.num_outputs)
+
+
+def reference_point(values: FloatArray) -> FloatArray:
+    """A point that the whole front of ``values`` (``rows x objectives``, to be maximised) improves upon."""
+    front = values[non_dominated(-values)]
+    worst, best = front.min(axis=0), front.max(axis=0)
+    extent = np.where(best > worst, best - worst, 1.0)
+    return np.asarray(worst - REFERENCE_MARGIN * extent)
+
+
+def _acquisition(problem: Problem, pending: Tensor, sampler: SobolQMCNormalSampler) -> AcquisitionFunction:
+    bounds: list[Callable[[Tensor], Tensor]] | None = list(problem.bounds) or None
+    waiting = pending if len(pending) else None
+    if len(problem.sources) == 1:
+        return qLogNoisyExpectedImprovement(
+            problem.model,
+            problem.baseline,
+            sampler=sampler,
+            objective=GenericMCObjective(lambda outputs, X: _gather(problem.sources, outputs, X)[..., 0]),
+            constraints=bounds,
+            X_pending=waiting,
+            prune_baseline=True,
+        )
+    return logei.qLogNoisyExpectedHypervolumeImprovement(
+        problem.model,
+        ref_point=reference_point(problem.values).tolist(),
+        X_baseline=problem.baseline,
+        sampler=sampler,
+        objective=_Objectives(problem.sources),
+        constraints=bounds,
+        X_pending=waiting,
+        prune_baseline=True,
+    )
+
+
+class _Objectives(MCMultiOutputObjective):  # type: ignore[misc]
+    """All objectives from the samples of the modelled ones and the input columns of the known ones."""
+
+    def __init__(self, sources: tuple[Source, ...]) -> None:
+        super().__init__()
+        self.sources = sources
+
+    def forward(self, samples: Tensor, X: Tensor | None = None) -> Tensor:  # noqa: N803 - BoTorch's name
+        """Samples are ``samples x batch x q x outputs``, X is ``batch x q x columns``."""
+        if X is None:
+            raise ValueError("Known objectives are read from the inputs; X is needed.")
+        return _gather(self.sources, samples, X)
+
+
+def _gather(sources: tuple[Source, ...], samples: Tensor, inputs: Tensor) -> Tensor:
+    parts = [
+        samples[..., source.output] if source.column is None else inputs[..., source.column].expand(samples.shape[:-1])
+        for source in sources
+    ]
+    return torch.stack([source.sign * part for source, part in zip(sources, parts, strict=True)], dim=-1)

@@ -1,0 +1,38 @@
+"""Registers the built-in search strategies."""
+
+from __future__ import annotations
+
+from autodistill.components.specs import ComponentSpec
+from autodistill.hookspecs import hookimpl
+from autodistill.search.configs import BotorchConfig, NevergradConfig, RandomConfig, SobolConfig
+
+
+@hookimpl
+def autodistill_search_strategies() -> list[ComponentSpec]:
+    """Return the built-in search strategies."""
+    return [
+        ComponentSpec(
+            name="botorch",
+            target="autodistill.search.botorch:BotorchSearch",
+            config=BotorchConfig,
+            summary="Multi-objective Bayesian optimisation (qLogNEHVI on Gaussian processes); the default.",
+        ),
+        ComponentSpec(
+            name="nevergrad",
+            target="autodistill.search.nevergrad:NevergradSearch",
+            config=NevergradConfig,
+            summary="Any optimiser of Nevergrad, e.g. differential evolution.",
+        ),
+        ComponentSpec(
+            name="random",
+            target="autodistill.search.random:RandomSearch",
+            config=RandomConfig,
+            summary="Uniform over the feasible architectures, without repeats.",
+        ),
+        ComponentSpec(
+            name="sobol",
+            target="autodistill.search.sobol:SobolSearch",
+            config=SobolConfig,
+            summary="Scrambled Sobol sequence: spreads evenly over the space, without repeats.",
+        ),
+    ]

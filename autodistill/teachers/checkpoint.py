@@ -1,0 +1,97 @@
+"""Loading a checkpoint into a model class with the head of a task, and refusing weights that do not fit."""
+# ruff: noqa: TID253
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from autodistill.errors import TeacherError
+
+
+def load_checkpoint(
+    model_class: Any, directory: Path, name: str, label_fields: Mapping[str, Any], new_head: bool
+) -> PreTrainedModel:
+    """Load a model in float32 and eval mode.
+
+    Args:
+        model_class: an auto class of transformers.
+        directory: with config.json and safetensors.
+        name: of the teacher, for messages.
+        label_fields: fields of the configuration that give the head its size and names.
+        new_head: whether the head is meant to be new; otherwise its weights must be there too.
+
+    Raises:
+        TeacherError: weights are missing, have other shapes or cannot be read.
+    """
+    try:
+        with _quiet():
+            model, report = model_class.from_pretrained(
+                directory,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                attn_implementation="sdpa",
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **label_fields,
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise TeacherError(f"The weights of the teacher {name} cannot be loaded: {error}") from error
+    _check_report(model, report, name, directory, new_head)
+    model.float().eval()
+    return model
+
+
+def _check_report(model: Any, report: Mapping[str, Any], name: str, directory: Path, new_head: bool) -> None:
+    missing = [key for key in report["missing_keys"] if not (_is_replaceable(model, key, new_head))]
+    if missing:
+        raise TeacherError(
+            f"The weights of the teacher {name} do not fit its configuration: {_some(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing in {directory}. Its config.json or its weights are of "
+            "another model."
+        )
+    mismatched = [entry for entry in report["mismatched_keys"] if not _is_replaceable(model, entry[0], new_head)]
+    if mismatched:
+        key, stored, wanted = mismatched[0][:3]
+        raise TeacherError(
+            f"The weights of the teacher {name} do not fit its configuration: {key} has the shape {tuple(stored)} in "
+            f"{directory}, and config.json asks for {tuple(wanted)} ({len(mismatched)} such tensors). "
+            "Its config.json or its weights are of another model."
+        )
+
+
+def _is_replaceable(model: Any, key: str, new_head: bool) -> bool:
+    """Whether a weight may start at random: the head when it is new, and a pooler, which belongs to the head."""
+    prefix = model.base_model_prefix + "."
+    inside = key.removeprefix(prefix)
+    if inside.startswith("pooler."):
+        return True
+    return new_head and key.startswith(prefix) is False and model.base_model is not model
+
+
+def _some(keys: Sequence[str]) -> str:
+    shown = sorted(keys)[:3]
+    rest = len(keys) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back transformers' own report of new and unexpected weights, which `_check_report` judges."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,20 @@
+"""Registers the built-in teachers; data only."""
+
+from __future__ import annotations
+
+from autodistill.components.specs import ComponentSpec
+from autodistill.hookspecs import hookimpl
+from autodistill.teachers.configs import HuggingFaceTeacherConfig
+
+
+@hookimpl
+def autodistill_teachers() -> list[ComponentSpec]:
+    """Register ``huggingface``."""
+    return [
+        ComponentSpec(
+            name="huggingface",
+            target="autodistill.teachers.huggingface:HuggingFaceTeacher",
+            config=HuggingFaceTeacherConfig,
+            summary="A transformers model from a directory; without one, the packaged all-MiniLM-L6-v2.",
+        )
+    ]

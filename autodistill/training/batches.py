@@ -1,0 +1,38 @@
+"""Small helpers around batches and models, shared by everything that runs a model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from autodistill.components.training import Batch
+
+if TYPE_CHECKING:
+    import torch
+    from torch.nn import Module
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """Return the batch with its tensors on ``device``."""
+    if batch.input_ids.device == device:
+        return batch
+    return Batch(
+        input_ids=batch.input_ids.to(device),
+        attention_mask=batch.attention_mask.to(device),
+        token_type_ids=batch.token_type_ids.to(device),
+        labels=None if batch.labels is None else batch.labels.to(device),
+        rows=batch.rows.to(device),
+    )
+
+
+@contextlib.contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and every module of it back into its mode at the end."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

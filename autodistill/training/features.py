@@ -1,0 +1,127 @@
+"""Features of a model: what losses compare, from one forward pass."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from autodistill.components.training import FEATURES, Batch
+from autodistill.errors import ConfigError
+from autodistill.training.attention import ATTENTION_FEATURES, recording
+from autodistill.training.batches import evaluating
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from autodistill.components.training import FeatureKey, Features
+
+
+def forward_features(
+    model: PreTrainedModel, batch: Batch, keys: frozenset[FeatureKey], *, max_layer: int | None = None
+) -> Features:
+    """Run a model once and return what is asked for.
+
+    Args:
+        model: a stock transformers model, in the mode (training, evaluation) and under the gradient setting it has.
+        batch: on the model's device.
+        keys: (feature, layer) pairs.
+        max_layer: run only the first blocks; features of blocks above are left out, logits come from the last one
+            run. None for all.
+
+    Returns:
+        Feature key -> tensor with its graph; attention maps are those before dropout.
+
+    Raises:
+        ConfigError: a feature that this model cannot give.
+    """
+    names = frozenset(name for name, _ in keys)
+    if max_layer is not None and "hidden_states" in names:
+        _install_hooks(model, batch)
+    with _truncated(model, max_layer), recording(model, names & ATTENTION_FEATURES) as blocks:
+        output = model(**model_inputs(model, batch), output_hidden_states="hidden_states" in names, return_dict=True)
+    features: dict[FeatureKey, Tensor] = {}
+    for name, layer in keys:
+        if layer is not None and max_layer is not None and layer > max_layer:
+            continue
+        features[name, layer] = _feature(model, name, layer, output, blocks)
+    return features
+
+
+def model_inputs(model: PreTrainedModel, batch: Batch) -> dict[str, Tensor]:
+    """Return the keyword arguments of a forward pass; token types only where the model takes them."""
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask.long()}
+    if _takes_token_types(type(model).forward):
+        inputs["token_type_ids"] = batch.token_type_ids
+    return inputs
+
+
+@functools.lru_cache
+def _takes_token_types(forward: Callable[..., Any]) -> bool:
+    """Whether the forward pass has the argument ``token_type_ids``."""
+    return "token_type_ids" in inspect.signature(forward).parameters
+
+
+def _feature(
+    model: PreTrainedModel, name: str, layer: int | None, output: Any, blocks: list[dict[str, Tensor]]
+) -> Tensor:
+    """One feature of a forward pass's output."""
+    if name == "logits" and layer is None and "logits" in output:
+        logits: Tensor = output.logits
+        return logits
+    states = output.get("hidden_states") or ()
+    if name == "hidden_states" and layer is not None and 0 <= layer < len(states):
+        state: Tensor = states[layer]
+        return state
+    if name in ATTENTION_FEATURES and layer is not None and 1 <= layer <= len(blocks):
+        return blocks[layer - 1][name]
+    where = "" if layer is None else f" of layer {layer}"
+    raise ConfigError(
+        f"{type(model).__name__} with {model.config.num_hidden_layers} layers has no feature {name!r}{where}. "
+        f"Features are {', '.join(FEATURES)}; hidden_states has layers from 0, features of a block from 1."
+    )
+
+
+#: Models whose every block gives its hidden states to transformers.
+_hooked: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+
+
+def _install_hooks(model: PreTrainedModel, batch: Batch) -> None:
+    """Run the whole model once on a token: transformers puts its hooks only on blocks of the first such run."""
+    if model in _hooked:
+        return
+    inputs = {name: value[:1, :1] for name, value in model_inputs(model, batch).items()}
+    with evaluating(model), torch.no_grad():
+        model(**inputs, output_hidden_states=True)
+    _hooked.add(model)
+
+
+@contextlib.contextmanager
+def _truncated(model: PreTrainedModel, max_layer: int | None) -> Iterator[None]:
+    """Let the forward pass inside run only the first blocks."""
+    if max_layer is None or max_layer >= model.config.num_hidden_layers:
+        yield
+        return
+    parent, name, blocks = _blocks(model)
+    setattr(parent, name, nn.ModuleList(list(blocks)[:max_layer]))
+    try:
+        yield
+    finally:
+        setattr(parent, name, blocks)
+
+
+def _blocks(model: PreTrainedModel) -> tuple[nn.Module, str, nn.ModuleList]:
+    """The list of transformer blocks, its name and the module that holds it."""
+    count = model.config.num_hidden_layers
+    for parent in model.base_model.modules():
+        for name, child in parent.named_children():
+            if isinstance(child, nn.ModuleList) and len(child) == count:
+                return parent, name, child
+    raise ConfigError(f"{type(model).__name__} has no list of {count} blocks, so a phase cannot run only some of them.")

@@ -1,0 +1,112 @@
+"""Fine-tuning of a teacher on the labels of its task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autodistill.components.students import FineTuning
+from autodistill.components.training import Optimisation
+from autodistill.errors import ConfigError
+from autodistill.losses.hard_label import label_loss
+from autodistill.training.features import forward_features
+from autodistill.training.lightning import StreamBatches, StreamModule
+from autodistill.training.results import TrainingResult
+from autodistill.training.runner import Surroundings, run
+from autodistill.training.seeds import derive_seed
+from autodistill.training.stream import ExampleStream
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from autodistill.components.training import Batch
+    from autodistill.training.tokenised import TokenisedSplit
+
+#: Gradient norm in fine-tuning, as in BERT's own (Devlin et al. 2019, arXiv 1810.04805).
+CLIP_NORM = 1.0
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    split: TokenisedSplit,
+    recipe: FineTuning,
+    *,
+    seed: int,
+    trainer: Mapping[str, Any],
+    loggers: list[Any],
+    callbacks: list[Any],
+    checkpoint_dir: Path,
+    progress: Callable[[int, int], None] | None,
+    stop_requested: Callable[[], bool] | None = None,
+    checkpoint_every_steps: int = 500,
+) -> TrainingResult:
+    """Train a model on the labels of a split; goes on from its checkpoint when it was interrupted.
+
+    Args:
+        model: with a head for the task; trained in place and left in evaluation mode.
+        split: with labels.
+        recipe: epochs, batch size, learning rate and so on.
+        seed: of order and dropout.
+        trainer: arguments of Lightning's Trainer.
+        loggers: Lightning loggers.
+        callbacks: Lightning callbacks.
+        checkpoint_dir: where the run's checkpoint is.
+        progress: called after every step with (steps taken, steps of the run).
+        stop_requested: asked after every step; True saves a checkpoint and interrupts.
+        checkpoint_every_steps: steps between checkpoints.
+
+    Raises:
+        ConfigError: the split has no labels.
+        TrialError: the loss is not finite.
+    """
+    if split.labels is None:
+        raise ConfigError("A teacher can be fine-tuned only on a train split with labels, and this one has none.")
+    steps = max(1, round(recipe.epochs * len(split) / recipe.batch_size))
+    optimisation = Optimisation(recipe.batch_size, recipe.lr, recipe.warmup_share, recipe.weight_decay, CLIP_NORM)
+    stream = ExampleStream(len(split), derive_seed("fine_tune", seed))
+    identity = {"fine_tune": split.fingerprint, **asdict(recipe)}
+    around = Surroundings(
+        seed=seed,
+        checkpoint_dir=checkpoint_dir,
+        trainer=trainer,
+        loggers=loggers,
+        callbacks=callbacks,
+        checkpoint_every_steps=checkpoint_every_steps,
+        stop_requested=stop_requested,
+        progress=progress,
+        identity=identity,
+    )
+    regression = split.labels.dtype.kind == "f"
+    batches = StreamBatches(split, stream, recipe.batch_size, steps)
+    return run(
+        lambda: FineTuneModule(model, optimisation, steps, regression=regression),
+        batches,
+        recipe.batch_size,
+        CLIP_NORM,
+        around,
+    )
+
+
+class FineTuneModule(StreamModule):
+    """Lightning module of a fine-tuning.
+
+    Args:
+        model: trained.
+        optimisation: how steps are taken.
+        steps: of the whole run.
+        regression: mean squared error instead of cross-entropy.
+    """
+
+    def __init__(self, model: PreTrainedModel, optimisation: Optimisation, steps: int, *, regression: bool) -> None:
+        super().__init__(model, (), optimisation, steps, {"labels": 1.0})
+        self._regression = regression
+
+    def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """The loss against the labels."""
+        if batch.labels is None:
+            raise ConfigError("A teacher can be fine-tuned only on a train split with labels, and this one has none.")
+        logits = forward_features(self.model, batch, frozenset({("logits", None)}))["logits", None]
+        return {"labels": label_loss(logits, batch.labels, regression=self._regression)}

@@ -1,0 +1,93 @@
+"""What a training run leaves: how it ended, and its checkpoint on the disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from autodistill.errors import StudyError
+
+RunState = Literal["complete", "stopped", "interrupted"]
+
+#: Name of the checkpoint in a run's directory.
+CHECKPOINT = "last.ckpt"
+
+#: Our part of a Lightning checkpoint.
+SECTION = "autodistill"
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended.
+
+    Args:
+        state: ``complete``; ``stopped`` at a rung or by a callback, for good; ``interrupted``, to be gone on with.
+        steps: optimiser steps taken, over all sessions.
+        examples: examples read, over all sessions.
+        seconds: wall clock of training, rungs included, over all sessions (what a crash undid is not counted).
+        losses: label -> value at the last step, before weighting, and ``total``, their weighted sum.
+    """
+
+    state: RunState
+    steps: int
+    examples: int
+    seconds: float
+    losses: dict[str, float]
+
+
+@dataclass
+class RunProgress:
+    """Where a run stands; travels in the checkpoint, so plain values only.
+
+    Args:
+        step: optimiser steps taken.
+        rungs: rungs reported.
+        seconds: wall clock so far.
+        state: ``"running"`` or how it ended.
+        losses: see `TrainingResult.losses`.
+        random_states: device -> state of torch's generator.
+    """
+
+    step: int = 0
+    rungs: int = 0
+    seconds: float = 0.0
+    state: str = "running"
+    losses: dict[str, float] = field(default_factory=dict)
+    random_states: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, for the checkpoint."""
+        return dict(vars(self))
+
+
+def identity_text(identity: Mapping[str, Any]) -> str:
+    """Return what must be the same for a run to go on, as canonical JSON."""
+    return json.dumps(identity, sort_keys=True, default=str)
+
+
+def load_checkpoint(directory: Path, identity: str) -> dict[str, Any] | None:
+    """Return a run's checkpoint, read without unpickling code, or None when there is none.
+
+    Args:
+        directory: of the run.
+        identity: of the run that wants to go on.
+
+    Raises:
+        StudyError: the checkpoint is of another run.
+    """
+    path = directory / CHECKPOINT
+    if not path.is_file():
+        return None
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if checkpoint[SECTION]["identity"] != identity:
+        raise StudyError(
+            f"The checkpoint {path} is of a run with other settings, so this run cannot go on from it.\n"
+            f"  there: {checkpoint[SECTION]['identity']}\n  here:  {identity}\n"
+            "Use the same settings, or another checkpoint directory."
+        )
+    return checkpoint

@@ -1,0 +1,223 @@
+"""Runs a `StreamModule` under a Lightning Trainer: from its checkpoint if there is one, to its end or interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import inspect
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from autodistill.errors import ConfigError
+from autodistill.training.results import (
+    CHECKPOINT,
+    SECTION,
+    RunProgress,
+    RunState,
+    TrainingResult,
+    identity_text,
+    load_checkpoint,
+)
+from autodistill.training.run_control import RunControl
+
+if TYPE_CHECKING:
+    from autodistill.training.lightning import StreamBatches, StreamModule
+
+#: What the Trainer gets unless the configuration says otherwise.
+DEFAULTS: Mapping[str, Any] = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "log_every_n_steps": 50,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+
+#: What the run decides, not the configuration.
+RESERVED = (
+    "accumulate_grad_batches",
+    "callbacks",
+    "default_root_dir",
+    "enable_checkpointing",
+    "gradient_clip_val",
+    "logger",
+    "max_epochs",
+    "max_steps",
+    "use_distributed_sampler",
+)
+
+
+@dataclass
+class Surroundings:
+    """What stands around a run; see `autodistill.training.distil.Distillation` for the fields."""
+
+    seed: int
+    checkpoint_dir: Path
+    trainer: Mapping[str, Any]
+    loggers: Sequence[Any] = ()
+    callbacks: Sequence[Any] = ()
+    checkpoint_every_steps: int = 500
+    borders: frozenset[int] = frozenset()
+    rungs: tuple[float, ...] = ()
+    on_rung: Callable[[int, float], bool] | None = None
+    stop_requested: Callable[[], bool] | None = None
+    progress: Callable[[int, int], None] | None = None
+    identity: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run(
+    make_module: Callable[[], StreamModule],
+    batches: StreamBatches,
+    batch_size: int,
+    clip_norm: float,
+    around: Surroundings,
+) -> TrainingResult:
+    """Train to the end, or until stopped; go on from the checkpoint in ``around.checkpoint_dir`` if there is one.
+
+    The caller's random state is left as it was.
+
+    Args:
+        make_module: builds the module.
+        batches: of the whole run.
+        batch_size: examples per step.
+        clip_norm: gradient norm is clipped to this; 0 = not at all.
+        around: everything else.
+
+    Raises:
+        ConfigError: trainer settings that the run decides itself, or several devices.
+        StudyError: the checkpoint is of another run.
+        TrialError: a loss is not finite.
+    """
+    identity = identity_text({**around.identity, "seed": around.seed, "steps": len(batches), "batch_size": batch_size})
+    checkpoint = load_checkpoint(around.checkpoint_dir, identity)
+    progress = RunProgress(**checkpoint[SECTION]["progress"]) if checkpoint else RunProgress()
+    module = make_module()
+    if checkpoint is not None and progress.state != "running":
+        module.load_state_dict(checkpoint["state_dict"])
+        return _result(progress, batch_size)
+    resume = checkpoint is not None
+    del checkpoint
+    control = RunControl(
+        directory=around.checkpoint_dir,
+        identity=identity,
+        progress=progress,
+        steps=len(batches),
+        checkpoint_every_steps=around.checkpoint_every_steps,
+        borders=around.borders,
+        rungs=around.rungs,
+        on_rung=around.on_rung,
+        stop_requested=around.stop_requested,
+        report=around.progress,
+    )
+    with quiet_lightning(), torch.random.fork_rng():
+        torch.manual_seed(around.seed)
+        trainer = make_trainer(around, control, len(batches), clip_norm)
+        _fit(trainer, module, batches, around.checkpoint_dir / CHECKPOINT if resume else None, control)
+    return _result(progress, batch_size)
+
+
+def make_trainer(around: Surroundings, control: RunControl, steps: int, clip_norm: float) -> pl.Trainer:
+    """Return the Trainer of a run.
+
+    Raises:
+        ConfigError: a setting that the run decides itself, or several devices.
+    """
+    reserved = sorted(set(around.trainer) & set(RESERVED))
+    if reserved:
+        raise ConfigError(
+            f"trainer.{reserved[0]} cannot be set: the schedule and the study decide it. "
+            f"Decided there: {', '.join(RESERVED)}."
+        )
+    callbacks = [*around.callbacks, control]
+    trainer = pl.Trainer(
+        **{**DEFAULTS, **around.trainer},
+        max_steps=steps,
+        max_epochs=-1,
+        gradient_clip_val=clip_norm or None,
+        callbacks=callbacks,
+        logger=list(around.loggers) or False,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
+        default_root_dir=around.checkpoint_dir,
+        use_distributed_sampler=False,
+    )
+    if trainer.world_size != 1:
+        raise ConfigError(f"trainer.devices must be 1, got {trainer.world_size}: run several trials at once instead.")
+    return trainer
+
+
+def _fit(
+    trainer: pl.Trainer, module: StreamModule, batches: StreamBatches, checkpoint: Path | None, control: RunControl
+) -> None:
+    """Lightning's ``fit`` without its ways to end the process."""
+    options: dict[str, Any] = {} if checkpoint is None else {"ckpt_path": str(checkpoint)}
+    if checkpoint is not None and "weights_only" in inspect.signature(trainer.fit).parameters:
+        options["weights_only"] = True  # Lightning >= 2.6; the file was read this way before, so it can be
+    try:
+        trainer.fit(module, train_dataloaders=batches, **options)
+    except SIGTERMException:
+        if control.progress.state == "running":
+            raise
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        module.model.eval()
+        _release(trainer, module)
+
+
+def _release(trainer: pl.Trainer, module: StreamModule) -> None:
+    """Let go of gradients, optimiser states and the cycle of trainer and module, which holds them."""
+    module.model.zero_grad(set_to_none=True)
+    trainer.strategy.optimizers = []
+    trainer.strategy.lr_scheduler_configs = []
+    module.trainer = None
+    gc.collect()
+
+
+def _result(progress: RunProgress, batch_size: int) -> TrainingResult:
+    """The result that a run's progress amounts to."""
+    states: dict[str, RunState] = {"complete": "complete", "stopped": "stopped"}
+    return TrainingResult(
+        state=states.get(progress.state, "interrupted"),
+        steps=progress.step,
+        examples=progress.step * batch_size,
+        seconds=progress.seconds,
+        losses=dict(progress.losses),
+    )
+
+
+#: Remarks from inside Lightning that say nothing about our runs.
+_REMARKS = (
+    # Short flash runs log at their end whatever the interval.
+    r"The number of training batches .* is smaller than the logging interval",
+    # Dropout of frozen or evaluation-mode parts is set on purpose.
+    r"Found \d+ module\(s\) in eval mode at the start of training",
+    # Lightning 2.6 on torch >= 2.9: between the two of them.
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's announcements (devices, tips, limits reached) out of the log, its warnings in it."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(max(logger.level, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            for text in _REMARKS:
+                warnings.filterwarnings("ignore", message=text)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

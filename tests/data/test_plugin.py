@@ -1,0 +1,16 @@
+"""The plugin registers what is there."""
+
+from __future__ import annotations
+
+import importlib
+
+from autodistill.data.plugin import autodistill_data_sources
+
+
+def test_every_registered_source_can_be_imported() -> None:
+    specs = autodistill_data_sources()
+    assert [spec.name for spec in specs] == ["python_docs", "text_classification"]
+    for spec in specs:
+        module, attribute = spec.target.split(":")
+        assert callable(getattr(importlib.import_module(module), attribute))
+        assert "max_length" in spec.parameters

@@ -1,0 +1,71 @@
+"""Carving: groups stay together and the answer depends on the texts alone."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autodistill.data.splits import (
+    SHINGLE_MAX_EXAMPLES,
+    carve,
+    near_duplicate_groups,
+    normalised,
+    shingles,
+    stable_hash,
+)
+
+SENTENCES = st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=9).map(" ".join), min_size=1, max_size=40)
+
+
+def test_case_and_punctuation_do_not_make_a_text_different() -> None:
+    assert normalised("Good,  really GOOD!") == normalised("good really good")
+    assert near_duplicate_groups(["Good film.", "bad film", "good FILM"]) == [0, 1, 0]
+
+
+def test_a_phrase_is_kept_with_its_sentence() -> None:
+    sentence = "it is a gorgeous, witty, seductive movie about people"
+    assert near_duplicate_groups([sentence, "something else entirely, of no use", "a gorgeous, witty, seductive movie"]) == [
+        0,
+        1,
+        0,
+    ]
+
+
+def test_boilerplate_joins_nothing() -> None:
+    texts = [f"the author of this review says that {number}" for number in range(SHINGLE_MAX_EXAMPLES + 1)]
+    assert len(set(near_duplicate_groups(texts))) > 1
+
+
+@settings(deadline=None, max_examples=50)
+@given(SENTENCES, st.integers(0, 20))
+def test_no_text_or_shingle_is_on_both_sides(texts: list[str], target: int) -> None:
+    chosen = carve(texts, target)
+    inside = {shingle for text, taken in zip(texts, chosen, strict=True) if taken for shingle in shingles(text)}
+    outside = {shingle for text, taken in zip(texts, chosen, strict=True) if not taken for shingle in shingles(text)}
+    assert not inside & outside
+    assert sum(chosen) <= target
+
+
+@settings(deadline=None, max_examples=50)
+@given(SENTENCES, st.integers(0, 20), st.integers(0, 5))
+def test_the_order_of_the_examples_does_not_matter(texts: list[str], target: int, seed: int) -> None:
+    shuffled = list(texts)
+    random.Random(seed).shuffle(shuffled)
+    first = {normalised(text) for text, taken in zip(texts, carve(texts, target), strict=True) if taken}
+    second = {normalised(text) for text, taken in zip(shuffled, carve(shuffled, target), strict=True) if taken}
+    assert first == second
+
+
+def test_enough_distinct_texts_reach_the_target_exactly() -> None:
+    assert sum(carve([f"text number {number}" for number in range(200)], 20)) == 20
+
+
+def test_the_hash_is_the_same_in_another_process_and_forever() -> None:
+    code = "from autodistill.data.splits import stable_hash; print(stable_hash('Grüße'))"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(other.stdout) == stable_hash("Grüße")
+    assert stable_hash("a") == 0x40F89E395B66422F

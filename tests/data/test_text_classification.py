@@ -1,0 +1,184 @@
+"""The user's own files: what is read, and every way in which they can be wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from autodistill.components.task import DataContext, TaskData
+from autodistill.data.configs import TextClassificationConfig
+from autodistill.data.text_classification import TextClassification
+from autodistill.errors import ConfigError, DataError
+
+ROWS = [(f"this is text number {number} of {number * 7}", "good" if number % 3 else "bad") for number in range(60)]
+
+
+def load(**parameters: Any) -> TaskData:
+    config = TextClassificationConfig(**parameters)
+    return TextClassification(DataContext(Path("unused")), **asdict(config)).load()
+
+
+def write(path: Path, text: str | bytes) -> str:
+    content = text.encode() if isinstance(text, str) else text
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return str(path)
+
+
+def tsv(rows: Sequence[tuple[str, str]] = ROWS, header: str = "text\tlabel") -> str:
+    return "\n".join([header, *("\t".join(row) for row in rows)]) + "\n"
+
+
+def as_parquet(path: Path, rows: Sequence[tuple[str, Any]]) -> str:
+    table = pyarrow.Table.from_pylist([{"text": text, "label": label} for text, label in rows])
+    pyarrow.parquet.write_table(table, path)
+    return str(path)
+
+
+def test_all_formats_give_the_same_examples(tmp_path: Path) -> None:
+    lines = "\n".join(json.dumps({"text": text, "label": label, "more": 1}) for text, label in ROWS)
+    files = [
+        write(tmp_path / "a.tsv", tsv()),
+        write(tmp_path / "a.tsv.gz", tsv()),
+        write(tmp_path / "a.csv", tsv().replace("\t", ",")),
+        write(tmp_path / "bom.csv", "\ufeff" + tsv().replace("\t", ",").replace("\n", "\r\n")),
+        write(tmp_path / "a.jsonl", lines),
+        write(tmp_path / "a.json.gz", lines + "\n\n"),
+        as_parquet(tmp_path / "a.parquet", ROWS),
+    ]
+    loaded = [load(train=file) for file in files]
+    assert len({data.fingerprint for data in loaded}) == 1
+    assert loaded[0].task.labels == ("bad", "good")
+    assert loaded[0].task.metric == "classification.accuracy"
+    assert loaded[0].notes["carved_select"] == len(loaded[0].splits["select"]) == 6
+    assert loaded[0].splits["train"].column_names == ["id", "text", "label"]
+
+
+def test_quotes_are_characters_in_tsv_and_quotes_in_csv(tmp_path: Path) -> None:
+    rows = [('"an open quote, a comma', "good"), ('say ""what""', "bad")]
+    data = load(train=write(tmp_path / "a.tsv", tsv(rows)), select=write(tmp_path / "s.tsv", tsv(rows)))
+    assert data.splits["train"]["text"][0] == '"an open quote, a comma'
+    quoted = write(tmp_path / "a.csv", 'text,label\n"two\nlines, ""quoted""",1\nplain,0\n')
+    assert load(train=quoted, select=quoted).splits["train"]["text"][0] == 'two\nlines, "quoted"'
+
+
+def test_whole_numbers_are_sorted_as_numbers(tmp_path: Path) -> None:
+    rows = [(f"text {number} {number}", str(number)) for number in range(11)]
+    path = write(tmp_path / "a.tsv", tsv(rows))
+    assert load(train=path, select=path).task.labels == tuple(map(str, range(11)))
+    floats = as_parquet(tmp_path / "a.parquet", [(text, float(label)) for text, label in rows])
+    assert load(train=floats, select=path).splits["train"]["label"][10] == 10
+
+
+def test_without_label_column_the_labels_are_not_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", tsv())
+    unlabelled = write(tmp_path / "t.tsv", "text\nsome text\n")
+    data = load(train=path, test=unlabelled, label_column=None)
+    assert data.task.label_free and data.task.labels == () and data.task.metric == "agreement.accuracy"
+    assert all("label" not in split.column_names for split in data.splits.values())
+
+
+def test_two_text_columns_and_ids(tmp_path: Path) -> None:
+    rows = [(f"premise {number}\thypothesis {number}", str(number % 2)) for number in range(20)]
+    data = load(train=write(tmp_path / "a.tsv", tsv(rows, "p\th\tlabel")), text_columns=["p", "h"], select_share=0.2)
+    ids = [identity for role in ("train", "select") for identity in data.splits[role]["id"]]
+    assert len(ids) == len(set(ids)) == 20
+    first = data.splits["select"][0]
+    assert first["id"].startswith("select-")
+    assert first["p"] == f"premise {first['id'].removeprefix('select-')}"
+
+
+def test_the_limit_keeps_the_same_training_examples_each_time(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", tsv())
+    whole, limited = load(train=path), load(train=path, train_limit=20)
+    assert len(limited.splits["train"]) == 20
+    assert set(limited.splits["train"]["id"]) < set(whole.splits["train"]["id"])
+    assert limited.splits["select"].to_list() == whole.splits["select"].to_list()
+    assert limited.fingerprint == load(train=path, train_limit=20).fingerprint != whole.fingerprint
+
+
+def test_texts_of_train_that_stand_in_test_are_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", tsv())
+    test = write(tmp_path / "t.tsv", tsv([("THIS is text number 1 of 7!", "good"), ("new", "bad")]))
+    notes = load(train=path, select=path, test=test).notes
+    assert notes["test_texts_in_train"] == 1
+    assert notes["select_texts_in_train"] == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "text\n", r"data.train: .*a.txt has an ending that is not understood. Expected one of .tsv, .csv"),
+        ("a.parquet", tsv(), "a.parquet ends in .parquet but is not a Parquet file"),
+        ("a.parquet", b"PAR1" + b"x" * 50, "a.parquet ends in .parquet but cannot be read as Parquet"),
+        ("a.tsv", gzip.compress(tsv().encode()), r"a.tsv is a gzip file whatever its name says. Rename .* \.tsv\.gz"),
+        ("a.csv", b"PAR1" + b"x" * 50, "a.csv is a Parquet file whatever its name says"),
+        ("a.tsv", b"text\tlabel\nGr\xfc\xdfe\t1\n", "a.tsv is not UTF-8 text"),
+        ("a.tsv", "text\tlabel\nonly one field\n", "a.tsv, line 2 has 1 fields, but the first line names 2 columns"),
+        ("a.csv", 'text,label\n"never closed,1\n', "a.csv cannot be read as a table"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": ', "a.jsonl, line 2 is not JSON .* one JSON object per line"),
+        ("a.jsonl", '["a", 1]\n', "a.jsonl, line 1 is not an object"),
+        ("a.jsonl", '{"text": "a", "labels": 1}\n', r"line 1 has no column 'label'. Did you mean 'labels'\?"),
+        ("a.jsonl", '{"text": null, "label": 1}\n{"text": "b", "label": 2}', "line 1: expected text in column 'text'"),
+        ("a.tsv", tsv(header="txt\tlabel"), r"no column 'text'. Did you mean 'txt'\? Its columns: 'txt', 'label'"),
+        ("a.tsv", tsv(header="text\tclass"), "no column 'label'. .*data.label_column"),
+        ("a.tsv", "text\tlabel\n", "a.tsv has no examples. Expected at least one row"),
+        ("a.tsv", "", "a.tsv has no column 'text'. Its columns: none"),
+        ("a.tsv", tsv([("a", "x"), ("b", "x")]), "has only one class in column 'label': 'x'. Expected at least two"),
+        ("a.tsv", tsv([("a", "x"), ("b", " ")]), "a.tsv, line 3: the label .column 'label'. is empty"),
+        ("a.tsv", tsv([("a", "x"), ("b", "y")]), "with 2 examples cannot be split into train and select"),
+    ],
+)
+def test_a_bad_training_file_is_explained(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load(train=write(tmp_path / name, content))
+
+
+def test_broken_gzip_files_are_explained(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv.gz"
+    path.write_text(tsv())
+    with pytest.raises(DataError, match=r"a.tsv.gz ends in .gz but is not gzip"):
+        load(train=str(path))
+    path.write_bytes(gzip.compress(tsv().encode())[:-20])
+    with pytest.raises(DataError, match=r"a.tsv.gz breaks off or is damaged"):
+        load(train=str(path))
+
+
+def test_a_missing_file_and_no_file_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data.train names the file .*none.tsv', which does not exist"):
+        load(train=str(tmp_path / "none.tsv"))
+    with pytest.raises(DataError, match="data.train must name a file of training examples"):
+        load()
+
+
+def test_an_unknown_label_is_reported_with_file_and_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", tsv())
+    test = write(tmp_path / "t.tsv", tsv([("fine", "good"), ("odd", "ugly")]))
+    with pytest.raises(DataError, match=r"data.test: .*t.tsv, line 3: label 'ugly' does not occur .* 'bad', 'good'"):
+        load(train=path, test=test)
+    parquet = as_parquet(tmp_path / "t.parquet", [("odd", "ugly")])
+    with pytest.raises(DataError, match=r"t.parquet, row 1: label 'ugly'"):
+        load(train=path, test=parquet)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"text_columns": []}, r"data.text_columns must be one or two different names, got \[\]"),
+        ({"text_columns": ["label"]}, "data.label_column must be none of data.text_columns, got 'label'"),
+        ({"select_share": 0.0}, "data.select_share must be between 0 and 1, got 0.0"),
+        ({"select_max": 0}, "data.select_max must be >= 1, got 0"),
+        ({"train_limit": 0}, "data.train_limit must be >= 1 or null, got 0"),
+        ({"max_length": 7}, "data.max_length must be >= 8, got 7"),
+    ],
+)
+def test_bad_parameters_are_refused(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TextClassificationConfig(**parameters)

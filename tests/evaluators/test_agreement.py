@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import entropy
+
+from autodistill.components.outcome import Predictions
+from autodistill.components.task import TaskSpec
+from autodistill.errors import ConfigError, TrialError
+from autodistill.evaluators.agreement import Agreement
+from autodistill.evaluators.configs import AgreementConfig
+
+TASK = TaskSpec("classification", (), ("text",), "agreement.accuracy", label_free=True)
+
+
+def predictions(student: Any, teacher: Any) -> Predictions:
+    return Predictions([str(number) for number in range(len(student))], student, None, teacher, TASK)
+
+
+def agreement(min_class_examples: int = 1) -> Agreement:
+    return Agreement(min_class_examples=min_class_examples)
+
+
+def logits(n: int = 200, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("teacher", [None, logits()])
+def test_the_teacher_agrees_with_itself(teacher: Any) -> None:
+    scores = agreement().score(predictions(logits(), teacher))
+    assert {name: score.value for name, score in scores.items()} == {"accuracy": 1.0, "kl": 0.0, "worst_class": 1.0}
+
+
+def test_the_divergence_is_that_of_teacher_and_student_in_nats() -> None:
+    student, teacher = logits(seed=1).astype(np.float64), logits(seed=2).astype(np.float64)
+    score = agreement().score(predictions(student, teacher))["kl"]
+    assert score.value == pytest.approx(entropy(np.exp(teacher), np.exp(student), axis=1).mean())
+    assert score.variance == pytest.approx(score.per_example.var(ddof=1) / 200)  # type: ignore[union-attr]
+
+
+@given(st.integers(0, 1000), st.floats(-50, 50))
+def test_the_divergence_is_not_negative_and_ignores_a_shift_of_logits(seed: int, shift: float) -> None:
+    student, teacher = logits(20, seed).astype(np.float64), logits(20, seed + 1).astype(np.float64)
+    score = agreement().score(predictions(student, teacher))["kl"]
+    assert score.per_example is not None
+    assert score.per_example.min() >= 0
+    shifted = agreement().score(predictions(student + shift, teacher))["kl"]
+    assert shifted.value == pytest.approx(score.value)
+
+
+def test_the_worst_class_is_the_one_that_was_unlearnt() -> None:
+    teacher = np.eye(3)[[0] * 20 + [1] * 20 + [2] * 4]
+    student = np.eye(3)[[0] * 20 + [1] * 15 + [0] * 5 + [0] * 4]
+    scores = agreement(min_class_examples=10).score(predictions(student, teacher))
+    assert scores["accuracy"].value == pytest.approx(35 / 44)
+    assert scores["worst_class"].value == 0.75
+    assert scores["worst_class"].variance == pytest.approx(0.75 * 0.25 / 20)
+    assert agreement(min_class_examples=4).score(predictions(student, teacher))["worst_class"].value == 0
+    # All classes are rare: the most frequent ones count.
+    assert agreement(min_class_examples=50).score(predictions(student, teacher))["worst_class"].value == 0.75
+
+
+def test_models_with_different_classes_cannot_be_compared() -> None:
+    with pytest.raises(ValueError, match=r"shape \(2, 3\), the teacher's \(2, 2\)"):
+        agreement().score(predictions(np.zeros((2, 3)), np.zeros((2, 2))))
+
+
+def test_a_model_that_diverged_is_not_scored() -> None:
+    with pytest.raises(TrialError, match="2 of 2 examples are not finite"):
+        agreement().score(predictions(np.full((2, 3), np.inf), np.zeros((2, 3))))
+
+
+def test_it_supports_classification_with_and_without_labels() -> None:
+    assert agreement().supports(TASK) is None
+    assert "the task is mlm" in str(agreement().supports(TaskSpec("mlm", (), ("text",), "x.y")))
+    with pytest.raises(NotImplementedError, match="scores predictions"):
+        agreement().describe(None)  # type: ignore[arg-type]
+
+
+def test_its_parameter_has_a_range() -> None:
+    with pytest.raises(ConfigError, match=r"evaluator\.agreement\.min_class_examples must be >= 1, got 0\."):
+        AgreementConfig(min_class_examples=0)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+)
+
+from autodistill.components.outcome import ExportSubject
+from autodistill.errors import ConfigError, ExportError
+from autodistill.exporters.configs import HuggingFaceConfig
+from autodistill.exporters.huggingface import HuggingFaceExporter
+
+
+def exporter(**changes: float) -> HuggingFaceExporter:
+    return HuggingFaceExporter(**dataclasses.asdict(HuggingFaceConfig(**changes)))
+
+
+def test_exported_directory_loads_with_auto_classes_and_answers_the_same(
+    subject: ExportSubject, leftovers: Path
+) -> None:
+    report = exporter().export(subject, leftovers / "hf")
+    model = AutoModelForSequenceClassification.from_pretrained(report.path)
+    tokenizer = AutoTokenizer.from_pretrained(report.path)
+    assert type(model) is BertForSequenceClassification
+    inputs = tokenizer(["good bad good"], return_tensors="pt")
+    with torch.inference_mode():
+        torch.testing.assert_close(model(**inputs).logits, subject.model(**inputs).logits, rtol=0, atol=0)
+
+
+def test_weights_are_safetensors_without_any_pickle(subject: ExportSubject, leftovers: Path) -> None:
+    report = exporter().export(subject, leftovers / "hf")
+    endings = {path.suffix for path in report.path.iterdir()}
+    assert ".safetensors" in endings
+    assert endings <= {".safetensors", ".json"}
+
+
+def test_report_tells_parity_over_every_example_of_the_sample(subject: ExportSubject, leftovers: Path) -> None:
+    report = exporter().export(subject, leftovers / "hf")
+    assert report.parity["n"] == 7
+    assert report.parity["max_abs_difference"] == 0
+    assert report.parity["same_prediction"] == 1
+    assert json.loads((report.path / "parity.json").read_text()) == report.parity
+    assert report.bytes > 4 * subject.model.num_parameters()
+    assert len(report.sha256) == 64
+
+
+def test_exporting_again_replaces_the_whole_directory(subject: ExportSubject, leftovers: Path) -> None:
+    exporter().export(subject, leftovers / "hf")
+    (leftovers / "hf" / "stale").write_text("from an earlier export")
+    exporter().export(subject, leftovers / "hf")
+    assert not (leftovers / "hf" / "stale").exists()
+
+
+def test_per_token_logits_are_compared_at_unmasked_tokens_only(subject: ExportSubject, leftovers: Path) -> None:
+    model = BertForMaskedLM(subject.model.config).eval()
+    report = exporter().export(dataclasses.replace(subject, model=model), leftovers / "hf")
+    assert report.parity["n"] == sum(int(batch["attention_mask"].sum()) for batch in subject.sample)
+
+
+def test_model_that_loads_as_another_class_is_refused_and_leaves_nothing(
+    subject: ExportSubject, leftovers: Path
+) -> None:
+    class OddForSequenceClassification(BertForSequenceClassification):
+        pass
+
+    model = OddForSequenceClassification(subject.model.config).eval()
+    with pytest.raises(ExportError, match=r"pick 3 loads as BertForSequenceClassification.*is a OddForSequence"):
+        exporter().export(dataclasses.replace(subject, model=model), leftovers / "hf")
+    assert list(leftovers.iterdir()) == []
+
+
+def test_negative_tolerance_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"export\.huggingface\.absolute_tolerance must be >= 0, got -1"):
+        HuggingFaceConfig(absolute_tolerance=-1)

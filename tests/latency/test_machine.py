@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from autodistill.latency.machine import processor_name, reset_peak, resident_bytes, usable_cores
+
+
+def test_usable_cores_heeds_the_affinity_of_the_process() -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert 1 <= usable_cores() <= len(allowed)
+
+
+def test_processor_is_named_with_its_number_of_cpus() -> None:
+    assert f"({os.cpu_count()} CPUs)" in processor_name()
+
+
+def test_peak_rises_with_what_was_used_and_starts_anew() -> None:
+    before = reset_peak()
+    if before is None:
+        pytest.skip("the kernel does not reset peaks")
+    block = np.ones(5_000_000)  # 40 MB
+    del block
+    peak = resident_bytes("VmHWM")
+    assert peak is not None
+    assert peak - before > 30e6
+    again = reset_peak()
+    assert again is not None
+    assert (resident_bytes("VmHWM") or 0) < peak

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from jsonschema import Draft202012Validator
+
+from autodistill.components.latency import LATENCY_METRICS, LatencyContext, LatencyReport, LatencySubject
+from autodistill.errors import ConfigError, LatencyError
+from autodistill.exporters.onnx_export import export_onnx
+from autodistill.latency.configs import OnnxRuntimeConfig
+from autodistill.latency.onnxruntime import OnnxRuntimeLatency
+
+Make = Callable[..., LatencySubject]
+
+#: Quick, and precise enough for what is asserted here.
+QUICK: dict[str, Any] = {"max_seconds": 0.2, "threads": 1}
+
+
+def backend(context: LatencyContext, **changes: Any) -> OnnxRuntimeLatency:
+    return OnnxRuntimeLatency(context, **dataclasses.asdict(OnnxRuntimeConfig(**{**QUICK, **changes})))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, make_subject: Make) -> Iterator[tuple[Any, LatencyReport, Path]]:
+    """A backend with a reference, after its first measurement."""
+    work_dir = tmp_path_factory.mktemp("work")
+    context = LatencyContext("onnxruntime", (4, 9, 33), work_dir, make_subject("teacher", layers=6))
+    made = backend(context)
+    yield made, made.measure(make_subject()), work_dir
+    made.close()
+
+
+def test_report_has_every_number_and_what_was_run(measured: tuple[Any, LatencyReport, Path]) -> None:
+    _, report, _ = measured
+    assert report.kind == "measured"
+    assert report.workload == {
+        "batch_size": 1,
+        "lengths": [4, 9, 33],
+        "precision": "fp32",
+        "threads": 1,
+        "device": "cpu",
+    }
+    assert report.n is not None
+    assert report.n % 3 == 0
+    assert report.ratio_to_reference is not None
+    assert 0 < report.ratio_to_reference < 1  # one layer against six
+    assert report.versions.keys() == {"python", "numpy", "onnxruntime"}
+    assert report.artifact_sha256 is None
+    assert set(report.metrics()) >= set(LATENCY_METRICS) - {"p99_ms"}
+
+
+def test_report_satisfies_the_schema_of_summaries(measured: tuple[Any, LatencyReport, Path]) -> None:
+    schema = json.loads(files("autodistill.testing").joinpath("summary.schema.json").read_text())
+    _, report, _ = measured
+    validator = Draft202012Validator({**schema["$defs"]["latency"], "$defs": schema["$defs"]})
+    validator.validate(json.loads(json.dumps(report.as_dict())))
+
+
+def test_one_worker_serves_many_models_and_holds_one_runtime(
+    measured: tuple[Any, LatencyReport, Path], make_subject: Make
+) -> None:
+    made, _, _ = measured
+    pid = made.worker_pid
+    made.measure(make_subject("trial 4", layers=2))
+    assert made.worker_pid == pid
+    maps = Path(f"/proc/{pid}/maps").read_text()
+    assert "onnxruntime" in maps
+    assert "libtorch" not in maps
+    assert "onnxruntime" not in sys.modules
+
+
+def test_only_the_reference_is_kept_on_disk_while_measuring(measured: tuple[Any, LatencyReport, Path]) -> None:
+    _, _, work_dir = measured
+    assert [path.name for path in work_dir.rglob("*.onnx")] == ["model.onnx"]
+
+
+def test_building_starts_no_process_and_closing_twice_removes_everything(
+    context: LatencyContext, make_subject: Make
+) -> None:
+    made = backend(dataclasses.replace(context, reference=make_subject("teacher")))
+    assert made.worker_pid is None
+    made.measure(make_subject())
+    made.close()
+    made.close()
+    assert made.worker_pid is None
+    assert list(context.work_dir.iterdir()) == []
+    made.measure(make_subject())  # and it can be used again
+    made.close()
+
+
+def test_killed_worker_is_an_error_that_names_model_and_backend_and_the_next_model_is_timed(
+    context: LatencyContext, make_subject: Make
+) -> None:
+    made = backend(context)
+    made.measure(make_subject())
+    os.kill(made.worker_pid or 0, signal.SIGKILL)
+    with pytest.raises(LatencyError, match=r"'onnxruntime' could not time trial 7: its worker was ended by SIGKILL"):
+        made.measure(make_subject("trial 7"))
+    assert made.measure(make_subject()).median > 0
+    made.close()
+
+
+def test_worker_is_restarted_after_the_configured_number_of_models(context: LatencyContext, make_subject: Make) -> None:
+    made = backend(context, restart_after=1)
+    made.measure(make_subject())
+    first = made.worker_pid
+    made.measure(make_subject())
+    assert made.worker_pid != first
+    made.close()
+
+
+def test_given_artifact_is_timed_and_its_digest_reported(context: LatencyContext, make_subject: Make) -> None:
+    subject = make_subject()
+    path = context.work_dir / "model.onnx"
+    path.parent.mkdir()
+    assert subject.build is not None
+    export_onnx(subject.build(), path, opset=17)
+    made = backend(context)
+    report = made.measure(LatencySubject("pick 3", None, None, {"onnx": path}))
+    assert report.artifact_sha256 is not None
+    assert path.exists()
+    made.close()
+
+
+def test_int8_is_quantised_timed_and_reported_as_such(context: LatencyContext, make_subject: Make) -> None:
+    made = backend(context, precision="int8", batch_size=2)
+    report = made.measure(make_subject())
+    assert report.precision == report.workload["precision"] == "int8"
+    made.close()
+
+
+def test_already_quantised_artifact_is_reported_as_int8(context: LatencyContext, make_subject: Make) -> None:
+    from autodistill.exporters.onnx_session import quantise_onnx
+
+    subject = make_subject()
+    context.work_dir.mkdir()
+    assert subject.build is not None
+    export_onnx(subject.build(), context.work_dir / "model.onnx", opset=17)
+    quantise_onnx(context.work_dir / "model.onnx", context.work_dir / "int8.onnx")
+    made = backend(context)
+    report = made.measure(LatencySubject("teacher_int8", None, None, {"onnx": context.work_dir / "int8.onnx"}))
+    assert report.precision == "int8"
+    made.close()
+
+
+def test_workload_longer_than_the_positions_names_both(context: LatencyContext, make_subject: Make) -> None:
+    with pytest.raises(ConfigError, match=r"lengths go up to 64 tokens, but trial 3 takes 40 positions"):
+        backend(context, lengths=[8, 64]).measure(make_subject())
+
+
+def test_subject_that_cannot_be_built_is_an_error_that_says_what_was_given(context: LatencyContext) -> None:
+    with pytest.raises(LatencyError, match="could not time the thing: it is given as huggingface, which"):
+        backend(context).measure(LatencySubject("the thing", None, None, {"huggingface": Path("x")}))
+
+
+def test_no_lengths_anywhere_is_an_error_that_says_how_to_give_them(context: LatencyContext) -> None:
+    with pytest.raises(ConfigError, match=r"latency\.onnxruntime\.lengths=\[128\]"):
+        backend(dataclasses.replace(context, lengths=()))
+
+
+def test_measuring_leaves_torchs_random_state_alone(context: LatencyContext, make_subject: Make) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    made = backend(context)
+    made.measure(make_subject())
+    made.close()
+    assert torch.rand(1) == expected
+
+
+def test_it_estimates_nothing(context: LatencyContext) -> None:
+    assert backend(context).estimate([]) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 0}, r"latency\.onnxruntime\.batch_size must be >= 1, got 0"),
+        ({"lengths": []}, r"latency\.onnxruntime\.lengths must be null or a list of numbers >= 1, got \[\]"),
+        ({"precision": "bf16"}, r"latency\.onnxruntime\.precision must be one of fp32, int8, got 'bf16'"),
+        ({"threads": 0}, r"latency\.onnxruntime\.threads must be >= 1 or null, got 0"),
+        ({"max_seconds": 0.0}, r"latency\.onnxruntime\.max_seconds must be > 0, got 0\.0"),
+        ({"device": "tpu"}, r"latency\.onnxruntime\.device must be one of cpu, got 'tpu'"),
+        ({"opset": 9}, r"latency\.onnxruntime\.opset must be between 14 and 20, got 9"),
+    ],
+)
+def test_configuration_out_of_range_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        OnnxRuntimeConfig(**changes)

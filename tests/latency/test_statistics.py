@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from autodistill.latency.statistics import (
+    MINIMUM_FOR_P99,
+    lower_rank,
+    median_interval,
+    median_request,
+    relative_half_width,
+    summarise,
+)
+
+
+@given(n=st.integers(1, 1500), confidence=st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_interval_ranks_cover_the_median_at_least_as_often_as_asked(n: int, confidence: float) -> None:
+    rank = lower_rank(n, confidence)
+    # The interval misses when fewer than `rank` samples lie on one side of the median.
+    coverage = 1 - 2 * binom.cdf(rank - 1, n, 0.5)
+    assert coverage >= confidence - (1e-9 if n <= 1000 else 0.003)  # the normal approximation above 1000
+
+
+@given(n=st.integers(6, 1000))
+def test_interval_is_the_narrowest_of_its_kind(n: int) -> None:
+    rank = lower_rank(n)
+    assert 1 - 2 * binom.cdf(rank, n, 0.5) < 0.95
+
+
+def test_no_interval_below_six_samples() -> None:
+    assert [median_interval(np.arange(float(n))) for n in range(1, 6)] == [None] * 5
+    assert median_interval(np.arange(6.0)) == (0.0, 5.0)
+
+
+@pytest.mark.parametrize("lengths", [1, 2, 3, 8])
+def test_interval_of_the_median_request_covers_the_true_one(lengths: int) -> None:
+    generator = np.random.default_rng(0)
+    base = 1.0 + np.arange(lengths)
+    covered = 0
+    for _ in range(400):
+        table = base * generator.lognormal(0, 0.2, (25, lengths))  # the median of a log-normal is exp(0) = 1
+        ordered = np.sort(table, axis=0)
+        rank = lower_rank(25)
+        covered += np.median(ordered[rank - 1]) <= np.median(base) <= np.median(ordered[-rank])
+    assert covered / 400 >= 0.93  # 0.95 less two standard errors of 400 trials
+
+
+def test_one_outlier_at_one_length_does_not_move_the_median_request() -> None:
+    table = np.tile([1.0, 2.0, 10.0, 11.0], (9, 1))
+    before = median_request(table)
+    table[3, 1] = 9.9  # the longest request of the shorter half: decides the median of all requests thrown together
+    assert before == median_request(table) == 6.0
+
+
+def test_nothing_is_dropped_from_percentiles_and_throughput() -> None:
+    table = np.ones((30, 10))
+    table[:4] = 100.0
+    numbers = summarise(table, batch_size=2)
+    assert numbers["median"] == 1
+    assert numbers["p90"] > 1
+    assert numbers["p99"] == 100
+    assert numbers["throughput"] == pytest.approx(2 * 300 / (260 + 40 * 100) * 1000)
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 5))
+def test_percentiles_rise_and_p99_needs_enough_samples(passes: int, lengths: int, seed: int) -> None:
+    numbers = summarise(np.random.default_rng(seed).lognormal(size=(passes, lengths)), batch_size=1)
+    assert numbers["median"] <= numbers["p90"]
+    assert numbers["n"] == passes * lengths
+    assert (numbers["p99"] is None) == (numbers["n"] < MINIMUM_FOR_P99)
+    assert numbers["p99"] is None or numbers["p99"] >= numbers["p90"]
+    assert (numbers["relative_half_width"] is None) == (passes < 6)
+
+
+def test_relative_half_width_does_not_depend_on_the_unit() -> None:
+    table = np.random.default_rng(1).lognormal(size=(20, 3))
+    assert relative_half_width(table) == pytest.approx(relative_half_width(table * 1000))

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import gc
+import itertools
+
+import pytest
+
+from autodistill.latency import timing
+from autodistill.latency.timing import StoppingRule, Timed, measure, warm_up
+
+
+class Clock:
+    """A clock that stands still unless requests run; 1 request of x takes x milliseconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.order: list[str] = []
+
+    def model(self, name: str, requests: list[float], first_passes: int = 0, slow_factor: float = 1.0) -> Timed:
+        count = itertools.count()
+
+        def run(milliseconds: float) -> None:
+            slow = next(count) < first_passes * len(requests)
+            self.now += milliseconds * (slow_factor if slow else 1.0) / 1000
+            self.order.append(name)
+
+        return Timed(run, requests)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock.now)
+    return clock
+
+
+def test_candidate_and_reference_take_turns_and_both_tables_are_passes_by_lengths(clock: Clock) -> None:
+    a, b = clock.model("a", [10.0, 30.0]), clock.model("b", [20.0, 60.0])
+    table, reference = measure(a, b, StoppingRule(0.02, 10.0, 10))
+    assert reference is not None
+    assert table.shape == (12, 2)  # blocks of three passes, 40 ms each, make 100 ms; ten at least
+    assert reference.shape == (8, 2)
+    assert table[0] == pytest.approx([10.0, 30.0])
+    assert reference[0] == pytest.approx([20.0, 60.0])
+    turns = [name for name, _ in itertools.groupby(clock.order)]
+    assert turns == ["a", "b"] * 4
+
+
+def test_first_request_after_a_switch_is_not_timed(clock: Clock) -> None:
+    a, b = clock.model("a", [10.0, 30.0]), clock.model("b", [20.0, 60.0])
+    _, reference = measure(a, b, StoppingRule(0.02, 10.0, 10))
+    assert reference is not None
+    assert clock.order.count("b") == reference.size + 4
+
+
+def test_timing_goes_on_until_precise_and_stops_at_the_time_limit(clock: Clock) -> None:
+    values = itertools.cycle([1.0, 9.0])
+
+    def run(_: float) -> None:
+        clock.now += next(values) / 1000
+
+    noisy = Timed(run, [0.0])
+    start = clock.now
+    table, _ = measure(noisy, None, StoppingRule(0.02, 2.0, 10))
+    assert clock.now - start == pytest.approx(2.0, abs=0.2)
+    assert len(table) > 100
+    quiet, _ = measure(clock.model("a", [30.0]), None, StoppingRule(0.02, 2.0, 10))
+    assert len(quiet) == 12  # blocks of four passes, ten passes at least
+
+
+def test_a_model_slower_than_the_time_limit_is_still_timed_once(clock: Clock) -> None:
+    table, _ = measure(clock.model("a", [5000.0]), None, StoppingRule(0.02, 2.0, 10))
+    assert table.tolist() == [[pytest.approx(5000.0)]]
+
+
+def test_warm_up_ends_when_steady_and_is_bounded(clock: Clock) -> None:
+    warm_up(clock.model("a", [1.0], first_passes=1, slow_factor=50), max_seconds=2.0)
+    assert len(clock.order) == 3
+    clock.order.clear()
+    durations = iter([0.8**power for power in range(1000)])  # gets faster for ever
+
+    def run(_: float) -> None:
+        clock.now += next(durations)
+        clock.order.append("b")
+
+    start = clock.now
+    warm_up(Timed(run, [0.0]), max_seconds=8.0)
+    assert clock.now - start < 8.0 * timing.WARM_UP_SHARE + 1.0
+
+
+def test_garbage_collection_rests_while_timing_and_works_afterwards() -> None:
+    states = []
+    measure(Timed(lambda _: states.append(gc.isenabled()), [0]), None, StoppingRule(1.0, 0.01, 1))
+    assert states
+    assert not any(states)
+    assert gc.isenabled()

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from autodistill.components.latency import LatencyContext, LatencySubject
+from autodistill.errors import ConfigError, LatencyError
+from autodistill.exporters.huggingface import save_pretrained
+from autodistill.latency.configs import TorchConfig
+from autodistill.latency.torch import TorchLatency
+
+Make = Callable[..., LatencySubject]
+
+
+def backend(context: LatencyContext, **changes: Any) -> TorchLatency:
+    return TorchLatency(context, **dataclasses.asdict(TorchConfig(**{"max_seconds": 0.2, "threads": 1, **changes})))
+
+
+def test_built_and_saved_models_are_timed_against_the_reference(context: LatencyContext, make_subject: Make) -> None:
+    subject = make_subject()
+    assert subject.build is not None
+    save_pretrained(subject.build(), context.work_dir / "hf")
+    made = backend(dataclasses.replace(context, reference=make_subject("teacher", layers=6)), precision="bf16")
+    built = made.measure(subject)
+    saved = made.measure(LatencySubject("pick 3", None, None, {"huggingface": context.work_dir / "hf"}))
+    made.close()
+    assert built.ratio_to_reference is not None
+    assert 0 < built.ratio_to_reference < 1
+    assert built.precision == "bf16"
+    assert built.artifact_sha256 is None
+    assert saved.artifact_sha256 is not None
+    assert built.versions.keys() == {"python", "torch", "transformers"}
+    assert [path.name for path in context.work_dir.iterdir()] == ["hf"]
+
+
+def test_directory_without_weights_is_an_error_with_the_worker_s_words(
+    context: LatencyContext, make_subject: Make
+) -> None:
+    folder = context.work_dir / "hf"
+    subject = make_subject()
+    assert subject.build is not None
+    save_pretrained(subject.build(), folder)
+    (folder / "model.safetensors").write_bytes(b"nothing")
+    made = backend(context)
+    with pytest.raises(LatencyError, match=r"could not time pick 3: .*SafetensorError"):
+        made.measure(LatencySubject("pick 3", None, None, {"huggingface": folder}))
+    made.close()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
+def test_cuda_where_there_is_none_is_refused_before_anything_starts(context: LatencyContext) -> None:
+    with pytest.raises(ConfigError, match=r"device is cuda, but PyTorch .* finds no CUDA device"):
+        backend(context, device="cuda")
+
+
+def test_half_precision_on_the_cpu_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"latency\.torch\.precision must be one of fp32, bf16, got 'fp16'"):
+        TorchConfig(precision="fp16")

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autodistill.exporters.onnx_session import package_environment
+from autodistill.latency.process import WorkerError, WorkerProcess
+from autodistill.latency.runners import Setup
+from autodistill.latency.worker import FIRST_TOKEN, requests_of
+
+SETUP = Setup(batch_size=2, lengths=(5, 3), precision="fp32", threads=1, device="cpu")
+
+
+def test_requests_are_the_same_every_time_padded_to_their_own_length_only() -> None:
+    first, second = requests_of(SETUP, 50), requests_of(SETUP, 50)
+    assert [request["input_ids"].shape for request in first] == [(2, 5), (2, 3)]
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one["input_ids"], other["input_ids"])
+        assert one["attention_mask"].all()
+        assert one["input_ids"].min() >= FIRST_TOKEN
+        assert one["input_ids"].max() < 50
+
+
+def test_worker_imports_no_heavy_library_before_it_is_told_which() -> None:
+    code = "import sys, autodistill.latency.worker; print(sorted({'torch', 'onnxruntime', 'onnx'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=package_environment(), check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_what_libraries_print_does_not_disturb_the_answers(tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text("import os\nprint('hello')\nos.write(1, b'raw')\nclass Runner: pass\n")
+    message = {"command": "open", "runner": "noisy:Runner", "setup": {**SETUP_DICT}}
+    environment = {**package_environment(), "PYTHONPATH": f"{package_environment()['PYTHONPATH']}:{tmp_path}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "autodistill.latency.worker"],
+        input=json.dumps(message) + "\n",
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    assert done.stdout == "{}\n"
+    assert "hello" in done.stderr
+    assert "raw" in done.stderr
+
+
+SETUP_DICT = {"batch_size": 2, "lengths": [5, 3], "precision": "fp32", "threads": 1, "device": "cpu", "options": {}}
+
+
+def test_refused_command_is_an_error_and_the_worker_lives() -> None:
+    worker = WorkerProcess(threads=1)
+    with pytest.raises(WorkerError, match="No module named 'nowhere'") as caught:
+        worker.ask({"command": "open", "runner": "nowhere:Runner", "setup": SETUP_DICT}, 60)
+    assert not caught.value.dead
+    runner = "autodistill.latency.runners:OnnxRuntimeRunner"
+    assert worker.ask({"command": "open", "runner": runner, "setup": SETUP_DICT}, 60) == {}
+    worker.close()
+    worker.close()
+
+
+def test_worker_that_cannot_parse_dies_and_its_last_words_are_told() -> None:
+    worker = WorkerProcess(threads=1)
+    assert worker._process.stdin is not None
+    worker._process.stdin.write(b"not json\n")
+    with pytest.raises(WorkerError, match=r"ended with exit status 1(.|\n)*JSONDecodeError") as caught:
+        worker.ask({"command": "open"}, 60)
+    assert caught.value.dead
+    worker.close()
+
+
+def test_hanging_worker_is_given_up_and_killed() -> None:
+    worker = WorkerProcess(threads=1)
+    os.kill(worker.pid, signal.SIGSTOP)
+    with pytest.raises(WorkerError, match=r"its worker has not answered for 0\.1 s") as caught:
+        worker.ask({"command": "open", "runner": "nowhere:Runner", "setup": SETUP_DICT}, 0.1)
+    assert caught.value.dead
+    worker.close()
+    assert not Path(f"/proc/{worker.pid}").exists()
+
+
+def test_worker_ends_when_its_parent_is_gone() -> None:
+    code = "import os; from autodistill.latency.process import WorkerProcess; print(WorkerProcess(1).pid); os._exit(9)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=package_environment(), check=False
+    )
+    deadline = time.monotonic() + 60
+    while running(int(done.stdout)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not running(int(done.stdout))
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] not in "ZX"
+    except FileNotFoundError:
+        return False

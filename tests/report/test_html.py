@@ -1,0 +1,202 @@
+"""The page is whole, harmless and self-contained, whatever a study holds."""
+
+from __future__ import annotations
+
+import copy
+import re
+import time
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autodistill.report import figures
+from autodistill.report.html import render_html, write_report
+
+VOID = {"meta", "link", "br", "wbr", "rect", "line", "path", "circle"}
+#: Attributes through which a page loads something.
+LOADING = {"src", "href", "srcset", "data", "poster", "action", "formaction", "xlink:href", "background"}
+
+
+class Page(HTMLParser):
+    """Elements, texts and balance of a page."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.unbalanced: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.texts.setdefault(self.open[-1], []).append(data)
+
+    def count(self, tag: str) -> int:
+        return sum(found == tag for found, _ in self.elements)
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, str]:
+    """Pages rendered once: rendering is pure, and plotly's library is large."""
+    return {}
+
+
+@pytest.fixture(params=["summary", "partial_summary", "bare_summary"])
+def page(request: pytest.FixtureRequest, pages: dict[str, str]) -> Page:
+    if request.param not in pages:
+        pages[request.param] = render_html(request.getfixturevalue(request.param))
+    return Page(pages[request.param])
+
+
+@pytest.fixture
+def full(summary: dict[str, Any], pages: dict[str, str]) -> str:
+    return pages.setdefault("summary", render_html(summary)) if "summary" not in pages else pages["summary"]
+
+
+def test_every_page_is_balanced_markup(page: Page) -> None:
+    assert page.unbalanced == []
+    assert page.open == []
+
+
+def test_no_page_loads_anything(page: Page) -> None:
+    loading = [
+        (tag, key, value) for tag, attributes in page.elements for key, value in attributes.items() if key in LOADING
+    ]
+    assert loading == [("link", "href", "data:,")]
+    policies = [
+        a["content"] for t, a in page.elements if t == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert len(policies) == 1
+    assert policies[0] is not None
+    assert policies[0].startswith("default-src 'none'")
+    styles = "".join(page.texts["style"])
+    assert "url(" not in styles
+    assert "@import" not in styles
+
+
+def test_every_page_is_accessible(page: Page) -> None:
+    elements = dict(page.elements)
+    assert elements["html"]["lang"] == "en"
+    assert page.count("h1") == 1
+    assert page.count("h2") >= 5
+    assert page.count("table") == page.count("caption") > 0
+    assert page.texts["title"][0] == "reviews | AutoDistill"
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    identities = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(identities) == len(set(identities))
+
+
+def test_the_library_is_inside_once(full: str) -> None:
+    assert full.count("plotly.js v") == 1
+    assert full.count("Plotly.newPlot(") >= 3
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "it beats uniform_scaling_4l, the strongest baseline",
+        "truncated to 128 tokens",
+        "+1.5 points [+0.6, +2.4]",
+        "embeddings exact; attention reduced",
+        "picks/12/onnx/model.onnx",
+        "same answer for 99.2 % of 256 examples",
+        "AutoModelForSequenceClassification.from_pretrained",
+        "onnxruntime.InferenceSession(file)",
+        "25 min 44 s",
+        "9.40 PFLOP",
+        "dropped near duplicates",
+        "The loss became nan at step 31",
+        "budget.trials=96",
+        "onnxruntime.p50_ms &lt;= 8.00",
+    ],
+)
+def test_a_finished_study_shows(full: str, summary: dict[str, Any], wanted: str) -> None:
+    summary["history"][0] |= {"state": "failed", "error": "The loss became nan at step 31"}
+    text = render_html(summary) if wanted.startswith("The loss") else full
+    assert wanted in text.replace("\u00a0", " ").replace("<wbr>", "")
+
+
+def test_passwords_do_not_reach_the_page(full: str) -> None:
+    assert "lovelace1815" not in full
+    assert "ada:***@db.example" in full
+
+
+@pytest.mark.parametrize("malice", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script><b>'"])
+def test_hostile_labels_stay_text(
+    summary: dict[str, Any], malice: str, poisoned: Callable[[dict[str, Any], str], dict[str, Any]], full: str
+) -> None:
+    expected, hostile = Page(full), Page(render_html(poisoned(summary, malice)))
+    assert malice not in render_html(poisoned(summary, malice))
+    for tag in ("script", "img", "b"):
+        assert hostile.count(tag) == expected.count(tag)
+    assert not [key for _, attributes in hostile.elements for key in attributes if key.startswith("on")]
+
+
+def test_hostile_labels_are_no_markup_in_figures(
+    summary: dict[str, Any], poisoned: Callable[[dict[str, Any], str], dict[str, Any]]
+) -> None:
+    figure = figures.pareto_figure(poisoned(summary, '<a href="http://x">y</a>'))
+    assert "<a " not in str(figure.to_dict())
+
+
+@pytest.mark.parametrize(
+    "missing", ["teacher", "task", "splits", "seconds", "cost", "verdict", "flash_fidelity", "trials"]
+)
+def test_any_part_may_be_missing(summary: dict[str, Any], missing: str) -> None:
+    broken = copy.deepcopy(summary)
+    del broken[missing]
+    assert Page(render_html(broken)).open == []
+
+
+def test_an_empty_summary_is_a_page() -> None:
+    assert Page(render_html({})).unbalanced == []
+
+
+def test_ten_thousand_trials_make_a_page_of_bounded_size(summary: dict[str, Any]) -> None:
+    small = len(render_html(summary))
+    summary["history"] = [row | {"trial": n} for n, row in enumerate(summary["history"] * 250)]
+    began = time.perf_counter()
+    page = render_html(summary)
+    assert time.perf_counter() - began < 10
+    assert len(page) - small < 4_000_000
+    assert "the last 1000 of 12000" in page
+
+
+def test_the_page_is_written_whole_or_not_at_all(
+    tmp_path: Path, summary: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "reviews" / "report.html"
+    write_report(summary, path)
+    before = path.read_text(encoding="utf-8")
+    assert before.startswith("<!DOCTYPE html>")
+
+    def fail(self: Path, target: Path) -> Path:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_report(summary | {"study": "other"}, path)
+    assert path.read_text(encoding="utf-8") == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+
+
+def test_the_same_summary_gives_the_same_page(summary: dict[str, Any], full: str) -> None:
+    assert render_html(summary) == full

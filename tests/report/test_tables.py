@@ -1,0 +1,122 @@
+"""Rows and phrases say what the summary says, whatever part of it exists."""
+
+from __future__ import annotations
+
+import copy
+import json
+from importlib import resources
+from typing import Any
+
+import jsonschema
+import pytest
+
+from autodistill.report import tables
+
+
+@pytest.mark.parametrize("name", ["summary", "partial_summary", "bare_summary"])
+def test_the_example_summaries_are_valid(name: str, request: pytest.FixtureRequest) -> None:
+    schema = json.loads(resources.files("autodistill.testing").joinpath("summary.schema.json").read_text())
+    jsonschema.validate(request.getfixturevalue(name), schema)
+
+
+def test_the_verdict_names_pick_baseline_interval_and_speed(summary: dict[str, Any]) -> None:
+    assert tables.verdict_heading(summary) == "The search paid off"
+    assert tables.verdict_sentence(summary) == (
+        "Pick 12 reaches 89.6 % [88.5, 90.7] accuracy on the test split, 98.0 % of the teacher's, at 2.30 times its "
+        "speed; it beats uniform_scaling_4l, the strongest baseline, by +1.5 points [+0.6, +2.4] at 1.12 times its speed."
+    )
+
+
+@pytest.mark.parametrize(
+    ("holds", "heading", "phrase"),
+    [
+        (False, "Not shown to beat the strongest baseline", "it does not beat uniform_scaling_4l"),
+        (None, "No verdict", "the difference to uniform_scaling_4l, the strongest baseline, is +1.5 points"),
+    ],
+)
+def test_a_verdict_that_does_not_hold_claims_nothing(
+    summary: dict[str, Any], holds: bool | None, heading: str, phrase: str
+) -> None:
+    summary["verdict"]["holds"] = holds
+    assert tables.verdict_heading(summary) == heading
+    assert phrase in tables.verdict_sentence(summary)
+    assert "beats" not in tables.verdict_sentence(summary)
+
+
+def test_without_final_results_the_claim_is_the_verdict(partial_summary: dict[str, Any]) -> None:
+    assert tables.verdict_heading(partial_summary) == "No verdict yet"
+    assert tables.verdict_sentence(partial_summary) == "The study has no picks yet."
+
+
+def test_the_best_pick_is_the_first_chosen_not_the_one_with_the_best_test_score(summary: dict[str, Any]) -> None:
+    summary["picks"].reverse()
+    best = tables.best_pick(summary)
+    assert best is not None
+    assert best["trial"] == 40
+
+
+def test_a_pick_whose_training_failed_is_not_the_best(summary: dict[str, Any]) -> None:
+    summary["picks"][0]["final"] = None
+    best = tables.best_pick(summary)
+    assert best is not None
+    assert best["trial"] == 31
+
+
+def test_the_verdict_may_name_its_pick(summary: dict[str, Any]) -> None:
+    summary["verdict"]["pick"] = 31
+    best = tables.best_pick(summary)
+    assert best is not None
+    assert best["trial"] == 31
+
+
+def test_rows_come_as_teacher_references_baselines_picks(summary: dict[str, Any]) -> None:
+    roles = [row.role for row in tables.comparison_rows(summary)]
+    assert roles == ["teacher", *["reference"] * 2, *["baseline"] * 5, *["pick"] * 3]
+
+
+def test_baselines_are_put_in_relation_to_the_teacher(summary: dict[str, Any]) -> None:
+    row = next(row for row in tables.comparison_rows(summary) if row.name == "tinybert_4l")
+    assert row.retained == pytest.approx(0.872 / 0.914)
+    assert row.speedup == pytest.approx(11.4 / summary["baselines"][4]["latencies"]["onnxruntime"]["median"])
+
+
+def test_speed_is_compared_within_timing_sessions_where_known(summary: dict[str, Any]) -> None:
+    summary["baselines"][0]["latencies"]["onnxruntime"]["ratio_to_reference"] = 0.25
+    row = next(row for row in tables.comparison_rows(summary) if row.name == "teacher_truncated_3l")
+    assert row.speedup == pytest.approx(4.0)
+
+
+def test_nothing_is_kept_of_a_metric_that_is_minimised(summary: dict[str, Any]) -> None:
+    summary["objectives"][0]["direction"] = "minimize"
+    for pick in summary["picks"]:
+        del pick["versus"]
+    assert {row.retained for row in tables.comparison_rows(summary)} == {None}
+
+
+def test_the_latency_objective_comes_first(summary: dict[str, Any]) -> None:
+    summary["objectives"][1]["metric"] = "onnxruntime_batch8.p90_ms"
+    assert tables.latency_labels(summary) == ["onnxruntime_batch8", "onnxruntime"]
+    assert tables.main_latency(summary) == "onnxruntime_batch8.p90_ms"
+    teacher = tables.comparison_rows(summary)[0]
+    expected = summary["teacher"]["latencies"]["onnxruntime_batch8"]["p90"]
+    assert teacher.value("onnxruntime_batch8.p90_ms") == expected
+
+
+def test_without_a_task_metric_the_objective_to_maximise_is_the_main_one(summary: dict[str, Any]) -> None:
+    del summary["task"]["metric"]
+    summary["objectives"].reverse()
+    assert tables.main_metric(summary) == "classification.accuracy"
+
+
+def test_the_front_is_listed_from_fast_to_slow(partial_summary: dict[str, Any]) -> None:
+    front = tables.front_trials(partial_summary)
+    medians = [trial["latencies"]["onnxruntime"]["median"] for trial in front]
+    assert len(front) == len(partial_summary["pareto"]) > 1
+    assert medians == sorted(medians)
+
+
+def test_rows_do_not_change_the_summary(summary: dict[str, Any]) -> None:
+    before = copy.deepcopy(summary)
+    tables.comparison_rows(summary)
+    tables.verdict_sentence(summary)
+    assert summary == before

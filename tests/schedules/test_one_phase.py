@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autodistill.components.training import Optimisation
+from autodistill.errors import ConfigError
+from autodistill.schedules.configs import LAYER_MAPPINGS, OnePhaseConfig
+from autodistill.schedules.layer_mapping import layer_pairs
+from autodistill.schedules.one_phase import OnePhase
+from autodistill.schedules.plugin import autodistill_schedules
+
+
+def make(**changes: Any) -> OnePhase:
+    return OnePhase(**asdict(OnePhaseConfig(**changes)))
+
+
+@given(examples=st.integers(1, 10**6), size=st.integers(1, 256), percent=st.integers(1, 100))
+def test_steps_are_whole_batches_of_the_share_of_examples(examples: int, size: int, percent: int) -> None:
+    steps = examples * percent // (100 * size)
+    schedule = make(examples=examples, batch_size=size)
+    if steps:
+        (phase,) = schedule.phases(2, 4, percent / 100)
+        assert phase.steps == steps
+    else:
+        with pytest.raises(ConfigError, match="no step is left"):
+            schedule.phases(2, 4, percent / 100)
+
+
+def test_one_phase_has_all_losses_and_layers() -> None:
+    schedule = make(examples=40000, batch_size=32)
+    (phase,) = schedule.phases(2, 4, schedule.flash_fidelity)
+    assert phase.steps == math.floor(0.05 * 40000 / 32) == 62
+    assert phase.roles == {"transfer", "prediction"}
+    assert phase.max_student_layer is None
+    assert schedule.total_examples == 40000
+
+
+def test_optimisation_is_what_was_configured() -> None:
+    schedule = make(batch_size=8, lr=1e-3, warmup_share=0.2, weight_decay=0.0, clip_norm=0.0)
+    assert schedule.optimisation == Optimisation(8, 1e-3, 0.2, 0.0, 0.0)
+
+
+def test_too_little_data_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(ConfigError, match=r"schedule.examples=100 at fidelity 0.05 is less than one batch of 32"):
+        make(examples=100).phases(2, 4, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "condition"),
+    [
+        ("examples", 0, ">= 1"),
+        ("flash_fidelity", 0.0, r"in \(0, 1\]"),
+        ("flash_fidelity", 1.5, r"in \(0, 1\]"),
+        ("batch_size", 0, ">= 1"),
+        ("lr", 0.0, "> 0"),
+        ("warmup_share", -0.1, r"in \[0, 1\]"),
+        ("weight_decay", -1.0, ">= 0"),
+        ("clip_norm", -1.0, ">= 0"),
+    ],
+)
+def test_values_out_of_range_are_refused(field: str, value: float, condition: str) -> None:
+    with pytest.raises(ConfigError, match=rf"schedule.{field} must be {condition}, got {value}"):
+        OnePhaseConfig(**{field: value})
+
+
+def test_an_unknown_mapping_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"one of uniform, last, first, got 'unifrom'. Did you mean 'uniform'"):
+        OnePhaseConfig(layer_mapping="unifrom")
+
+
+def test_mappings_are_what_they_are_called() -> None:
+    assert layer_pairs("uniform", 2, 6) == ((1, 3), (2, 6))
+    assert layer_pairs("uniform", 4, 12) == ((1, 3), (2, 6), (3, 9), (4, 12))
+    assert layer_pairs("uniform", 4, 6) == ((1, 1), (2, 3), (3, 4), (4, 6))
+    assert layer_pairs("uniform", 6, 3) == ((2, 1), (4, 2), (6, 3))
+    assert layer_pairs("last", 2, 6) == ((1, 5), (2, 6))
+    assert layer_pairs("last", 6, 2) == ((5, 1), (6, 2))
+    assert layer_pairs("first", 2, 6) == ((1, 1), (2, 2))
+
+
+@given(mapping=st.sampled_from(LAYER_MAPPINGS), student=st.integers(1, 30), teacher=st.integers(1, 30))
+def test_every_mapping_is_a_rising_matching_within_both_models(mapping: str, student: int, teacher: int) -> None:
+    pairs = layer_pairs(mapping, student, teacher)
+    assert len(pairs) == min(student, teacher)
+    for side, layers in ((0, student), (1, teacher)):
+        chosen = [pair[side] for pair in pairs]
+        assert chosen == sorted(set(chosen))
+        assert chosen[0] >= 1
+        assert chosen[-1] <= layers
+    if mapping != "first":
+        assert pairs[-1] == (student, teacher)
+
+
+def test_the_schedule_is_registered() -> None:
+    (spec,) = autodistill_schedules()
+    module, attribute = spec.target.split(":")
+    schedule = getattr(import_module(module), attribute)(**asdict(spec.config()))
+    assert schedule.layer_pairs(2, 4) == ((1, 2), (2, 4))

@@ -1,0 +1,304 @@
+"""The teacher `huggingface`: what it reads, what it refuses, and how it says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from autodistill.components.task import TaskSpec
+from autodistill.errors import TeacherError
+from autodistill.teachers import huggingface
+from autodistill.teachers.files import file_digest
+
+LABELS = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
+
+Save = Callable[..., Path]
+Make = Callable[..., huggingface.HuggingFaceTeacher]
+
+
+def edit_weights(directory: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    path = directory / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_encoder_without_head_gets_a_random_one_with_the_tasks_labels(
+    save_teacher: Save, make_teacher: Make, task: TaskSpec
+) -> None:
+    directory = save_teacher()
+    teacher = make_teacher(path=directory)
+    model = teacher.load(task)
+    assert teacher.name == str(directory)
+    assert teacher.labels == ()
+    assert teacher.needs_fine_tuning(task)
+    assert model.config.id2label == {0: "bad", 1: "good"}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert not model.training
+    stored = load_file(directory / "model.safetensors")
+    assert torch.equal(model.bert.embeddings.word_embeddings.weight, stored["embeddings.word_embeddings.weight"])
+
+
+def test_same_seed_gives_the_same_new_head(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    teacher, heads = make_teacher(path=save_teacher()), []
+    for _ in range(2):
+        torch.manual_seed(5)
+        heads.append(teacher.load(task).classifier.weight)
+    assert torch.equal(*heads)
+    assert heads[0].abs().sum() > 0
+
+
+def test_checkpoint_with_the_tasks_head_keeps_it(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    directory = save_teacher("ForSequenceClassification", **LABELS)
+    teacher = make_teacher(path=directory)
+    assert teacher.labels == ("bad", "good")
+    assert not teacher.needs_fine_tuning(task)
+    stored = load_file(directory / "model.safetensors")["classifier.weight"]
+    assert torch.equal(teacher.load(task).classifier.weight, stored)
+
+
+@pytest.mark.parametrize("labels", [("good", "bad"), ("bad", "good", "odd")])
+def test_head_with_other_labels_is_new(save_teacher: Save, make_teacher: Make, labels: tuple[str, ...]) -> None:
+    teacher = make_teacher(path=save_teacher("ForSequenceClassification", **LABELS))
+    task = TaskSpec("classification", labels, ("text",), "classification.accuracy")
+    assert teacher.needs_fine_tuning(task)
+    assert teacher.load(task).config.num_labels == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "saved", "changes", "needed"),
+    [
+        ("regression", "ForSequenceClassification", {"num_labels": 1}, False),
+        ("regression", "ForSequenceClassification", {"num_labels": 2}, True),
+        ("regression", "Model", {}, True),
+        ("mlm", "ForMaskedLM", {}, False),
+        ("mlm", "Model", {}, True),
+        ("question_answering", "ForQuestionAnswering", {}, False),
+        ("embedding", "ForMaskedLM", {}, False),
+    ],
+)
+def test_other_tasks_are_known_to_checkpoints_of_their_kind(
+    save_teacher: Save, make_teacher: Make, kind: str, saved: str, changes: dict[str, int], needed: bool
+) -> None:
+    task = TaskSpec(kind, (), ("text",), "x.y")
+    teacher = make_teacher(path=save_teacher(saved, **changes))
+    assert teacher.labels == (("LABEL_0", "LABEL_1") if changes == {"num_labels": 2} else ())
+    assert teacher.needs_fine_tuning(task) is needed
+    assert teacher.load(task).config.model_type == "bert"
+
+
+def test_checkpoint_without_a_pooler_gets_a_random_one(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    directory = save_teacher("ForMaskedLM")
+    assert not any("pooler" in name for name in load_file(directory / "model.safetensors"))
+    assert make_teacher(path=directory).load(task).bert.pooler is not None
+
+
+def test_half_precision_weights_are_loaded_in_single(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    directory = save_teacher()
+    edit_weights(directory, lambda tensors: tensors.update({name: t.half() for name, t in tensors.items()}))
+    model = make_teacher(path=directory).load(task)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_vocabulary_is_what_the_configuration_says(save_teacher: Save, make_teacher: Make) -> None:
+    vocabulary = make_teacher(path=save_teacher()).vocabulary
+    assert (vocabulary.size, vocabulary.max_positions, vocabulary.type_size, vocabulary.pad_token_id) == (16, 40, 2, 0)
+
+
+def test_fingerprint_follows_weights_configuration_and_tokeniser(save_teacher: Save, make_teacher: Make) -> None:
+    directory = save_teacher()
+    prints = [make_teacher(path=directory).fingerprint]
+    assert make_teacher(path=directory).fingerprint == prints[0]
+    edit_weights(directory, lambda tensors: tensors["pooler.dense.bias"].add_(1))
+    prints.append(make_teacher(path=directory).fingerprint)
+    edit_json(directory / "config.json", hidden_dropout_prob=0.3)
+    prints.append(make_teacher(path=directory).fingerprint)
+    edit_json(directory / "tokenizer_config.json", model_max_length=20)
+    prints.append(make_teacher(path=directory).fingerprint)
+    assert len(set(prints)) == 4
+
+
+def test_fine_tuning_recipe_is_the_configurations(save_teacher: Save, make_teacher: Make) -> None:
+    teacher = make_teacher(path=save_teacher(), fine_tune_epochs=0.5, fine_tune_lr=1e-4)
+    assert (teacher.fine_tuning.epochs, teacher.fine_tuning.lr) == (0.5, 1e-4)
+
+
+def test_label_free_data_and_a_teacher_without_the_head_is_refused(save_teacher: Save, make_teacher: Make) -> None:
+    task = TaskSpec("classification", ("bad", "good"), ("text",), "classification.accuracy", label_free=True)
+    teacher = make_teacher(path=save_teacher())
+    with pytest.raises(TeacherError, match=r"has no head for classification with the classes bad, good\. Use a checkp"):
+        teacher.load(task)
+    known = make_teacher(path=save_teacher("ForSequenceClassification", name="known", **LABELS))
+    assert known.load(task).config.num_labels == 2
+
+
+def test_path_that_is_no_directory_says_how_to_use_the_hub(make_teacher: Make) -> None:
+    with pytest.raises(TeacherError, match=r"teacher\.path=bert-base is no directory\. .* teacher\.allow_hub=true\."):
+        make_teacher(path="bert-base")
+
+
+def test_directory_without_configuration_is_refused(tmp_path: Path, make_teacher: Make) -> None:
+    with pytest.raises(TeacherError, match=r"has no config\.json\. It must hold config\.json, model\.safetensors"):
+        make_teacher(path=tmp_path)
+
+
+def test_directory_without_weights_is_refused(save_teacher: Save, make_teacher: Make) -> None:
+    directory = save_teacher()
+    (directory / "model.safetensors").unlink()
+    with pytest.raises(TeacherError, match=r"has no weights: model\.safetensors is missing\."):
+        make_teacher(path=directory)
+
+
+def test_pickled_weights_are_refused_with_the_way_out(save_teacher: Save, make_teacher: Make) -> None:
+    directory = save_teacher()
+    (directory / "model.safetensors").rename(directory / "pytorch_model.bin")
+    with pytest.raises(
+        TeacherError, match=r"in pytorch_model\.bin, a pickle, which can run any code .*model\.save_pretrained"
+    ):
+        make_teacher(path=directory)
+
+
+def test_missing_shard_is_named(save_teacher: Save, make_teacher: Make) -> None:
+    directory = save_teacher()
+    (directory / "model.safetensors").rename(directory / "model-00001-of-00002.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(
+        TeacherError, match=r"lacks model-00002-of-00002\.safetensors that its model\.safetensors\.index"
+    ):
+        make_teacher(path=directory)
+
+
+def test_sharded_weights_are_loaded(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    directory = save_teacher()
+    tensors = load_file(directory / "model.safetensors")
+    (directory / "model.safetensors").unlink()
+    shards = {"model-1.safetensors": sorted(tensors)[:10], "model-2.safetensors": sorted(tensors)[10:]}
+    for name, keys in shards.items():
+        save_file({key: tensors[key] for key in keys}, directory / name, metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": {key: name for name, keys in shards.items() for key in keys}}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    model = make_teacher(path=directory).load(task)
+    assert torch.equal(model.bert.pooler.dense.weight, tensors["pooler.dense.weight"])
+    with pytest.raises(TeacherError, match=r"has 2 shards\. Set teacher\.sha256=null\."):
+        make_teacher(path=directory, sha256="0" * 64)
+
+
+def test_missing_tokeniser_is_refused(save_teacher: Save, make_teacher: Make) -> None:
+    directory = save_teacher()
+    (directory / "tokenizer.json").unlink()
+    with pytest.raises(TeacherError, match=r"has no tokeniser \(none of tokenizer\.json, vocab\.txt"):
+        make_teacher(path=directory)
+
+
+def test_broken_configuration_is_refused(save_teacher: Save, make_teacher: Make) -> None:
+    directory = save_teacher()
+    (directory / "config.json").write_text("{")
+    with pytest.raises(TeacherError, match=r"config\.json of the teacher is not valid JSON"):
+        make_teacher(path=directory)
+
+
+def test_model_type_that_would_need_remote_code_is_refused(save_teacher: Save, make_teacher: Make) -> None:
+    directory = save_teacher()
+    edit_json(directory / "config.json", model_type="homemade", auto_map={"AutoModel": "code.Model"})
+    with pytest.raises(TeacherError, match=r"is not one that transformers .* knows without running code"):
+        make_teacher(path=directory)
+
+
+def test_expected_digest_is_checked(save_teacher: Save, make_teacher: Make) -> None:
+    directory = save_teacher()
+    digest = file_digest(directory / "model.safetensors")
+    assert make_teacher(path=directory, sha256=digest).name == str(directory)
+    with pytest.raises(TeacherError, match=f"is {digest}, expected {'0' * 64}"):
+        make_teacher(path=directory, sha256="0" * 64)
+
+
+def test_larger_tokeniser_is_refused(
+    save_teacher: Save, make_teacher: Make, make_tokenizer: Callable[..., Any]
+) -> None:
+    directory = save_teacher(tokenizer=make_tokenizer(extra=5))
+    with pytest.raises(
+        TeacherError, match="has 20 tokens, but its configuration has 16 word embeddings: they belong to"
+    ):
+        make_teacher(path=directory)
+
+
+def test_tokeniser_that_leaves_most_embeddings_unused_is_refused(save_teacher: Save, make_teacher: Make) -> None:
+    with pytest.raises(TeacherError, match="has 15 tokens, but its configuration has 2000 word embeddings"):
+        make_teacher(path=save_teacher(vocab_size=2000))
+
+
+def test_other_padding_token_is_refused(
+    save_teacher: Save, make_teacher: Make, make_tokenizer: Callable[..., Any]
+) -> None:
+    directory = save_teacher(tokenizer=make_tokenizer(pad="[MASK]"))
+    with pytest.raises(TeacherError, match="pads with token id 4, but its configuration has pad_token_id 0"):
+        make_teacher(path=directory)
+
+
+def test_missing_weights_are_named(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    directory = save_teacher()
+    edit_weights(directory, lambda tensors: tensors.pop("encoder.layer.1.output.dense.weight"))
+    with pytest.raises(TeacherError, match=r"bert\.encoder\.layer\.1\.output\.dense\.weight is missing in .*teacher\."):
+        make_teacher(path=directory).load(task)
+
+
+def test_deeper_configuration_than_weights_is_refused(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    directory = save_teacher()
+    edit_json(directory / "config.json", num_hidden_layers=3)
+    with pytest.raises(
+        TeacherError, match=r"do not fit its configuration: bert\.encoder\.layer\.2.* and 13 more are missing"
+    ):
+        make_teacher(path=directory).load(task)
+
+
+def test_wider_configuration_than_weights_is_refused(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    directory = save_teacher()
+    edit_json(directory / "config.json", intermediate_size=32)
+    with pytest.raises(TeacherError, match=r"has the shape \(24,?.*\) in .*, and config.json asks for \(32"):
+        make_teacher(path=directory).load(task)
+
+
+def test_promised_head_without_weights_is_refused(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    directory = save_teacher("ForSequenceClassification", **LABELS)
+    edit_weights(directory, lambda tensors: tensors.pop("classifier.weight"))
+    with pytest.raises(TeacherError, match=r"classifier\.weight is missing"):
+        make_teacher(path=directory).load(task)
+
+
+def test_weights_that_are_no_safetensors_are_refused(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    directory = save_teacher()
+    (directory / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(TeacherError, match=r"The weights of the teacher .* cannot be loaded"):
+        make_teacher(path=directory).load(task)
+
+
+def test_hub_is_asked_only_when_allowed_and_never_for_code(
+    save_teacher: Save, make_teacher: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, asked = save_teacher(), []
+
+    def download(name: str, **arguments: Any) -> str:
+        asked.append((name, arguments))
+        return str(directory)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert make_teacher(path="lab/model", allow_hub=True, revision="v1").name == "lab/model"
+    assert asked == [("lab/model", {"revision": "v1", "allow_patterns": huggingface.HUB_FILES})]
+    assert not any(pattern.endswith((".py", ".bin")) for pattern in huggingface.HUB_FILES)
+
+
+def test_failed_download_says_so(make_teacher: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(TeacherError, match="The teacher lab/no-such-model is no directory and cannot be downloaded"):
+        make_teacher(path="lab/no-such-model", allow_hub=True)

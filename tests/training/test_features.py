@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+from autodistill.components.training import Batch, FeatureKey
+from autodistill.errors import ConfigError
+from autodistill.training.attention import recordable
+from autodistill.training.features import forward_features
+from autodistill.training.tokenised import TokenisedSplit
+
+LOGITS = frozenset({("logits", None)})
+
+
+@pytest.fixture
+def batch(train: TokenisedSplit) -> Batch:
+    return train.batch(np.arange(6))
+
+
+def test_features_are_those_of_transformers(model_of: Callable[..., Any], batch: Batch) -> None:
+    model = model_of()
+    keys: frozenset[FeatureKey] = frozenset(
+        {("logits", None), ("hidden_states", 0), ("hidden_states", 2), ("attentions", 1), ("attentions", 2)}
+    )
+    features = forward_features(model, batch, keys)
+    model.set_attn_implementation("eager")
+    output = model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        token_type_ids=batch.token_type_ids,
+        output_hidden_states=True,
+        output_attentions=True,
+    )
+    assert set(features) == keys
+    torch.testing.assert_close(features["logits", None], output.logits)
+    for layer in (0, 2):
+        torch.testing.assert_close(features["hidden_states", layer], output.hidden_states[layer])
+    for layer in (1, 2):
+        torch.testing.assert_close(features["attentions", layer], output.attentions[layer - 1])
+
+
+def test_attention_features_belong_together(model_of: Callable[..., Any], batch: Batch) -> None:
+    names = ("queries", "keys", "values", "attention_scores", "attentions")
+    features = forward_features(model_of(), batch, frozenset((name, 2) for name in names))
+    queries, keys, values, scores, maps = (features[name, 2] for name in names)
+    assert queries.shape == keys.shape == values.shape == (6, 2, batch.input_ids.shape[1], 16)
+    torch.testing.assert_close(scores, queries @ keys.transpose(2, 3) / 4)
+    masked = scores.masked_fill(~batch.attention_mask[:, None, None, :], float("-inf"))
+    torch.testing.assert_close(maps, masked.softmax(-1))
+
+
+def test_attention_maps_are_those_before_dropout(model_of: Callable[..., Any], batch: Batch) -> None:
+    model = model_of(dropout=0.5).train()
+    maps = forward_features(model, batch, frozenset({("attentions", 1)}))["attentions", 1]
+    torch.testing.assert_close(maps.sum(-1), torch.ones_like(maps[..., 0]))
+    assert model.training
+
+
+def test_recording_leaves_the_model_as_it_was(model_of: Callable[..., Any], batch: Batch) -> None:
+    model = model_of()
+    before = model.config._attn_implementation
+    plain = forward_features(model, batch, LOGITS)["logits", None]
+    forward_features(model, batch, frozenset({("attentions", 1)}))
+    assert model.config._attn_implementation == before
+    with recordable(model):
+        torch.testing.assert_close(forward_features(model, batch, LOGITS)["logits", None], plain)
+        assert model.config._attn_implementation != before
+    assert "autodistill" not in str(model.config.to_dict())
+
+
+def test_features_carry_gradients(model_of: Callable[..., Any], batch: Batch) -> None:
+    model = model_of()
+    forward_features(model, batch, frozenset({("attentions", 1)}))["attentions", 1][..., 0].sum().backward()
+    assert model.bert.encoder.layer[0].attention.self.query.weight.grad.abs().sum() > 0
+
+
+def test_only_the_first_layers_run(model_of: Callable[..., Any], batch: Batch) -> None:
+    model = model_of(layers=3)
+    keys: frozenset[FeatureKey] = frozenset(("hidden_states", layer) for layer in range(4)) | LOGITS
+    part = forward_features(model, batch, keys, max_layer=2)  # first: hooks must reach the blocks above too
+    whole = forward_features(model, batch, keys)
+    assert set(part) == keys - {("hidden_states", 3)}
+    torch.testing.assert_close(part["hidden_states", 2], whole["hidden_states", 2])
+    assert not part["logits", None].equal(whole["logits", None])
+    assert len(model.bert.encoder.layer) == 3
+    torch.testing.assert_close(forward_features(model, batch, LOGITS)["logits", None], whole["logits", None])
+
+
+def test_models_without_token_types_work(batch: Batch) -> None:
+    model = DistilBertForSequenceClassification(
+        DistilBertConfig(vocab_size=64, dim=32, n_layers=2, n_heads=2, hidden_dim=64, max_position_embeddings=32)
+    ).eval()
+    features = forward_features(model, batch, LOGITS | {("hidden_states", 1), ("attentions", 2)})
+    assert features["hidden_states", 1].shape[-1] == 32
+    assert features["attentions", 2].shape[1] == 2
+
+
+@pytest.mark.parametrize("key", [("hidden_states", 3), ("attentions", 0), ("embeddings", 1), ("hidden_states", None)])
+def test_what_a_model_cannot_give_is_named(model_of: Callable[..., Any], batch: Batch, key: FeatureKey) -> None:
+    with pytest.raises(ConfigError, match=f"with 2 layers has no feature '{key[0]}'"):
+        forward_features(model_of(), batch, frozenset({key}))

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autodistill.components.students import FineTuning
+from autodistill.components.task import TaskData
+from autodistill.errors import ConfigError
+from autodistill.training.fine_tune import fine_tune
+from autodistill.training.predict import predict
+from autodistill.training.tokenised import TokenisedSplit, tokenise
+
+RECIPE = FineTuning(epochs=12.5, batch_size=16, lr=3e-3, warmup_share=0.1, weight_decay=0.01)
+
+
+def tune(model: Any, split: TokenisedSplit, directory: Path, **changes: Any) -> Any:
+    arguments: dict[str, Any] = {
+        "recipe": RECIPE,
+        "seed": 0,
+        "trainer": {},
+        "loggers": [],
+        "callbacks": [],
+        "checkpoint_dir": directory,
+        "progress": None,
+    }
+    return fine_tune(model, split, **{**arguments, **changes})
+
+
+def test_a_teacher_learns_the_labels(model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path) -> None:
+    model, steps = model_of(), []
+    result = tune(model, train, tmp_path / "run", progress=lambda step, total: steps.append((step, total)))
+    assert (result.state, result.steps, result.examples) == ("complete", 50, 800)
+    assert steps[-1] == (50, 50)
+    assert set(result.losses) == {"labels", "total"}
+    assert (predict(model, train).argmax(1) == train.labels).mean() > 0.9
+    assert not model.training
+
+
+def test_an_interrupted_fine_tuning_goes_on_exactly(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    whole, parts = model_of(), model_of()
+    tune(whole, train, tmp_path / "whole")
+    asked = itertools.count(1)
+    first = tune(parts, train, tmp_path / "parts", stop_requested=lambda: next(asked) == 20)
+    assert (first.state, first.steps) == ("interrupted", 20)
+    fresh = model_of()
+    assert tune(fresh, train, tmp_path / "parts").state == "complete"
+    assert all(value.equal(fresh.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+def test_a_regression_is_learnt(
+    model_of: Callable[..., Any], tokenizer: Any, data_of: Callable[..., TaskData], tmp_path: Path
+) -> None:
+    split = tokenise(data_of(kind="regression"), tokenizer, 16, tmp_path)["train"]
+    model = model_of(labels=1)
+    tune(model, split, tmp_path / "run", recipe=replace(RECIPE, epochs=40, lr=1e-2))
+    assert split.labels is not None
+    assert ((predict(model, split)[:, 0] - split.labels) ** 2).mean() < 0.1
+
+
+def test_a_split_without_labels_is_refused(
+    model_of: Callable[..., Any], tokenizer: Any, data_of: Callable[..., TaskData], tmp_path: Path
+) -> None:
+    split = tokenise(data_of(label_free=True), tokenizer, 16, tmp_path)["train"]
+    with pytest.raises(ConfigError, match="only on a train split with labels"):
+        tune(model_of(), split, tmp_path / "run")

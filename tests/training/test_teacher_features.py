@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autodistill.components.training import FeatureKey, Features
+from autodistill.training.teacher_cache import TeacherCache
+from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features, estimate_bytes
+from autodistill.training.tokenised import TokenisedSplit
+
+KEYS: frozenset[FeatureKey] = frozenset(
+    {("logits", None), ("hidden_states", 0), ("hidden_states", 2), ("attentions", 2), ("queries", 1)}
+)
+LARGE = 10**9
+
+
+def examples_seen(model: Any) -> list[int]:
+    seen: list[int] = []
+    model.register_forward_pre_hook(
+        lambda module, arguments, named: seen.append(len(named["input_ids"])), with_kwargs=True
+    )
+    return seen
+
+
+def assert_alike(first: Features, second: Features, mask: torch.Tensor) -> None:
+    assert set(first) == set(second)
+    for key, value in first.items():
+        other = second[key]
+        assert value.shape == other.shape
+        assert value.dtype == torch.float32
+        if key[0] == "hidden_states":
+            value, other = value[mask], other[mask]
+        elif key[0] == "attentions" or key[0] == "queries":
+            value, other = value.transpose(1, 2)[mask], other.transpose(1, 2)[mask]
+        torch.testing.assert_close(value, other, atol=2e-3, rtol=2e-3)
+
+
+def test_cached_features_are_the_online_ones(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    teacher = model_of()
+    cached = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, None)
+    assert isinstance(cached, TeacherCache)
+    online = OnlineTeacherFeatures(teacher, KEYS)
+    for rows in ([0], [5, 3, 60, 3], list(range(63, 20, -1))):
+        batch = train.batch(np.array(rows))
+        assert_alike(cached.get(batch), online.get(batch), batch.attention_mask)
+        torch.testing.assert_close(cached.get(batch)["logits", None], online.get(batch)["logits", None])
+
+
+def test_the_teacher_runs_once_over_the_rows(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    teacher = model_of()
+    seen = examples_seen(teacher)
+    rows = np.array([9, 2, 9, 40, 2])
+    for _ in range(2):
+        features = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, rows)
+        features.get(train.batch(rows))
+    probes = 2  # of one example each: the estimate and the shapes
+    assert sum(seen) == 3 + probes
+
+
+def test_rows_that_were_not_asked_for_are_missing(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    features = cached_teacher_features(model_of(), train, KEYS, tmp_path, "teacher", LARGE, np.array([9, 2]))
+    with pytest.raises(KeyError, match="Row 63 is not in the teacher cache"):
+        features.get(train.batch(np.array([2, 63])))
+
+
+def test_the_cache_key_has_teacher_features_and_rows(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    teacher, logits = model_of(), frozenset({("logits", None)})
+    some = np.array([1, 2])
+    caches = [
+        cached_teacher_features(teacher, train, logits, tmp_path, "teacher", LARGE, some),
+        cached_teacher_features(teacher, train, logits, tmp_path, "other", LARGE, some),
+        cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, some),
+        cached_teacher_features(teacher, train, logits, tmp_path, "teacher", LARGE, np.array([1, 3])),
+        cached_teacher_features(teacher, train, logits, tmp_path, "teacher", LARGE, None),
+    ]
+    assert len({cache.directory for cache in caches if isinstance(cache, TeacherCache)}) == 5
+
+
+def test_the_estimate_is_the_size_of_the_files(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    teacher = model_of()
+    cache = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, None)
+    assert isinstance(cache, TeacherCache)
+    files = [path for path in cache.directory.glob("*.npy") if path.name not in ("rows.npy", "lengths.npy")]
+    header = 128
+    assert estimate_bytes(teacher, train, KEYS) == sum(path.stat().st_size - header for path in files)
+    assert estimate_bytes(teacher, train, frozenset({("logits", None)}), np.array([1, 1, 2])) == 2 * 2 * 4
+
+
+def test_a_cache_of_all_rows_serves_some(model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path) -> None:
+    teacher = model_of()
+    whole = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, None)
+    some = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, np.array([1, 2]))
+    assert isinstance(whole, TeacherCache)
+    assert isinstance(some, TeacherCache)
+    assert whole.directory == some.directory
+
+
+def test_what_is_too_large_runs_online(model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path) -> None:
+    teacher = model_of()
+    needed = estimate_bytes(teacher, train, KEYS)
+    features = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", needed - 1, None)
+    assert isinstance(features, OnlineTeacherFeatures)
+    assert not list(tmp_path.glob("teacher_features/*"))
+    assert isinstance(cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", needed, None), TeacherCache)
+
+
+def test_values_beyond_float16_are_kept_in_bfloat16(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    teacher = model_of()
+    with torch.no_grad():
+        teacher.bert.encoder.layer[1].output.LayerNorm.weight.mul_(1e6)
+    keys: frozenset[FeatureKey] = frozenset({("hidden_states", 2)})
+    cached = cached_teacher_features(teacher, train, keys, tmp_path, "teacher", LARGE, None)
+    batch = train.batch(np.array([0, 5]))
+    own, other = cached.get(batch)["hidden_states", 2], OnlineTeacherFeatures(teacher, keys).get(batch)
+    assert own.abs().max() > 65504
+    torch.testing.assert_close(
+        own[batch.attention_mask], other["hidden_states", 2][batch.attention_mask], atol=1e-2, rtol=8e-3
+    )
+
+
+def test_online_features_have_no_gradients_and_no_dropout(model_of: Callable[..., Any], train: TokenisedSplit) -> None:
+    teacher = model_of(dropout=0.5).train()
+    features = OnlineTeacherFeatures(teacher, KEYS)
+    batch = train.batch(np.arange(3))
+    first, second = features.get(batch), features.get(batch)
+    assert all(not value.requires_grad for value in first.values())
+    torch.testing.assert_close(first["logits", None], second["logits", None])
+
+
+def test_nothing_asked_for_needs_no_teacher(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    teacher = model_of()
+    seen = examples_seen(teacher)
+    features = cached_teacher_features(teacher, train, frozenset(), tmp_path, "teacher", LARGE, None)
+    assert features.get(train.batch(np.arange(3))) == {}
+    assert seen == []
+
+
+def test_the_cache_can_travel_to_another_process(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    cached = cached_teacher_features(model_of(), train, KEYS, tmp_path, "teacher", LARGE, None)
+    data = pickle.dumps(cached)
+    assert len(data) < 1000
+    batch = train.batch(np.arange(3))
+    assert pickle.loads(data).get(batch)["logits", None].equal(cached.get(batch)["logits", None])

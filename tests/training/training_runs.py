@@ -1,0 +1,68 @@
+"""A small distillation, built the same way by tests and by the processes that tests start."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from training_tiny import make_data, make_model, make_tokenizer
+
+from autodistill.components.students import Dimensions
+from autodistill.components.training import LossContext, Optimisation, Phase
+from autodistill.losses.hidden_mse import HiddenMSE
+from autodistill.losses.logits_kl import LogitsKL
+from autodistill.training.distil import Distillation
+from autodistill.training.stream import ExampleStream
+from autodistill.training.teacher_features import cached_teacher_features
+from autodistill.training.tokenised import tokenise
+
+STEPS = 30
+
+
+def make_request(root: Path, run: str = "run", **changes: Any) -> Distillation:
+    """Two phases, dropout, projections, a cached teacher: all that resuming could get wrong."""
+    data = make_data()
+    train = tokenise(data, make_tokenizer(), 16, root / "cache")["train"]
+    teacher, student = make_model(seed=1), make_model(layers=2, hidden=16, seed=2)
+    context = LossContext(Dimensions(2, 16, 2, 2), Dimensions(2, 32, 2, 2), ((1, 1), (2, 2)), data.task)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        hidden = HiddenMSE(context, weight=1.0, embeddings=True)
+    kl = LogitsKL(context, weight=1.0, temperature=2.0)
+    keys = hidden.teacher_features | kl.teacher_features
+    request = Distillation(
+        student=student,
+        losses={"hidden": (hidden, 0.5), "kl": (kl, 1.0)},
+        phases=(
+            Phase("transfer", frozenset({"transfer"}), 12, max_student_layer=1),
+            Phase("all", frozenset({"transfer", "prediction"}), STEPS - 12),
+        ),
+        optimisation=Optimisation(8, 1e-3, 0.2, 0.01, 1.0),
+        train=train,
+        stream=ExampleStream(len(train), 0),
+        teacher=cached_teacher_features(teacher, train, keys, root / "cache", "teacher", 10**9, None),
+        seed=7,
+        checkpoint_dir=root / run,
+        checkpoint_every_steps=1000,
+    )
+    for name, value in changes.items():
+        setattr(request, name, value)
+    return request
+
+
+if __name__ == "__main__":
+    from autodistill.training.distil import distil
+
+    torch.set_num_threads(1)
+    distil(
+        make_request(
+            Path(sys.argv[1]),
+            sys.argv[2],
+            checkpoint_every_steps=5,
+            progress=lambda step, steps: print(step, flush=True),
+        )
+    )
