@@ -67,7 +67,10 @@ def _memory_bytes() -> int | None:
 def prepare_process(trainer: Mapping[str, Any]) -> int:
     """Fix the number of CPU threads, flush denormals, and keep libraries off the network; returns the threads."""
     import torch
+    from transformers.utils import logging as transformers_logging
 
+    transformers_logging.disable_progress_bar()  # the console belongs to the study's own progress
+    transformers_logging.set_verbosity_error()
     threads = int(trainer.get("threads") or available_cores())
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # near-zero weights are some ten times slower otherwise

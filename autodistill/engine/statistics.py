@@ -11,16 +11,17 @@ sampling of examples; the spread between training seeds is not in them. Nothing 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from scipy import stats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from autodistill.components.outcome import FloatArray
+
+#: One number per trial; NaN where there is none.
+Column: TypeAlias = "FloatArray | Sequence[float]"
 
 #: Share of cases in which an interval is to cover the truth.
 LEVEL = 0.95
@@ -141,22 +142,22 @@ def retained_ratio(value: float, reference: float) -> float | None:
     return value / reference
 
 
-def spearman(a: FloatArray, b: FloatArray) -> float | None:
+def spearman(a: Column, b: Column) -> float | None:
     """Spearman's rank correlation; None below `LEAST_PAIRS` finite pairs or when one side is constant."""
     return _correlation(stats.spearmanr, a, b)
 
 
-def kendall(a: FloatArray, b: FloatArray) -> float | None:
+def kendall(a: Column, b: Column) -> float | None:
     """Kendall's tau-b; None below `LEAST_PAIRS` finite pairs or when one side is constant."""
     return _correlation(stats.kendalltau, a, b)
 
 
-def rank_correlations(a: FloatArray, b: FloatArray) -> dict[str, float | int | None]:
-    """``spearman``, ``kendall`` and the number ``n`` of finite pairs."""
-    return {"spearman": spearman(a, b), "kendall": kendall(a, b), "n": len(_finite_pairs(a, b)[0])}
+def rank_correlations(a: Column, b: Column) -> tuple[float | None, float | None]:
+    """Spearman's and Kendall's, each as above."""
+    return spearman(a, b), kendall(a, b)
 
 
-def _finite_pairs(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _finite_pairs(a: Column, b: Column) -> tuple[FloatArray, FloatArray]:
     left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if left.shape != right.shape or left.ndim != 1:
         raise ValueError(f"A rank correlation needs two columns of one length, got {left.shape} and {right.shape}.")
@@ -164,7 +165,7 @@ def _finite_pairs(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]
     return left[finite], right[finite]
 
 
-def _correlation(method: Callable[..., Any], a: FloatArray, b: FloatArray) -> float | None:
+def _correlation(method: Callable[..., Any], a: Column, b: Column) -> float | None:
     left, right = _finite_pairs(a, b)
     if len(left) < LEAST_PAIRS or np.all(left == left[0]) or np.all(right == right[0]):
         return None

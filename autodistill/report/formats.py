@@ -192,7 +192,7 @@ def without_secrets(value: Any) -> Any:
         return {key: SECRET if _is_secret(str(key), entry) else without_secrets(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [without_secrets(entry) for entry in value]
-    return re.sub(r"(://[^/@\s]*?:)[^/@\s]+@", rf"\1{SECRET}@", value) if isinstance(value, str) else value
+    return re.sub(r"(://[^/:@\s]*:)\S+@", rf"\1{SECRET}@", value) if isinstance(value, str) else value
 
 
 def _is_secret(key: str, value: Any) -> bool:

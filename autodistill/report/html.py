@@ -78,7 +78,8 @@ def write_report(summary: Summary, path: Path) -> None:
 
 
 def _figures(summary: Summary) -> list[Html]:
-    picture = _figure_html(figures.pareto_figure(summary), "pareto") if _has_points(summary) else Html("")
+    pareto = figures.pareto_figure(summary)
+    picture = _figure_html(pareto, "pareto") if pareto.data else Html("")
     static = Html(f"<noscript>{figures.pareto_svg(summary)}</noscript>")
     return [
         sections.pareto_section(summary, Html(picture + static)),
@@ -86,10 +87,6 @@ def _figures(summary: Summary) -> list[Html]:
         sections.picks_section(summary),
         sections.search_section(summary, _optional(summary, "hypervolume"), _optional(summary, "fidelity")),
     ]
-
-
-def _has_points(summary: Summary) -> bool:
-    return any(len(trace.x) for trace in figures.pareto_figure(summary).data)
 
 
 def _optional(summary: Summary, name: str) -> Html | None:

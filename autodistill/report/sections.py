@@ -24,6 +24,7 @@ from autodistill.report.markup import (
     term,
     text,
     unbroken,
+    wide,
 )
 from autodistill.report.tables import ComparisonRow, Summary
 

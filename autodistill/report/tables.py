@@ -27,6 +27,10 @@ LATENCY_FIELDS: Mapping[str, str] = {
 }
 
 
+#: Trials that are looked at for labels of latency backends; every trial is timed on all of them.
+FIRST_TRIALS = 100
+
+
 @dataclass(frozen=True)
 class ComparisonRow:
     """One model of the final comparison.
@@ -110,8 +114,9 @@ def metric_label(metric: str) -> str:
 def latency_labels(summary: Summary) -> list[str]:
     """Labels of the latency backends, the one that is an objective first."""
     models = [mapping(summary, "teacher")]
-    for kind in ("references", "baselines", "picks", "history"):
+    for kind in ("references", "baselines", "picks"):
         models.extend(entries(summary, kind))
+    models.extend(entries(summary, "history")[:FIRST_TRIALS])
     labels = list(dict.fromkeys(label for model in models for label in mapping(model, "latencies")))
     wanted = [str(objective.get("metric", "")).rpartition(".")[0] for objective in entries(summary, "objectives")]
     return sorted(labels, key=lambda label: label not in wanted)

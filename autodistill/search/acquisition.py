@@ -10,23 +10,24 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch  # noqa: TID253 - an implementation file
-from botorch.acquisition import AcquisitionFunction  # noqa: TID253
-from botorch.acquisition.logei import qLogNoisyExpectedImprovement  # noqa: TID253
-from botorch.acquisition.multi_objective import logei  # noqa: TID253
-from botorch.acquisition.multi_objective.objective import MCMultiOutputObjective  # noqa: TID253
-from botorch.acquisition.objective import GenericMCObjective  # noqa: TID253
-from botorch.exceptions.warnings import BotorchWarning  # noqa: TID253
-from botorch.models.model import Model  # noqa: TID253
-from botorch.sampling import SobolQMCNormalSampler  # noqa: TID253
-from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning  # noqa: TID253
-from botorch.utils.sampling import draw_sobol_normal_samples  # noqa: TID253
-from gpytorch.utils.warnings import GPInputWarning  # noqa: TID253
-from linear_operator.utils.warnings import NumericalWarning  # noqa: TID253
-from torch import Tensor  # noqa: TID253
+import torch
+from botorch.acquisition import AcquisitionFunction
+from botorch.acquisition.logei import qLogNoisyExpectedImprovement
+from botorch.acquisition.multi_objective import logei
+from botorch.acquisition.multi_objective.objective import MCMultiOutputObjective
+from botorch.acquisition.objective import GenericMCObjective
+from botorch.exceptions.warnings import BotorchWarning
+from botorch.models.model import Model
+from botorch.sampling import SobolQMCNormalSampler
+from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning
+from botorch.utils.sampling import draw_sobol_normal_samples
+from gpytorch.utils.warnings import GPInputWarning
+from linear_operator.utils.warnings import NumericalWarning
+from torch import Tensor
 
 from autodistill.engine.pareto import non_dominated
 
@@ -192,7 +193,7 @@ def _acquisition(problem: Problem, pending: Tensor, sampler: SobolQMCNormalSampl
             problem.model,
             problem.baseline,
             sampler=sampler,
-            objective=GenericMCObjective(lambda outputs, X: _gather(problem.sources, outputs, X)[..., 0]),
+            objective=GenericMCObjective(partial(_only_objective, problem.sources)),
             constraints=bounds,
             X_pending=waiting,
             prune_baseline=True,
@@ -221,6 +222,10 @@ class _Objectives(MCMultiOutputObjective):  # type: ignore[misc]
         if X is None:
             raise ValueError("Known objectives are read from the inputs; X is needed.")
         return _gather(self.sources, samples, X)
+
+
+def _only_objective(sources: tuple[Source, ...], samples: Tensor, X: Tensor) -> Tensor:  # noqa: N803
+    return _gather(sources, samples, X)[..., 0]
 
 
 def _gather(sources: tuple[Source, ...], samples: Tensor, inputs: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch  # noqa: TID253 - an implementation file
-from botorch.exceptions.errors import BotorchError, ModelFittingError  # noqa: TID253
-from linear_operator.utils.errors import NanError, NotPSDError  # noqa: TID253
+import torch
+from botorch.exceptions.errors import BotorchError, ModelFittingError
+from linear_operator.utils.errors import NanError, NotPSDError
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Proposal, SearchContext
@@ -27,8 +27,9 @@ from autodistill.engine.pareto import non_dominated
 from autodistill.errors import ConfigError
 from autodistill.search.acquisition import Bound, Problem, Source, choose, isolated
 from autodistill.search.candidates import Candidates, Pool, generator
+from autodistill.search.scales import Scale
 from autodistill.search.sobol import SobolSearch
-from autodistill.search.surrogates import Observed, Scale, features, fit_models, observe, representable
+from autodistill.search.surrogates import Observed, features, fit_models, observe, representable
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch  # noqa: TID253 - an implementation file
+import torch
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import History, Proposal, SearchContext

@@ -1,26 +1,26 @@
-"""Features, scales and Gaussian processes of the `botorch` strategy.
+"""Features and Gaussian processes of the `botorch` strategy.
 
-Turns architectures into features, metrics into unit-free numbers, and both into fitted models. What is proposed
-from them is decided in `autodistill.search.botorch`.
+Turns architectures into features and, with the unit-free numbers of `autodistill.search.scales`, into fitted models.
+What is proposed from them is decided in `autodistill.search.botorch`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch  # noqa: TID253 - an implementation file
-from botorch.fit import fit_gpytorch_mll  # noqa: TID253
-from botorch.models import ModelListGP, SingleTaskGP  # noqa: TID253
-from botorch.models.transforms.input import FilterFeatures  # noqa: TID253
-from gpytorch.mlls import ExactMarginalLogLikelihood  # noqa: TID253
+import torch
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import ModelListGP, SingleTaskGP
+from botorch.models.transforms.input import FilterFeatures
+from gpytorch.mlls import ExactMarginalLogLikelihood
 
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import Parameter, SearchSpace
 from autodistill.search.candidates import Pool
+from autodistill.search.scales import Scale, power_of_two
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from autodistill.components.search import FloatArray
 
-#: Endings of the names of ratio metrics: positive, and compared by factors rather than by differences.
-RATIO_SUFFIXES = ("_ms", "_bytes", ".flops", ".parameters", ".throughput")
 #: Endings of known metrics whose logarithm is a feature: size explains much of accuracy and of latency.
 FEATURE_SUFFIXES = (".parameters", ".flops")
 
@@ -37,43 +35,6 @@ FEATURE_SUFFIXES = (".parameters", ".flops")
 LEAST_NOISE = 1e-4
 # L-BFGS-B's; the defaults polish the twelfth digit of length scales for seconds.
 FIT_OPTIONS = {"maxiter": 50, "ftol": 1e-6}
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Takes a metric to zero mean and unit variance, in logarithms if it is a ratio.
-
-    ``unit`` is a power of two, so that a metric multiplied by a power of two has bit for bit the same image.
-    """
-
-    log: bool
-    unit: float
-    mean: float
-    deviation: float
-
-    @classmethod
-    def fit(cls, metric: str, values: FloatArray) -> Scale:
-        """Fit to the finite ``values`` of ``metric`` (at least one)."""
-        log = metric.endswith(RATIO_SUFFIXES) and bool((values > 0).all())
-        unit = _power_of_two(values)
-        flat = np.log(values / unit) if log else values / unit
-        return cls(log, unit, float(flat.mean()), float(flat.std()) or 1.0)
-
-    def __call__(self, values: FloatArray) -> FloatArray:
-        """The images of ``values``; NaN where a ratio is not positive."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            flat = np.log(values / self.unit) if self.log else values / self.unit
-        return np.where(np.isfinite(flat), (flat - self.mean) / self.deviation, np.nan)
-
-    def variances(self, values: FloatArray, variances: FloatArray) -> FloatArray:
-        """The images of the variances of ``values``, to first order."""
-        flat = variances / values**2 if self.log else variances / self.unit**2
-        return flat / self.deviation**2
-
-
-def _power_of_two(values: FloatArray) -> float:
-    largest = float(np.abs(values).max(initial=0.0))
-    return 2.0 ** math.frexp(largest)[1] if largest > 0 else 1.0
 
 
 def representable(space: SearchSpace, architecture: Architecture) -> bool:
@@ -103,7 +64,7 @@ def features(space: SearchSpace, pools: tuple[Pool, ...]) -> list[FloatArray]:
         values = np.concatenate([pool.known[metric] for pool in pools])
         if not (np.isfinite(values).all() and (values > 0).all()):
             continue
-        logs = np.log(values / _power_of_two(values))
+        logs = np.log(values / power_of_two(values))
         spread = float(np.ptp(logs)) or 1.0
         ends = np.cumsum([len(pool.architectures) for pool in pools])[:-1]
         for block, column in zip(blocks, np.split((logs - logs.min()) / spread, ends), strict=True):

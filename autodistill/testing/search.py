@@ -14,10 +14,14 @@ test with `explore`.
 from __future__ import annotations
 
 import math
+import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import (
@@ -25,11 +29,13 @@ from autodistill.components.search import (
     History,
     Known,
     Objective,
+    Proposal,
     SearchContext,
     SearchSpace,
     SearchStrategy,
 )
 from autodistill.engine.space import build_space
+from autodistill.errors import SpaceExhaustedError
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -45,7 +51,7 @@ TOY_REFERENCE = (-0.5, 12.0)
 
 
 def toy_space(rules: Mapping[str, str] | None = None) -> SearchSpace:
-    """The toy's space: 378 architectures of four parameters, one of them categorical, cut by a rule."""
+    """The toy's space: 504 architectures of four parameters, one of them categorical, cut by a rule."""
     return build_space(
         "toy",
         {
@@ -169,7 +175,7 @@ def _observation(architecture: Architecture, state: str, rng: np.random.Generato
 def explore(
     make_strategy: MakeStrategy, context: SearchContext, trials: int, *, at_once: int = 1, noise: float = 0.0
 ) -> History:
-    """Run a whole search on the toy: propose, answer, repeat; every proposal is made by a fresh instance or not.
+    """Run a whole search on the toy: propose, answer, repeat; the answers come from `toy_metrics`.
 
     Args:
         make_strategy: builds the strategy; called once.
@@ -187,3 +193,160 @@ def explore(
 
 def _number(architecture: Architecture, name: str) -> float:
     return float(architecture.choices.get(name, 1))
+
+
+class SearchStrategySuite:
+    """What every search strategy must do; subclass it and supply the fixture ``make_strategy``.
+
+    Set ``UNIT_FREE = True`` to also require that a metric in another unit (1024 times as large) changes nothing.
+    """
+
+    UNIT_FREE = False
+
+    @pytest.fixture
+    def make_strategy(self) -> MakeStrategy:
+        """Builds the strategy from a `SearchContext`; override it."""
+        raise NotImplementedError("Override the fixture make_strategy: a callable that takes a SearchContext.")
+
+    def test_proposals_are_feasible_new_and_distinct_throughout_a_search(self, make_strategy: MakeStrategy) -> None:
+        """Twelve trials, two at a time."""
+        context = toy_context()
+        tried = explore(make_strategy, context, 12, at_once=2, noise=0.01).architectures
+        assert all(item in context.space for item in tried), "an architecture outside the space was proposed"
+        assert len(set(tried)) == len(tried), "an architecture was proposed twice"
+
+    def test_the_first_proposal_needs_no_history(self, make_strategy: MakeStrategy) -> None:
+        """At least one, at most as many as asked for."""
+        assert len(make_strategy(toy_context()).propose(History(), 1)) == 1
+        assert 1 <= len(make_strategy(toy_context()).propose(History(), 5)) <= 5
+
+    def test_no_trial_is_proposed_again_whatever_its_state(self, make_strategy: MakeStrategy) -> None:
+        """Pending, stopped, infeasible and failed trials count as proposed."""
+        context = toy_context(space=_tiny_space())
+        everything = list(context.space.enumerate())
+        states = ["complete", "pending", "stopped", "infeasible", "failed"]
+        tried = everything[:-2]
+        history = toy_history(context, tried, states=[states[row % len(states)] for row in range(len(tried))])
+        proposals = make_strategy(context).propose(history, 4)
+        assert {item.architecture for item in proposals} <= set(everything[-2:])
+
+    def test_the_same_history_gives_the_same_proposals(self, make_strategy: MakeStrategy) -> None:
+        """From the same instance, and from a fresh one: there is no hidden state."""
+        history = _some_history(toy_context())
+        strategy = make_strategy(toy_context())
+        first = _choices(strategy.propose(history, 2))
+        strategy.propose(History(), 1)
+        assert _choices(strategy.propose(history, 2)) == first, "the instance remembers something"
+        assert _choices(make_strategy(toy_context()).propose(history, 2)) == first, "a fresh instance differs"
+
+    def test_the_seed_is_the_only_source_of_randomness(self, make_strategy: MakeStrategy) -> None:
+        """Global random numbers are neither used nor advanced."""
+        history = _some_history(toy_context())
+        random.seed(1)
+        np.random.seed(1)
+        first = _choices(make_strategy(toy_context()).propose(history, 1))
+        state, numpy_state = random.getstate(), np.random.get_state(legacy=False)
+        torch_state = _torch_state()
+        assert _choices(make_strategy(toy_context()).propose(history, 1)) == first
+        assert random.getstate() == state, "Python's global random numbers were advanced"
+        assert str(np.random.get_state(legacy=False)) == str(numpy_state), "NumPy's were advanced"
+        assert _torch_state() == torch_state, "torch's random numbers or its default type were changed"
+
+    def test_trials_outside_the_space_are_accepted(self, make_strategy: MakeStrategy) -> None:
+        """Baselines of the same family with larger sizes, and of another family, share the history."""
+        context = toy_context()
+        larger = Architecture("toy", {"num_layers": 24, "hidden_size": 1024, "num_heads": 16, "activation": "gelu"})
+        history = toy_history(context, [larger, *_some_history(context).architectures])
+        stranger = Architecture("other", {"depth": 3})
+        history = replace(
+            history,
+            architectures=(stranger, *history.architectures[1:]),
+            in_space=(False, *history.in_space[1:]),
+        )
+        _assert_new(context, history, make_strategy(context).propose(history, 1))
+        _assert_new(context, history, make_strategy(context).propose(toy_history(context, [larger]), 1))
+
+    def test_missing_metrics_are_tolerated(self, make_strategy: MakeStrategy) -> None:
+        """Trials that failed, were infeasible or lack one metric; a history without any metric."""
+        context = toy_context()
+        history = _some_history(context, states=("failed", "infeasible", "complete", "stopped", "pending"))
+        history.metrics[ACCURACY.metric][2] = math.nan
+        _assert_new(context, history, make_strategy(context).propose(history, 1))
+        bare = replace(history, metrics={}, variances={})
+        _assert_new(context, bare, make_strategy(context).propose(bare, 1))
+
+    def test_equal_results_are_tolerated(self, make_strategy: MakeStrategy) -> None:
+        """Nothing can be learnt when every trial scored the same."""
+        context = toy_context()
+        history = _some_history(context)
+        flat = replace(history, metrics={name: np.full(len(history), 0.5) for name in history.metrics})
+        _assert_new(context, flat, make_strategy(context).propose(flat, 2))
+
+    def test_known_constraints_are_honoured(self, make_strategy: MakeStrategy) -> None:
+        """What is known to break a bound before training is not proposed."""
+        limit = Constraint("small", PARAMETERS.metric, "<=", 1e6)
+        context = toy_context(constraints=[limit])
+        tried = explore(make_strategy, context, 8, at_once=2).architectures
+        sizes = ToyKnown()(tried)[PARAMETERS.metric][0]
+        assert (sizes <= limit.bound).all(), "an architecture that is known to break a constraint was proposed"
+
+    def test_the_end_of_the_space_is_told(self, make_strategy: MakeStrategy) -> None:
+        """The last architectures are still proposed; then `SpaceExhaustedError` is raised."""
+        context = toy_context(space=_tiny_space())
+        everything = list(context.space.enumerate())
+        last = make_strategy(context).propose(toy_history(context, everything[:-1]), 3)
+        assert _choices(last) == [everything[-1].canonical]
+        with pytest.raises(SpaceExhaustedError):
+            make_strategy(context).propose(toy_history(context, everything), 1)
+
+    def test_one_objective_is_enough(self, make_strategy: MakeStrategy) -> None:
+        """Accuracy alone."""
+        context = toy_context(objectives=[ACCURACY])
+        history = _some_history(context)
+        _assert_new(context, history, make_strategy(context).propose(history, 2))
+
+    def test_the_unit_of_a_metric_changes_nothing(self, make_strategy: MakeStrategy) -> None:
+        """Checked when ``UNIT_FREE`` is set."""
+        if not self.UNIT_FREE:
+            pytest.skip("this strategy does not promise to be free of units")
+        context = toy_context()
+        history = _some_history(context)
+        for metric in (ACCURACY.metric, LATENCY.metric):
+            scaled = replace(history, metrics={**history.metrics, metric: 1024.0 * history.metrics[metric]})
+            proposals = make_strategy(context).propose(scaled, 2)
+            assert _choices(proposals) == _choices(make_strategy(context).propose(history, 2)), metric
+
+
+def _tiny_space() -> SearchSpace:
+    """Twelve architectures."""
+    return build_space(
+        "toy",
+        {"num_layers": [1, 2, 4], "hidden_size": [96, 192], "num_heads": [2], "activation": ["gelu", "relu"]},
+        {},
+    )
+
+
+def _some_history(context: SearchContext, states: Sequence[str] = ("complete",) * 7 + ("pending",)) -> History:
+    """A history of as many spread architectures as there are states."""
+    everything = context.space.enumerate()
+    step = len(everything) // len(states)
+    return toy_history(context, [everything[row * step] for row in range(len(states))], states=states, noise=0.01)
+
+
+def _choices(proposals: Sequence[Proposal]) -> list[str]:
+    return [proposal.architecture.canonical for proposal in proposals]
+
+
+def _assert_new(context: SearchContext, history: History, proposals: Sequence[Proposal]) -> None:
+    assert proposals, "nothing was proposed"
+    for proposal in proposals:
+        assert proposal.architecture in context.space
+        assert proposal.replicate or proposal.architecture not in history.architectures
+
+
+def _torch_state() -> tuple[Any, ...]:
+    """Torch's global state, where torch is loaded at all."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return ()
+    return torch.get_rng_state().numpy().tobytes(), torch.get_default_dtype()

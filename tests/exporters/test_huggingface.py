@@ -68,7 +68,7 @@ def test_per_token_logits_are_compared_at_unmasked_tokens_only(subject: ExportSu
 def test_model_that_loads_as_another_class_is_refused_and_leaves_nothing(
     subject: ExportSubject, leftovers: Path
 ) -> None:
-    class OddForSequenceClassification(BertForSequenceClassification):
+    class OddForSequenceClassification(BertForSequenceClassification):  # type: ignore[misc]
         pass
 
     model = OddForSequenceClassification(subject.model.config).eval()

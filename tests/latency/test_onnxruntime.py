@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from jsonschema import Draft202012Validator
+from onnx import helper, save
 
 from autodistill.components.latency import LATENCY_METRICS, LatencyContext, LatencyReport, LatencySubject
 from autodistill.errors import ConfigError, LatencyError
@@ -108,6 +109,13 @@ def test_killed_worker_is_an_error_that_names_model_and_backend_and_the_next_mod
         made.measure(make_subject("trial 7"))
     assert made.measure(make_subject()).median > 0
     made.close()
+
+
+def test_file_that_does_not_load_is_an_error_with_the_runtimes_words(context: LatencyContext, tmp_path: Path) -> None:
+    path = tmp_path / "empty.onnx"
+    save(helper.make_model(helper.make_graph([], "empty", [], [])), path)
+    with pytest.raises(LatencyError, match=r"could not time pick 3: (InvalidGraph|Fail|RuntimeException|InvalidArg)"):
+        backend(context).measure(LatencySubject("pick 3", None, None, {"onnx": path}))
 
 
 def test_worker_is_restarted_after_the_configured_number_of_models(context: LatencyContext, make_subject: Make) -> None:

@@ -22,8 +22,9 @@ def test_the_example_summaries_are_valid(name: str, request: pytest.FixtureReque
 def test_the_verdict_names_pick_baseline_interval_and_speed(summary: dict[str, Any]) -> None:
     assert tables.verdict_heading(summary) == "The search paid off"
     assert tables.verdict_sentence(summary) == (
-        "Pick 12 reaches 89.6 % [88.5, 90.7] accuracy on the test split, 98.0 % of the teacher's, at 2.30 times its "
-        "speed; it beats uniform_scaling_4l, the strongest baseline, by +1.5 points [+0.6, +2.4] at 1.12 times its speed."
+        "Pick 12 reaches 89.6 % [88.5, 90.7] accuracy on the test split, 98.0 % of the teacher's, "
+        "at 2.30 times its speed; it beats uniform_scaling_4l, the strongest baseline, by +1.5 points [+0.6, +2.4] at "
+        "1.12 times its speed."
     )
 
 

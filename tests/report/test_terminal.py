@@ -31,7 +31,7 @@ def test_the_verdict_comes_first(summary: dict[str, Any]) -> None:
         "uniform_scaling_4l     88.1 % [87.0, 89.2]   96.4 %",
         "tfidf_linear           80.2 % [79.1, 81.3]   87.7 %                 \u2013",
         "4.95 ms \u00b11.4 %      2.30\u00d7       7.87 M",
-        "43 complete, 3 stopped, 2 infeasible",
+        "44 complete, 1 stopped, 2 infeasible, 1 failed",
         "rank correlation 0.91 (Spearman), 0.79 (Kendall) over 8 models",
         "distill 1 h 10 min (65 %)",
         "Mind            3.1 % of the test examples",

@@ -1,0 +1,1 @@
+"""A template plugin of AutoDistill: the search strategy ``template_annealing``."""
