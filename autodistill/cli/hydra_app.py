@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.cli.stored import with_stored_overrides
-from autodistill.configs.compose import (
+from autodistill.configs.composition import (
     DEFAULT_STUDY_NAME,
     compose,
     compose_raw,
@@ -153,7 +153,7 @@ class _Job:
         registry = default_registry()
         hydra = HydraConfig.get()
         name = Path(hydra.runtime.output_dir).name or DEFAULT_STUDY_NAME
-        if hydra.mode.name == "MULTIRUN":
+        if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
             config.study.name = name
         settings = read_settings(config, registry, name)
         check(self.verb, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from autodistill.configs.compose import compose_raw, prepare_hydra, translated_errors
+from autodistill.configs.composition import compose_raw, prepare_hydra, translated_errors
 from autodistill.configs.settings import to_plain
 from autodistill.registry import Registry
 

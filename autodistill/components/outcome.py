@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    FloatArray = NDArray[np.float64]
+    FloatArray = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)

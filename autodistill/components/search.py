@@ -67,8 +67,15 @@ class Parameter:
 class SearchSpace(Protocol):
     """The feasible architectures of one family; implemented by `autodistill.engine.space`."""
 
-    family: str
-    parameters: tuple[Parameter, ...]
+    @property
+    def family(self) -> str:
+        """Registry name of the student family."""
+        ...
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The dimensions, in a fixed order."""
+        ...
 
     @property
     def size(self) -> int | None:

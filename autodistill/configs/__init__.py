@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from autodistill.configs.compose import compose
-from autodistill.configs.instantiate import instantiate
+from autodistill.configs.composition import compose
+from autodistill.configs.targets import instantiate
 from autodistill.configs.settings import Settings
 
 __all__ = ["Settings", "compose", "instantiate"]

@@ -341,7 +341,9 @@ def typed_parameters(registered: Registered, given: Mapping[str, Any], where: st
         built = OmegaConf.to_object(schema)
     except MissingMandatoryValue as error:
         missing = getattr(error, "key", None) or getattr(error, "full_key", "?")
-        raise ConfigError(f"{where}.{missing} must be given: it has no default. Add {where}.{missing}=VALUE.") from error
+        raise ConfigError(
+            f"{where}.{missing} must be given: it has no default. Add {where}.{missing}=VALUE."
+        ) from error
     return {name: getattr(built, name) for name in spec.parameters}
 
 

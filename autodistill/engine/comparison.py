@@ -75,7 +75,7 @@ def _compare(session: Session) -> dict[str, Any]:
         if run.kind == "full" and run.state == "complete"
     }
     trials = {trial.number: trial for trial in session.storage.trials(session.study.id)}
-    frozen = [int(number) for number in session.storage.step(session.study.id, "picks_frozen")["trials"]]
+    frozen = [int(number) for number in session.step("picks_frozen")["trials"]]
     teacher = _teacher(session, role)
     references = _references(session, role)
     picks = [
@@ -109,7 +109,7 @@ def _scores(session: Session, role: str, logits: FloatArray) -> dict[str, Score]
 
 
 def _teacher(session: Session, role: str) -> Contender:
-    stored = session.storage.step(session.study.id, "teacher")
+    stored = session.step("teacher")
     scores = session.teacher.scores(session.bench, role)
     return Contender("teacher", scores, stored["latencies"], session.teacher.parameters)
 

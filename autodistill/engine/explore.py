@@ -223,7 +223,7 @@ class Explorer:
             trial.state in ("complete", "stopped", "failed") and trial.began_training for trial in self._trials()
         )
         session.progress.trials(done, session.settings.budget_trials)
-        teacher = session.storage.step(session.study.id, "teacher")
+        teacher = session.step("teacher")
         history = session.storage.history(session.study.id)
         front = pareto_rows(history, session.bench.objectives, session.bench.constraints, teacher)
         if front:

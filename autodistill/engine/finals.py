@@ -62,7 +62,7 @@ def freeze_picks(session: Session) -> list[int]:
     frozen = storage.step(study.id, "picks_frozen")
     if frozen is not None:
         return [int(number) for number in frozen["trials"]]
-    teacher = storage.step(study.id, "teacher")
+    teacher = session.step("teacher")
     objectives, constraints = session.bench.objectives, session.bench.constraints
     point = reference_point(objectives, constraints, teacher)
     history = storage.history(study.id)
@@ -172,7 +172,7 @@ def load_model(directory: Path) -> PreTrainedModel:
     from transformers import AutoModelForSequenceClassification
 
     model = AutoModelForSequenceClassification.from_pretrained(directory, local_files_only=True)
-    return model.eval()  # type: ignore[no-any-return]
+    return model.eval()
 
 
 # -- exports -----------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def parity_sample_of(bench: Workbench) -> list[Mapping[str, Any]]:
     order = np.argsort(split.lengths, kind="stable").astype(np.int64)
     middle = max(0, len(order) // 2 - _PARITY_BATCH // 2)
     chunks = (order[:_PARITY_BATCH], order[middle : middle + _PARITY_BATCH], order[-_PARITY_BATCH:])
-    sample = []
+    sample: list[Mapping[str, Any]] = []
     for rows in chunks:
         batch = split.batch(rows)
         sample.append(

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from autodistill.components.outcome import Job, JobResult, Pruner, Score
 from autodistill.components.students import Dimensions, Initialisation
 from autodistill.components.training import DistillationLoss, Phase, RungReport
-from autodistill.configs.instantiate import instantiate
+from autodistill.configs.targets import instantiate
 from autodistill.engine.lease import Lease, held
-from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
+from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord, TrialState
 from autodistill.engine.scores import predictions_of, score_all, stored_metrics, write_predictions
 from autodistill.engine.storage import Storage
 from autodistill.engine.teacher import PreparedTeacher, trainer_arguments
@@ -103,7 +103,7 @@ class Runner:
         kind = "" if isinstance(error, TrialError) else f"{type(error).__name__}: "
         text = f"{kind}{error}"
         logger.error("trial %d (%s) failed: %s\n%s", job.trial, job.run, text, traceback.format_exc())
-        failed = "failed" if job.run == "flash" else None
+        failed: TrialState | None = "failed" if job.run == "flash" else None
         self.context.storage.finish_run(run, state="failed", error=text, trial_state=failed)
         self.context.notify("autodistill_on_trial_error", trial=job.trial, run=job.run, error=error)
         return JobResult(job, "failed", text)

@@ -32,6 +32,7 @@ from autodistill.engine.stop import StopSignal
 from autodistill.engine.storage import Storage
 from autodistill.engine.teacher import PreparedTeacher, prepare_teacher
 from autodistill.engine.workbench import Workbench, model_dimensions
+from autodistill.errors import StudyError
 
 if TYPE_CHECKING:
     from autodistill.registry import Registry
@@ -60,6 +61,17 @@ class Session:
             self.bench, self.storage, self.study, self.teacher, self.progress, lambda: self.stop.requested
         )
         return Runner(context, retry_failed)
+
+    def step(self, name: str) -> Any:
+        """The outcome of a step that has been done.
+
+        Raises:
+            StudyError: it has not.
+        """
+        stored = self.storage.step(self.study.id, name)
+        if stored is None:
+            raise StudyError(f"The study {self.study.name!r} has not done {name!r} yet. {how_to_go_on(self.settings)}")
+        return stored
 
     def check_stop(self) -> None:
         """Raise `StudyInterruptedError` when the user asked to stop."""

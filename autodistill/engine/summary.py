@@ -157,8 +157,9 @@ class SummaryBuilder:
                 if all(math.isfinite(value) for value in values):
                     rows.append(values)
                     numbers.append(int(number))
-        keep = non_dominated(np.array(rows)) if rows else []
-        return [number for number, kept in zip(numbers, keep, strict=True) if kept]
+        if not rows:
+            return []
+        return [number for number, kept in zip(numbers, non_dominated(np.array(rows)), strict=True) if kept]
 
     def _final_value(self, row: Mapping[str, Any], objective: Objective, number: int) -> float:
         from autodistill.components.latency import LatencyReport

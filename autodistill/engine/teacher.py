@@ -157,7 +157,7 @@ def _load(directory: Path) -> PreTrainedModel:
     from transformers import AutoModelForSequenceClassification
 
     model = AutoModelForSequenceClassification.from_pretrained(directory, local_files_only=True)
-    return model.eval()  # type: ignore[no-any-return]
+    return model.eval()
 
 
 def trainer_arguments(trainer: Mapping[str, Any]) -> dict[str, Any]:

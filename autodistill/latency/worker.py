@@ -26,7 +26,7 @@ import numpy as np
 
 from autodistill.latency.machine import processor_name, reset_peak, resident_bytes
 from autodistill.latency.runners import Inputs, Runner, Setup
-from autodistill.latency.statistics import median_request, summarise
+from autodistill.latency.statistics import ratio, summarise
 from autodistill.latency.timing import StoppingRule, Timed, measure, warm_up
 
 #: Token ids below this are special in common vocabularies (padding, unknown) and are never sent.
@@ -78,7 +78,7 @@ class Worker:
         facts["versions"] = {"python": platform.python_version(), **facts["versions"]}
         numbers = summarise(table, self._setup.batch_size)
         if reference_table is not None:
-            numbers["ratio_to_reference"] = numbers["median"] / median_request(reference_table)
+            numbers["ratio_to_reference"] = ratio(table, reference_table)
         return {**numbers, **facts}
 
     def _load(self, path: str, vocabulary: int) -> tuple[Timed, Runner]:

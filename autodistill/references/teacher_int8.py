@@ -2,7 +2,6 @@
 
 A student that is not better than this at the same latency is not worth its distillation.
 """
-# ruff: noqa: TID253
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The reference ``tfidf_linear``: logistic regression on TF-IDF features, what one gets without any language model."""
-# ruff: noqa: TID253
 
 from __future__ import annotations
 

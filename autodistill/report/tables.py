@@ -27,6 +27,9 @@ LATENCY_FIELDS: Mapping[str, str] = {
 }
 
 
+#: State of a full run -> what the reader is told of it.
+STATE_WORDS: Mapping[str, str] = {"complete": "", "leased": "in training", "pending": "waiting"}
+
 #: Trials that are looked at for labels of latency backends; every trial is timed on all of them.
 FIRST_TRIALS = 100
 
@@ -172,14 +175,14 @@ def _student_row(role: Role, student: Mapping[str, Any]) -> ComparisonRow:
         role=role,
         name=student_name(role, student),
         trial=student.get("trial"),
-        parameters=student.get("parameters"),
+        parameters=student.get("parameters") or None,
         metrics=mapping(student, "final"),
         latencies=mapping(student, "latencies"),
         family=str(student.get("family") or ""),
         architecture=mapping(student, "architecture"),
         retained=formats.number_of(versus.get("retained")),
         speedup=formats.number_of(versus.get("speedup")),
-        state=str(student.get("state") or "").replace("complete", ""),
+        state=STATE_WORDS.get(str(student.get("state") or ""), str(student.get("state") or "")),
         error=str(student.get("error") or ""),
     )
 
@@ -231,7 +234,8 @@ def verdict_heading(summary: Summary) -> str:
     """The verdict in a few words."""
     holds = mapping(summary, "verdict").get("holds")
     if holds is None:
-        return "No verdict yet" if not entries(summary, "picks") else "No verdict"
+        final = any(mapping(pick, "final") for pick in entries(summary, "picks"))
+        return "No verdict" if final else "No verdict yet"
     return "The search paid off" if holds else "Not shown to beat the strongest baseline"
 
 
@@ -319,7 +323,7 @@ def fidelity_sentence(summary: Summary) -> str:
     fidelity = mapping(summary, "flash_fidelity")
     spearman, number = formats.number_of(fidelity.get("spearman")), fidelity.get("n", 0)
     if spearman is None:
-        return f"unknown: {number} models have both scores, 8 are needed"
+        return f"unknown: both scores known for {number} of at least 8 models"
     kendall = formats.significant(fidelity.get("kendall"), 2)
     return f"{formats.significant(spearman, 2)} (Spearman), {kendall} (Kendall) over {number} models"
 

@@ -29,8 +29,6 @@ from gpytorch.utils.warnings import GPInputWarning
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
-from autodistill.engine.pareto import non_dominated
-
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
 
@@ -40,7 +38,7 @@ SCREENING_SAMPLES = 32
 OPTIMISM = 2.0
 # Candidates screened at once: bounds the memory to some hundred megabytes.
 CHUNK = 1024
-# Part of the front's extent by which the reference point lies beyond its worst values, as BoTorch infers it.
+# Part of the observed extent by which the reference point lies beyond the worst values (BoTorch's own margin).
 REFERENCE_MARGIN = 0.1
 
 _EXPECTED_WARNINGS = (BotorchWarning, NumericalWarning, GPInputWarning)
@@ -54,11 +52,23 @@ class Source:
         column: column of the inputs for a known metric, else None.
         output: output of the model for a modelled metric, else None.
         sign: 1 for what is to be maximised, -1 for what is to be minimised.
+        log_scale: for an output in logarithms ``(mean, deviation, spread)`` of its `Scale`, else None.
     """
 
     column: int | None
     output: int | None
     sign: float
+    log_scale: tuple[float, float, float] | None = None
+
+    def __call__(self, samples: Tensor, inputs: Tensor) -> Tensor:
+        """Values to be maximised; samples are ``... x outputs``, inputs ``... x columns``."""
+        if self.column is not None:
+            return self.sign * inputs[..., self.column].expand(samples.shape[:-1])
+        values = samples[..., self.output]
+        if self.log_scale is not None:
+            mean, deviation, spread = self.log_scale
+            values = torch.exp(values * deviation + mean) / spread
+        return self.sign * values
 
 
 @dataclass(frozen=True)
@@ -178,9 +188,12 @@ def _outputs(problem: Problem) -> int:
 
 
 def reference_point(values: FloatArray) -> FloatArray:
-    """A point that the whole front of ``values`` (``rows x objectives``, to be maximised) improves upon."""
-    front = values[non_dominated(-values)]
-    worst, best = front.min(axis=0), front.max(axis=0)
+    """A point that all of ``values`` (``rows x objectives``, to be maximised) improve upon.
+
+    It lies beyond the worst of everything that was observed, not only of the front: so the ends of the front are
+    worth extending, as in the report, whose reference point is fixed and far.
+    """
+    worst, best = values.min(axis=0), values.max(axis=0)
     extent = np.where(best > worst, best - worst, 1.0)
     return np.asarray(worst - REFERENCE_MARGIN * extent)
 
@@ -210,7 +223,7 @@ def _acquisition(problem: Problem, pending: Tensor, sampler: SobolQMCNormalSampl
     )
 
 
-class _Objectives(MCMultiOutputObjective):  # type: ignore[misc]
+class _Objectives(MCMultiOutputObjective):
     """All objectives from the samples of the modelled ones and the input columns of the known ones."""
 
     def __init__(self, sources: tuple[Source, ...]) -> None:
@@ -229,8 +242,4 @@ def _only_objective(sources: tuple[Source, ...], samples: Tensor, X: Tensor) -> 
 
 
 def _gather(sources: tuple[Source, ...], samples: Tensor, inputs: Tensor) -> Tensor:
-    parts = [
-        samples[..., source.output] if source.column is None else inputs[..., source.column].expand(samples.shape[:-1])
-        for source in sources
-    ]
-    return torch.stack([source.sign * part for source, part in zip(sources, parts, strict=True)], dim=-1)
+    return torch.stack([source(samples, inputs) for source in sources], dim=-1)

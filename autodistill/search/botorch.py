@@ -13,7 +13,6 @@ Features and models are in `autodistill.search.surrogates`, the choice in `autod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +37,7 @@ MOST_OBJECTIVES = 3
 # Candidates drawn from a space that is too large to be searched whole.
 SAMPLE = 4000
 
-_NUMERICAL_ERRORS = (NanError, NotPSDError, ModelFittingError, BotorchError, torch.linalg.LinAlgError)
+_NUMERICAL_ERRORS = (NanError, NotPSDError, ModelFittingError, BotorchError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 
 
 class _NothingLearntError(Exception):
@@ -133,7 +132,7 @@ class _View:
             return []
         signed = [_sign(item.direction) * self.values(item.metric) for item in self.context.objectives]
         best = non_dominated(-np.stack(signed, axis=1)) & self._feasible()
-        return [self.past.architectures[row] for row in np.flatnonzero(best)]
+        return [self.past.architectures[row] for row in np.flatnonzero(best).tolist()]
 
     def known_values(self, pool: Pool) -> FloatArray:
         """The known objectives of a pool, to be minimised."""
@@ -162,7 +161,7 @@ class _View:
         pending = np.array([self.history.states[row] == "pending" for row in self.rows], dtype=bool)
         problem = Problem(
             model=fit_models(observed, past, width),
-            sources=self._sources(list(observed), width),
+            sources=self._sources(observed, width),
             bounds=tuple(self._bounds(observed)),
             baseline=past[torch.from_numpy(baseline)],
             values=values[baseline],
@@ -191,7 +190,7 @@ class _View:
         finite = values[np.isfinite(values)]
         if not len(finite):
             raise _NothingLearntError(f"{metric} is known for no candidate")
-        return Scale.fit(metric, finite)
+        return Scale.fit(metric, finite, log=False)
 
     def _inputs(self, block: FloatArray, pool: Pool, scales: dict[str, Scale]) -> torch.Tensor:
         """Features, then one column per known objective; unknown values count as the worst."""
@@ -202,7 +201,7 @@ class _View:
         return torch.from_numpy(np.hstack(columns))
 
     def _signed(self, metric: str, direction: str, scales: dict[str, Scale]) -> FloatArray:
-        return _sign(direction) * scales[metric](self.values(metric))
+        return _sign(direction) * scales[metric].plain(self.values(metric))
 
     def _feasible(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Rows that break no constraint as far as one can tell."""
@@ -212,13 +211,14 @@ class _View:
             feasible &= np.array([np.isnan(value) or constraint.holds(value) for value in values], dtype=bool)
         return feasible
 
-    def _sources(self, outputs: Sequence[str], width: int) -> tuple[Source, ...]:
+    def _sources(self, observed: dict[str, Observed], width: int) -> tuple[Source, ...]:
         columns = {item.metric: width + index for index, item in enumerate(self.known_objectives)}
         return tuple(
             Source(
                 column=columns.get(item.metric),
-                output=outputs.index(item.metric) if item.metric in outputs else None,
+                output=list(observed).index(item.metric) if item.metric in observed else None,
                 sign=_sign(item.direction),
+                log_scale=_log_scale(observed.get(item.metric)),
             )
             for item in self.context.objectives
         )
@@ -236,6 +236,12 @@ def _scaled_bound(constraint: Constraint, scale: Scale) -> float | None:
     """The bound on the scale of its metric; None where a ratio can neither reach nor break it."""
     bound = float(scale(np.array([constraint.bound]))[0])
     return None if np.isnan(bound) else bound
+
+
+def _log_scale(observed: Observed | None) -> tuple[float, float, float] | None:
+    if observed is None or not observed.scale.log:
+        return None
+    return observed.scale.mean, observed.scale.deviation, observed.scale.spread
 
 
 def _sign(direction: str) -> float:

@@ -49,7 +49,7 @@ class Pool:
 
     def take(self, keep: NDArray[np.bool_]) -> Pool:
         """The rows for which ``keep`` is true."""
-        kept = [self.architectures[row] for row in np.flatnonzero(keep)]
+        kept = [self.architectures[row] for row in np.flatnonzero(keep).tolist()]
         return Pool(kept, self.encoded[keep], {metric: values[keep] for metric, values in self.known.items()})
 
 

@@ -9,6 +9,7 @@ is taken when it may be proposed, else a neighbour of it.
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,8 +67,9 @@ class NevergradSearch:
         """
         rng = generator(self.context, history)
         found: dict[Architecture, str] = {}
-        with _quiet():
-            optimizer = self._replayed(history, int(rng.integers(2**31)))
+        seed, replay_seed = (int(item) for item in rng.integers(2**31, size=2))
+        with _isolated(seed):
+            optimizer = self._replayed(history, replay_seed)
             for _ in range(n):
                 choice, origin = self._next(optimizer, history, found, rng)
                 if choice is None:
@@ -144,8 +146,19 @@ def _choice(parameter: Parameter) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Nevergrad warns of settings that users cannot change here, such as a missing budget."""
+def _isolated(seed: int) -> Iterator[None]:
+    """Give Nevergrad global random numbers of its own and hear none of its warnings.
+
+    Parts of it draw from NumPy's and Python's global generators. It warns of settings that users cannot change here,
+    such as a missing budget.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", nevergrad.errors.NevergradWarning)
-        yield
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)

@@ -3,7 +3,6 @@
 A head is two maps: query-key (how much a token looks at another) and value-output (what it brings back). Heads of
 another size are the best approximation of these maps by their rank, through a singular value decomposition.
 """
-# ruff: noqa: TID253
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The student family ``bert``: stock transformers BERT models of any depth, width, heads and feed-forward width."""
-# ruff: noqa: TID253
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Word embeddings from any teacher: copied when the widths agree, else reduced to their principal components."""
-# ruff: noqa: TID253
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ A student no wider than its teacher keeps the same subset of residual channels e
 are chosen per layer (`autodistill.students.importance`, `autodistill.students.attention`). A wider student keeps its
 random start, since there is nothing to choose.
 """
-# ruff: noqa: TID253
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """The student family ``mobilebert``: stock transformers MobileBERT models (Sun et al. 2020, arXiv 2004.02984)."""
-# ruff: noqa: TID253
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Starting a MobileBERT student from a MobileBERT teacher of the same widths: fewer layers, units or networks."""
-# ruff: noqa: TID253
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Loading a checkpoint into a model class with the head of a task, and refusing weights that do not fit."""
-# ruff: noqa: TID253
 
 from __future__ import annotations
 
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -45,6 +45,8 @@ def load_checkpoint(
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise TeacherError(f"The weights of the teacher {name} cannot be loaded: {error}") from error
     _check_report(model, report, name, directory, new_head)
+    if new_head:
+        _restart_unused_pooler(model)
     model.float().eval()
     return model
 
@@ -57,7 +59,7 @@ def _check_report(model: Any, report: Mapping[str, Any], name: str, directory: P
             f"{'is' if len(missing) == 1 else 'are'} missing in {directory}. Its config.json or its weights are of "
             "another model."
         )
-    mismatched = [entry for entry in report["mismatched_keys"] if not _is_replaceable(model, entry[0], new_head)]
+    mismatched = sorted(entry for entry in report["mismatched_keys"] if not _is_replaceable(model, entry[0], new_head))
     if mismatched:
         key, stored, wanted = mismatched[0][:3]
         raise TeacherError(
@@ -74,6 +76,34 @@ def _is_replaceable(model: Any, key: str, new_head: bool) -> bool:
     if inside.startswith("pooler."):
         return True
     return new_head and key.startswith(prefix) is False and model.base_model is not model
+
+
+@torch.no_grad()
+def _restart_unused_pooler(model: Any) -> None:
+    """Start a pooler that no training has touched as an orthogonal map, as part of the new head.
+
+    Sentence encoders such as all-MiniLM-L6-v2 average tokens, and their checkpoints carry a pooler that was never
+    trained: weights so small that the head behind it hardly learns. Its sign is a bias of exact zeros, the random
+    start of transformers, which training never leaves in place.
+    """
+    dense = getattr(getattr(model.base_model, "pooler", None), "dense", None)
+    if dense is not None and not dense.bias.any():
+        torch.nn.init.orthogonal_(dense.weight)
+
+
+def set_dropout(model: Any, share: float) -> None:
+    """Set every dropout of a model, and the fields of its configuration that say so.
+
+    Args:
+        model: any transformers model.
+        share: in [0, 1).
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+    for field in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+        if hasattr(model.config, field):
+            setattr(model.config, field, share)
 
 
 def _some(keys: Sequence[str]) -> str:

@@ -30,6 +30,8 @@ class HuggingFaceTeacherConfig:
     """Share of the fine-tuning steps with rising learning rate, in [0, 1]."""
     fine_tune_weight_decay: float = 0.01
     """Weight decay of fine-tuning (AdamW), >= 0."""
+    fine_tune_dropout: float | None = None
+    """Dropout while fine-tuning, in [0, 1); null is the checkpoint's own."""
 
     def __post_init__(self) -> None:
         if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
@@ -49,3 +51,5 @@ class HuggingFaceTeacherConfig:
             raise ConfigError(f"teacher.fine_tune_warmup_share must be in [0, 1], got {self.fine_tune_warmup_share}.")
         if self.fine_tune_weight_decay < 0:
             raise ConfigError(f"teacher.fine_tune_weight_decay must be >= 0, got {self.fine_tune_weight_decay}.")
+        if self.fine_tune_dropout is not None and not 0 <= self.fine_tune_dropout < 1:
+            raise ConfigError(f"teacher.fine_tune_dropout must be null or >= 0 and < 1, got {self.fine_tune_dropout}.")

@@ -2,7 +2,6 @@
 
 Only safetensors are read and no remote code is run. The hub is asked only with ``allow_hub``.
 """
-# ruff: noqa: TID253
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from autodistill.components.students import FineTuning, TeacherContext, Vocabula
 from autodistill.components.task import TaskSpec
 from autodistill.errors import TeacherError
 from autodistill.students.heads import head_of, label_fields
-from autodistill.teachers.checkpoint import load_checkpoint
+from autodistill.teachers.checkpoint import load_checkpoint, set_dropout
 from autodistill.teachers.files import ModelFiles, file_digest
 from autodistill.teachers.packaged import NAME, SHA256, packaged_directory
 
@@ -43,6 +42,7 @@ class HuggingFaceTeacher:
         fine_tune_lr: peak learning rate.
         fine_tune_warmup_share: share of the steps with rising learning rate.
         fine_tune_weight_decay: AdamW's.
+        fine_tune_dropout: while fine-tuning; None for the checkpoint's own.
 
     Raises:
         TeacherError: files are missing, weights have another digest, or the tokeniser does not fit the model.
@@ -63,8 +63,10 @@ class HuggingFaceTeacher:
         fine_tune_lr: float,
         fine_tune_warmup_share: float,
         fine_tune_weight_decay: float,
+        fine_tune_dropout: float | None,
     ) -> None:
         self.context = context
+        self.dropout = fine_tune_dropout
         self.name = NAME if path is None else path
         self._fine_tuning = FineTuning(
             epochs=fine_tune_epochs,
@@ -136,6 +138,8 @@ class HuggingFaceTeacher:
     def load(self, task: TaskSpec) -> PreTrainedModel:
         """The model with a head for ``task``, float32, eval mode; a new head is random (torch's global generator).
 
+        A pooler that was never trained starts anew together with a new head.
+
         Raises:
             TeacherError: the weights do not fit the configuration, or nobody knows the task: no labels, no head.
         """
@@ -147,9 +151,11 @@ class HuggingFaceTeacher:
                 "or data with labels."
             )
         model_class = _model_class(self._config, head_of(task).suffix)
-        return load_checkpoint(
-            model_class, self._directory, self.name, label_fields(task), self.needs_fine_tuning(task)
-        )
+        new_head = self.needs_fine_tuning(task)
+        model = load_checkpoint(model_class, self._directory, self.name, label_fields(task), new_head)
+        if self.dropout is not None:
+            set_dropout(model, self.dropout)
+        return model
 
     @property
     def _directory(self) -> Path:

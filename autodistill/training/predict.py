@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,18 +36,26 @@ def predict(
     Returns:
         ``examples x classes``, float32.
     """
-    home = next(model.parameters()).device
     order = np.argsort(-split.lengths, kind="stable").astype(np.int64)  # longest first: lack of memory shows at once
     answers: list[NDArray[Any]] = []
-    with evaluating(model), torch.inference_mode():
-        model.to(device)
+    with evaluating(model), torch.inference_mode(), _placed(model, device):
         for start in range(0, len(order), batch_size):
             batch = on_device(split.batch(order[start : start + batch_size]), torch.device(device))
             logits = forward_features(model, batch, frozenset({("logits", None)}))["logits", None]
             answers.append(logits.float().cpu().numpy())
-        model.to(home)
     width = answers[0].shape[1] if answers else int(model.config.num_labels)
     logits_in_order = np.empty((len(order), width), dtype=np.float32)
     if answers:
         logits_in_order[order] = np.concatenate(answers)
     return logits_in_order
+
+
+@contextlib.contextmanager
+def _placed(model: PreTrainedModel, device: str | torch.device) -> Iterator[None]:
+    """Move a model to ``device`` and back to where it was."""
+    home = next(model.parameters()).device
+    model.to(device)
+    try:
+        yield
+    finally:
+        model.to(home)

@@ -117,7 +117,7 @@ def run(
         stop_requested=around.stop_requested,
         report=around.progress,
     )
-    with quiet_lightning(), torch.random.fork_rng():
+    with quiet_lightning(), torch.random.fork_rng(devices=_random_devices(around.trainer)):
         torch.manual_seed(around.seed)
         trainer = make_trainer(around, control, len(batches), clip_norm)
         _fit(trainer, module, batches, around.checkpoint_dir / CHECKPOINT if resume else None, control)
@@ -181,6 +181,12 @@ def _release(trainer: pl.Trainer, module: StreamModule) -> None:
     trainer.strategy.lr_scheduler_configs = []
     module.trainer = None
     gc.collect()
+
+
+def _random_devices(trainer: Mapping[str, Any]) -> list[int]:
+    """CUDA devices whose generators a run may draw from; none for a run on the CPU, so that CUDA is not started."""
+    on_cpu = trainer.get("accelerator", DEFAULTS["accelerator"]) == "cpu"
+    return [] if on_cpu else list(range(torch.cuda.device_count()))
 
 
 def _result(progress: RunProgress, batch_size: int) -> TrainingResult:

@@ -18,7 +18,12 @@ from autodistill.data.python_docs import PythonDocs, deal
 from autodistill.data.splits import shingles
 from autodistill.errors import ConfigError, DataError
 
-SMALL = {"libraries": ["pluggy", "rich", "networkx"], "examples_per_library": 60, "examples_per_file": 6, "min_words": 6}
+SMALL = {
+    "libraries": ["pluggy", "rich", "networkx"],
+    "examples_per_library": 60,
+    "examples_per_file": 6,
+    "min_words": 6,
+}
 
 
 def load(folder: Path, **parameters: Any) -> TaskData:
@@ -90,7 +95,7 @@ def test_a_named_snapshot_is_read_whatever_is_installed(
 ) -> None:
     monkeypatch.setattr(python_docs, "library_version", None)
     assert load(cache, snapshot=data.fingerprint).splits["test"].to_list() == data.splits["test"].to_list()
-    with pytest.raises(DataError, match="There is no python_docs snapshot 'abc'.*data.snapshot=null"):
+    with pytest.raises(DataError, match=r"There is no python_docs snapshot 'abc'.*data.snapshot=null"):
         load(cache, snapshot="abc")
 
 
@@ -100,7 +105,7 @@ def test_a_damaged_snapshot_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"snapshot .* is damaged.*Delete that folder"):
         load(tmp_path)
     (folder / "test.parquet").write_text("nonsense")
-    with pytest.raises(DataError, match="is damaged"):
+    with pytest.raises(DataError, match=r"is damaged"):
         load(tmp_path)
 
 
@@ -123,16 +128,18 @@ def test_whole_files_are_dealt() -> None:
     dealt = deal(excerpts, {"test": 0.3, "select": 0.2})
     assert {role: len(items) for role, items in dealt.items()} == {"test": 30, "select": 20, "train": 50}
     groups = [{excerpt.group for excerpt in items} for items in dealt.values()]
-    assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
 
 
 def test_a_library_that_is_not_installed_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="'nosuchlib' of data.libraries is not installed"):
+    with pytest.raises(DataError, match=r"'nosuchlib' of data.libraries is not installed"):
         load(tmp_path, libraries=["pluggy", "nosuchlib"])
 
 
 def test_a_library_with_too_little_text_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="too few for a .* split"):
+    with pytest.raises(DataError, match=r"too few for a .* split"):
         load(tmp_path, libraries=["pluggy", "iniconfig"], min_words=30)
 
 

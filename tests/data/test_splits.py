@@ -18,7 +18,9 @@ from autodistill.data.splits import (
     stable_hash,
 )
 
-SENTENCES = st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=9).map(" ".join), min_size=1, max_size=40)
+SENTENCES = st.lists(
+    st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=9).map(" ".join), min_size=1, max_size=40
+)
 
 
 def test_case_and_punctuation_do_not_make_a_text_different() -> None:
@@ -28,7 +30,9 @@ def test_case_and_punctuation_do_not_make_a_text_different() -> None:
 
 def test_a_phrase_is_kept_with_its_sentence() -> None:
     sentence = "it is a gorgeous, witty, seductive movie about people"
-    assert near_duplicate_groups([sentence, "something else entirely, of no use", "a gorgeous, witty, seductive movie"]) == [
+    assert near_duplicate_groups(
+        [sentence, "something else entirely, of no use", "a gorgeous, witty, seductive movie"]
+    ) == [
         0,
         1,
         0,

@@ -81,7 +81,9 @@ def test_without_label_column_the_labels_are_not_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", tsv())
     unlabelled = write(tmp_path / "t.tsv", "text\nsome text\n")
     data = load(train=path, test=unlabelled, label_column=None)
-    assert data.task.label_free and data.task.labels == () and data.task.metric == "agreement.accuracy"
+    assert data.task.label_free
+    assert data.task.labels == ()
+    assert data.task.metric == "agreement.accuracy"
     assert all("label" not in split.column_names for split in data.splits.values())
 
 
@@ -154,7 +156,7 @@ def test_broken_gzip_files_are_explained(tmp_path: Path) -> None:
 def test_a_missing_file_and_no_file_are_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data.train names the file .*none.tsv', which does not exist"):
         load(train=str(tmp_path / "none.tsv"))
-    with pytest.raises(DataError, match="data.train must name a file of training examples"):
+    with pytest.raises(DataError, match=r"data.train must name a file of training examples"):
         load()
 
 

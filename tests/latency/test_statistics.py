@@ -11,6 +11,7 @@ from autodistill.latency.statistics import (
     lower_rank,
     median_interval,
     median_request,
+    ratio,
     relative_half_width,
     summarise,
 )
@@ -78,3 +79,15 @@ def test_percentiles_rise_and_p99_needs_enough_samples(passes: int, lengths: int
 def test_relative_half_width_does_not_depend_on_the_unit() -> None:
     table = np.random.default_rng(1).lognormal(size=(20, 3))
     assert relative_half_width(table) == pytest.approx(relative_half_width(table * 1000))
+
+
+def test_ratio_of_one_length_is_that_of_the_medians_and_of_equal_tables_is_one() -> None:
+    table = np.random.default_rng(2).lognormal(size=(20, 3))
+    assert ratio(table, table) == 1
+    assert ratio(table[:, :1], table[:7, 1:2]) == pytest.approx(np.median(table[:, 0]) / np.median(table[:7, 1]))
+
+
+def test_ratio_does_not_depend_on_which_length_is_slow() -> None:
+    reference = np.tile([1.0, 10.0, 100.0], (9, 1))
+    assert ratio(reference * [0.5, 1.0, 2.0], reference) == pytest.approx(1.0)
+    assert ratio(reference * 0.25, reference) == pytest.approx(0.25)

@@ -210,7 +210,7 @@ def test_gradients_reach_the_student_and_never_the_teacher(name: str) -> None:
     student, teacher = make_features(batch, 2, seed=1), make_features(batch, 4, seed=2)
     for value in (*student.values(), *teacher.values()):
         value.requires_grad_()
-    value_of(loss, student, teacher, batch).backward()
+    torch.autograd.backward(value_of(loss, student, teacher, batch))
     for key in loss.student_features:
         gradient = student[key].grad
         assert gradient is not None
@@ -225,7 +225,7 @@ def test_attention_that_ignores_a_key_has_finite_gradients() -> None:
     value = value_of(
         loss, {("attentions", 1): scores.softmax(-1)}, {("attentions", 2): torch.full((2, 2, 3, 3), 1 / 3)}, batch
     )
-    value.backward()
+    torch.autograd.backward(value)
     assert torch.isfinite(value)
     assert scores.grad is not None
     assert torch.isfinite(scores.grad).all()
@@ -279,7 +279,9 @@ def test_other_widths_get_a_trained_projection_per_pair(embeddings: bool, pairs:
     assert [tuple(parameter.shape) for parameter in parameters] == [(12, 8), (12,)] * pairs
     assert (("hidden_states", 0) in loss.student_features) == embeddings
     batch = make_batch([3, 5])
-    value_of(loss, make_features(batch, 2, seed=1), make_features(batch, 4, seed=2, hidden=12), batch).backward()
+    torch.autograd.backward(
+        value_of(loss, make_features(batch, 2, seed=1), make_features(batch, 4, seed=2, hidden=12), batch)
+    )
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in parameters)
 
 

@@ -70,6 +70,13 @@ def test_the_verdict_may_name_its_pick(summary: dict[str, Any]) -> None:
     assert best["trial"] == 31
 
 
+def test_what_is_still_in_training_says_so(summary: dict[str, Any]) -> None:
+    summary["picks"] = [pick | {"final": None, "state": "leased", "parameters": 0} for pick in summary["picks"]]
+    assert tables.verdict_heading(summary | {"verdict": {"claim": "Nothing yet.", "holds": None}}) == "No verdict yet"
+    last = tables.comparison_rows(summary)[-1]
+    assert (last.state, last.parameters) == ("in training", None)
+
+
 def test_rows_come_as_teacher_references_baselines_picks(summary: dict[str, Any]) -> None:
     roles = [row.role for row in tables.comparison_rows(summary)]
     assert roles == ["teacher", *["reference"] * 2, *["baseline"] * 5, *["pick"] * 3]

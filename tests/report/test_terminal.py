@@ -70,7 +70,7 @@ def test_a_running_study_shows_its_front(partial_summary: dict[str, Any]) -> Non
 
 
 def test_the_least_summary_is_shown(bare_summary: dict[str, Any]) -> None:
-    assert "unknown: 0 models have both scores, 8 are needed" in printed(bare_summary)
+    assert "unknown: both scores known for 0 of at least 8 models" in printed(bare_summary)
     assert "?" in printed({})
 
 

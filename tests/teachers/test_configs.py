@@ -22,6 +22,7 @@ from autodistill.teachers.plugin import autodistill_teachers
         ("fine_tune_lr", -1.0, "teacher.fine_tune_lr must be > 0, got -1.0."),
         ("fine_tune_warmup_share", 1.5, r"teacher.fine_tune_warmup_share must be in \[0, 1\], got 1.5."),
         ("fine_tune_weight_decay", -0.1, "teacher.fine_tune_weight_decay must be >= 0, got -0.1."),
+        ("fine_tune_dropout", 1.0, "teacher.fine_tune_dropout must be null or >= 0 and < 1, got 1.0."),
         ("revision", "v1", "teacher.revision=v1 names a version on the model hub, which is not used unless"),
     ],
 )

@@ -103,6 +103,27 @@ def test_checkpoint_without_a_pooler_gets_a_random_one(save_teacher: Save, make_
     assert make_teacher(path=directory).load(task).bert.pooler is not None
 
 
+def test_trained_pooler_is_kept_under_a_new_head(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    directory = save_teacher()
+    edit_weights(directory, lambda tensors: tensors["pooler.dense.bias"].add_(0.1))
+    stored = load_file(directory / "model.safetensors")["pooler.dense.weight"]
+    assert torch.equal(make_teacher(path=directory).load(task).bert.pooler.dense.weight, stored)
+
+
+def test_untrained_pooler_starts_as_an_orthogonal_map(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    pooler = make_teacher(path=save_teacher()).load(task).bert.pooler.dense.weight
+    torch.testing.assert_close(pooler @ pooler.T, torch.eye(16), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("dropout", "expected"), [(None, 0.1), (0.0, 0.0)])
+def test_dropout_is_the_checkpoints_unless_given(
+    save_teacher: Save, make_teacher: Make, task: TaskSpec, dropout: float | None, expected: float
+) -> None:
+    model = make_teacher(path=save_teacher(), fine_tune_dropout=dropout).load(task)
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {expected}
+    assert model.config.hidden_dropout_prob == model.config.attention_probs_dropout_prob == expected
+
+
 def test_half_precision_weights_are_loaded_in_single(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
     directory = save_teacher()
     edit_weights(directory, lambda tensors: tensors.update({name: t.half() for name, t in tensors.items()}))
@@ -189,7 +210,8 @@ def test_sharded_weights_are_loaded(save_teacher: Save, make_teacher: Make, task
     index = {"metadata": {}, "weight_map": {key: name for name, keys in shards.items() for key in keys}}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
     model = make_teacher(path=directory).load(task)
-    assert torch.equal(model.bert.pooler.dense.weight, tensors["pooler.dense.weight"])
+    for name in ("embeddings.word_embeddings.weight", "encoder.layer.1.output.dense.weight"):
+        assert torch.equal(model.bert.state_dict()[name], tensors[name])
     with pytest.raises(TeacherError, match=r"has 2 shards\. Set teacher\.sha256=null\."):
         make_teacher(path=directory, sha256="0" * 64)
 
@@ -265,7 +287,9 @@ def test_deeper_configuration_than_weights_is_refused(save_teacher: Save, make_t
 def test_wider_configuration_than_weights_is_refused(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
     directory = save_teacher()
     edit_json(directory / "config.json", intermediate_size=32)
-    with pytest.raises(TeacherError, match=r"has the shape \(24,?.*\) in .*, and config.json asks for \(32"):
+    with pytest.raises(
+        TeacherError, match=r"0\.intermediate\.dense\.bias has the shape \(24,\) in .* for \(32,\) \(6 such"
+    ):
         make_teacher(path=directory).load(task)
 
 

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,16 @@ def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
     assert different == []
 
 
+def noting(seen: list[int], *, stop: bool) -> Callable[[int, float], bool]:
+    """A rung's judge that writes down what it was asked."""
+
+    def on_rung(index: int, share: float) -> bool:
+        seen.append(index)
+        return stop
+
+    return on_rung
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
     request = make_request(tmp_path_factory.mktemp("uninterrupted"))
@@ -61,7 +72,7 @@ def test_a_run_does_what_a_plain_loop_does(tmp_path: Path, uninterrupted: dict[s
             features = forward_features(student, batch, keys, max_layer=1 if step < 12 else None)
             terms = [request.losses[label][1] * request.losses[label][0](features, teacher, batch) for label in acting]
             optimiser.zero_grad()
-            torch.stack(terms).sum().backward()
+            torch.autograd.backward(torch.stack(terms).sum())
             trained = [parameter for group in optimiser.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             for group in optimiser.param_groups:
@@ -171,7 +182,7 @@ def test_rungs_are_reported_in_evaluation_mode_and_change_nothing(
 
 def test_a_rung_can_stop_for_good(tmp_path: Path) -> None:
     seen: list[int] = []
-    request = make_request(tmp_path, rungs=(0.2, 0.5), on_rung=lambda index, share: seen.append(index) or True)
+    request = make_request(tmp_path, rungs=(0.2, 0.5), on_rung=noting(seen, stop=True))
     result = distil(request)
     assert (result.state, result.steps, seen) == ("stopped", 6, [0])
     again = make_request(tmp_path, rungs=(0.2, 0.5), on_rung=lambda index, share: pytest.fail("asked again"))
@@ -181,7 +192,7 @@ def test_a_rung_can_stop_for_good(tmp_path: Path) -> None:
 
 def test_reported_rungs_are_not_repeated_after_an_interruption(tmp_path: Path) -> None:
     seen: list[int] = []
-    on_rung = lambda index, share: bool(seen.append(index))  # noqa: E731
+    on_rung = noting(seen, stop=False)
     asked = itertools.count(1)
     distil(make_request(tmp_path, rungs=(0.2, 0.5), on_rung=on_rung, stop_requested=lambda: next(asked) == 6))
     assert seen == [0]
@@ -232,7 +243,8 @@ def test_a_loss_that_is_not_finite_names_step_loss_and_learning_rate(tmp_path: P
         def parameters(self) -> tuple[()]:
             return ()
 
-    request.losses = {"hidden": request.losses["hidden"], "kl": (Diverging(), 1.0)}
+    diverging: Any = Diverging()
+    request.losses = {"hidden": request.losses["hidden"], "kl": (diverging, 1.0)}
     with pytest.raises(TrialError, match=r"The loss 'kl' became nan at step 17 of 30 \(learning rate 0.000\d+\)"):
         distil(request)
     checkpoint = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)

@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import DistilBertConfig, DistilBertForSequenceClassification
+from transformers import (
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+    MobileBertConfig,
+    MobileBertForSequenceClassification,
+)
 
 from autodistill.components.training import Batch, FeatureKey
 from autodistill.errors import ConfigError
@@ -75,7 +80,9 @@ def test_recording_leaves_the_model_as_it_was(model_of: Callable[..., Any], batc
 
 def test_features_carry_gradients(model_of: Callable[..., Any], batch: Batch) -> None:
     model = model_of()
-    forward_features(model, batch, frozenset({("attentions", 1)}))["attentions", 1][..., 0].sum().backward()
+    torch.autograd.backward(
+        forward_features(model, batch, frozenset({("attentions", 1)}))["attentions", 1][..., 0].sum()
+    )
     assert model.bert.encoder.layer[0].attention.self.query.weight.grad.abs().sum() > 0
 
 
@@ -98,6 +105,28 @@ def test_models_without_token_types_work(batch: Batch) -> None:
     features = forward_features(model, batch, LOGITS | {("hidden_states", 1), ("attentions", 2)})
     assert features["hidden_states", 1].shape[-1] == 32
     assert features["attentions", 2].shape[1] == 2
+
+
+def test_mobilebert_gives_every_feature(batch: Batch) -> None:
+    model = MobileBertForSequenceClassification(
+        MobileBertConfig(
+            vocab_size=64,
+            hidden_size=32,
+            intra_bottleneck_size=16,
+            embedding_size=16,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=32,
+        )
+    ).eval()
+    keys = frozenset({("hidden_states", 0), ("hidden_states", 3), ("attentions", 3), ("values", 1)}) | LOGITS
+    features = forward_features(model, batch, keys)
+    assert set(features) == keys
+    maps = features["attentions", 3]
+    torch.testing.assert_close(maps.sum(-1), torch.ones_like(maps[..., 0]))
+    part = forward_features(model, batch, keys, max_layer=1)
+    assert set(part) == {("hidden_states", 0), ("values", 1)} | LOGITS
 
 
 @pytest.mark.parametrize("key", [("hidden_states", 3), ("attentions", 0), ("embeddings", 1), ("hidden_states", None)])

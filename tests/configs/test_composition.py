@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autodistill.components.specs import KINDS
+from autodistill.configs import Settings, compose
+from autodistill.configs.store import default_node
+from autodistill.errors import ConfigError, UnknownComponentError
+from autodistill.registry import Registry
+
+CONF = Path(__file__).parents[2] / "conf"
+PRESETS = sorted((path.parent.name, path.stem) for kind in KINDS for path in (CONF / kind).glob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+
+
+def composed(*overrides: str) -> Settings:
+    return compose(["data=python_docs", *overrides])
+
+
+def test_the_neutral_config_composes_once_data_is_chosen() -> None:
+    settings = composed()
+    assert settings.one("search").name == "botorch"
+    assert settings.study_name == "study"
+    assert settings.one("data").name == "python_docs"
+
+
+def test_no_data_source_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(ConfigError, match=r"No data source is chosen.*experiment=quickstart"):
+        compose([]).one("data")
+
+
+@pytest.mark.parametrize(("group", "name"), PRESETS)
+def test_every_preset_composes(group: str, name: str) -> None:
+    value = f"[{name}]" if KINDS[group].several else name
+    composed(f"{group}={value}")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_names_the_study(experiment: str) -> None:
+    assert compose([f"experiment={experiment}"]).study_name == experiment
+
+
+def test_there_are_experiments() -> None:
+    assert "quickstart" in EXPERIMENTS
+
+
+def test_every_component_is_a_node_with_its_defaults(fresh_registry: Registry) -> None:
+    components = fresh_registry.all()
+    assert components
+    for registered in components:
+        node = default_node(registered.spec)
+        assert node["name"] == registered.spec.name
+        assert set(node) == {"name", *registered.spec.parameters}
+
+
+def test_no_preset_has_the_name_of_a_component(fresh_registry: Registry) -> None:
+    assert not {(item.kind.name, item.spec.name) for item in fresh_registry.all()} & set(PRESETS)
+
+
+def test_an_unknown_component_lists_alternatives() -> None:
+    with pytest.raises(UnknownComponentError, match="Did you mean 'botorch'"):
+        composed("search=botroch")
+
+
+def test_an_unknown_experiment_lists_those_that_exist() -> None:
+    with pytest.raises(ConfigError, match=r"Unknown experiment 'quikstart'. Did you mean 'quickstart'"):
+        compose(["experiment=quikstart"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("schedule.lr=abc", r"schedule.lr must be a number, got 'abc'"),
+        ("schedule.lr=-1", r"schedule.lr must be > 0"),
+        ("schedule.learning_rate=1", r"Unknown configuration key 'schedule.learning_rate'"),
+        ("+schedule.larning_rate=1", r"Unknown key schedule.larning_rate"),
+        ("+latency.b8.threads=2", r"latency.b8 names no component"),
+        ("+nonsense=3", r"Unknown configuration key 'nonsense'"),
+        ("budget.trials=0", r"budget.trials must be >= 1, got 0"),
+        ("budget.trials=many", r"budget.trials must be a whole number"),
+        ("picks.margin=-0.1", r"picks.margin must be >= 0"),
+        ("study.name=a/b", r"study.name must be a plain folder name"),
+        ("objectives.quality.direction=up", r"objectives.quality.direction must be maximize, minimize or null"),
+        ("+objectives.size.metric=parameters", r"objectives.size.metric must be '<label>.<metric>'"),
+        ("+constraints.small={metric: size.parameters, sense: '<', bound: 3}", r"constraints.small.sense must be"),
+        ("storage=postgresql", r"storage.url must be given"),
+    ],
+)
+def test_a_mistake_is_one_paragraph_that_names_the_key(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        composed(override)
+
+
+def test_a_backend_can_be_used_twice_under_two_labels() -> None:
+    settings = composed("+latency.batch8.name=onnxruntime", "+latency.batch8.batch_size=8")
+    assert settings.several["latency"]["batch8"].parameters["batch_size"] == 8
+    assert settings.several["latency"]["onnxruntime"].parameters["batch_size"] == 1
+
+
+def test_parts_of_a_search_space_are_overridable_singly() -> None:
+    settings = composed("student.space.num_layers=[2,3]", "+student.rules.small='num_layers * hidden_size < 1000'")
+    assert settings.one("student").parameters["space"]["num_layers"] == [2, 3]
+    assert settings.one("student").parameters["rules"]["small"] == "num_layers * hidden_size < 1000"
+
+
+def test_a_dimension_that_is_deleted_stays_deleted() -> None:
+    settings = composed("~student.space.num_heads")
+    assert "num_heads" not in settings.one("student").parameters["space"]
+
+
+def test_a_label_without_value_is_switched_off() -> None:
+    settings = composed("latency.onnxruntime=null", "objectives.latency=null")
+    assert dict(settings.several["latency"]) == {}
+    assert [item.label for item in settings.objectives] == ["quality"]

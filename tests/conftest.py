@@ -1,0 +1,39 @@
+"""Fixtures shared by all tests: an offline, quiet, single-user environment and a fresh registry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from autodistill.plugin_manager import PluginManager
+from autodistill.registry import Registry
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture
+def fresh_registry() -> Registry:
+    """The built-in components only, on a manager of its own."""
+    manager = PluginManager()
+    manager.load_builtins()
+    return Registry(manager)
+
+
+@pytest.fixture
+def install_plugin(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Write a module and the metadata of a distribution that provides it; returns the folder for PYTHONPATH."""
+
+    def install(name: str, source: str) -> Path:
+        site = tmp_path / "site"
+        metadata = site / f"{name}-1.5.dist-info"
+        metadata.mkdir(parents=True)
+        (site / f"{name}.py").write_text(source)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
+        (metadata / "entry_points.txt").write_text(f"[autodistill]\n{name} = {name}\n")
+        return site
+
+    return install

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+# BoTorch's dependencies script a function on import, which torch has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+
+from autodistill.components.search import Constraint, History, Objective, SearchContext  # noqa: E402
+from autodistill.engine.pareto import hypervolume  # noqa: E402
+from autodistill.engine.space import build_space  # noqa: E402
+from autodistill.errors import ConfigError  # noqa: E402
+from autodistill.search.botorch import BotorchSearch  # noqa: E402
+from autodistill.search.configs import BotorchConfig  # noqa: E402
+from autodistill.search.random import RandomSearch  # noqa: E402
+from autodistill.testing.search import (  # noqa: E402
+    ACCURACY,
+    LATENCY,
+    PARAMETERS,
+    TOY_REFERENCE,
+    MakeStrategy,
+    NothingKnown,
+    SearchStrategySuite,
+    ToyKnown,
+    explore,
+    toy_context,
+    toy_history,
+    toy_metrics,
+)
+
+
+def make(context: SearchContext, initial: int = 5) -> BotorchSearch:
+    return BotorchSearch(context, initial=initial, max_candidates=20_000, samples=32)
+
+
+def drawn_history(context: SearchContext, n: int, *, variances: bool = False) -> History:
+    proposals = RandomSearch(context).propose(History(), n)
+    return toy_history(context, [item.architecture for item in proposals], noise=0.01, variances=variances)
+
+
+class TestBotorchSearch(SearchStrategySuite):
+    UNIT_FREE = True
+
+    @pytest.fixture
+    def make_strategy(self) -> MakeStrategy:
+        return make
+
+
+def test_it_starts_with_space_filling_proposals_and_then_asks_the_model() -> None:
+    context = toy_context()
+    assert {item.note["by"] for item in make(context).propose(History(), 5) if item.note} == {"start"}
+    for variances in (False, True):
+        proposal = make(context).propose(drawn_history(context, 6, variances=variances), 1)[0]
+        assert proposal.note == {"by": "model"}
+
+
+def test_a_batch_has_distinct_architectures_chosen_by_the_model() -> None:
+    context = toy_context()
+    proposals = make(context).propose(drawn_history(context, 8), 3)
+    assert len({item.architecture for item in proposals}) == 3
+    assert all(item.note == {"by": "model"} for item in proposals)
+
+
+def test_a_pending_trial_changes_what_is_proposed_next() -> None:
+    context = toy_context()
+    history = drawn_history(context, 8)
+    first = make(context).propose(history, 1)[0].architecture
+    states = ["complete"] * 8 + ["pending"]
+    later = toy_history(context, [*history.architectures, first], states=states, noise=0.01)
+    assert make(context).propose(later, 1)[0].architecture != first
+
+
+@pytest.mark.parametrize(
+    "objectives", [(ACCURACY,), (LATENCY,), (ACCURACY, PARAMETERS), (ACCURACY, LATENCY, PARAMETERS)]
+)
+def test_known_and_modelled_objectives_mix(objectives: tuple[Objective, ...]) -> None:
+    context = toy_context(objectives=objectives)
+    assert make(context).propose(drawn_history(context, 7), 2)[1].note == {"by": "model"}
+
+
+def test_nothing_but_known_objectives_needs_no_model() -> None:
+    context = toy_context(objectives=[PARAMETERS])
+    history = drawn_history(context, 7)
+    proposal = make(context).propose(history, 1)[0]
+    assert proposal.note == {"by": "known"}
+    unseen = [item for item in context.space.enumerate() if item not in history.architectures]
+    assert context.known([proposal.architecture])[PARAMETERS.metric][0][0] == min(
+        context.known(unseen)[PARAMETERS.metric][0]
+    )
+
+
+def test_four_objectives_are_refused_with_advice() -> None:
+    context = toy_context(objectives=[ACCURACY, LATENCY, PARAMETERS, Objective("f1", "classification.f1", "maximize")])
+    with pytest.raises(ConfigError, match=r"at most 3 objectives, got 4 .* give the others a bound"):
+        make(context)
+
+
+def test_a_bound_on_a_modelled_metric_is_learnt() -> None:
+    limit = Constraint("fast", LATENCY.metric, "<=", 2.0)
+    context = toy_context(objectives=[ACCURACY], constraints=[limit])
+    history = drawn_history(context, 20)
+    chosen = [item.architecture for item in make(context).propose(history, 3)]
+    unlimited = make(toy_context(objectives=[ACCURACY])).propose(history, 3)
+    assert max(toy_metrics(item)[LATENCY.metric] for item in chosen) < 3.0
+    assert min(toy_metrics(item.architecture)[LATENCY.metric] for item in unlimited) > 3.0
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda values: np.full_like(values, np.nan), "was observed fewer than two times"),
+        (lambda values: np.full_like(values, 0.5), "all trials have the same objectives"),
+    ],
+)
+def test_a_history_without_information_falls_back_and_says_why(change: object, why: str) -> None:
+    context = toy_context()
+    history = drawn_history(context, 6)
+    flat = replace(history, metrics={name: change(values) for name, values in history.metrics.items()})  # type: ignore[operator]
+    note = make(context).propose(flat, 1)[0].note
+    assert note is not None
+    assert note["by"] == "fallback"
+    assert why in note["why"]
+
+
+def test_values_that_would_break_a_model_never_raise() -> None:
+    context = toy_context()
+    history = drawn_history(context, 6)
+    for value in (1e300, 1e-300, -1e300, np.inf):
+        values = history.metrics[ACCURACY.metric].copy()
+        values[0] = value
+        strange = replace(history, metrics={**history.metrics, ACCURACY.metric: values})
+        assert make(context).propose(strange, 1)
+
+
+def test_the_unit_of_a_known_metric_changes_nothing() -> None:
+    objectives = [ACCURACY, PARAMETERS]
+    plain, scaled = (
+        toy_context(objectives=objectives),
+        toy_context(objectives=objectives, known=ToyKnown(scale=2.0**-20)),
+    )
+    history = drawn_history(plain, 7)
+    assert make(plain).propose(history, 2) == make(scaled).propose(history, 2)
+
+
+def test_spaces_too_large_to_search_whole_are_sampled() -> None:
+    space = build_space(
+        "toy",
+        {
+            "num_layers": list(range(1, 25)),
+            "hidden_size": {"type": "integer", "low": 64, "high": 1024, "step": 4},
+            "num_heads": list(range(1, 17)),
+            "activation": {"type": "categorical", "values": ["gelu", "relu", "silu"]},
+        },
+        {"heads_divide_width": "hidden_size % num_heads == 0"},
+    )
+    context = toy_context(space=space, known=NothingKnown())
+    proposal = make(context).propose(drawn_history(context, 7), 1)[0]
+    assert proposal.note == {"by": "model"}
+    assert proposal.architecture in space
+
+
+def test_configs_check_their_ranges() -> None:
+    with pytest.raises(ConfigError, match=r"search\.botorch\.initial must be >= 2, got 1"):
+        BotorchConfig(initial=1)
+
+
+@pytest.mark.slow
+def test_a_proposal_after_a_hundred_trials_takes_seconds() -> None:
+    config, context = BotorchConfig(), toy_context()
+    strategy = BotorchSearch(context, **vars(config))
+    strategy.propose(drawn_history(context, 6), 1)  # what is done once
+    begun = time.process_time()
+    strategy.propose(drawn_history(context, 100), 1)
+    assert time.process_time() - begun < 10.0  # about 2 on an idle core
+
+
+@pytest.mark.slow
+def test_it_beats_random_search_on_the_toy() -> None:
+    def mean_hypervolume(make_strategy: MakeStrategy) -> float:
+        return float(
+            np.mean([_true_hypervolume(explore(make_strategy, toy_context(seed=seed), 20)) for seed in range(5)])
+        )
+
+    assert mean_hypervolume(make) > mean_hypervolume(RandomSearch)
+
+
+def _true_hypervolume(history: History) -> float:
+    metrics = [toy_metrics(item) for item in history.architectures]
+    return hypervolume([[-item[ACCURACY.metric], item[LATENCY.metric]] for item in metrics], TOY_REFERENCE)

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from autodistill.errors import PluginError
+from autodistill.hookspecs import hookimpl
+from autodistill.plugin_manager import PluginManager, Provider
+
+GOOD = """
+from dataclasses import dataclass
+from autodistill import ComponentSpec, hookimpl
+
+@dataclass
+class Nothing:
+    pass
+
+@hookimpl
+def autodistill_search_strategies():
+    return [ComponentSpec("from_outside", "collections:OrderedDict", Nothing, "From outside.")]
+"""
+
+
+def plugins_command(site: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(site), **variables}
+    command = [sys.executable, "-m", "autodistill", "plugins", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+class Observer:
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    @hookimpl
+    def autodistill_after_study_run(self, study: str) -> None:
+        self.seen.append(study)
+
+
+def test_an_installed_plugin_is_found_and_listed_with_its_version(install_plugin: Callable[[str, str], Path]) -> None:
+    result = plugins_command(install_plugin("goodplugin", GOOD), "--check")
+    assert result.returncode == 0, result.stderr
+    assert "from_outside" in result.stdout
+    assert "goodplugin 1.5" in result.stdout
+
+
+@pytest.mark.parametrize("source", ["raise RuntimeError('boom')", "import no_such_module", "raise SystemExit(3)"])
+def test_a_plugin_broken_at_import_is_named_and_stops_nothing(
+    install_plugin: Callable[[str, str], Path], source: str
+) -> None:
+    site = install_plugin("brokenplugin", source)
+    listed = plugins_command(site)
+    assert listed.returncode == 0
+    assert "FAILED plugin 'brokenplugin' of brokenplugin 1.5 failed at import" in listed.stdout
+    assert "botorch" in listed.stdout
+    assert plugins_command(site, "--check").returncode == 1
+
+
+def test_a_blocked_plugin_is_not_imported(install_plugin: Callable[[str, str], Path]) -> None:
+    site = install_plugin("brokenplugin", "raise RuntimeError('boom')")
+    result = plugins_command(site, "--check", AUTODISTILL_BLOCK_PLUGINS="brokenplugin")
+    assert result.returncode == 0
+    assert "brokenplugin" not in result.stdout
+
+
+def test_a_plugin_that_fails_in_a_hook_is_dropped_and_named() -> None:
+    class Failing:
+        @hookimpl
+        def autodistill_losses(self) -> None:
+            raise RuntimeError("boom")
+
+    manager = PluginManager()
+    manager.register(Failing(), Provider("autodistill-failing", "2.0", "failing"))
+    assert manager.call_each("autodistill_losses") == []
+    assert str(manager.failures[0]) == (
+        "plugin 'failing' of autodistill-failing 2.0 failed at autodistill_losses: RuntimeError: boom"
+    )
+    assert "failing" not in manager.providers
+
+
+def test_a_hook_that_does_not_exist_is_refused_by_name() -> None:
+    class Misspelt:
+        @hookimpl
+        def autodistill_serach_strategies(self) -> None: ...
+
+    with pytest.raises(PluginError, match="autodistill_serach_strategies"):
+        PluginManager().register(Misspelt(), Provider("autodistill-misspelt", "1", "misspelt"))
+
+
+def test_an_argument_that_a_hook_does_not_have_is_refused() -> None:
+    class Wrong:
+        @hookimpl
+        def autodistill_after_study_run(self, no_such_argument: str) -> None: ...
+
+    with pytest.raises(PluginError, match="no_such_argument"):
+        PluginManager().register(Wrong(), Provider("autodistill-wrong", "1", "wrong"))
+
+
+def test_two_plugins_of_one_name_are_refused() -> None:
+    manager = PluginManager()
+    manager.register(Observer(), Provider("autodistill-a", "1", "same"))
+    with pytest.raises(PluginError, match=r"autodistill-a 1 and one of autodistill-b 2"):
+        manager.register(Observer(), Provider("autodistill-b", "2", "same"))
+
+
+def test_observers_are_told_and_may_take_fewer_arguments() -> None:
+    manager, observer = PluginManager(), Observer()
+    manager.register(observer, Provider("autodistill-observer", "1", "observer"))
+    manager.notify("autodistill_after_study_run", study="quickstart", summary={})
+    assert observer.seen == ["quickstart"]
+
+
+def test_an_observer_that_raises_is_named() -> None:
+    class Raising:
+        @hookimpl
+        def autodistill_after_study_run(self) -> None:
+            raise KeyError("lost")
+
+    manager = PluginManager()
+    manager.register(Raising(), Provider("autodistill-raising", "3.1", "raising"))
+    with pytest.raises(
+        PluginError, match=r"'raising' of autodistill-raising 3.1 failed in autodistill_after_study_run"
+    ):
+        manager.notify("autodistill_after_study_run", study="s", summary={})
+
+
+def test_hook_calls_can_be_traced() -> None:
+    lines: list[str] = []
+    manager = PluginManager(trace=lines.append)
+    manager.register(Observer(), Provider("autodistill-observer", "1", "observer"))
+    manager.notify("autodistill_after_study_run", study="s", summary={})
+    assert any("autodistill_after_study_run" in line for line in lines)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from autodistill.components.specs import KINDS, ComponentSpec
+from autodistill.errors import ConfigError, PluginError, UnknownComponentError
+from autodistill.hookspecs import hookimpl
+from autodistill.plugin_manager import BUILTIN_MODULES, PluginManager, Provider
+from autodistill.registry import Registry
+
+
+@dataclass
+class Nothing:
+    """No parameters."""
+
+
+def provider(name: str) -> Provider:
+    return Provider(f"autodistill-{name}", "0.9", name)
+
+
+class Random:
+    """A plugin that registers a search strategy under a name of our own choice."""
+
+    def __init__(self, name: str, target: str = "collections:OrderedDict", requires: tuple[str, ...] = ()) -> None:
+        self.spec = ComponentSpec(name, target, Nothing, "A strategy.", requires, "pip install it")
+
+    @hookimpl
+    def autodistill_search_strategies(self) -> list[ComponentSpec]:
+        return [self.spec]
+
+
+def registry_with(*plugins: object) -> Registry:
+    manager = PluginManager()
+    manager.load_builtins()
+    for index, plugin in enumerate(plugins):
+        manager.register(plugin, provider(f"demo{index}"))
+    return Registry(manager)
+
+
+def test_every_kind_of_component_has_a_builtin(fresh_registry: Registry) -> None:
+    assert {kind: fresh_registry.names(kind) for kind in KINDS if not fresh_registry.names(kind)} == {}
+
+
+def test_every_builtin_can_be_imported_and_has_a_summary(fresh_registry: Registry) -> None:
+    components = fresh_registry.all()
+    assert len(components) >= 30
+    for registered in components:
+        assert callable(fresh_registry.load(registered.kind.name, registered.spec.name))
+        assert registered.spec.summary.endswith(".")
+        assert "\n" not in registered.spec.summary
+
+
+def test_unknown_component_lists_alternatives_and_providers(fresh_registry: Registry) -> None:
+    with pytest.raises(UnknownComponentError) as caught:
+        fresh_registry.get("search", "botroch")
+    text = str(caught.value)
+    assert "Unknown search strategy 'botroch'. Did you mean 'botorch'?" in text
+    assert "  random     autodistill" in text
+    assert "(built in)" in text
+
+
+def test_a_known_separate_distribution_says_how_to_install_it(fresh_registry: Registry) -> None:
+    with pytest.raises(UnknownComponentError, match="pip install autodistill-openvino"):
+        fresh_registry.get("latency", "openvino")
+
+
+def test_two_providers_of_one_name_are_both_named() -> None:
+    with pytest.raises(
+        PluginError, match=r"'random' is provided twice: by autodistill .* and by autodistill-demo0 0.9"
+    ):
+        registry_with(Random("random"))
+
+
+def test_a_missing_requirement_says_how_to_get_it() -> None:
+    registry = registry_with(Random("far", requires=("no_such_module",)))
+    with pytest.raises(ConfigError, match=r"needs no_such_module, which is not installed. Try: pip install it"):
+        registry.load("search", "far")
+
+
+def test_a_target_that_cannot_be_imported_names_the_plugin() -> None:
+    registry = registry_with(Random("lost", target="no_such_module:Thing"))
+    with pytest.raises(
+        PluginError, match=r"'lost' of autodistill-demo0 0.9 cannot be loaded from 'no_such_module:Thing'"
+    ):
+        registry.load("search", "lost")
+
+
+def test_a_hook_that_returns_something_else_is_a_failure_of_its_plugin() -> None:
+    class Wrong:
+        @hookimpl
+        def autodistill_losses(self) -> list[str]:
+            return ["not a spec"]
+
+    registry = registry_with(Wrong())
+    assert [failure.where for failure in registry.failures] == ["autodistill_losses"]
+    assert "ComponentSpec" in str(registry.failures[0])
+
+
+@pytest.mark.parametrize(("name", "target"), [("Upper", "a:b"), ("with-dash", "a:b"), ("fine", "no_colon")])
+def test_a_malformed_spec_is_refused(name: str, target: str) -> None:
+    with pytest.raises(ValueError, match="ComponentSpec"):
+        ComponentSpec(name, target, Nothing, "A strategy.")
+
+
+def test_builtin_modules_cover_every_kind() -> None:
+    assert len(BUILTIN_MODULES) == len(KINDS)
