@@ -179,6 +179,9 @@ class FineTuning:
         lr: peak learning rate.
         warmup_share: share of the steps with rising learning rate, in [0, 1].
         weight_decay: AdamW's.
+        head_lr_factor: the learning rate of everything after the encoder (pooler, classifier), which starts untrained,
+            is this many times the encoder's.
+        freeze_embeddings: leave the word embeddings as they are; saves time where the vocabulary is large.
     """
 
     epochs: float
@@ -186,6 +189,8 @@ class FineTuning:
     lr: float
     warmup_share: float
     weight_decay: float
+    head_lr_factor: float = 1.0
+    freeze_embeddings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

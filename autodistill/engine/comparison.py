@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.components.outcome import Score
+from autodistill.engine.cache import write_json
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.scores import predictions_of, read_logits, score_all
 from autodistill.engine.session import Session
 from autodistill.engine.statistics import interval, paired_difference
+from autodistill.engine.summary import without_nan
 
 if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray
@@ -59,7 +61,16 @@ def compare(session: Session) -> dict[str, Any]:
     with session.timed("evaluate"):
         content = _compare(session)
     session.storage.replace_step(session.study.id, "finals", content)
+    _write_metrics(session, content)
     return content
+
+
+def _write_metrics(session: Session, content: Mapping[str, Any]) -> None:
+    """Put the final metrics of every pick and baseline beside its model."""
+    for group in ("picks", "baselines"):
+        for number, row in content[group].items():
+            folder = session.settings.study_dir / group / (number if group == "picks" else row["name"])
+            write_json(folder / "metrics.json", without_nan(row))
 
 
 def final_role(session: Session) -> str:

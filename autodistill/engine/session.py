@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,7 @@ class Session:
 
     def check_stop(self) -> None:
         """Raise `StudyInterruptedError` when the user asked to stop."""
-        self.stop.check(how_to_go_on(self.settings))
+        self.stop.check()
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -130,7 +131,7 @@ def open_session(
             check_identity(settings.study_name, found[1].identity, identity)
         storage = found[0] if found is not None else stack.enter_context(Storage(settings.storage_url))
         study = _study_record(settings, bench, storage, identity, overrides)
-        registry.manager.notify("autodistill_before_study_run", study=study.name, config=dict(settings.raw))
+        registry.manager.notify("autodistill_before_study_run", study=study.name, config=deepcopy(settings.raw))
         progress.stage("teacher")
         teacher = prepare_teacher(bench, progress.step, lambda: stop.requested)
         storage.add_seconds(study.id, "teacher", teacher.seconds)
@@ -166,11 +167,12 @@ def _study_record(
     study = storage.find_study(settings.study_name)
     if study is None:
         study = storage.create_study(settings.study_name, identity, config, components, environment)
-        storage.set_step(study.id, "task", {"kind": bench.task.kind, **asdict(bench.task)})
-        storage.set_step(study.id, "splits", {role: len(split) for role, split in bench.splits.items()})
-        storage.set_step(study.id, "notes", data_notes(bench))
     else:
         storage.update_study(study.id, config=config, components=components, environment=environment)
+    # Written once; also for a study whose first process was killed between its record and these.
+    storage.set_step(study.id, "task", {"kind": bench.task.kind, **asdict(bench.task)})
+    storage.set_step(study.id, "splits", {role: len(split) for role, split in bench.splits.items()})
+    storage.set_step(study.id, "notes", data_notes(bench))
     _write_study_files(private_directory(settings.study_dir), config, components, environment)
     return study
 

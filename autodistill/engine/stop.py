@@ -30,10 +30,10 @@ class StopSignal:
         """Ask to stop."""
         self._requested.set()
 
-    def check(self, how_to_go_on: str) -> None:
-        """Raise `StudyInterruptedError` when a stop was requested."""
+    def check(self) -> None:
+        """Raise `StudyInterruptedError` when a stop was requested; how to go on is added further up."""
         if self.requested:
-            raise StudyInterruptedError(f"Interrupted; every finished step is kept. {how_to_go_on}")
+            raise StudyInterruptedError("Interrupted; every finished step is kept.")
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():

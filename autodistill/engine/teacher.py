@@ -129,28 +129,17 @@ def _build(
             seed=seed,
             trainer=trainer_arguments(bench.settings.trainer),
             loggers=[],
-            callbacks=[_stopper(stop_requested)] if stop_requested else [],
+            callbacks=[],
             checkpoint_dir=directory / "checkpoint",
             progress=progress,
+            stop_requested=stop_requested,
+            checkpoint_every_steps=int(bench.settings.trainer["checkpoint_every_steps"]),
         )
-        if result.state == "interrupted" or (stop_requested is not None and stop_requested()):
+        if result.state != "complete":
             raise StudyInterruptedError("Interrupted while fine-tuning the teacher. The same command goes on.")
     model.save_pretrained(directory / "hf")
     bench.teacher.tokenizer.save_pretrained(directory / "hf")
     shutil.rmtree(directory / "checkpoint", ignore_errors=True)
-
-
-def _stopper(stop_requested: Callable[[], bool]) -> Any:
-    import pytorch_lightning as lightning
-
-    class StopOnRequest(lightning.Callback):
-        """Ends training at the next step when the user asked for it."""
-
-        def on_train_batch_end(self, trainer: Any, *_: Any, **__: Any) -> None:
-            if stop_requested():
-                trainer.should_stop = True
-
-    return StopOnRequest()
 
 
 def _load(directory: Path) -> PreTrainedModel:

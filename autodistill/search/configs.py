@@ -28,7 +28,7 @@ class BotorchConfig:
     """Space-filling proposals before the first model, in trials that were feasible; >= 2."""
     max_candidates: int = 20_000
     """Spaces of at most so many architectures are searched whole, larger ones by a sample; >= 1."""
-    samples: int = 128
+    samples: int = 64
     """Quasi-Monte-Carlo samples of the acquisition function; >= 16."""
 
     def __post_init__(self) -> None:

@@ -30,6 +30,10 @@ class HuggingFaceTeacherConfig:
     """Share of the fine-tuning steps with rising learning rate, in [0, 1]."""
     fine_tune_weight_decay: float = 0.01
     """Weight decay of fine-tuning (AdamW), >= 0."""
+    fine_tune_head_lr_factor: float = 1.0
+    """Factor on the learning rate of pooler and classifier while fine-tuning, > 0; a new head may want 10."""
+    fine_tune_freeze_embeddings: bool = False
+    """Whether the word embeddings stay as they are while fine-tuning."""
     fine_tune_dropout: float | None = None
     """Dropout while fine-tuning, in [0, 1); null is the checkpoint's own."""
 
@@ -51,5 +55,7 @@ class HuggingFaceTeacherConfig:
             raise ConfigError(f"teacher.fine_tune_warmup_share must be in [0, 1], got {self.fine_tune_warmup_share}.")
         if self.fine_tune_weight_decay < 0:
             raise ConfigError(f"teacher.fine_tune_weight_decay must be >= 0, got {self.fine_tune_weight_decay}.")
+        if self.fine_tune_head_lr_factor <= 0:
+            raise ConfigError(f"teacher.fine_tune_head_lr_factor must be > 0, got {self.fine_tune_head_lr_factor}.")
         if self.fine_tune_dropout is not None and not 0 <= self.fine_tune_dropout < 1:
             raise ConfigError(f"teacher.fine_tune_dropout must be null or >= 0 and < 1, got {self.fine_tune_dropout}.")

@@ -42,6 +42,8 @@ class HuggingFaceTeacher:
         fine_tune_lr: peak learning rate.
         fine_tune_warmup_share: share of the steps with rising learning rate.
         fine_tune_weight_decay: AdamW's.
+        fine_tune_head_lr_factor: on the learning rate of pooler and classifier.
+        fine_tune_freeze_embeddings: whether the word embeddings stay as they are.
         fine_tune_dropout: while fine-tuning; None for the checkpoint's own.
 
     Raises:
@@ -63,6 +65,8 @@ class HuggingFaceTeacher:
         fine_tune_lr: float,
         fine_tune_warmup_share: float,
         fine_tune_weight_decay: float,
+        fine_tune_head_lr_factor: float,
+        fine_tune_freeze_embeddings: bool,
         fine_tune_dropout: float | None,
     ) -> None:
         self.context = context
@@ -74,6 +78,8 @@ class HuggingFaceTeacher:
             lr=fine_tune_lr,
             warmup_share=fine_tune_warmup_share,
             weight_decay=fine_tune_weight_decay,
+            head_lr_factor=fine_tune_head_lr_factor,
+            freeze_embeddings=fine_tune_freeze_embeddings,
         )
         self._files = ModelFiles.find(_directory(path, allow_hub, revision))
         for expected in (SHA256 if path is None else None, sha256):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from autodistill.training.seeds import derive_seed
 from autodistill.training.stream import ExampleStream
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from transformers import PreTrainedModel
 
     from autodistill.components.training import Batch
@@ -81,13 +82,27 @@ def fine_tune(
     )
     regression = split.labels.dtype.kind == "f"
     batches = StreamBatches(split, stream, recipe.batch_size, steps)
-    return run(
-        lambda: FineTuneModule(model, optimisation, steps, regression=regression),
-        batches,
-        recipe.batch_size,
-        CLIP_NORM,
-        around,
-    )
+    with _frozen(model.get_input_embeddings() if recipe.freeze_embeddings else None):
+        return run(
+            lambda: FineTuneModule(model, optimisation, steps, recipe.head_lr_factor, regression=regression),
+            batches,
+            recipe.batch_size,
+            CLIP_NORM,
+            around,
+        )
+
+
+@contextmanager
+def _frozen(module: nn.Module | None) -> Iterator[None]:
+    """No gradients for a module's parameters inside the block."""
+    parameters = [item for item in module.parameters() if item.requires_grad] if module is not None else []
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
 
 
 class FineTuneModule(StreamModule):
@@ -97,11 +112,15 @@ class FineTuneModule(StreamModule):
         model: trained.
         optimisation: how steps are taken.
         steps: of the whole run.
+        head_lr_factor: on the learning rate of pooler and classifier.
         regression: mean squared error instead of cross-entropy.
     """
 
-    def __init__(self, model: PreTrainedModel, optimisation: Optimisation, steps: int, *, regression: bool) -> None:
+    def __init__(
+        self, model: PreTrainedModel, optimisation: Optimisation, steps: int, head_lr_factor: float, *, regression: bool
+    ) -> None:
         super().__init__(model, (), optimisation, steps, {"labels": 1.0})
+        self.head_lr_factor = head_lr_factor
         self._regression = regression
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:

@@ -75,6 +75,9 @@ class StreamModule(pl.LightningModule):
         weights: label -> factor of each loss, in a fixed order.
     """
 
+    #: Factor on the learning rate of what stands after the encoder; 1 for students, which start from the teacher's.
+    head_lr_factor = 1.0
+
     def __init__(
         self,
         model: PreTrainedModel,
@@ -149,7 +152,9 @@ class StreamModule(pl.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW and the learning rate's course."""
         fused = str(self.trainer.precision) != "16-mixed"  # fp16 scales gradients, which fused AdamW would undo itself
-        optimiser = adamw(self.model, self.extra, self._optimisation, fused=fused)
+        optimiser = adamw(
+            self.model, self.extra, self._optimisation, fused=fused, head_lr_factor=self.head_lr_factor
+        )
         steps, share = self._steps, self._optimisation.warmup_share
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, steps, share))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

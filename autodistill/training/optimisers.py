@@ -31,7 +31,12 @@ def learning_rate_factor(step: int, steps: int, warmup_share: float) -> float:
 
 
 def adamw(
-    model: nn.Module, extra: Iterable[Parameter], optimisation: Optimisation, *, fused: bool
+    model: nn.Module,
+    extra: Iterable[Parameter],
+    optimisation: Optimisation,
+    *,
+    fused: bool,
+    head_lr_factor: float = 1.0,
 ) -> torch.optim.AdamW:
     """Return AdamW over a model's weights and some more.
 
@@ -42,10 +47,27 @@ def adamw(
         extra: projections of losses and the like.
         optimisation: learning rate and weight decay.
         fused: one kernel for all parameters; False where gradients are scaled (fp16).
+        head_lr_factor: on the learning rate of the model's parameters outside its layers and embeddings.
     """
+    head = {id(parameter) for parameter in head_parameters(model)} if head_lr_factor != 1.0 else set()
     parameters = [parameter for parameter in (*model.parameters(), *extra) if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"params": [item for item in parameters if item.dim() >= 2], "weight_decay": optimisation.weight_decay},
-        {"params": [item for item in parameters if item.dim() < 2], "weight_decay": 0.0},
+        {
+            "params": [item for item in parameters if (item.dim() >= 2) == decays and (id(item) in head) == in_head],
+            "weight_decay": optimisation.weight_decay if decays else 0.0,
+            "lr": optimisation.lr * (head_lr_factor if in_head else 1.0),
+        }
+        for in_head in (False, True)
+        for decays in (True, False)
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=optimisation.lr, fused=fused)
+
+
+def head_parameters(model: nn.Module) -> list[Parameter]:
+    """The parameters after a transformers encoder: those outside its ``embeddings`` and ``encoder``."""
+    inside = ("embeddings", "encoder")
+    return [
+        parameter
+        for name, parameter in model.named_parameters()
+        if not any(part in inside for part in name.split("."))
+    ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -9,6 +10,8 @@ import pytest
 import sqlalchemy
 
 from autodistill.engine.storage import Storage
+
+sys.path.insert(0, str(Path(__file__).parent))  # helper modules beside the tests
 
 #: Names a PostgreSQL database in which the storage's tests may make schemas of their own.
 POSTGRESQL_VARIABLE = "AUTODISTILL_TEST_POSTGRESQL"

@@ -174,14 +174,16 @@ def test_a_proposal_after_a_hundred_trials_takes_seconds() -> None:
     strategy.propose(drawn_history(context, 6), 1)  # what is done once
     begun = time.process_time()
     strategy.propose(drawn_history(context, 100), 1)
-    assert time.process_time() - begun < 10.0  # about 2 on an idle core
+    assert time.process_time() - begun < 10.0  # about 1.5 on an idle core
 
 
 @pytest.mark.slow
 def test_it_beats_random_search_on_the_toy() -> None:
     def mean_hypervolume(make_strategy: MakeStrategy) -> float:
         return float(
-            np.mean([_true_hypervolume(explore(make_strategy, toy_context(seed=seed), 20)) for seed in range(5)])
+            np.mean(
+                [_true_hypervolume(explore(make_strategy, toy_context(seed=seed), 15, noise=0.01)) for seed in range(3)]
+            )
         )
 
     assert mean_hypervolume(make) > mean_hypervolume(RandomSearch)

@@ -1,0 +1,361 @@
+"""A whole study in this process: its files, its summary, its privacy, its observers, and what happens the second time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from tiny_studies import TEACHER_MS, architecture, replaced, timeless, tiny_study, weights
+
+import autodistill
+from autodistill.engine.study import Study, open_study
+from autodistill.errors import PluginError
+from autodistill.hookspecs import hookimpl
+from autodistill.plugin_manager import PluginManager, Provider
+from autodistill.registry import Registry
+
+#: In one training example and nowhere else.
+SECRET = "w7 w3 w39 w20 zebra w31 w11"
+
+
+@dataclass(eq=False)
+class Recorder:
+    """An observer that writes down what it is told, and how often which split is predicted."""
+
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    @hookimpl
+    def autodistill_before_study_run(self, study: str, config: dict[str, Any]) -> None:
+        self.calls.append(("before_study", {"study": study, "config": config}))
+        config["budget"]["trials"] = 1000  # a copy: this must change nothing
+
+    @hookimpl
+    def autodistill_after_study_run(self, study: str, summary: dict[str, Any]) -> None:
+        self.calls.append(("after_study", {"study": study, "summary": summary}))
+
+    @hookimpl
+    def autodistill_before_trial_run(self, study: str, trial: int, run: str, architecture: Any) -> None:
+        told = {"study": study, "trial": trial, "run": run, "architecture": architecture}
+        self.calls.append(("before_trial", told))
+
+    @hookimpl
+    def autodistill_after_trial_run(
+        self, study: str, trial: int, run: str, state: str, metrics: dict[str, float]
+    ) -> None:
+        told = {"study": study, "trial": trial, "run": run, "state": state, "metrics": metrics}
+        self.calls.append(("after_trial", told))
+
+    @hookimpl
+    def autodistill_on_trial_error(self, study: str, trial: int, run: str, error: BaseException) -> None:
+        self.calls.append(("trial_error", {"study": study, "trial": trial, "run": run, "error": error}))
+
+    def names(self) -> list[str]:
+        return [name if "trial" not in told else f"{name} {told['run']}" for name, told in self.calls]
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        return [told for called, told in self.calls if called == name]
+
+
+def registry_with(*plugins: object) -> Registry:
+    manager = PluginManager()
+    manager.load_builtins()
+    for index, plugin in enumerate(plugins):
+        manager.register(plugin, Provider("autodistill-watcher", "1.5", f"watcher{index}"))
+    return Registry(manager)
+
+
+@dataclass
+class Done:
+    """A study that was run once, with what was seen on the way."""
+
+    overrides: list[str]
+    study: Study
+    recorder: Recorder
+    predicted: Counter[str]
+    summary: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def counted() -> Iterator[Counter[str]]:
+    """How often each split is predicted by anything, by the number of its examples."""
+    from autodistill.engine import teacher
+    from autodistill.training import predict as module
+
+    seen: Counter[str] = Counter()
+    real = module.predict
+
+    def predict(model: Any, split: Any, **options: Any) -> Any:
+        seen[str(len(split))] += 1
+        return real(model, split, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "predict", predict)
+        patch.setattr(teacher, "predict", predict)
+        yield seen
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, counted: Counter[str]) -> Done:
+    directory = tmp_path_factory.mktemp("run")
+    overrides = tiny_study(directory, "budget.trials=4", "picks.max=2", "reference=[tfidf_linear]")
+    train = directory / "data" / "train.tsv"
+    train.write_text(train.read_text() + f"{SECRET} cat\tanimal\n")
+    recorder = Recorder()
+    registry = registry_with(recorder)
+    study = autodistill.run(autodistill.compose(overrides, registry), overrides=overrides, registry=registry)
+    summary = json.loads((study.directory / "summary.json").read_text())
+    return Done(overrides, study, recorder, Counter(counted), summary)
+
+
+def again(done: Done, *new: str) -> tuple[Study, Recorder]:
+    """Run the study once more, on a copy of its folder."""
+    recorder = Recorder()
+    registry = registry_with(recorder)
+    overrides = replaced(done.overrides, *new)
+    return autodistill.run(autodistill.compose(overrides, registry), overrides=overrides, registry=registry), recorder
+
+
+# -- the summary -------------------------------------------------------------------------------------------------
+
+
+def test_the_summary_satisfies_the_schema_and_is_what_the_study_says(done: Done) -> None:
+    schema = json.loads(files("autodistill.testing").joinpath("summary.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(done.summary)
+    assert done.summary == json.loads(json.dumps(done.study.summary()))
+
+
+def test_the_budget_counts_search_trials_and_no_baseline(done: Done) -> None:
+    assert done.summary["trials"]["complete"] == 4
+    origins = Counter(row["origin"] for row in done.summary["history"])
+    assert origins == {"search": 4, "baseline": len(done.summary["baselines"])}
+    assert len({json.dumps(row["architecture"]) for row in done.summary["history"][:4]}) == 4
+
+
+def test_latencies_come_from_the_file_and_speedups_from_them(done: Done) -> None:
+    for row in done.summary["picks"]:
+        choices = row["architecture"]
+        expected = 1.0 + choices["num_layers"] * (1.5 + choices["intermediate_size"] / 27.0)
+        assert row["latencies"]["replay"]["median"] == pytest.approx(expected)
+        assert row["versus"]["teacher"]["speedup"] == pytest.approx(TEACHER_MS / expected)
+
+
+def test_final_metrics_have_split_n_seeds_and_interval(done: Done) -> None:
+    for row in [done.summary["teacher"], *done.summary["picks"], *done.summary["baselines"]]:
+        metrics = row.get("final") or row["metrics"]
+        entry = metrics["classification.accuracy"]
+        assert entry["split"] == "test"
+        assert entry["n"] == 120
+        assert entry["seeds"] == 1
+        assert entry["low"] < entry["value"] < entry["high"]
+
+
+def test_the_first_pick_is_the_best_flash_score_and_every_pick_is_on_the_front(done: Done) -> None:
+    complete = [row for row in done.summary["history"] if row["origin"] == "search"]
+    best = max(row["metrics"]["classification.accuracy"]["value"] for row in complete)
+    picks = done.summary["picks"]
+    assert picks[0]["flash"]["classification.accuracy"]["value"] == best
+    assert {row["trial"] for row in picks} <= set(done.summary["pareto"])
+    assert done.summary["hypervolume_curve"][-1] == done.summary["hypervolume"]
+
+
+def test_the_verdict_names_a_baseline_and_an_interval(done: Done) -> None:
+    verdict = done.summary["verdict"]
+    assert verdict["baseline"] in {row["name"] for row in done.summary["baselines"]}
+    assert "95 % interval" in verdict["claim"]
+    pick = done.summary["picks"][0]
+    assert set(pick["versus"]) >= {"teacher", verdict["baseline"]}
+    assert verdict["holds"] == (pick["versus"][verdict["baseline"]]["gain"]["low"] > 0)
+
+
+# -- files -------------------------------------------------------------------------------------------------------
+
+
+def test_a_study_has_the_documented_files(done: Done) -> None:
+    folder = done.study.directory
+    for name in ("resolved_config.yaml", "components.json", "environment.json", "report.html", "summary.json"):
+        assert (folder / name).stat().st_size > 0, name
+    for number in range(4):
+        latency = json.loads((folder / "trials" / str(number) / "latency.json").read_text())
+        assert latency["replay"]["kind"] == "replayed"
+    for pick in done.summary["picks"]:
+        place = folder / "picks" / str(pick["trial"])
+        assert json.loads((place / "onnx" / "parity.json").read_text())
+        assert (place / "onnx" / "model.onnx").is_file()
+        assert pick["paths"]["hf"] == f"picks/{pick['trial']}/hf"
+
+
+def test_only_this_user_may_enter_the_studys_folder_and_the_cache(done: Done) -> None:
+    for place in (done.study.directory, done.study.directory.parent / "cache"):
+        assert place.stat().st_mode & 0o077 == 0, place
+
+
+def test_a_pick_loads_with_the_auto_classes_and_gives_the_stored_logits(done: Done) -> None:
+    import pyarrow.parquet
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    place = done.study.directory / "picks" / str(done.summary["picks"][0]["trial"])
+    model = AutoModelForSequenceClassification.from_pretrained(place / "hf").eval()
+    tokenizer = AutoTokenizer.from_pretrained(place / "hf")
+    assert list(model.config.id2label.values()) == done.summary["task"]["labels"]
+    stored = pyarrow.parquet.read_table(place / "predictions.parquet").to_pydict()
+    lines = (done.study.directory.parents[1] / "data" / "test.tsv").read_text().splitlines()[1:]
+    texts = [line.partition("\t")[0] for line in lines]
+    with torch.inference_mode():
+        logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits.numpy()
+    np.testing.assert_allclose(logits, np.array(stored["logits"]), atol=1e-5)
+
+
+def test_predictions_have_ids_and_logits_and_no_texts(done: Done) -> None:
+    import pyarrow.parquet
+
+    found = [*done.study.directory.glob("picks/*/predictions.parquet")]
+    assert len(found) == 2
+    for path in found:
+        table = pyarrow.parquet.read_table(path)
+        assert set(table.column_names) == {"id", "logits", "split"}
+        assert set(table.column("split").to_pylist()) == {"test"}
+        assert table.num_rows == 120
+        assert all(" " not in name for name in table.column("id").to_pylist())
+
+
+def test_every_pick_and_baseline_has_its_final_metrics_beside_its_model(done: Done) -> None:
+    for group, key in (("picks", "trial"), ("baselines", "name")):
+        for row in done.summary[group]:
+            content = json.loads((done.study.directory / group / str(row[key]) / "metrics.json").read_text())
+            assert content["metrics"]["classification.accuracy"] == row["final"]["classification.accuracy"]
+            assert content["latencies"] == row["latencies"]
+
+
+def test_no_text_of_the_data_is_in_databases_logs_reports_or_models(done: Done) -> None:
+    folder = done.study.directory
+    kept = [folder.parent / "studies.db", *(path for path in folder.rglob("*") if path.is_file())]
+    assert len(kept) > 20
+    for path in kept:
+        content = path.read_bytes()
+        assert SECRET.encode() not in content, path
+        assert b"w3 w39" not in content, path
+
+
+# -- again -------------------------------------------------------------------------------------------------------
+
+
+def test_the_test_split_is_predicted_once_per_model(done: Done) -> None:
+    students = len(done.summary["picks"]) + len(done.summary["baselines"])
+    assert done.predicted["120"] == students + 1  # and the teacher
+
+
+def test_running_again_trains_nothing_and_gives_the_same_summary(done: Done, counted: Counter[str]) -> None:
+    before = weights(done.study.directory)
+    counted.clear()
+    study, recorder = again(done)
+    assert recorder.names() == ["before_study", "after_study"]
+    assert timeless(study.summary()) == timeless(done.summary)
+    assert weights(study.directory) == before
+    assert counted["120"] <= 1  # the teacher at most
+
+
+def test_a_larger_budget_goes_on_from_the_trials_there_are(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(done.study.directory.parent, tmp_path / "outputs")
+    study, recorder = again(done, f"output_dir={tmp_path / 'outputs'}", "budget.trials=6")
+    summary = study.summary()
+    assert [name for name in recorder.names() if name.endswith("flash")] == ["before_trial flash", "after_trial flash"] * 2
+    assert summary["trials"]["complete"] == 6
+    assert timeless(summary)["history"][:4] == timeless(done.summary)["history"][:4]
+    assert [row["trial"] for row in summary["picks"]] == [row["trial"] for row in done.summary["picks"]]
+    assert weights(study.directory) == weights(done.study.directory)  # picks are frozen
+
+
+def test_a_smaller_budget_than_what_was_done_is_no_error(done: Done) -> None:
+    study, recorder = again(done, "budget.trials=1")
+    assert recorder.names() == ["before_study", "after_study"]
+    assert study.summary()["trials"]["complete"] == 4
+
+
+def test_the_studys_own_python_door_finds_it_again(done: Done) -> None:
+    study = open_study("study", output_dir=done.study.directory.parent)
+    assert len(study.trials()) == len(study.history()) == 4 + len(done.summary["baselines"])
+    assert study.trials()[0].architecture in {architecture(a, b) for a in (1, 2) for b in (16, 32, 64)}
+    assert repr(study).startswith("Study('study'")
+
+
+# -- observers ---------------------------------------------------------------------------------------------------
+
+
+def test_observers_are_called_in_order_with_the_documented_arguments(done: Done) -> None:
+    names = done.recorder.names()
+    trained = len(done.summary["picks"]) + len(done.summary["baselines"])
+    flash = ["before_trial flash", "after_trial flash"] * 4
+    full = ["before_trial full", "after_trial full"] * trained
+    assert names == ["before_study", *flash, *full, "after_study"]
+    assert {told["study"] for _, told in done.recorder.calls} == {"study"}
+    assert done.recorder.of("after_study")[0]["summary"]["verdict"] == done.summary["verdict"]
+    assert [told["trial"] for told in done.recorder.of("before_trial")][:4] == [0, 1, 2, 3]
+    first = done.recorder.of("before_trial")[0]
+    assert dict(first["architecture"].choices) == done.summary["history"][0]["architecture"]
+
+
+def test_observers_get_select_metrics_of_flash_and_both_splits_of_full_runs(done: Done) -> None:
+    for told in done.recorder.of("after_trial"):
+        splits = {name.partition("/")[0] for name in told["metrics"]}
+        assert splits == ({"select"} if told["run"] == "flash" else {"select", "test"})
+        assert told["state"] == "complete"
+        assert all(isinstance(value, float) for value in told["metrics"].values())
+
+
+def test_what_an_observer_does_to_the_configuration_changes_nothing(done: Done) -> None:
+    assert done.study.config["budget"]["trials"] in (1, 4)  # of the last run of this module, and not 1000
+
+
+def test_a_failing_observer_ends_the_command_and_is_named(tmp_path: Path) -> None:
+    class Broken:
+        @hookimpl
+        def autodistill_before_trial_run(self, trial: int) -> None:
+            raise RuntimeError(f"no room for trial {trial}")
+
+    registry = registry_with(Broken())
+    overrides = tiny_study(tmp_path)
+    settings = autodistill.compose(overrides, registry)
+    expected = r"plugin 'watcher0' of autodistill-watcher 1\.5 .*autodistill_before_trial_run.*no room for trial 0"
+    with pytest.raises(PluginError, match=expected):
+        autodistill.run(settings, overrides=overrides, registry=registry, explore_only=True)
+    with sqlite3.connect(tmp_path / "outputs" / "studies.db") as connection:
+        states = connection.execute("select state from autodistill_trials").fetchall()
+    assert states in ([("pending",)], [("running",)])  # the trial is kept and taken up by the next run
+
+
+def test_a_trial_that_fails_is_told_and_the_search_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autodistill.engine import runner
+
+    real, count = runner.distil, iter(range(100))
+
+    def distil(request: Any) -> Any:
+        if next(count) == 1:
+            raise MemoryError("out of memory")
+        return real(request)
+
+    monkeypatch.setattr(runner, "distil", distil)
+    recorder = Recorder()
+    registry = registry_with(recorder)
+    overrides = tiny_study(tmp_path, "baseline=[]")
+    settings = autodistill.compose(overrides, registry)
+    study = autodistill.run(settings, overrides=overrides, registry=registry, explore_only=True)
+    summary = study.summary()
+    assert summary["trials"]["failed"] == 1
+    assert summary["trials"]["complete"] == 2  # a trial that began training and failed is paid for
+    assert summary["history"][1]["error"] == "MemoryError: out of memory"
+    told = recorder.of("trial_error")
+    assert [(item["trial"], item["run"], str(item["error"])) for item in told] == [(1, "flash", "out of memory")]
+    assert "nothing is claimed" in summary["verdict"]["claim"]
