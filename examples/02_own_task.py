@@ -25,6 +25,11 @@ TOPICS = {
     "sailing": ("mast", "harbour", "wind", "anchor", "deck"),
 }
 
+#: Words that say nothing about the class.
+OTHERS = """after again always another because before better every friend good house later little long morning never
+often once other people place quite really right slowly still story thing think today together under usually weather
+while without world write year yesterday""".split()
+
 
 def write_texts(path: Path, rows: int, seed: int) -> None:
     """Write a tab-separated file with the columns ``sentence`` and ``topic``."""
@@ -34,8 +39,9 @@ def write_texts(path: Path, rows: int, seed: int) -> None:
         writer.writerow(["sentence", "topic"])
         for _ in range(rows):
             topic = rng.choice(list(TOPICS))
-            first, second = rng.sample(TOPICS[topic], 2)
-            writer.writerow([f"on day {rng.randint(1, 999)} we spoke of the {first} and the {second}", topic])
+            words = [*rng.sample(OTHERS, rng.randint(5, 12)), *rng.sample(TOPICS[topic], 2)]
+            rng.shuffle(words)
+            writer.writerow([" ".join(words), topic])
 
 
 def classify_with_transformers(directory: Path, text: str) -> str:

@@ -23,7 +23,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     directory = tmp_path_factory.mktemp("examples")
     replay = {"default": {"median": 2.0, "ratio_to_reference": 0.4}, "named": {"teacher": {"median": 5.0}}}
     (directory / "replay.json").write_text(json.dumps(replay))
+    neutral = ["teacher=huggingface", "student=bert", "schedule=one_phase", "loss=[logits_kl]"]  # no presets
     return [
+        *neutral,
         *tiny_overrides(directory),
         "latency=[replay]",
         f"latency.replay.path={directory / 'replay.json'}",
@@ -79,7 +81,7 @@ def test_example_02_writes_a_task_and_both_runtimes_give_one_answer(start: Start
 
 def test_example_03_searches_with_a_strategy_of_its_own(start: Start, tiny: list[str]) -> None:
     own = [item for item in tiny if item != "search=random"]
-    printed = start(3, *own, "search.initial=1", "schedule.examples=64")
+    printed = start(3, *own, "search.initial=1", "schedule.examples=128")
     assert "trial 1 (flash): complete" in printed
     assert printed.count("complete: bert(") == 2
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autodistill.configs.settings import Settings
-from autodistill.errors import ConfigError
+from autodistill.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
     from autodistill.engine.session import Session
@@ -87,6 +87,7 @@ def distill(settings: Settings, registry: Registry, overrides: Sequence[str]) ->
     from autodistill.engine.run import open_for_work
     from autodistill.report.progress import ProgressDisplay
 
+    _check_what_to_distill(settings, registry)
     with open_for_work(settings, registry, overrides, ProgressDisplay()) as session:
         numbers = _to_distill(session)
         from autodistill.engine.finals import complete_trials, export_trial, time_finals, train_in_full
@@ -103,25 +104,44 @@ def distill(settings: Settings, registry: Registry, overrides: Sequence[str]) ->
     return 0 if len(done) == len(numbers) else 1
 
 
+def _check_what_to_distill(settings: Settings, registry: Registry) -> None:
+    """Refuse what cannot be distilled before a study is made or a teacher fine-tuned.
+
+    Raises:
+        UserError: no such study or trial, an architecture that cannot be built, or nothing given.
+    """
+    from autodistill.engine.manual import read_architecture
+    from autodistill.engine.study import open_study
+    from autodistill.engine.workbench import Workbench
+
+    if settings.trial is not None and settings.architecture is not None:
+        raise ConfigError("Give either trial=N or architecture={...}, not both.")
+    if settings.trial is not None:
+        count = len(open_study(settings.study_name, settings.storage_url, settings.output_dir).trials())
+        if not 0 <= settings.trial < count:
+            trials = f"its trials are 0 to {count - 1}" if count else "it has none yet"
+            raise StudyError(f"The study {settings.study_name!r} has no trial {settings.trial}: {trials}.")
+    elif settings.architecture is not None:
+        bench = Workbench(settings, registry)
+        bench.check_architecture(read_architecture(settings.architecture, bench.family_name))
+    elif not settings.several["baseline"]:
+        raise ConfigError(
+            "autodistill distill needs trial=N of an existing study.name, architecture={family: ..., choices: {...}}, "
+            "or baseline=[NAME]."
+        )
+
+
 def _to_distill(session: Session) -> list[int]:
     """Numbers of the trials that the command means, added when they are new."""
     from autodistill.engine.finals import baseline_trials
     from autodistill.engine.manual import manual_trial
 
     settings = session.settings
-    if settings.trial is not None and settings.architecture is not None:
-        raise ConfigError("Give either trial=N or architecture={...}, not both.")
     if settings.trial is not None:
         return [session.storage.trial(session.study.id, settings.trial).number]
     if settings.architecture is not None:
         return [manual_trial(session, settings.architecture)]
-    found = baseline_trials(session)
-    if not found:
-        raise ConfigError(
-            "autodistill distill needs trial=N of an existing study.name, architecture={family: ..., choices: {...}}, "
-            "or baseline=[NAME]."
-        )
-    return found
+    return baseline_trials(session)
 
 
 def _distilled(session: Session, number: int) -> str:

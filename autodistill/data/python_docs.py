@@ -21,12 +21,13 @@ import pyarrow
 import pyarrow.parquet
 
 from autodistill.components.task import ROLES, DataContext, TaskData, TaskSpec
-from autodistill.data.docstrings import Excerpt, give_aways, harvest, library_folder, library_version
+from autodistill.data.docstrings import Excerpt, is_new, library_folder, library_version
+from autodistill.data.harvest_worker import harvest_all
 from autodistill.data.splits import stable_hash
 from autodistill.errors import DataError
 
 #: Part of every fingerprint; raise it when harvesting or splitting changes.
-FORMAT = "python_docs/1"
+FORMAT = "python_docs/2"
 
 Examples = list[dict[str, Any]]
 
@@ -95,11 +96,11 @@ class PythonDocs:
 
     def _build(self) -> dict[str, Examples]:
         folders = [library_folder(library) for library in self._libraries]
-        names = give_aways(self._libraries)
         seen: set[int] = set()  # shared, so that near-duplicates across libraries are dropped too
         splits: dict[str, Examples] = {role: [] for role in ROLES}
-        for label, folder in enumerate(folders):
-            excerpts = harvest(folder, names, self._words, (self._limit, self._file_limit), seen)
+        harvested = harvest_all(folders, self._libraries, self._words, (self._limit, self._file_limit))
+        for label, found in enumerate(harvested):
+            excerpts = [excerpt for excerpt in found if is_new(excerpt.text, seen)]
             for role, dealt in deal(excerpts, self._shares).items():
                 if not dealt:
                     raise DataError(

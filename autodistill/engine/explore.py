@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencySubject
 from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult
-from autodistill.components.search import Proposal, SearchContext, SearchStrategy
+from autodistill.components.search import History, Proposal, SearchContext, SearchStrategy
 from autodistill.engine.cache import write_json
 from autodistill.engine.lease import release_dead
 from autodistill.engine.picks import pareto_rows
@@ -150,7 +150,7 @@ class Explorer:
 
     def _propose(self) -> Proposal | None:
         session = self.session
-        history = session.storage.history(session.study.id)
+        history = searched_history(session)
         try:
             proposals = self.strategy.propose(history, 1)
         except SpaceExhaustedError as error:
@@ -232,6 +232,27 @@ class Explorer:
             best = min(front, key=lambda row: sign * history.metrics[first.metric][row])
             values = [f"{item.metric} {history.metrics[item.metric][best]:.4g}" for item in session.bench.objectives]
             session.progress.best(f"{', '.join(values)} ({history.architectures[best]})")
+
+
+def searched_history(session: Session) -> History:
+    """What the strategy sees: every trial but the baselines and hand-made trials that lie in the space.
+
+    Those have no flash score to learn from, and must not keep the search from their architectures: whether they were
+    added before or after a trial was proposed would change what is proposed.
+    """
+    history = session.storage.history(session.study.id)
+    trials = session.storage.trials(session.study.id)
+    rows = [index for index, trial in enumerate(trials) if trial.origin == "search" or not trial.in_space]
+    return History(
+        architectures=tuple(history.architectures[row] for row in rows),
+        replicates=tuple(history.replicates[row] for row in rows),
+        states=tuple(history.states[row] for row in rows),
+        in_space=tuple(history.in_space[row] for row in rows),
+        metrics={name: column[rows] for name, column in history.metrics.items()},
+        variances={name: column[rows] for name, column in history.variances.items()},
+        told=tuple(history.told[row] for row in rows),
+        notes=tuple(history.notes[row] for row in rows),
+    )
 
 
 def trial_seed(session: Session, architecture: Architecture, replicate: int) -> int:

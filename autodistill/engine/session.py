@@ -22,6 +22,7 @@ from autodistill.components.latency import LatencyBackend, LatencySubject
 from autodistill.components.outcome import Predictions
 from autodistill.configs.settings import Settings
 from autodistill.engine.cache import evict, private_directory, write_json
+from autodistill.engine.checks import check_components, check_trainer
 from autodistill.engine.environment import describe_environment, prepare_process
 from autodistill.engine.guards import alarms_of, data_notes
 from autodistill.engine.identity import check_identity, study_identity
@@ -102,6 +103,8 @@ def check_workbench(bench: Workbench) -> dict[str, Any]:
         bench.check_architecture(architecture)
     model = bench.teacher.load(bench.task)
     bench.check_losses(model_dimensions(model))
+    check_components(bench, model)
+    check_trainer(bench.settings)
     bench.schedule.phases(model.config.num_hidden_layers, model.config.num_hidden_layers, bench.schedule.flash_fidelity)
     return study_identity(bench)
 

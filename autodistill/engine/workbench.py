@@ -108,7 +108,7 @@ class Workbench:
     def stream(self) -> ExampleStream:
         """The stream of training examples; the same for every trial of every study on this data and seed."""
         seed = derive_seed(self.settings.seed, self.data.fingerprint, "stream")
-        return ExampleStream(len(self.splits["train"]), seed)
+        return ExampleStream(len(self.splits["train"]), seed, self.splits["train"].lengths)
 
     # -- students ------------------------------------------------------------------------------------------------
 

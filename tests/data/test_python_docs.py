@@ -70,7 +70,7 @@ def test_no_text_names_its_library(data: TaskData) -> None:
 
 
 def test_a_second_load_reads_the_snapshot(cache: Path, data: TaskData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(python_docs, "harvest", None)
+    monkeypatch.setattr(python_docs, "harvest_all", None)
     again = load(cache)
     assert again.fingerprint == data.fingerprint
     assert again.splits["train"].to_list() == data.splits["train"].to_list()

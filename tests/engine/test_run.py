@@ -118,7 +118,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, counted: Counter[str]) -> Don
 
 
 def again(done: Done, *new: str) -> tuple[Study, Recorder]:
-    """Run the study once more, on a copy of its folder."""
+    """Run the study once more."""
     recorder = Recorder()
     registry = registry_with(recorder)
     overrides = replaced(done.overrides, *new)
@@ -265,14 +265,12 @@ def test_running_again_trains_nothing_and_gives_the_same_summary(done: Done, cou
     assert counted["120"] <= 1  # the teacher at most
 
 
-def test_a_larger_budget_goes_on_from_the_trials_there_are(
-    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_larger_budget_goes_on_up_to_the_whole_space_baselines_included(done: Done, tmp_path: Path) -> None:
     shutil.copytree(done.study.directory.parent, tmp_path / "outputs")
     study, recorder = again(done, f"output_dir={tmp_path / 'outputs'}", "budget.trials=6")
     summary = study.summary()
-    assert [name for name in recorder.names() if name.endswith("flash")] == ["before_trial flash", "after_trial flash"] * 2
-    assert summary["trials"]["complete"] == 6
+    assert recorder.names() == ["before_study", *["before_trial flash", "after_trial flash"] * 2, "after_study"]
+    assert summary["trials"]["complete"] == 6  # all there are, a baseline among them
     assert timeless(summary)["history"][:4] == timeless(done.summary)["history"][:4]
     assert [row["trial"] for row in summary["picks"]] == [row["trial"] for row in done.summary["picks"]]
     assert weights(study.directory) == weights(done.study.directory)  # picks are frozen

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodistill.training.stream import ExampleStream
+from autodistill.training.stream import WINDOW, ExampleStream
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -63,3 +63,27 @@ def test_what_is_returned_may_be_changed() -> None:
     stream = ExampleStream(10, 0)
     stream.rows_at(0, 10)[:] = 0
     assert sorted(stream.rows_at(0, 10)) == list(range(10))
+
+
+@given(st.integers(1, 1500), st.integers(0, 5), st.integers(0, 3))
+def test_grouping_by_length_keeps_every_row_of_every_window(rows: int, seed: int, epoch: int) -> None:
+    lengths = np.random.default_rng(seed).integers(1, 64, rows)
+    plain = ExampleStream(rows, seed).rows_at(epoch * rows, (epoch + 1) * rows)
+    grouped = ExampleStream(rows, seed, lengths).rows_at(epoch * rows, (epoch + 1) * rows)
+    for start in range(0, rows, WINDOW):
+        assert sorted(plain[start : start + WINDOW]) == sorted(grouped[start : start + WINDOW])
+
+
+def test_grouping_by_length_saves_most_of_the_padding() -> None:
+    lengths = np.random.default_rng(0).integers(1, 64, 5120)
+
+    def padded(stream: ExampleStream) -> int:
+        return sum(int(lengths[stream.rows_at(at, at + 32)].max()) * 32 for at in range(0, 5120, 32))
+
+    assert padded(ExampleStream(5120, 0, lengths)) < 1.1 * lengths.sum()
+    assert padded(ExampleStream(5120, 0)) > 1.8 * lengths.sum()
+
+
+def test_lengths_of_another_number_of_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="must have 5 entries, one per row, got 4"):
+        ExampleStream(5, 0, np.ones(4, dtype=np.int64))

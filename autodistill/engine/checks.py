@@ -1,0 +1,76 @@
+"""Checks of a whole configuration before anything is trained: every chosen component is built once and thrown away.
+
+What is wrong with data, teacher, space, metrics and losses shows in `autodistill.engine.workbench` already; here are
+the parts that would otherwise be built for the first time after the teacher has been fine-tuned.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from autodistill.components.search import SearchContext
+from autodistill.components.students import BaselineContext
+from autodistill.configs.targets import instantiate
+from autodistill.engine.teacher import trainer_arguments
+from autodistill.engine.workbench import Workbench
+from autodistill.errors import ConfigError
+from autodistill.training.runner import DEFAULTS, RESERVED, quiet_lightning
+from autodistill.training.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from autodistill.configs.settings import Settings
+
+
+def check_components(bench: Workbench, teacher: PreTrainedModel) -> None:
+    """Build search strategy, latency backends, pruner, exporters and baselines once.
+
+    Raises:
+        UserError: one of them refuses its parameters or what it is used with.
+    """
+    settings = bench.settings
+    with ExitStack() as stack:
+        backends = bench.make_backends(None)
+        for backend in backends.values():
+            stack.callback(backend.close)
+        known = bench.known(backends)
+        seed = derive_seed(settings.seed, "search")
+        context = SearchContext(bench.space, bench.objectives, bench.constraints, known, seed)
+        bench.create(settings.one("search"), context)
+    bench.create(settings.one("pruner"))
+    for chosen in settings.several["export"].values():
+        bench.create(chosen)
+    architecture = bench.family.architecture_of(teacher)
+    for label, chosen in settings.several["baseline"].items():
+        baseline = bench.create(chosen, BaselineContext(label, architecture, bench.family_name))
+        for named in baseline.architectures():
+            bench.check_architecture(named.architecture)
+
+
+def check_trainer(settings: Settings) -> None:
+    """Build Lightning's Trainer, the loggers and the callbacks once.
+
+    Raises:
+        ConfigError: one of them refuses its arguments.
+    """
+    import pytorch_lightning as lightning
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    for label, node in settings.logger.items():
+        if node:
+            instantiate(node, f"logger.{label}", save_dir=str(settings.study_dir))
+    for label, node in (settings.trainer.get("callbacks") or {}).items():
+        if node:
+            instantiate(node, f"trainer.callbacks.{label}")
+    arguments = trainer_arguments(settings.trainer)
+    for name in sorted(set(arguments) & set(RESERVED)):
+        raise ConfigError(
+            f"trainer.{name} cannot be set: the schedule and the study decide it. Decided there: {', '.join(RESERVED)}."
+        )
+    try:
+        with quiet_lightning():
+            lightning.Trainer(**{**DEFAULTS, **arguments}, logger=False, enable_checkpointing=False)
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise ConfigError(f"Lightning's Trainer refused the keys of trainer: {error}") from error
