@@ -3,9 +3,9 @@
 **Start.** `autodistill --help` and `autodistill plugins` are started as processes; the table has the median wall time.
 What is loaded then is looked up in `sys.modules` of a process of its own.
 
-**Per trial.** A tiny study (a BERT of two layers of width 32, latency replayed from a file, nothing exported) is explored
-twice, with short and with long flash runs. A strategy registered by this script notes when it is asked and when it has
-answered. With one trial at a time, everything between an answer and the next question is that trial::
+**Per trial.** A tiny study (a BERT of two layers of width 32, latency replayed from a file, nothing exported) is
+explored twice, with short and with long flash runs. A strategy registered by this script notes when it is asked and
+when it has answered. With one trial at a time, everything between an answer and the next question is that trial::
 
     between trials = next question - answer - (prepare + train + evaluate, as the run stored them)
 
@@ -206,7 +206,9 @@ def main() -> None:
         loaded = ", ".join(row["heavy_modules_loaded"]) or "nothing heavy"
         print(f"{row['command']:<24} median {row['median_s']:.3f} s (n = {row['n']}), loads {loaded}")
     print(f"{'per trial, outside runs':<24} median {trial['between_trials_median_s']:.3f} s (n = {trial['n']})")
-    print(f"{'per run, fixed cost':<24} {trial['inside_a_run_s']:.3f} s beside {trial['training_step_s']:.4f} s per step")
+    print(
+        f"{'per run, fixed cost':<24} {trial['inside_a_run_s']:.3f} s beside {trial['training_step_s']:.4f} s per step"
+    )
     print(f"written: {given.output}")
 
 

@@ -1,7 +1,7 @@
 """The main job from Python: compose, run, read the outcome.
 
-    python examples/01_quickstart.py                       # the quickstart; minutes on two CPU cores
-    python examples/01_quickstart.py budget.trials=4       # arguments are overrides, as on the command line
+python examples/01_quickstart.py                       # the quickstart; minutes on two CPU cores
+python examples/01_quickstart.py budget.trials=4       # arguments are overrides, as on the command line
 """
 
 from __future__ import annotations

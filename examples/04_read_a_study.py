@@ -1,7 +1,7 @@
 """Read a study that exists: trials, history, Pareto front and summary. Loads no model and changes nothing.
 
-    python examples/04_read_a_study.py quickstart          # name of the study
-    python examples/04_read_a_study.py quickstart results  # and its output directory, if not `outputs`
+python examples/04_read_a_study.py quickstart          # name of the study
+python examples/04_read_a_study.py quickstart results  # and its output directory, if not `outputs`
 """
 
 from __future__ import annotations

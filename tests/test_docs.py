@@ -57,9 +57,7 @@ class Block:
 def blocks_of(document: Path) -> list[Block]:
     text = document.read_text()
     fences = re.finditer(r"^```(\w+)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    return [
-        Block(document, found[1], found[2], NOT_EXECUTED.search(text[: found.start()]) is None) for found in fences
-    ]
+    return [Block(document, found[1], found[2], NOT_EXECUTED.search(text[: found.start()]) is None) for found in fences]
 
 
 def python_blocks(document: Path) -> list[Block]:
@@ -154,7 +152,9 @@ def test_the_documented_defaults_are_those_of_the_primary_configuration() -> Non
 
     primary = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "config.yaml"), resolve=False)
     assert isinstance(primary, dict)
-    documented = {codes(row[0])[0]: codes(row[1])[0] for row in table_rows(CONFIGURATION, "## Top-level keys") if codes(row[1])}
+    documented = {
+        codes(row[0])[0]: codes(row[1])[0] for row in table_rows(CONFIGURATION, "## Top-level keys") if codes(row[1])
+    }
     assert len(documented) > 0
     for key, text in documented.items():
         value = primary[key]
@@ -187,7 +187,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_compose(lab: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def tiny_compose(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`autodistill.compose` with overrides that make every study tiny; nothing is timed."""
     compose = autodistill.compose
     replay = {"default": {"median": 2.0, "ratio_to_reference": 0.4}, "named": {"teacher": {"median": 5.0}}}
@@ -211,7 +211,6 @@ def tiny_compose(lab: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setitem(vars(autodistill), "compose", small)
     monkeypatch.chdir(lab)
-    yield
 
 
 def execute(block: Block, directory: Path) -> None:
@@ -244,8 +243,11 @@ def test_every_python_block_runs(document: Path, lab: Path, tiny_compose: None) 
 
 
 def plugin_source(document: Path) -> str:
-    (source,) = (block.text for block in python_blocks(document) if str(block.file_name).endswith("in_order.py")
-                 and "hookimpl" in block.text)
+    (source,) = (
+        block.text
+        for block in python_blocks(document)
+        if str(block.file_name).endswith("in_order.py") and "hookimpl" in block.text
+    )
     return source
 
 
@@ -312,7 +314,9 @@ def documented_commands() -> list[tuple[str, list[str]]]:
         inline = re.findall(r"`(autodistill [a-z]+ [^`.]*=[^`]*)`", document.read_text())
         lines = [*shell, *indented, *(" ".join(item.split()) for item in inline)]
         found += [(document.name, command) for text in lines for command in commands_in(text)]
-    help_texts = [("help", command) for examples in _EXAMPLES.values() for text in examples for command in commands_in(text)]
+    help_texts = [
+        ("help", command) for examples in _EXAMPLES.values() for text in examples for command in commands_in(text)
+    ]
     return found + help_texts
 
 
@@ -334,7 +338,9 @@ def jobs_of(overrides: list[str], registry: Registry) -> list[list[str]]:
     return [list(job) for job in batch]
 
 
-@pytest.mark.parametrize(("document", "command"), COMMANDS, ids=lambda item: item if isinstance(item, str) else " ".join(item)[:80])
+@pytest.mark.parametrize(
+    ("document", "command"), COMMANDS, ids=lambda item: item if isinstance(item, str) else " ".join(item)[:80]
+)
 def test_every_documented_command_composes(document: str, command: list[str], in_order_registry: Registry) -> None:
     verb, arguments = command[0], [item for item in command[1:] if item not in ("...", "NAME")]
     assert verb in VERBS or verb.startswith("--") or verb == "VERB"

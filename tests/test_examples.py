@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -39,7 +39,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture
-def start(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Start]:
+def start(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Start:
     """Starts an example by its number and returns what it printed."""
 
     def run(number: int, *arguments: str) -> str:
@@ -49,7 +49,7 @@ def start(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, t
         runpy.run_path(str(path), run_name="__main__")
         return capsys.readouterr().out
 
-    yield run
+    return run
 
 
 def output_dir(tiny: list[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from autodistill.configs.composition import compose
-from autodistill.configs.targets import instantiate
 from autodistill.configs.settings import Settings
+from autodistill.configs.targets import instantiate
 
 __all__ = ["Settings", "compose", "instantiate"]

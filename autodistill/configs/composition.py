@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from autodistill.components.specs import KINDS
 from autodistill.configs.settings import Settings, read_settings
 from autodistill.configs.store import (
     CONFIG_NAME,
@@ -19,7 +20,6 @@ from autodistill.configs.store import (
     config_packages,
     store_components,
 )
-from autodistill.components.specs import KINDS
 from autodistill.errors import ConfigError, UnknownComponentError, did_you_mean
 from autodistill.registry import Registry, default_registry
 
@@ -137,7 +137,7 @@ def _unknown_key(key: str, text: str, registry: Registry) -> ConfigError:
     kind, _, rest = key.partition(".")
     possible: set[str] = set()
     if kind in KINDS and rest:
-        label, _, name = rest.partition(".")
+        label = rest.partition(".")[0]
         for other in registry.names(kind):
             if KINDS[kind].several and other != label:
                 continue

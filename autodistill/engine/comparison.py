@@ -107,7 +107,10 @@ def _compare(session: Session) -> dict[str, Any]:
             str(trial.number): {**_row(contender, role), "versus": _versus(session, contender, others, role)}
             for trial, contender in picks
         },
-        "verdict": _verdict(session, [item for _, item in picks], [item for _, item in baselines], teacher, role),
+        "verdict": {
+            **_verdict(session, [item for _, item in picks], [item for _, item in baselines], teacher, role),
+            "pick": picks[0][0].number if picks else None,
+        },
     }
 
 

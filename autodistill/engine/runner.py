@@ -132,7 +132,11 @@ class Runner:
             metrics=metrics,
             seconds=seconds,
             cost=self._cost(trial, result.examples, time.monotonic() - started),
-            initialisation={"groups": dict(initialisation.groups), "summary": initialisation.summary},
+            initialisation={
+                "groups": dict(initialisation.groups),
+                "summary": initialisation.summary,
+                "layer_map": list(initialisation.layer_map),
+            },
             artifacts=self._artifacts(job, trial),
             trial_state=state if job.run == "flash" or trial.origin != "search" else None,
         )

@@ -125,13 +125,14 @@ def open_session(
         StudyInterruptedError: a stop was requested while the teacher was being prepared.
     """
     prepare_process(settings.trainer)
-    bench = Workbench(settings, registry)
     with ExitStack() as stack:
         progress.stage("checking configuration, data and teacher")
         found = _existing(settings, stack)
+        known = found[1] if found is not None else None
+        bench = Workbench(settings, registry, str(known.identity["data"]["fingerprint"]) if known else None)
         identity = check_workbench(bench)
-        if found is not None and found[1] is not None:
-            check_identity(settings.study_name, found[1].identity, identity)
+        if known is not None:
+            check_identity(settings.study_name, known.identity, identity)
         storage = found[0] if found is not None else stack.enter_context(Storage(settings.storage_url))
         study = _study_record(settings, bench, storage, identity, overrides)
         registry.manager.notify("autodistill_before_study_run", study=study.name, config=deepcopy(settings.raw))

@@ -29,6 +29,7 @@ _LATENCY_FIELDS = {
     "p99": "p99_ms",
     "throughput": "throughput",
     "peak_memory_bytes": "peak_memory_bytes",
+    "ratio_to_reference": "ratio_to_reference",
 }
 
 #: 97.5 % quantile of the normal distribution: a 95 % interval's half width is this many standard errors.

@@ -202,6 +202,7 @@ class SummaryBuilder:
                 "architecture": dict(trial.architecture.choices),
                 "parameters": int(row.get("parameters") or trial.known.get("size.parameters") or 0),
                 "initialisation": str((full.initialisation if full else {}).get("summary", "not trained yet")),
+                "layer_maps": _layer_map(full.initialisation.get("layer_map", ())) if full else "",
                 "flash": self._flash_metrics(flash),
                 "final": {**row["metrics"], **self._select_metrics(full)} if row else None,
                 "latencies": row.get("latencies") or dict(trial.latencies),
@@ -318,6 +319,11 @@ class SummaryBuilder:
             "error": trial.error,
             "note": trial.note,
         }
+
+
+def _layer_map(layers: Iterable[int]) -> str:
+    """Which teacher layer each student layer started from, for people."""
+    return ", ".join(f"{student} from {teacher}" for student, teacher in enumerate(layers, start=1))
 
 
 def _metric(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ task or the family cannot feed. Nothing here writes to a study; the caches are c
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -24,7 +25,7 @@ from autodistill.components.training import DistillationLoss, LossContext, Sched
 from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
-from autodistill.errors import ConfigError, TeacherError, did_you_mean
+from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mean
 from autodistill.training.seeds import derive_seed
 from autodistill.training.stream import ExampleStream
 from autodistill.training.tokenised import TokenisedSplit, tokenise
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from autodistill.registry import Registry
+
+logger = logging.getLogger(__name__)
 
 #: Quantiles of the data's token lengths that a workload cycles through by default: ten equally likely lengths.
 LENGTH_QUANTILES = tuple((2 * step + 1) / 20 for step in range(10))
@@ -47,10 +50,13 @@ class Workbench:
     Args:
         settings: checked configuration.
         registry: what exists.
+        snapshot: fingerprint of the data that the study was made with; a data source with the parameter ``snapshot``
+            reads it again, also when what it is built from has changed.
     """
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings, registry: Registry, snapshot: str | None = None) -> None:
         self.settings = settings
+        self.snapshot = snapshot
         self.registry = registry
         self._families: dict[str, StudentFamily] = {}
 
@@ -60,8 +66,17 @@ class Workbench:
     def data(self) -> TaskData:
         """The splits and their task."""
         chosen = self.settings.one("data")
-        source = self.create(chosen, DataContext(self.settings.cache_dir))
-        data: TaskData = source.load()
+        if self.snapshot is not None and "snapshot" in chosen.parameters and chosen.parameters["snapshot"] is None:
+            try:
+                return self._load({**chosen.parameters, "snapshot": self.snapshot})
+            except DataError:
+                logger.info("the snapshot %s of the study's data is gone; reading the data anew", self.snapshot)
+        return self._load(chosen.parameters)
+
+    def _load(self, parameters: Mapping[str, Any]) -> TaskData:
+        chosen = self.settings.one("data")
+        context = DataContext(self.settings.cache_dir)
+        data: TaskData = self.registry.create("data", chosen.name, parameters, context).load()
         return data
 
     @cached_property

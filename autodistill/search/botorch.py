@@ -22,10 +22,9 @@ from linear_operator.utils.errors import NanError, NotPSDError
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Proposal, SearchContext
-from autodistill.engine.pareto import non_dominated
 from autodistill.errors import ConfigError
 from autodistill.search.acquisition import Bound, Problem, Source, choose, isolated
-from autodistill.search.candidates import Candidates, Pool, generator
+from autodistill.search.candidates import Candidates, Pool, generator, non_dominated
 from autodistill.search.scales import Scale
 from autodistill.search.sobol import SobolSearch
 from autodistill.search.surrogates import Observed, features, fit_models, observe, representable

@@ -152,9 +152,7 @@ class StreamModule(pl.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW and the learning rate's course."""
         fused = str(self.trainer.precision) != "16-mixed"  # fp16 scales gradients, which fused AdamW would undo itself
-        optimiser = adamw(
-            self.model, self.extra, self._optimisation, fused=fused, head_lr_factor=self.head_lr_factor
-        )
+        optimiser = adamw(self.model, self.extra, self._optimisation, fused=fused, head_lr_factor=self.head_lr_factor)
         steps, share = self._steps, self._optimisation.warmup_share
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, steps, share))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -67,7 +67,5 @@ def head_parameters(model: nn.Module) -> list[Parameter]:
     """The parameters after a transformers encoder: those outside its ``embeddings`` and ``encoder``."""
     inside = ("embeddings", "encoder")
     return [
-        parameter
-        for name, parameter in model.named_parameters()
-        if not any(part in inside for part in name.split("."))
+        parameter for name, parameter in model.named_parameters() if not any(part in inside for part in name.split("."))
     ]

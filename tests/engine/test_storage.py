@@ -420,3 +420,10 @@ def test_analytical_latency_is_exact_in_the_history(storage: Storage, study_id: 
     storage.update_trial(study_id, 0, latencies={"ops": {"kind": "analytical", "median": 3.0}})
     history = storage.history(study_id)
     assert (history.metrics["ops.p50_ms"][0], history.variances["ops.p50_ms"][0]) == (3.0, 0.0)
+
+
+def test_the_history_has_every_metric_of_a_latency_report() -> None:
+    from autodistill.components.latency import LATENCY_METRICS
+    from autodistill.engine.storage_history import _LATENCY_FIELDS
+
+    assert set(_LATENCY_FIELDS.values()) == set(LATENCY_METRICS)
