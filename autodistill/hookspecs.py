@@ -134,7 +134,7 @@ def autodistill_before_study_run(study: str, config: Mapping[str, Any]) -> None:
 
 @hookspec
 def autodistill_after_study_run(study: str, summary: Mapping[str, Any]) -> None:
-    """Called when `run` has finished a study.
+    """Called when `run` or `explore` has ended and the report is written.
 
     Args:
         study: name of the study.

@@ -23,7 +23,6 @@ BLOCK_VARIABLE = "AUTODISTILL_BLOCK_PLUGINS"
 
 #: Components that exist elsewhere: (kind, name) -> what to type to get them.
 INSTALLABLE: Mapping[tuple[str, str], str] = {
-    ("latency", "openvino"): "pip install autodistill-openvino",
     ("search", "template_annealing"): "pip install ./plugins/autodistill-template",
 }
 

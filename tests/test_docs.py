@@ -311,7 +311,7 @@ def documented_commands() -> list[tuple[str, list[str]]]:
     for document in DOCUMENTS:
         shell = [block.text for block in blocks_of(document) if block.language in ("bash", "console")]
         indented = re.findall(r"^    (autodistill .*)$", document.read_text(), flags=re.MULTILINE)
-        inline = re.findall(r"`(autodistill [a-z]+ [^`.]*=[^`]*)`", document.read_text())
+        inline = re.findall(r"`(autodistill [a-z]+ [^`]*=[^`]*)`", document.read_text())
         lines = [*shell, *indented, *(" ".join(item.split()) for item in inline)]
         found += [(document.name, command) for text in lines for command in commands_in(text)]
     help_texts = [

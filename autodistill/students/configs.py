@@ -27,7 +27,7 @@ class BertFamilyConfig:
         }
     )
     """Search space: name -> list of ordinal choices, or a mapping with ``type``."""
-    rules: dict[str, str] = field(default_factory=lambda: {"heads_divide_width": "hidden_size % num_heads == 0"})
+    rules: dict[str, str | None] = field(default_factory=lambda: {"heads_divide_width": "hidden_size % num_heads == 0"})
     """Label -> expression over the names of the space that every architecture must satisfy."""
     layer_selection: str = "uniform"
     """Which teacher layers a shallower student starts from: uniform, first, last or ends (both ends alternately)."""
@@ -56,7 +56,7 @@ class MobileBertFamilyConfig:
         }
     )
     """Search space: name -> list of ordinal choices, or a mapping with ``type``."""
-    rules: dict[str, str] = field(
+    rules: dict[str, str | None] = field(
         default_factory=lambda: {
             "heads_divide_bottleneck": "bottleneck_size % num_heads == 0",
             "wider_than_embedding": f"hidden_size > {MOBILEBERT_EMBEDDING_SIZE}",

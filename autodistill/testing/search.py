@@ -264,7 +264,8 @@ class SearchStrategySuite:
             in_space=(False, *history.in_space[1:]),
         )
         _assert_new(context, history, make_strategy(context).propose(history, 1))
-        _assert_new(context, history, make_strategy(context).propose(toy_history(context, [larger]), 1))
+        bare = toy_history(context, [larger])
+        _assert_new(context, bare, make_strategy(context).propose(bare, 1))
 
     def test_missing_metrics_are_tolerated(self, make_strategy: MakeStrategy) -> None:
         """Trials that failed, were infeasible or lack one metric; a history without any metric."""

@@ -90,6 +90,10 @@ def tiny_overrides(directory: Path) -> list[str]:
     teacher = write_tiny_teacher(directory / "teacher")
     return [
         "data=text_classification",
+        "teacher=huggingface",  # components anew, in case an experiment has chosen presets
+        "student=bert",
+        "schedule=one_phase",
+        "loss=[logits_kl]",
         f"data.train={train}",
         f"data.test={test}",
         "data.max_length=32",

@@ -1,0 +1,259 @@
+"""Every verb on the tiny study, through `main`, as a user would type them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_studies import replaced, tiny_study
+
+from autodistill.cli import main
+
+Verb = Callable[..., str]
+
+SMALL = "{num_layers: 1, hidden_size: 32, num_heads: 4, intermediate_size: 16}"
+
+
+@dataclass
+class Tiny:
+    """The tiny study that was run once by the command line."""
+
+    overrides: list[str]
+    output: Path
+    printed: str
+
+    @property
+    def folder(self) -> Path:
+        return self.output / "study"
+
+    def summary(self) -> dict[str, Any]:
+        return json.loads((self.folder / "summary.json").read_text())  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def wide_terminal() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "200")
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory, wide_terminal: None) -> Tiny:
+    import contextlib
+    import io
+
+    directory = tmp_path_factory.mktemp("verbs")
+    overrides = tiny_study(directory, "budget.trials=2", "baseline.teacher_truncated.layers=[1]")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(["run", *overrides]) == 0
+    return Tiny(overrides, directory / "outputs", printed.getvalue())
+
+
+@pytest.fixture
+def output(tiny: Tiny, tmp_path: Path) -> Path:
+    """A copy of the study's folder and storage, to be changed."""
+    return Path(shutil.copytree(tiny.output, tmp_path / "outputs"))
+
+
+@pytest.fixture
+def out(capsys: pytest.CaptureFixture[str]) -> Verb:
+    """Run a verb that succeeds; returns what it printed."""
+
+    def run(*arguments: str, code: int = 0) -> str:
+        capsys.readouterr()
+        given = main(list(arguments))
+        captured = capsys.readouterr()
+        assert given == code, captured.err
+        assert "Traceback" not in captured.err
+        return captured.out
+
+    return run
+
+
+def test_run_prints_the_report_and_where_it_is(tiny: Tiny) -> None:
+    assert f"Report: {tiny.folder / 'report.html'}" in tiny.printed
+    assert "teacher_truncated-1" in tiny.printed
+    assert (tiny.folder / "autodistill.log").is_file()
+
+
+def test_what_the_command_line_makes_is_private(tiny: Tiny) -> None:
+    for place in (tiny.output, tiny.folder, tiny.output / "cache", tiny.output / "studies.db"):
+        assert place.stat().st_mode & 0o077 == 0, place
+
+
+def test_hydra_leaves_no_folder_of_its_own(tiny: Tiny) -> None:
+    assert sorted(path.name for path in tiny.output.iterdir() if not path.name.startswith("studies.db")) == [
+        "cache",
+        "study",
+    ]
+
+
+def test_explore_goes_on_with_the_stored_configuration(output: Path, out: Verb) -> None:
+    out("explore", "study.name=study", f"output_dir={output}", "budget.trials=3")
+    summary = json.loads((output / "study" / "summary.json").read_text())
+    assert summary["trials"]["complete"] == 3
+    assert summary["config"]["schedule"]["examples"] == 640
+    assert summary["config"]["budget"]["trials"] == 3
+
+
+def test_distill_trains_a_trial_in_full(output: Path, out: Verb) -> None:
+    summary = json.loads((output / "study" / "summary.json").read_text())
+    picked = summary["picks"][0]["trial"]
+    other = next(row["trial"] for row in summary["history"] if row["origin"] == "search" and row["trial"] != picked)
+    printed = out("distill", "study.name=study", f"output_dir={output}", f"trial={other}")
+    assert f"trial {other}: " in printed
+    assert (output / "study" / "picks" / str(other) / "onnx" / "model.onnx").is_file()
+    again = out("distill", "study.name=study", f"output_dir={output}", f"trial={other}")
+    assert again.splitlines()[-1] == printed.splitlines()[-1]  # trained once
+
+
+def test_distill_trains_an_architecture_given_by_hand(output: Path, out: Verb) -> None:
+    wide = "{family: bert, choices: {num_layers: 1, hidden_size: 32, num_heads: 2, intermediate_size: 48}}"
+    printed = out("distill", "study.name=study", f"output_dir={output}", f"architecture={wide}")
+    number = printed.splitlines()[-1].partition(":")[0].removeprefix("trial ")
+    config = json.loads((output / "study" / "picks" / number / "hf" / "config.json").read_text())
+    assert (config["num_attention_heads"], config["intermediate_size"]) == (2, 48)
+    out("report", "study.name=study", f"output_dir={output}")
+    summary = json.loads((output / "study" / "summary.json").read_text())
+    assert [row["origin"] for row in summary["history"] if str(row["trial"]) == number] == ["manual"]
+    assert summary["verdict"]["holds"] is not None  # what was compared stays compared
+
+
+def test_distill_trains_a_baseline_without_a_study_of_its_name(tiny: Tiny, out: Verb) -> None:
+    given = replaced(tiny.overrides, "study.name=other", "baseline=[teacher_truncated]")
+    printed = out("distill", *given)
+    assert "teacher_truncated-1: " in printed
+    assert (tiny.output / "other" / "baselines" / "teacher_truncated-1" / "hf" / "model.safetensors").is_file()
+
+
+def test_evaluate_gives_the_studys_final_metrics_again(tiny: Tiny, out: Verb) -> None:
+    pick = tiny.summary()["picks"][0]
+    given = replaced(tiny.overrides, "study.name=evaluated", f"model={tiny.folder / pick['paths']['hf']}")
+    printed = out("evaluate", *given)
+    assert "classification.accuracy" in printed
+    found = json.loads((tiny.output / "evaluated" / "evaluate.json").read_text())["metrics"]
+    assert found["classification.accuracy"] == pick["final"]["classification.accuracy"]
+    with sqlite3.connect(tiny.output / "studies.db") as connection:
+        names = {name for (name,) in connection.execute("select name from autodistill_studies")}
+    assert "evaluated" not in names
+
+
+def test_evaluate_on_a_study_by_name_takes_its_data(tiny: Tiny, out: Verb) -> None:
+    model = tiny.folder / tiny.summary()["picks"][0]["paths"]["hf"]
+    printed = out("evaluate", "study.name=study", f"output_dir={tiny.output}", f"model={model}")
+    assert "120" in printed
+
+
+def test_latency_times_a_model_an_architecture_and_the_baselines(tiny: Tiny, out: Verb) -> None:
+    given = replaced(tiny.overrides, "study.name=timed")
+    for subject, name in (
+        (f"model={tiny.folder / tiny.summary()['picks'][0]['paths']['hf']}", "picks"),
+        (f"architecture={SMALL}", "architecture"),
+        ("baseline=[teacher_truncated]", "teacher_truncated-1"),
+    ):
+        printed = out("latency", *given, subject)
+        assert name in printed
+        assert "teacher" in printed
+        assert {report["kind"] for report in json.loads((tiny.output / "timed" / "latency.json").read_text())} == {
+            "replayed"
+        }
+
+
+def test_export_writes_every_chosen_format_with_parity(tiny: Tiny, out: Verb) -> None:
+    model = tiny.folder / tiny.summary()["picks"][0]["paths"]["hf"]
+    printed = out("export", *replaced(tiny.overrides, "study.name=exported"), f"model={model}", "export=[onnx]")
+    assert "onnx" in printed
+    parity = json.loads((tiny.output / "exported" / "exports" / "onnx" / "parity.json").read_text())
+    assert parity
+
+
+def test_report_writes_the_same_page_again(output: Path, out: Verb) -> None:
+    before = json.loads((output / "study" / "summary.json").read_text())
+    (output / "study" / "summary.json").unlink()
+    (output / "study" / "report.html").unlink()
+    printed = out("report", "study.name=study", f"output_dir={output}")
+    assert before["verdict"]["claim"].split(";")[0] in " ".join(printed.split())
+    assert json.loads((output / "study" / "summary.json").read_text()) == before
+    assert (output / "study" / "report.html").stat().st_size > 1000
+
+
+def test_plan_says_what_run_would_cost_and_does_nothing(tiny: Tiny, out: Verb, tmp_path: Path) -> None:
+    printed = out("plan", *replaced(tiny.overrides, f"output_dir={tmp_path / 'planned'}"))
+    assert "flash" in printed
+    assert not (tmp_path / "planned" / "studies.db").exists()
+    assert not (tmp_path / "planned" / "cache" / "teachers").exists()
+
+
+def test_studies_lists_and_shows(tiny: Tiny, out: Verb, tmp_path: Path) -> None:
+    listed = out("studies", f"output_dir={tiny.output}")
+    assert "study" in listed
+    assert "2 complete" in listed
+    shown = out("studies", f"output_dir={tiny.output}", "study.name=study")
+    assert "baseline teacher_truncated-1" in shown
+    assert "num_layers=1" in shown
+    assert "No studies yet" in out("studies", f"output_dir={tmp_path / 'nothing'}")
+
+
+def test_reading_verbs_on_an_unknown_study_list_those_that_exist(
+    tiny: Tiny, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in ("report", "studies"):
+        assert main([verb, "study.name=stduy", f"output_dir={tiny.output}"]) == 2
+        assert "study" in capsys.readouterr().err
+
+
+# -- sweeps ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, wide_terminal: None) -> tuple[Path, int, str]:
+    import contextlib
+    import io
+
+    directory = tmp_path_factory.mktemp("sweep")
+    overrides = replaced(tiny_study(directory, "baseline=[]"), "budget.trials=1", "search=random,sobol")
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        code = main(["run", "-m", *overrides])
+    return directory / "outputs", code, printed.getvalue()
+
+
+def test_a_sweep_makes_distinct_studies_that_share_the_cache(swept: tuple[Path, int, str]) -> None:
+    output, code, _ = swept
+    assert code == 0
+    names = ["study-search=random", "study-search=sobol"]
+    assert all((output / name / "summary.json").is_file() for name in names)
+    with sqlite3.connect(output / "studies.db") as connection:
+        assert [name for (name,) in connection.execute("select name from autodistill_studies order by name")] == names
+    assert len([path for path in (output / "cache" / "teachers").iterdir() if not path.name.startswith(".")]) == 1
+    seconds = [json.loads((output / name / "summary.json").read_text())["seconds"]["teacher"] for name in names]
+    assert seconds[0] > 0
+    assert seconds[1] == 0  # from the cache
+
+
+def test_a_sweep_closes_with_a_table(swept: tuple[Path, int, str]) -> None:
+    table = swept[2][swept[2].rindex("sweep") :]
+    assert "study-search=random" in table
+    assert "study-search=sobol" in table
+
+
+def test_a_study_of_a_sweep_is_found_again_by_its_name(swept: tuple[Path, int, str], out: Verb) -> None:
+    summary = json.loads((swept[0] / "study-search=sobol" / "summary.json").read_text())
+    printed = out("report", "study.name='study-search=sobol'", f"output_dir={swept[0]}")
+    assert summary["study"] == "study-search=sobol"
+    assert "study-search=sobol" in printed
+
+
+def test_a_sweep_exits_with_the_worst_code_of_its_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = replaced(tiny_study(tmp_path, "baseline=[]"), "budget.trials=1", "data.max_length=65,32")
+    assert main(["explore", "-m", *overrides]) == 2
+    captured = capsys.readouterr()
+    assert "data.max_length is 65" in captured.err
+    assert (tmp_path / "outputs" / "study-data.max_length=32" / "summary.json").is_file()  # the other job went on

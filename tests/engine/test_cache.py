@@ -1,0 +1,147 @@
+"""The shared cache: whole or absent, built once, limited in size."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from autodistill.engine.cache import (
+    EVICTABLE,
+    cache_key,
+    cached_directory,
+    directory_bytes,
+    evict,
+    locked,
+    private_directory,
+    write_json,
+)
+
+
+def fill(directory: Path, size: int = 10) -> None:
+    (directory / "data").write_bytes(b"x" * size)
+
+
+def test_keys_depend_on_content_and_not_on_order() -> None:
+    assert cache_key({"a": 1, "b": [2]}) == cache_key({"b": [2], "a": 1})
+    assert cache_key({"a": 1}) != cache_key({"a": 2})
+    assert len(cache_key({})) == 24
+
+
+def test_an_entry_is_built_once_and_is_private(tmp_path: Path) -> None:
+    built: list[Path] = []
+
+    def build(directory: Path) -> None:
+        built.append(directory)
+        fill(directory)
+
+    first = cached_directory(tmp_path / "cache", "teachers", "key", build)
+    again = cached_directory(tmp_path / "cache", "teachers", "key", build)
+    assert first == again == tmp_path / "cache" / "teachers" / "key"
+    assert len(built) == 1
+    assert not built[0].exists()
+    for place in (tmp_path / "cache", first.parent, first):
+        assert place.stat().st_mode & 0o077 == 0, place
+
+
+def test_a_build_that_fails_leaves_no_entry_and_is_taken_up_again(tmp_path: Path) -> None:
+    def broken(directory: Path) -> None:
+        fill(directory)
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        cached_directory(tmp_path, "teachers", "key", broken)
+    assert not (tmp_path / "teachers" / "key").exists()
+    found: list[bool] = []
+    cached_directory(tmp_path, "teachers", "key", lambda directory: found.append((directory / "data").exists()))
+    assert found == [True]  # what the first attempt had done
+
+
+def test_two_that_want_the_same_entry_build_it_once(tmp_path: Path) -> None:
+    built: list[int] = []
+
+    def build(directory: Path) -> None:
+        built.append(1)
+        time.sleep(0.1)
+        fill(directory)
+
+    threads = [threading.Thread(target=cached_directory, args=(tmp_path, "features", "key", build)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert built == [1]
+
+
+def test_a_lock_excludes_and_ends_with_its_block(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def other() -> None:
+        with locked(tmp_path / "lock"):
+            order.append("other")
+
+    with locked(tmp_path / "lock"):
+        thread = threading.Thread(target=other)
+        thread.start()
+        time.sleep(0.05)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "other"]
+
+
+def test_eviction_removes_the_least_recently_used_until_the_rest_fits(tmp_path: Path) -> None:
+    entries = [
+        cached_directory(tmp_path, kind, name, fill)
+        for kind, name in zip(("teachers", "tokenised", "teachers"), "abc", strict=True)
+    ]
+    for age, entry in zip((30, 10, 20), entries, strict=True):
+        os.utime(entry, (time.time() - age,) * 2)
+    assert evict(tmp_path, 30) == []
+    assert evict(tmp_path, 15) == [entries[0], entries[2]]
+    assert entries[1].exists()
+
+
+def test_using_an_entry_again_keeps_it(tmp_path: Path) -> None:
+    old = cached_directory(tmp_path, "teachers", "old", fill)
+    new = cached_directory(tmp_path, "teachers", "new", fill)
+    for age, entry in ((100, old), (50, new)):
+        os.utime(entry, (time.time() - age,) * 2)
+    cached_directory(tmp_path, "teachers", "old", fill)
+    assert evict(tmp_path, 10) == [new]
+
+
+def test_snapshots_of_data_and_builds_under_way_are_never_evicted(tmp_path: Path) -> None:
+    kept = private_directory(tmp_path / "data" / "snapshot")
+    partial = private_directory(tmp_path / "teachers" / ".key.partial")
+    for place in (kept, partial):
+        fill(place)
+    assert evict(tmp_path, 0) == []
+    assert kept.exists()
+    assert partial.exists()
+
+
+def test_every_kind_of_entry_that_training_writes_can_be_evicted() -> None:
+    from autodistill.training import teacher_cache, tokenised
+
+    for module in (teacher_cache, tokenised):
+        source = Path(str(module.__file__)).read_text()
+        assert any(f'"{kind}"' in source for kind in EVICTABLE), module.__name__
+
+
+def test_directory_bytes_counts_all_files_below(tmp_path: Path) -> None:
+    fill(private_directory(tmp_path / "a" / "b"), 7)
+    fill(tmp_path, 3)
+    assert directory_bytes(tmp_path) == 10
+
+
+def test_json_is_replaced_whole_and_has_no_nan(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [item.name for item in path.parent.iterdir() if not item.name.startswith(".")] == ["file.json"]
