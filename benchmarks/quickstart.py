@@ -1,0 +1,107 @@
+"""The quickstart, whole: wall-clock time, peak memory and outcome on this machine.
+
+    python benchmarks/quickstart.py [--seed 0] [--output benchmarks/results/quickstart.json]
+
+Runs ``autodistill run experiment=quickstart`` in a fresh output directory, samples the memory of the process and its
+children twice a second, prints a table and writes JSON with the command and the machine. The machine must be idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from autodistill.engine.environment import describe_environment
+
+RESULTS = Path(__file__).parent / "results"
+
+#: Seconds between two looks at the processes' memory.
+SAMPLE_SECONDS = 0.5
+
+
+def run_and_watch(command: list[str]) -> tuple[int, float, int]:
+    """Run a command; returns exit code, wall seconds, and the largest sum of resident bytes of all its processes."""
+    started, peak = time.monotonic(), 0
+    process = subprocess.Popen(command)
+    while process.poll() is None:
+        peak = max(peak, _resident(process.pid))
+        time.sleep(SAMPLE_SECONDS)
+    return process.returncode, time.monotonic() - started, peak
+
+
+def _resident(pid: int) -> int:
+    """Resident bytes of a process and its descendants: an upper bound, shared pages count once per process."""
+    total = 0
+    try:
+        root = psutil.Process(pid)
+        for process in (root, *root.children(recursive=True)):
+            total += process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return total
+    return total
+
+
+def outcome(summary: dict[str, Any]) -> dict[str, Any]:
+    """What README quotes of a summary."""
+    keys = ("verdict", "trials", "hypervolume", "flash_spread", "seconds", "cost", "splits", "alarms")
+    rows = {"teacher": summary["teacher"]}
+    rows |= {row["name"]: row for row in summary["references"]}
+    rows |= {row["name"]: {**row, "metrics": row["final"]} for row in (*summary["baselines"], *summary["picks"])}
+    return {
+        **{key: summary[key] for key in keys},
+        "rows": {
+            name: {
+                "parameters": row["parameters"],
+                "architecture": row.get("architecture"),
+                "accuracy": (row["metrics"] or {}).get("classification.accuracy"),
+                "latencies": row["latencies"],
+                "versus": row.get("versus"),
+                "exports": row.get("exports"),
+            }
+            for name, row in rows.items()
+        },
+    }
+
+
+def main() -> int:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=RESULTS / "quickstart.json")
+    parser.add_argument("--keep", type=Path, default=None, help="keep the output directory here")
+    given = parser.parse_args()
+    directory = Path(tempfile.mkdtemp(prefix="autodistill-benchmark-"))
+    arguments = ["run", "experiment=quickstart", f"seed={given.seed}"]
+    code, seconds, peak = run_and_watch([sys.executable, "-m", "autodistill", *arguments, f"output_dir={directory}"])
+    if code != 0:
+        print(f"the quickstart ended with exit code {code}; {directory} is kept", file=sys.stderr)
+        return code
+    summary = json.loads((directory / "quickstart" / "summary.json").read_text())
+    result = {
+        "command": f"autodistill {' '.join(arguments)}",
+        "machine": describe_environment(),
+        "wall_seconds": seconds,
+        "peak_memory_bytes": peak,
+        **outcome(summary),
+    }
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    given.output.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{seconds:.0f} s, peak memory {peak / 1e9:.2f} GB, {summary['verdict']['claim']}")
+    print(f"written: {given.output}")
+    if given.keep is not None:
+        shutil.copytree(directory, given.keep, dirs_exist_ok=True)
+    shutil.rmtree(directory)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
