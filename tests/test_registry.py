@@ -62,7 +62,7 @@ def test_unknown_component_lists_alternatives_and_providers(fresh_registry: Regi
 
 
 def test_a_known_separate_distribution_says_how_to_install_it(fresh_registry: Registry) -> None:
-    with pytest.raises(UnknownComponentError, match="pip install ./plugins/autodistill-template"):
+    with pytest.raises(UnknownComponentError, match=r"pip install \./plugins/autodistill-template"):
         fresh_registry.get("search", "template_annealing")
 
 

@@ -188,8 +188,9 @@ def _outcome_directory() -> Iterator[Path]:
 
 @contextmanager
 def _hydra_environment(arguments: list[str]) -> Iterator[None]:
-    """``sys.argv`` as Hydra reads it, and its errors raised instead of printed."""
+    """``sys.argv`` as Hydra reads it, its errors raised instead of printed, and its folders private."""
     argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    umask = os.umask(0o077)  # Hydra makes the study's folder with the usual mode; children of launchers inherit this
     sys.argv = ["autodistill", *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -200,6 +201,7 @@ def _hydra_environment(arguments: list[str]) -> Iterator[None]:
     except ValueError as error:
         raise ConfigError(f"Hydra refused these arguments: {error}") from error
     finally:
+        os.umask(umask)
         sys.argv = argv
         os.environ.pop("HYDRA_FULL_ERROR", None)
         if full_error is not None:

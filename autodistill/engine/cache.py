@@ -12,13 +12,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 #: Kinds of entries that eviction may remove; data snapshots stay, a resume needs them.
-EVICTABLE = ("teachers", "tokenised", "features", "latency")
+EVICTABLE = ("teachers", "tokenised", "teacher_features", "latency")
 
 _PRIVATE = 0o700
 
@@ -30,8 +30,10 @@ def cache_key(parts: Mapping[str, Any]) -> str:
 
 
 def private_directory(path: Path) -> Path:
-    """Make a folder, and its parents, that only this user may enter."""
-    path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    """Make a folder that only this user may enter, and those of its parents that are missing."""
+    for folder in reversed([path, *path.parents]):  # Path.mkdir would give the parents the usual mode
+        if not folder.exists():
+            folder.mkdir(mode=_PRIVATE, exist_ok=True)
     return path
 
 
@@ -64,8 +66,8 @@ def cached_directory(cache_dir: Path, kind: str, key: str, build: Callable[[Path
     return entry
 
 
-def evict(cache_dir: Path, max_bytes: int) -> list[Path]:
-    """Remove the least recently used entries until the cache fits; returns what was removed."""
+def evict(cache_dir: Path, max_bytes: int, keep: Collection[Path] = ()) -> list[Path]:
+    """Remove the least recently used entries until the cache fits, but none of ``keep``; returns what was removed."""
     entries = [
         entry
         for kind in EVICTABLE
@@ -77,6 +79,8 @@ def evict(cache_dir: Path, max_bytes: int) -> list[Path]:
     for entry in sorted(entries, key=lambda item: item.stat().st_mtime):
         if total <= max_bytes:
             break
+        if entry in keep:
+            continue
         shutil.rmtree(entry, ignore_errors=True)
         total -= sizes[entry]
         removed.append(entry)

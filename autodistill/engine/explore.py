@@ -62,18 +62,20 @@ class Explorer:
             TrialError: trial after trial failed.
         """
         session, started = self.session, time.monotonic()
-        before = session.storage.seconds(session.study.id).get("explore", 0.0)
+        before = self._spent()
         release_dead(session.storage, session.study.id)
         session.progress.stage("exploring", session.settings.budget_trials)
         try:
-            with session.timed("explore"):
-                self._take_up()
-                while not self._time_is_up(before + time.monotonic() - started) and self._fill():
-                    self._wait()
-                while self.under_way:
-                    self._wait()
+            self._take_up()
+            while not self._time_is_up(before + time.monotonic() - started) and self._fill():
+                self._wait()
+            while self.under_way:
+                self._wait()
         finally:
             self.executor.close()
+            # Timing and the teacher's features have stages of their own, so that the stages add up.
+            elsewhere = self._spent() - before
+            session.storage.add_seconds(session.study.id, "explore", time.monotonic() - started - elsewhere)
         self._show()
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -138,6 +140,11 @@ class Explorer:
     def _time_is_up(self, seconds: float) -> bool:
         hours = self.session.settings.budget_hours
         return hours is not None and seconds >= hours * 3600
+
+    def _spent(self) -> float:
+        """Seconds of the stages that the loop works on, this run's and earlier ones'."""
+        seconds = self.session.storage.seconds(self.session.study.id)
+        return sum(seconds.get(stage, 0.0) for stage in ("explore", "latency", "teacher_cache"))
 
     # -- trials --------------------------------------------------------------------------------------------------
 

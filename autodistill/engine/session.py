@@ -145,7 +145,7 @@ def open_session(
             stack.callback(backend.close)
         session = Session(settings, bench, storage, study, teacher, backends, bench.known(backends), progress, stop)
         _record_teacher(session, reference)
-        evict(settings.cache_dir, settings.cache_max_bytes)
+        evict(settings.cache_dir, settings.cache_max_bytes, keep=[teacher.directory.parent])
         yield session
 
 

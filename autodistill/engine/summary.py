@@ -69,8 +69,8 @@ class SummaryBuilder:
             "schema": SCHEMA_VERSION,
             "study": self.study.name,
             "created": self.study.created,
-            "task": self.step("task"),
-            "splits": self.step("splits"),
+            "task": self.step("task") or dict(self.study.identity["task"]),
+            "splits": self.step("splits") or {"train": 0, "select": 0},
             "seconds": self._seconds(),
             "cost": self._cost(),
             "objectives": [{"label": o.label, "metric": o.metric, "direction": o.direction} for o in self.objectives],
@@ -98,12 +98,17 @@ class SummaryBuilder:
             "components": self.study.components.get("components", []),
             "environment": dict(self.study.environment),
             "waste": len(self.storage.waste(self.study.id)),
-            "command": f"autodistill run study.name={self.study.name}",
+            "command": self._command(),
         }
         cleaned: dict[str, Any] = without_nan(content)
         return cleaned
 
     # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _command(self) -> str:
+        """What to type to go on."""
+        place = str(self.study.config.get("output_dir", "outputs"))
+        return f"autodistill run study.name={self.study.name}" + ("" if place == "outputs" else f" output_dir={place}")
 
     def _seconds(self) -> dict[str, float]:
         return {

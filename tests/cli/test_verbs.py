@@ -179,7 +179,8 @@ def test_report_writes_the_same_page_again(output: Path, out: Verb) -> None:
     (output / "study" / "summary.json").unlink()
     (output / "study" / "report.html").unlink()
     printed = out("report", "study.name=study", f"output_dir={output}")
-    assert before["verdict"]["claim"].split(";")[0] in " ".join(printed.split())
+    assert "(study study)" in printed
+    assert "beat the strongest baseline" in printed
     assert json.loads((output / "study" / "summary.json").read_text()) == before
     assert (output / "study" / "report.html").stat().st_size > 1000
 

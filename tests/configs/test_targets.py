@@ -8,8 +8,9 @@ from autodistill.configs import instantiate
 from autodistill.errors import ConfigError
 
 
-def test_a_logger_is_built(tmp_path: Path) -> None:
-    node = {"_target_": "pytorch_lightning.loggers.CSVLogger", "name": "here"}
+@pytest.mark.parametrize("name", ["CSVLogger", "TensorBoardLogger"])
+def test_a_logger_is_built(tmp_path: Path, name: str) -> None:
+    node = {"_target_": f"pytorch_lightning.loggers.{name}", "name": "here"}
     logger = instantiate(node, "logger.csv", save_dir=str(tmp_path))
     assert logger.save_dir == str(tmp_path)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from autodistill.engine.cache import (
-    EVICTABLE,
     cache_key,
     cached_directory,
     directory_bytes,
@@ -124,12 +123,11 @@ def test_snapshots_of_data_and_builds_under_way_are_never_evicted(tmp_path: Path
     assert partial.exists()
 
 
-def test_every_kind_of_entry_that_training_writes_can_be_evicted() -> None:
-    from autodistill.training import teacher_cache, tokenised
-
-    for module in (teacher_cache, tokenised):
-        source = Path(str(module.__file__)).read_text()
-        assert any(f'"{kind}"' in source for kind in EVICTABLE), module.__name__
+def test_what_is_in_use_is_never_evicted(tmp_path: Path) -> None:
+    used = cached_directory(tmp_path, "teachers", "used", fill)
+    os.utime(used, (0, 0))
+    other = cached_directory(tmp_path, "teachers", "other", fill)
+    assert evict(tmp_path, 0, keep=[used]) == [other]
 
 
 def test_directory_bytes_counts_all_files_below(tmp_path: Path) -> None:

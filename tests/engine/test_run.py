@@ -1,4 +1,4 @@
-"""A whole study in this process: its files, its summary, its privacy, its observers, and what happens the second time."""
+"""A whole study in this process: its files, summary, privacy and observers, and what happens the second time."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 from tiny_studies import TEACHER_MS, architecture, replaced, timeless, tiny_study, weights
 
 import autodistill
+from autodistill.engine.cache import EVICTABLE
 from autodistill.engine.study import Study, open_study
 from autodistill.errors import PluginError
 from autodistill.hookspecs import hookimpl
@@ -197,6 +198,11 @@ def test_a_study_has_the_documented_files(done: Done) -> None:
 def test_only_this_user_may_enter_the_studys_folder_and_the_cache(done: Done) -> None:
     for place in (done.study.directory, done.study.directory.parent / "cache"):
         assert place.stat().st_mode & 0o077 == 0, place
+
+
+def test_everything_that_a_study_caches_can_be_evicted(done: Done) -> None:
+    kinds = {path.name for path in (done.study.directory.parent / "cache").iterdir()}
+    assert {"teachers", "tokenised", "teacher_features"} <= kinds <= set(EVICTABLE)
 
 
 def test_a_pick_loads_with_the_auto_classes_and_gives_the_stored_logits(done: Done) -> None:

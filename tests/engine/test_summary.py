@@ -1,0 +1,146 @@
+"""The summary of a study that is still young: it satisfies the schema at every moment."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from tiny_studies import architecture
+
+from autodistill.engine.records import StudyRecord
+from autodistill.engine.storage import Storage
+from autodistill.engine.summary import SummaryBuilder, without_nan
+
+ACCURACY = "classification.accuracy"
+IDENTITY = {
+    "task": {"kind": "classification", "labels": ["a", "b"], "metric": ACCURACY},
+    "objectives": {"quality": [ACCURACY, "maximize"], "latency": ["replay.p50_ms", "minimize"]},
+    "constraints": {"fast": ["replay.p50_ms", "<=", 4.0]},
+}
+
+
+def report(median: float) -> dict[str, Any]:
+    given = {"backend": "replay", "kind": "replayed", "precision": "fp32", "workload": {}, "device": "replayed"}
+    return {**given, "unit": "ms", "median": median, "threads": 1}
+
+
+def teacher_step() -> dict[str, Any]:
+    return {
+        "name": "mini",
+        "parameters": 1000,
+        "metrics": {ACCURACY: {"value": 0.9, "variance": 0.001, "split": "select"}},
+        "latencies": {"replay": report(9.0)},
+        "values": {ACCURACY: 0.9, "replay.p50_ms": 9.0},
+        "trivial": {ACCURACY: 0.5},
+        "alarms": [],
+    }
+
+
+@pytest.fixture
+def storage(open_storage: Callable[..., Storage]) -> Storage:
+    return open_storage()
+
+
+@pytest.fixture
+def study(storage: Storage) -> StudyRecord:
+    return storage.create_study("young", IDENTITY, {"export": {}}, {}, {})
+
+
+def add(storage: Storage, study: StudyRecord, width: int, accuracy: float | None, median: float) -> int:
+    trial = storage.add_trial(
+        study.id, architecture(1, width), replicate=0, origin="search", label=None, in_space=True, note=None, seed=1
+    )
+    storage.update_trial(study.id, trial.number, known={"size.parameters": 10.0}, latencies={"replay": report(median)})
+    if accuracy is not None:
+        storage.update_trial(study.id, trial.number, began_training=True)
+        run = storage.lease_run(study.id, trial.number, "flash", "me", 60.0)
+        assert run is not None
+        metrics = {ACCURACY: {"value": accuracy, "variance": 0.001, "split": "select"}}
+        assert storage.finish_run(
+            run, state="complete", metrics=metrics, seconds={"train": 1.0}, trial_state="complete"
+        )
+    return trial.number
+
+
+def build(storage: Storage, study: StudyRecord) -> dict[str, Any]:
+    """The summary, checked against the schema."""
+    summary = SummaryBuilder(storage, study).build()
+    schema = json.loads(files("autodistill.testing").joinpath("summary.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(json.loads(json.dumps(summary, allow_nan=False)))
+    return summary
+
+
+def test_a_study_that_was_just_made_claims_nothing(storage: Storage, study: StudyRecord) -> None:
+    summary = build(storage, study)
+    assert summary["task"]["kind"] == "classification"
+    assert summary["hypervolume"] is None
+    assert summary["hypervolume_curve"] == summary["pareto"] == summary["picks"] == []
+    assert "nothing is claimed" in summary["verdict"]["claim"]
+    assert summary["verdict"]["holds"] is None
+
+
+def test_a_search_under_way_has_a_front_and_a_hypervolume(storage: Storage, study: StudyRecord) -> None:
+    storage.set_step(study.id, "teacher", teacher_step())
+    best = add(storage, study, 16, 0.8, 2.0)
+    add(storage, study, 32, 0.7, 3.0)  # dominated
+    slow = add(storage, study, 64, 0.9, 5.0)  # violates the constraint
+    add(storage, study, 48, None, 2.5)  # not trained yet
+    summary = build(storage, study)
+    assert summary["pareto"] == [best]
+    assert summary["trials"]["complete"] == 3
+    assert summary["trials"]["pending"] == 1
+    assert summary["hypervolume_reference"] == {"quality": 0.5, "latency": 4.0}
+    expected = (0.8 - 0.5) / 0.9 * math.log(4.0 / 2.0)
+    assert summary["hypervolume"] == pytest.approx(expected)
+    assert summary["hypervolume_curve"] == pytest.approx([expected, expected])
+    assert slow not in summary["pareto"]
+
+
+def test_frozen_picks_that_are_not_trained_yet_say_so(storage: Storage, study: StudyRecord) -> None:
+    storage.set_step(study.id, "teacher", teacher_step())
+    number = add(storage, study, 16, 0.8, 2.0)
+    storage.set_step(study.id, "picks_frozen", {"trials": [number]})
+    (pick,) = build(storage, study)["picks"]
+    assert pick["state"] == "waiting"
+    assert pick["final"] is None
+    assert pick["initialisation"] == "not trained yet"
+    assert pick["flash"][ACCURACY]["value"] == 0.8
+    assert pick["flash"][ACCURACY]["low"] == pytest.approx(0.8 - 1.96 * 0.001**0.5)
+
+
+def test_a_failed_and_an_infeasible_trial_keep_their_reasons(storage: Storage, study: StudyRecord) -> None:
+    for width, state in ((16, "failed"), (32, "infeasible")):
+        number = add(storage, study, width, None, 2.0)
+        storage.update_trial(study.id, number, state=state, error=f"{state} because")  # type: ignore[arg-type]
+    summary = build(storage, study)
+    assert [row["error"] for row in summary["history"]] == ["failed because", "infeasible because"]
+    assert summary["trials"] == {
+        **dict.fromkeys(("complete", "stopped", "pending", "running"), 0),
+        **dict.fromkeys(("failed", "infeasible"), 1),
+    }
+
+
+def test_a_pick_no_better_than_the_trivial_answer_raises_an_alarm(storage: Storage, study: StudyRecord) -> None:
+    storage.set_step(study.id, "teacher", teacher_step())
+    number = add(storage, study, 16, 0.8, 2.0)
+    storage.set_step(study.id, "picks_frozen", {"trials": [number]})
+    entry = {"value": 0.52, "low": 0.45, "high": 0.59, "n": 100, "seeds": 1, "split": "test"}
+    row = {"name": "pick 0", "parameters": 10, "metrics": {ACCURACY: entry}, "latencies": {"replay": report(2.0)}}
+    teacher = {"name": "teacher", "parameters": 1000, "metrics": {}, "latencies": {}}
+    finals = {"split": "test", "teacher": teacher, "references": [], "baselines": {}, "picks": {str(number): row}}
+    verdict = {"claim": "nothing", "holds": None, "baseline": None}
+    storage.replace_step(study.id, "finals", {**finals, "verdict": verdict})
+    summary = build(storage, study)
+    assert summary["final_pareto"] == [number]
+    assert any("pick 0" in alarm and "not above the trivial answer" in alarm for alarm in summary["alarms"])
+
+
+def test_numbers_that_json_cannot_say_become_null() -> None:
+    given = {"a": math.nan, "b": [math.inf, 1.0], "c": np.float64(2.0), "d": (np.int64(3),), "e": "text"}
+    assert without_nan(given) == {"a": None, "b": [None, 1.0], "c": 2.0, "d": [3], "e": "text"}
