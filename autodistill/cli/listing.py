@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.engine.storage import Storage
+from autodistill.engine.storage_connection import missing_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +18,9 @@ def list_studies(settings: Settings, console: Console) -> None:
     from rich.table import Table
 
     url = settings.storage_url
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
-        console.print(f"No studies yet in {url.removeprefix('sqlite:///')}.", highlight=False)
+    missing = missing_file(url)
+    if missing is not None:
+        console.print(f"No studies yet in {missing}.", highlight=False)
         return
     table = Table("study", "made", "teacher", "data", "trials", "finished")
     with Storage(url) as storage:

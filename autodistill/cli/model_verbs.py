@@ -27,8 +27,7 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
     bench, model = _bench(settings, registry), _load(settings)
     _check_same_task(bench, model, settings)
     role = "test" if "test" in bench.splits else "select"
-    teacher_logits = predict(bench.teacher.load(bench.task), bench.splits[role]) if bench.task.label_free else None
-    predictions = predictions_of(bench, role, predict(model, bench.splits[role]), teacher_logits)
+    predictions = predictions_of(bench, role, predict(model, bench.splits[role]), _teacher_logits(bench, role))
     metrics = {name: metric_entry(score, role) for name, score in score_all(bench, predictions).items()}
     rows = [
         [name, _number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()
@@ -109,6 +108,19 @@ def _load(settings: Settings) -> PreTrainedModel:
     from autodistill.engine.finals import load_model
 
     return load_model(Path(str(settings.model)))
+
+
+def _teacher_logits(bench: Workbench, role: str) -> Any:
+    """The teacher's logits when an evaluator besides the task's own may compare with them, else None.
+
+    A teacher that the task needs fine-tuned comes from the cache, where a study has left it, or is fine-tuned now.
+    """
+    from autodistill.engine.teacher import prepare_teacher
+
+    own = bench.task.metric.partition(".")[0]
+    others = [label for label, item in bench.evaluators.items() if not item.before_training and label != own]
+    needed = bench.task.label_free or others
+    return prepare_teacher(bench).logits(bench, role) if needed else None
 
 
 def _check_same_task(bench: Workbench, model: PreTrainedModel, settings: Settings) -> None:

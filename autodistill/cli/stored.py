@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from autodistill.configs.composition import compose_raw, prepare_hydra, translated_errors
 from autodistill.configs.settings import to_plain
@@ -42,9 +41,11 @@ def _stored(located: list[str], registry: Registry) -> list[str]:
     config, _ = compose_raw(located, registry)
     plain = {key: value for key, value in to_plain(config).items() if key in ("study", "storage")}
     url, name = str(plain["storage"]["url"]), plain["study"]["name"]
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
-        return []  # opening would make the file
     from autodistill.engine.storage import Storage
+    from autodistill.engine.storage_connection import missing_file
+
+    if missing_file(url) is not None:
+        return []  # opening would make the file
 
     with Storage(url) as storage:
         record = storage.find_study(str(name))

@@ -182,6 +182,7 @@ class FineTuning:
         head_lr_factor: the learning rate of everything after the encoder (pooler, classifier), which starts untrained,
             is this many times the encoder's.
         freeze_embeddings: leave the word embeddings as they are; saves time where the vocabulary is large.
+        dropout: of hidden states and attentions while fine-tuning; None is the checkpoint's own.
     """
 
     epochs: float
@@ -191,6 +192,7 @@ class FineTuning:
     weight_decay: float
     head_lr_factor: float = 1.0
     freeze_embeddings: bool = False
+    dropout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def compose(overrides: Sequence[str] = (), registry: Registry | None = None) -> 
     """
     registry = registry or default_registry()
     config, choices = compose_raw(overrides, registry)
-    return read_settings(config, registry, str(choices.get("experiment") or DEFAULT_STUDY_NAME))
+    return read_settings(config, registry, str(choices.get("experiment") or DEFAULT_STUDY_NAME), overrides)
 
 
 def compose_raw(overrides: Sequence[str], registry: Registry) -> tuple[DictConfig, dict[str, Any]]:

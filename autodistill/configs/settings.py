@@ -6,7 +6,7 @@ range-checked by its config dataclass. Errors say key, value, and what is possib
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,7 @@ class Settings:
         components: kind -> what was chosen, for kinds of which a study uses one.
         several: kind -> label -> what was chosen, for the others.
         raw: the resolved configuration as plain containers, for records and reports.
+        overrides: what it was composed from; stored with a study, so that verbs on it start from them.
     """
 
     study_name: str
@@ -99,6 +100,7 @@ class Settings:
     architecture: Mapping[str, Any] | None
     model: str | None
     raw: Mapping[str, Any]
+    overrides: tuple[str, ...] = ()
 
     def one(self, kind: str) -> Chosen:
         """The component chosen for a kind.
@@ -124,13 +126,14 @@ def _nothing_chosen(kind: str) -> str:
     )
 
 
-def read_settings(config: DictConfig, registry: Registry, study_name: str) -> Settings:
+def read_settings(config: DictConfig, registry: Registry, study_name: str, overrides: Sequence[str] = ()) -> Settings:
     """Check a composed configuration.
 
     Args:
         config: composed, without the ``hydra`` node.
         registry: what exists.
         study_name: used when ``study.name`` is null.
+        overrides: what it was composed from.
 
     Raises:
         ConfigError: a key, type, value or combination that cannot work.
@@ -162,6 +165,7 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str) -> Se
         architecture=raw.get("architecture"),
         model=raw.get("model"),
         raw={**raw, "study": {**section["study"], "name": name}},
+        overrides=tuple(overrides),
     )
 
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from autodistill.components.specs import KINDS, ComponentSpec
 from autodistill.errors import ConfigError, PluginError
+from autodistill.plugin_manager import PluginFailure
 
 if TYPE_CHECKING:
     from autodistill.plugin_manager import PluginManager
-    from autodistill.registry import Registered, Registry
+    from autodistill.registry import Registry
 
 #: The package that holds the primary config.
 CONFIG_PACKAGE = "autodistill.conf"
@@ -40,9 +41,10 @@ def store_components(registry: Registry) -> None:
     """Put every component into Hydra's ConfigStore.
 
     Raises:
-        PluginError: a preset of the same name exists already, or a config dataclass cannot be read.
+        PluginError: a preset of the same name exists already.
     """
     from hydra.core.config_store import ConfigStore
+    from omegaconf.errors import OmegaConfBaseException
 
     store = ConfigStore.instance()
     presets = set(_preset_names(registry))
@@ -54,18 +56,12 @@ def store_components(registry: Registry) -> None:
                 f"{registered.provider}: a preset never has the name of a component. Rename the file."
             )
         package = f"{kind.name}.{spec.name}" if kind.several else kind.name
-        node = _node_or_error(registered)
+        try:
+            node = default_node(spec)
+        except (TypeError, ValueError, AttributeError, OmegaConfBaseException) as error:
+            registry.failures.append(PluginFailure(registered.provider, f"the config of {spec.name!r}", error))
+            continue
         store.store(group=kind.name, name=spec.name, node=node, package=package, provider=str(registered.provider))
-
-
-def _node_or_error(registered: Registered) -> dict[str, Any]:
-    try:
-        return default_node(registered.spec)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise PluginError(
-            f"The config dataclass of the {registered.kind.title} {registered.spec.name!r} of {registered.provider} "
-            f"cannot be read: {error}"
-        ) from error
 
 
 def config_packages(manager: PluginManager) -> list[str]:

@@ -20,6 +20,9 @@ ALLOWED = (
     "torch.optim.lr_scheduler",
 )
 
+#: Where those classes are defined; what these packages import from elsewhere cannot be named.
+ALLOWED_ORIGINS = ("pytorch_lightning.", "lightning_fabric.", "torch.optim.")
+
 
 def instantiate(node: Mapping[str, Any], where: str, **more: Any) -> Any:
     """Build ``node["_target_"]`` with the node's other keys as keyword arguments.
@@ -41,9 +44,14 @@ def instantiate(node: Mapping[str, Any], where: str, **more: Any) -> Any:
             f"{where}._target_ may name classes of {', '.join(ALLOWED)} only, got {target!r}. "
             "Anything else is a component: write a plugin and choose it by name."
         )
+    nested = [key for key, value in node.items() if isinstance(value, Mapping) and "_target_" in value]
+    if nested:
+        raise ConfigError(f"{where}.{nested[0]} has a _target_ of its own; only one level is built here.")
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     try:
         factory = getattr(import_module(module_name), attribute)
+        if not (isinstance(factory, type) and factory.__module__.startswith(ALLOWED_ORIGINS)):
+            raise ConfigError(f"{where}._target_ must name a class of Lightning or torch.optim, got {target!r}.")
         return factory(**{**more, **arguments})
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {target} cannot be built: {type(error).__name__}: {error}") from error

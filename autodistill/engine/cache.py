@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def evict(cache_dir: Path, max_bytes: int, keep: Collection[Path] = ()) -> list[
     ]
     sizes = {entry: directory_bytes(entry) for entry in entries}
     total, removed = sum(sizes.values()), []
-    for entry in sorted(entries, key=lambda item: item.stat().st_mtime):
+    for entry in sorted(entries, key=_last_use):
         if total <= max_bytes:
             break
         if entry in keep:
@@ -87,9 +87,20 @@ def evict(cache_dir: Path, max_bytes: int, keep: Collection[Path] = ()) -> list[
     return removed
 
 
+def _last_use(entry: Path) -> float:
+    try:
+        return entry.stat().st_mtime
+    except FileNotFoundError:  # another process removed it meanwhile
+        return 0.0
+
+
 def directory_bytes(path: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    """Bytes of all files below a folder; files that vanish meanwhile count as nothing."""
+    total = 0
+    for file in path.rglob("*"):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from autodistill.components.outcome import Score
 from autodistill.engine.cache import write_json
+from autodistill.engine.finals import complete_full_runs, load_model
 from autodistill.engine.records import RunRecord, TrialRecord
-from autodistill.engine.scores import predictions_of, read_logits, score_all
+from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
 from autodistill.engine.statistics import interval, paired_difference
 from autodistill.engine.summary import without_nan
+from autodistill.training.predict import predict
 
 if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray
@@ -47,12 +49,19 @@ class Contender:
         self.parameters = parameters
 
     def median(self, label: str | None) -> float | None:
-        """Median latency in milliseconds, relative to the session's reference where that is known."""
-        if label is None or label not in self.latencies:
-            return None
-        report = self.latencies[label]
-        value = report["median"] if report.get("ratio_to_reference") is None else report["ratio_to_reference"]
-        return float(value)
+        """Median latency in milliseconds; None when it was not timed."""
+        return float(self.latencies[label]["median"]) if label is not None and label in self.latencies else None
+
+    def ratio(self, label: str | None) -> float | None:
+        """Latency relative to the reference timed in the same session; None when it was not."""
+        report = self.latencies.get(label) if label is not None else None
+        value = report.get("ratio_to_reference") if report else None
+        return None if value is None else float(value)
+
+    def times_faster(self, other: Contender, label: str | None) -> float | None:
+        """How many times faster this is than ``other``; ratios to the reference, if both have one, absorb drift."""
+        pairs = ((other.ratio(label), self.ratio(label)), (other.median(label), self.median(label)))
+        return next((theirs / mine for theirs, mine in pairs if theirs and mine), None)
 
 
 def compare(session: Session) -> dict[str, Any]:
@@ -80,13 +89,10 @@ def final_role(session: Session) -> str:
 
 def _compare(session: Session) -> dict[str, Any]:
     role = final_role(session)
-    runs = {
-        run.trial: run
-        for run in session.storage.runs(session.study.id)
-        if run.kind == "full" and run.state == "complete"
-    }
+    runs = complete_full_runs(session)
     trials = {trial.number: trial for trial in session.storage.trials(session.study.id)}
-    frozen = [int(number) for number in session.step("picks_frozen")["trials"]]
+    stored = session.storage.step(session.study.id, "picks_frozen") or {"trials": []}
+    frozen = [int(number) for number in stored["trials"]]
     teacher = _teacher(session, role)
     references = _references(session, role)
     picks = [
@@ -140,7 +146,12 @@ def _references(session: Session, role: str) -> list[Contender]:
 
 
 def _student(session: Session, role: str, trial: TrialRecord, run: RunRecord) -> Contender:
-    logits = read_logits(session.settings.study_dir / Path(str(run.artifacts["predictions"])))
+    file = session.settings.study_dir / Path(str(run.artifacts["predictions"]))
+    if role == "test" and not any(name.startswith("test/") for name in run.metrics):
+        # Trained by hand before the picks were frozen, when the test split was not to be read yet.
+        answers = predict(load_model(session.settings.study_dir / str(run.artifacts["hf"])), session.bench.splits[role])
+        write_predictions(file, predictions_of(session.bench, role, answers, None), role)
+    logits = read_logits(file)
     latencies = session.storage.step(session.study.id, f"latency:{trial.number}") or {}
     family = session.bench.family_of(trial.architecture.family)
     parameters = family.parameters(trial.architecture, session.bench.task, session.bench.vocabulary)
@@ -184,12 +195,11 @@ def _versus(session: Session, pick: Contender, others: Sequence[Contender], role
     metric = session.bench.task.metric
     found = {}
     for other in others:
-        mine, theirs = pick.median(label), other.median(label)
         base = other.scores[metric].value
         found[other.name] = {
             "gain": gain(session, pick, other, role),
             "retained": pick.scores[metric].value / base if base > 0 else None,
-            "speedup": theirs / mine if mine and theirs else None,
+            "speedup": pick.times_faster(other, label),
             "parameter_ratio": pick.parameters / other.parameters if pick.parameters and other.parameters else None,
         }
     return found
@@ -235,8 +245,8 @@ def _verdict(
 
 
 def _no_slower(baseline: Contender, pick: Contender, label: str | None) -> bool:
-    theirs, mine = baseline.median(label), pick.median(label)
-    return theirs is None or mine is None or theirs <= mine * (1 + SAME_LATENCY)
+    faster = pick.times_faster(baseline, label)
+    return faster is None or faster <= 1 + SAME_LATENCY
 
 
 def _percent(ours: Contender, theirs: Contender, metric: str) -> str:
@@ -245,5 +255,5 @@ def _percent(ours: Contender, theirs: Contender, metric: str) -> str:
 
 
 def _speed(ours: Contender, theirs: Contender, label: str | None) -> str:
-    mine, other = ours.median(label), theirs.median(label)
-    return f" at {other / mine:.2f}x its speed" if mine and other else ""
+    faster = ours.times_faster(theirs, label)
+    return f" at {faster:.2f}x its speed" if faster else ""

@@ -19,7 +19,7 @@ from autodistill.engine.lease import release_dead
 from autodistill.engine.picks import pareto_rows
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.session import Session
-from autodistill.errors import LatencyError, PluginError, SpaceExhaustedError, TrialError
+from autodistill.errors import ConfigError, LatencyError, PluginError, SpaceExhaustedError, TrialError
 from autodistill.training.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class Explorer:
         if reason is None and not trial.latencies:
             try:
                 latencies = measure_architecture(session, trial)
-            except LatencyError as error:
+            except (LatencyError, ConfigError, TrialError) as error:
                 session.storage.update_trial(
                     session.study.id, trial.number, state="failed", known=known, error=str(error)
                 )

@@ -20,11 +20,11 @@ from autodistill.components.students import BaselineContext, NamedArchitecture
 from autodistill.engine.explore import trial_seed
 from autodistill.engine.lease import release_dead
 from autodistill.engine.picks import choose_picks
-from autodistill.engine.records import TrialRecord
+from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.relative import reference_point
 from autodistill.engine.session import Session
 from autodistill.engine.workbench import Workbench
-from autodistill.errors import ExportError, LatencyError, StudyError, TrialError
+from autodistill.errors import ExportError, LatencyError, StudyError, TrialError, UserError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,7 +42,6 @@ def finalise(session: Session) -> None:
 
     picks = freeze_picks(session)
     baselines = baseline_trials(session)
-    release_dead(session.storage, session.study.id)
     trials = [session.storage.trial(session.study.id, number) for number in (*picks, *baselines)]
     train_in_full(session, trials)
     done = complete_trials(session, trials)
@@ -61,25 +60,38 @@ def freeze_picks(session: Session) -> list[int]:
     storage, study, settings = session.storage, session.study, session.settings
     frozen = storage.step(study.id, "picks_frozen")
     if frozen is not None:
+        later = sum(trial.origin == "search" for trial in storage.trials(study.id)) - int(frozen.get("searched", 0))
+        if later > 0:
+            session.progress.message(
+                f"The picks were frozen before the last {later} trials and stay as they are: the test split has been "
+                "read. A new study.name chooses anew; `autodistill distill trial=N` trains another one in full."
+            )
         return [int(number) for number in frozen["trials"]]
     teacher = session.step("teacher")
     objectives, constraints = session.bench.objectives, session.bench.constraints
     point = reference_point(objectives, constraints, teacher)
     history = storage.history(study.id)
     rows = choose_picks(history, objectives, constraints, teacher, point, settings.picks_max, settings.picks_margin)
-    numbers = [trial.number for trial in storage.trials(study.id)]
-    if not rows:
-        session.progress.message("No trial is complete and feasible: there is nothing to train in full but baselines.")
-    stored = storage.set_step(study.id, "picks_frozen", {"trials": [numbers[row] for row in rows]})
+    trials = storage.trials(study.id)
+    numbers = [trial.number for trial in trials]
+    searched = [trial for trial in trials if trial.origin == "search"]
+    if not rows:  # not written down: a larger budget may find some
+        why = "picks.max is 0" if settings.picks_max == 0 else "no trial is complete and feasible"
+        session.progress.message(f"There are no picks, because {why}; only baselines are trained in full.")
+        return []
+    stored = storage.set_step(
+        study.id, "picks_frozen", {"trials": [numbers[row] for row in rows], "searched": len(searched)}
+    )
     return [int(number) for number in stored["trials"]]
 
 
 def baseline_trials(session: Session) -> list[int]:
     """The trials of the configured baselines, added when they are new."""
     found = []
-    known = {trial.label: trial for trial in session.storage.trials(session.study.id) if trial.origin == "baseline"}
+    trials = session.storage.trials(session.study.id)
+    known = {trial.architecture: trial for trial in trials if trial.origin == "baseline"}
     for named in configured_baselines(session):
-        trial = known.get(named.name)
+        trial = known.get(named.architecture)
         if trial is None:
             trial = session.storage.add_trial(
                 session.study.id,
@@ -91,6 +103,7 @@ def baseline_trials(session: Session) -> list[int]:
                 note=None,
                 seed=trial_seed(session, named.architecture, 0),
             )
+            session.storage.update_trial(session.study.id, trial.number, known=session.known.exact(named.architecture))
         found.append(trial.number)
     return found
 
@@ -110,9 +123,8 @@ def configured_baselines(session: Session) -> list[NamedArchitecture]:
 
 def train_in_full(session: Session, trials: Iterable[TrialRecord]) -> None:
     """Run the full recipe for trials that have not had it."""
-    complete = {
-        run.trial for run in session.storage.runs(session.study.id) if run.kind == "full" and run.state == "complete"
-    }
+    release_dead(session.storage, session.study.id)
+    complete = complete_full_runs(session)
     waiting = [trial for trial in trials if trial.number not in complete]
     session.progress.stage("training picks and baselines in full", len(waiting))
     runner = session.runner(retry_failed=True)
@@ -140,15 +152,19 @@ def train_in_full(session: Session, trials: Iterable[TrialRecord]) -> None:
                 wait()
     finally:
         executor.close()
-    if failures and len(failures) == len(waiting):
+    if failures and not complete and len(failures) == len(waiting):
         raise TrialError(f"Every full run failed. The first was {failures[0]}")
+
+
+def complete_full_runs(session: Session) -> dict[int, RunRecord]:
+    """Trial number -> its full run, of those that are complete."""
+    runs = session.storage.runs(session.study.id)
+    return {run.trial: run for run in runs if run.kind == "full" and run.state == "complete"}
 
 
 def complete_trials(session: Session, trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Those whose full run is complete."""
-    complete = {
-        run.trial for run in session.storage.runs(session.study.id) if run.kind == "full" and run.state == "complete"
-    }
+    complete = complete_full_runs(session)
     return [trial for trial in trials if trial.number in complete]
 
 
@@ -158,9 +174,9 @@ def model_directory(session: Session, trial: TrialRecord) -> Path:
     Raises:
         StudyError: the trial has no complete full run.
     """
-    for run in session.storage.runs(session.study.id):
-        if run.trial == trial.number and run.kind == "full" and run.state == "complete":
-            return session.settings.study_dir / str(run.artifacts["hf"])
+    run = complete_full_runs(session).get(trial.number)
+    if run is not None:
+        return session.settings.study_dir / str(run.artifacts["hf"])
     raise StudyError(
         f"Trial {trial.number} of {session.study.name!r} has no complete full run. "
         f"Train it: autodistill distill study.name={session.study.name} trial={trial.number}"
@@ -168,11 +184,19 @@ def model_directory(session: Session, trial: TrialRecord) -> Path:
 
 
 def load_model(directory: Path) -> PreTrainedModel:
-    """Load a classification model from a directory, without remote code, in eval mode."""
-    from transformers import AutoModelForSequenceClassification
+    """Load a model from a directory: safetensors only, no remote code, eval mode.
 
-    model = AutoModelForSequenceClassification.from_pretrained(directory, local_files_only=True)
-    return model.eval()
+    Raises:
+        UserError: there is no such model in it.
+    """
+    from autodistill.exporters.auto_classes import load_pretrained
+
+    if not (directory / "model.safetensors").is_file():
+        raise UserError(
+            f"{directory} holds no model.safetensors, so there is no model to load. Give a directory that "
+            "AutoDistill or transformers' save_pretrained wrote; pickled weights are not read."
+        )
+    return load_pretrained(directory)
 
 
 # -- exports -----------------------------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ def study_identity(bench: Workbench) -> dict[str, Any]:
     settings = bench.settings
     student = settings.one("student")
     identity = {
-        "teacher": {"name": bench.teacher.name, "fingerprint": bench.teacher.fingerprint},
+        "seed": settings.seed,  # of the stream of examples, of every trial and of the teacher's fine-tuning
+        "teacher": _teacher(bench),
         "data": {"name": settings.one("data").name, "fingerprint": bench.data.fingerprint},
         "task": asdict(bench.task),
         "max_length": bench.max_length,
@@ -36,6 +37,14 @@ def study_identity(bench: Workbench) -> dict[str, Any]:
     }
     plain: dict[str, Any] = json.loads(json.dumps(identity))  # tuples become lists, as they come back from storage
     return plain
+
+
+def _teacher(bench: Workbench) -> dict[str, Any]:
+    """The teacher, and how it is fine-tuned where it is: another recipe makes another teacher."""
+    found: dict[str, Any] = {"name": bench.teacher.name, "fingerprint": bench.teacher.fingerprint}
+    if bench.teacher.needs_fine_tuning(bench.task):
+        found["fine_tuning"] = asdict(bench.teacher.fine_tuning)
+    return found
 
 
 def check_identity(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:

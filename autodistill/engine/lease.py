@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +15,8 @@ import psutil
 
 from autodistill.engine.records import RunKind, RunRecord
 from autodistill.engine.storage import Storage
+
+logger = logging.getLogger(__name__)
 
 #: A lease lasts this long without a heartbeat; three heartbeats fit, so that one lost does no harm.
 LEASE_SECONDS = 60.0
@@ -67,9 +71,15 @@ def held(storage: Storage, study_id: int, number: int, kind: RunKind, retry_fail
     lease, ended = Lease(run), threading.Event()
 
     def beat() -> None:
+        renewed = time.monotonic()
         while not ended.wait(_HEARTBEAT_SECONDS):
-            if not storage.renew(run, LEASE_SECONDS):
-                lease.lost = True
+            try:
+                lease.lost = not storage.renew(run, LEASE_SECONDS)
+                renewed = time.monotonic()
+            except Exception:  # a database that is busy or starts again: the lease holds until it expires
+                logger.exception("the lease of trial %d could not be renewed; trying again", number)
+                lease.lost = time.monotonic() - renewed > LEASE_SECONDS
+            if lease.lost:
                 return
 
     thread = threading.Thread(target=beat, name="autodistill-heartbeat", daemon=True)

@@ -45,7 +45,13 @@ def _measure(session: Session, label: str, chosen: Chosen) -> dict[str, Any]:
         session.progress.message(f"reference {label} is left out: {reason}")
         return {"left_out": reason}
     with session.timed("evaluate"):
-        result: ReferenceResult = reference.measure()
+        try:
+            result: ReferenceResult = reference.measure()
+        except Exception as error:  # a row beside the comparison must not cost the comparison
+            provider = chosen.registered.provider
+            reason = f"{type(error).__name__}: {error}"
+            session.progress.message(f"reference {label} ({chosen.name!r} of {provider}) failed: {reason}")
+            return {"left_out": reason}
     role = "test" if "test" in bench.splits else "select"
     logits = np.asarray(result.logits[role], dtype=np.float32)
     write_predictions(folder / "predictions.parquet", predictions_of(bench, role, logits, None), role)

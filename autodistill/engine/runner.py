@@ -20,7 +20,7 @@ from autodistill.components.students import Dimensions, Initialisation
 from autodistill.components.training import DistillationLoss, Phase, RungReport
 from autodistill.configs.targets import instantiate
 from autodistill.engine.lease import Lease, held
-from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord, TrialState
+from autodistill.engine.records import FINAL_RUN_STATES, RunRecord, StudyRecord, TrialRecord, TrialState
 from autodistill.engine.scores import predictions_of, score_all, stored_metrics, write_predictions
 from autodistill.engine.storage import Storage
 from autodistill.engine.teacher import PreparedTeacher, trainer_arguments
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from autodistill.report.progress import Progress
 
 logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at a run that another process holds.
+_WAIT_SECONDS = 1.0
 
 #: A training step costs a forward pass and a backward pass of twice its operations.
 TRAINING_FACTOR = 3
@@ -87,16 +90,32 @@ class Runner:
             PluginError: an observer failed.
         """
         context = self.context
-        trial = context.storage.trial(context.study.id, job.trial)
-        with held(context.storage, context.study.id, job.trial, job.run, self.retry_failed) as lease:
-            if lease is None:
-                return JobResult(job, "elsewhere")
-            try:
-                return self._run(job, trial, lease)
-            except (StudyInterruptedError, PluginError, KeyboardInterrupt):
-                raise
-            except Exception as error:
-                return self._failed(job, lease.run, error)
+        while True:
+            trial = context.storage.trial(context.study.id, job.trial)
+            with held(context.storage, context.study.id, job.trial, job.run, self.retry_failed) as lease:
+                if lease is not None:
+                    return self._guarded(job, trial, lease)
+            ended = self._ended(job)
+            if ended is not None:
+                return ended
+            if context.stop_requested():
+                raise StudyInterruptedError("Interrupted while waiting for a run that another process holds.")
+            time.sleep(_WAIT_SECONDS)  # until the other process ends the run, or its lease expires
+
+    def _ended(self, job: Job) -> JobResult | None:
+        """The result that another process gave the run; None while it is held."""
+        for run in self.context.storage.runs(self.context.study.id):
+            if (run.trial, run.kind) == (job.trial, job.run) and run.state in FINAL_RUN_STATES:
+                return JobResult(job, run.state, run.error)
+        return None
+
+    def _guarded(self, job: Job, trial: TrialRecord, lease: Lease) -> JobResult:
+        try:
+            return self._run(job, trial, lease)
+        except (StudyInterruptedError, PluginError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            return self._failed(job, lease.run, error)
 
     def _failed(self, job: Job, run: RunRecord, error: Exception) -> JobResult:
         """Record what went wrong: foreign code may raise anything, and one trial must not end the study."""
@@ -111,12 +130,15 @@ class Runner:
     def _run(self, job: Job, trial: TrialRecord, lease: Lease) -> JobResult:
         context, started = self.context, time.monotonic()
         context.notify("autodistill_before_trial_run", trial=trial.number, run=job.run, architecture=trial.architecture)
-        context.storage.update_trial(context.study.id, trial.number, began_training=True)
+        if job.run == "flash":  # what the budget counts
+            context.storage.update_trial(context.study.id, trial.number, began_training=True)
         student, initialisation = self.build_student(trial)
         prepared = time.monotonic()
-        training = self._distillation(job, trial, student)
+        training = self._distillation(job, trial, student, lease)
         result = distil(training)
         trained = time.monotonic()
+        if lease.lost:
+            raise TrialError("Another process took this run over while this one was held up; its result counts.")
         if result.state == "interrupted":
             raise StudyInterruptedError("Interrupted in the middle of a run; its checkpoint is kept.")
         metrics = self._scores(job, trial, student)
@@ -131,7 +153,7 @@ class Runner:
             state=state,
             metrics=metrics,
             seconds=seconds,
-            cost=self._cost(trial, result.examples, time.monotonic() - started),
+            cost=self._cost(trial, result.examples, seconds["prepare"] + result.seconds + seconds["evaluate"]),
             initialisation={
                 "groups": dict(initialisation.groups),
                 "summary": initialisation.summary,
@@ -163,7 +185,7 @@ class Runner:
             initialisation = family.initialise(student, self.context.teacher.model)
         return student, initialisation
 
-    def _distillation(self, job: Job, trial: TrialRecord, student: PreTrainedModel) -> Distillation:
+    def _distillation(self, job: Job, trial: TrialRecord, student: PreTrainedModel, lease: Lease) -> Distillation:
         bench, settings = self.context.bench, self.context.bench.settings
         family = bench.family_of(trial.architecture.family)
         dimensions = family.dimensions(trial.architecture, bench.task)
@@ -185,7 +207,7 @@ class Runner:
             checkpoint_every_steps=int(settings.trainer["checkpoint_every_steps"]),
             rungs=self._pruner.rungs if job.run == "flash" else (),
             on_rung=self._on_rung(trial, student) if job.run == "flash" else None,
-            stop_requested=self.context.stop_requested,
+            stop_requested=lambda: lease.lost or self.context.stop_requested(),
             progress=self.context.progress.step,
         )
 
@@ -253,7 +275,8 @@ class Runner:
         found = {
             f"select/{name}": value for name, value in stored_metrics(self._score(student, "select"), "select").items()
         }
-        if "test" in self.context.bench.splits:
+        frozen = self.context.storage.step(self.context.study.id, "picks_frozen") is not None
+        if "test" in self.context.bench.splits and frozen:  # a model trained by hand before must wait for its test
             scores = self._score(student, "test", folder / "predictions.parquet")
             found |= {f"test/{name}": value for name, value in stored_metrics(scores, "test").items()}
         else:

@@ -24,6 +24,7 @@ from autodistill.configs.settings import Settings
 from autodistill.engine.cache import evict, private_directory, write_json
 from autodistill.engine.checks import check_components, check_trainer
 from autodistill.engine.environment import describe_environment, prepare_process
+from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import alarms_of, data_notes
 from autodistill.engine.identity import check_identity, study_identity
 from autodistill.engine.known import KnownMetrics
@@ -32,9 +33,11 @@ from autodistill.engine.runner import Runner, RunnerContext
 from autodistill.engine.scores import score_all, stored_metrics
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.storage import Storage
+from autodistill.engine.storage_connection import missing_file
 from autodistill.engine.teacher import PreparedTeacher, prepare_teacher
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
+from autodistill.report.formats import without_secrets
 
 if TYPE_CHECKING:
     from autodistill.registry import Registry
@@ -91,15 +94,15 @@ class Session:
 
 def how_to_go_on(settings: Settings) -> str:
     """What to type to go on with a study."""
-    place = "" if str(settings.output_dir) == "outputs" else f" output_dir={settings.output_dir}"
-    return f"Go on with: autodistill run study.name={settings.study_name}{place}"
+    command = command_to_go_on(settings.study_name, str(settings.output_dir), settings.storage_url)
+    return f"Go on with: {command}"
 
 
 def check_workbench(bench: Workbench) -> dict[str, Any]:
     """Everything that can be wrong without training; returns the study's identity."""
     bench.data, bench.task, bench.vocabulary  # noqa: B018 (each raises what is wrong with it)
     bench.space, bench.evaluators, bench.objectives, bench.constraints  # noqa: B018
-    for architecture in (bench.space.sample(1, seed=0)[0],):
+    for architecture in bench.some_architectures:
         bench.check_architecture(architecture)
     model = bench.teacher.load(bench.task)
     bench.check_losses(model_dimensions(model))
@@ -145,14 +148,18 @@ def open_session(
             stack.callback(backend.close)
         session = Session(settings, bench, storage, study, teacher, backends, bench.known(backends), progress, stop)
         _record_teacher(session, reference)
-        evict(settings.cache_dir, settings.cache_max_bytes, keep=[teacher.directory.parent])
+        evict(
+            settings.cache_dir,
+            settings.cache_max_bytes,
+            keep=[teacher.directory.parent, bench.splits["train"].directory.parent],
+        )
         yield session
 
 
 def _existing(settings: Settings, stack: ExitStack) -> tuple[Storage, StudyRecord | None] | None:
     """The storage and study when there are any; a new SQLite file is not made before the checks have passed."""
     url = settings.storage_url
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    if missing_file(url) is not None:
         return None
     storage = stack.enter_context(Storage(url))
     return storage, storage.find_study(settings.study_name)
@@ -165,13 +172,14 @@ def _builder(teacher: PreparedTeacher) -> Callable[[], Any]:
 def _study_record(
     settings: Settings, bench: Workbench, storage: Storage, identity: dict[str, Any], overrides: Sequence[str]
 ) -> StudyRecord:
-    components = {"components": _components(settings), "overrides": _lasting(overrides)}
+    components = {"components": _components(settings), "overrides": _lasting(overrides or settings.overrides)}
     environment = describe_environment()
-    config = _jsonable(settings.raw)
+    config = without_secrets(_jsonable(settings.raw))
     study = storage.find_study(settings.study_name)
     if study is None:
         study = storage.create_study(settings.study_name, identity, config, components, environment)
     else:
+        check_identity(study.name, study.identity, identity)  # another process may have made it meanwhile
         storage.update_study(study.id, config=config, components=components, environment=environment)
     # Written once; also for a study whose first process was killed between its record and these.
     storage.set_step(study.id, "task", {"kind": bench.task.kind, **asdict(bench.task)})
@@ -182,8 +190,8 @@ def _study_record(
 
 
 def _lasting(overrides: Sequence[str]) -> list[str]:
-    """Overrides that belong to the study; what a verb works on does not."""
-    passing = ("trial=", "architecture=", "model=", "study.name=")
+    """Overrides that belong to the study; where it lies and what a verb works on do not."""
+    passing = ("trial=", "architecture=", "model=", "study.name=", "output_dir=", "storage=", "storage.url=")
     return [override for override in overrides if not override.lstrip("+").startswith(passing)]
 
 

@@ -93,6 +93,17 @@ class Database:
         self._engine.dispose()
 
 
+def missing_file(url: str) -> Path | None:
+    """The SQLite file of a URL that does not exist yet; None where opening makes no file.
+
+    Raises:
+        ConfigError: no such kind of storage.
+    """
+    parsed = _parse(url)
+    file = Path(str(parsed.database))
+    return file if parsed.get_backend_name() == "sqlite" and not file.exists() else None
+
+
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)

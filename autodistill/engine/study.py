@@ -10,6 +10,7 @@ from autodistill.components.search import History
 from autodistill.engine.cache import write_json
 from autodistill.engine.records import StudyRecord, TrialRecord
 from autodistill.engine.storage import Storage
+from autodistill.engine.storage_connection import missing_file
 from autodistill.engine.summary import SummaryBuilder
 from autodistill.errors import StudyError
 
@@ -80,9 +81,10 @@ def open_study(name: str, storage_url: str | None = None, output_dir: str | Path
     """
     folder = Path(output_dir)
     url = storage_url or f"sqlite:///{folder / 'studies.db'}"
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    missing = missing_file(url)
+    if missing is not None:
         raise StudyError(
-            f"There is no storage at {url.removeprefix('sqlite:///')}, so no study {name!r}. Run one: autodistill run, "
+            f"There is no storage at {missing}, so no study {name!r}. Run one: autodistill run, "
             "or say where it is: output_dir=DIR."
         )
     with Storage(url) as storage:

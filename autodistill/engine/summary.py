@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodistill.components.search import Constraint, History, Objective
+from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import truncation_alarms
 from autodistill.engine.pareto import non_dominated
 from autodistill.engine.picks import pareto_rows
@@ -108,7 +109,8 @@ class SummaryBuilder:
     def _command(self) -> str:
         """What to type to go on."""
         place = str(self.study.config.get("output_dir", "outputs"))
-        return f"autodistill run study.name={self.study.name}" + ("" if place == "outputs" else f" output_dir={place}")
+        storage = self.study.config.get("storage") or {}
+        return command_to_go_on(self.study.name, place, str(storage.get("url", f"sqlite:///{place}/studies.db")))
 
     def _seconds(self) -> dict[str, float]:
         return {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 #: Quantiles of the data's token lengths that a workload cycles through by default: ten equally likely lengths.
 LENGTH_QUANTILES = tuple((2 * step + 1) / 20 for step in range(10))
+
+#: Architectures that are checked before training: all of a space of this size, else so many drawn from it.
+CHECKED_ARCHITECTURES = 512
 
 #: Placeholder for the metric's label that stands for "the first latency backend".
 _DEFAULT_LABEL = "default"
@@ -117,7 +121,8 @@ class Workbench:
     @cached_property
     def splits(self) -> Mapping[str, TokenisedSplit]:
         """Role -> tokenised split, memory-mapped from the cache."""
-        return tokenise(self.data, self.teacher.tokenizer, self.max_length, self.settings.cache_dir)
+        tokenizer = deepcopy(self.teacher.tokenizer)  # truncating changes a tokeniser, and this one is exported
+        return tokenise(self.data, tokenizer, self.max_length, self.settings.cache_dir)
 
     @cached_property
     def stream(self) -> ExampleStream:
@@ -151,6 +156,13 @@ class Workbench:
         """The feasible architectures."""
         parameters = self.settings.one("student").parameters
         return build_space(self.family_name, parameters["space"], parameters["rules"])
+
+    @cached_property
+    def some_architectures(self) -> list[Architecture]:
+        """All feasible architectures of a small space, a sample of a large one: what is checked before training."""
+        if self.space.size is not None and self.space.size <= CHECKED_ARCHITECTURES:
+            return list(self.space.enumerate())
+        return list(dict.fromkeys(self.space.sample(CHECKED_ARCHITECTURES, seed=0)))
 
     def describe(self, architecture: Architecture) -> Described:
         """What evaluators need to know of an untrained architecture; tokens are the data's median length."""
@@ -273,9 +285,13 @@ class Workbench:
         return {label: (self.create(item, context), float(item.parameters["weight"])) for label, item in chosen.items()}
 
     def check_losses(self, teacher: Dimensions) -> None:
-        """Build the losses for one architecture of the space, so that contradictions show before training."""
-        architecture = self.space.sample(1, seed=0)[0]
-        student = self.family.dimensions(architecture, self.task)
+        """Build the losses for the architectures of the space, so that contradictions show before training."""
+        sizes = {self.family.dimensions(architecture, self.task) for architecture in self.some_architectures}
+        distinct = {(size.layers, size.heads, size.hidden == teacher.hidden): size for size in sizes}
+        for size in distinct.values():
+            self._check_losses(size, teacher)
+
+    def _check_losses(self, student: Dimensions, teacher: Dimensions) -> None:
         for label, (loss, _) in self.make_losses(student, teacher).items():
             for owner, needed, given in (
                 (f"student family {self.family_name!r}", loss.student_features, self.family.features),

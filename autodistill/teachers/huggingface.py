@@ -80,6 +80,7 @@ class HuggingFaceTeacher:
             weight_decay=fine_tune_weight_decay,
             head_lr_factor=fine_tune_head_lr_factor,
             freeze_embeddings=fine_tune_freeze_embeddings,
+            dropout=fine_tune_dropout,
         )
         self._files = ModelFiles.find(_directory(path, allow_hub, revision))
         for expected in (SHA256 if path is None else None, sha256):

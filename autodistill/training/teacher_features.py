@@ -6,6 +6,7 @@ How the cache's files look is in `autodistill.training.teacher_cache`.
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -99,6 +100,7 @@ def cached_teacher_features(
     everything = np.arange(len(split), dtype=np.int64)
     whole = cache_directory(cache_dir, split, keys, fingerprint, everything)
     if whole.is_dir():
+        os.utime(whole)  # eviction goes by last use
         return TeacherCache(whole)
     wanted = everything if rows is None else np.unique(rows).astype(np.int64)
     directory = cache_directory(cache_dir, split, keys, fingerprint, wanted)
@@ -108,4 +110,5 @@ def cached_teacher_features(
             _log.info("Teacher features need %d bytes, more than %d: the teacher runs online.", needed, max_bytes)
             return OnlineTeacherFeatures(teacher, keys)
         write_cache(directory, teacher, split, keys, wanted)
+    os.utime(directory)  # eviction goes by last use
     return TeacherCache(directory)

@@ -151,6 +151,16 @@ def test_evaluate_on_a_study_by_name_takes_its_data(tiny: Tiny, out: Verb) -> No
     assert "120" in printed
 
 
+def test_evaluate_compares_with_the_studys_own_teacher(output: Path, out: Verb) -> None:
+    summary = json.loads((output / "study" / "summary.json").read_text())
+    model = output / "study" / summary["picks"][0]["paths"]["hf"]
+    before = sorted((output / "cache" / "teachers").iterdir())
+    out("evaluate", "study.name=study", f"output_dir={output}", f"model={model}", "evaluator=[agreement]")
+    found = json.loads((output / "study" / "evaluate.json").read_text())["metrics"]
+    assert found["agreement.kl"]["value"] > 0.0  # of the student, not of a model compared with itself
+    assert sorted((output / "cache" / "teachers").iterdir()) == before  # nothing was fine-tuned again
+
+
 def test_latency_times_a_model_an_architecture_and_the_baselines(tiny: Tiny, out: Verb) -> None:
     given = replaced(tiny.overrides, "study.name=timed")
     for subject, name in (

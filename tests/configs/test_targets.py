@@ -31,3 +31,15 @@ def test_a_node_without_target_is_refused() -> None:
 def test_an_argument_that_the_class_rejects_is_named() -> None:
     with pytest.raises(ConfigError, match=r"trainer.callbacks.stop: .*EarlyStopping cannot be built"):
         instantiate({"_target_": "pytorch_lightning.callbacks.EarlyStopping", "bad": 1}, "trainer.callbacks.stop")
+
+
+def test_a_function_that_an_allowed_module_imported_is_refused() -> None:
+    node = {"_target_": "pytorch_lightning.callbacks.model_checkpoint.deepcopy", "x": 1}
+    with pytest.raises(ConfigError, match="must name a class of Lightning"):
+        instantiate(node, "trainer.callbacks.bad")
+
+
+def test_a_nested_target_is_refused() -> None:
+    node = {"_target_": "pytorch_lightning.callbacks.EarlyStopping", "monitor": {"_target_": "os.system"}}
+    with pytest.raises(ConfigError, match=r"trainer.callbacks.bad.monitor has a _target_ of its own"):
+        instantiate(node, "trainer.callbacks.bad")

@@ -188,11 +188,20 @@ def test_a_study_about_something_else_lists_differences_and_both_ways_on(
     explored: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = stored(explored)
-    assert main(["explore", *replaced(explored, "schedule.examples=960", "data.max_length=16")]) == 2
+    assert (
+        main(
+            [
+                "explore",
+                *replaced(explored, "schedule.examples=960", "data.max_length=16", "teacher.fine_tune_epochs=7"),
+            ]
+        )
+        == 2
+    )
     error = capsys.readouterr().err
     assert "The study 'first' exists and is about something else" in error
     assert "schedule.examples: the study has 640, now 960" in error
     assert "max_length: the study has 32, now 16" in error
+    assert "teacher.fine_tuning.epochs: the study has 6.0, now 7.0" in error
     assert "leave these settings out" in error
     assert "study.name=NAME" in error
     assert stored(explored) == before
