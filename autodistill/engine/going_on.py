@@ -29,5 +29,5 @@ def _quoted(value: str) -> str:
     """In Hydra's quotes unless it is plain."""
     if re.fullmatch(r"[A-Za-z0-9_./-]+", value):
         return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    escaped = value.replace("'", "\\'")
     return f"'{escaped}'"

@@ -16,7 +16,7 @@ import pytest
 from tiny_studies import command, environment, replaced, timeless, tiny_study, weights
 
 #: Seconds that a child process may take until it is where a test wants it; a start takes ten on a busy machine.
-PATIENCE = 300.0
+PATIENCE = 600.0
 
 Rows = list[dict[str, Any]]
 
