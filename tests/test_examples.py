@@ -21,7 +21,7 @@ Start = Callable[..., str]
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Overrides that make a study tiny: nothing is timed, the teacher is fine-tuned once for all examples."""
     directory = tmp_path_factory.mktemp("examples")
-    replay = {"default": {"median": 2.0, "ratio_to_reference": 0.4}, "named": {"teacher": {"median": 5.0}}}
+    replay = {"default": {"median": 2.0, "ratio_to_reference": 0.2}, "named": {"teacher": {"median": 5.0}}}
     (directory / "replay.json").write_text(json.dumps(replay))
     neutral = ["teacher=huggingface", "student=bert", "schedule=one_phase", "loss=[logits_kl]"]  # no presets
     return [

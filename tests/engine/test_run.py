@@ -226,7 +226,7 @@ def test_predictions_have_ids_and_logits_and_no_texts(done: Done) -> None:
     import pyarrow.parquet
 
     found = [*done.study.directory.glob("picks/*/predictions.parquet")]
-    assert len(found) == 2
+    assert len(found) == len(done.summary["picks"]) > 0
     for path in found:
         table = pyarrow.parquet.read_table(path)
         assert set(table.column_names) == {"id", "logits", "split"}
