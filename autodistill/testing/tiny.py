@@ -105,6 +105,7 @@ def tiny_overrides(directory: Path) -> list[str]:
         "schedule.flash_fidelity=0.25",
         "schedule.lr=3e-3",
         "search=random",
+        "trainer.threads=1",  # the models are too small for more
         "budget.trials=3",
         "picks.max=1",
         f"output_dir={directory / 'outputs'}",
