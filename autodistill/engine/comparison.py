@@ -6,6 +6,7 @@ teacher. A claim of "better" is a paired difference whose lower bound is above z
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 #: Seed of the bootstrap: the same numbers from the same predictions.
 _BOOTSTRAP_SEED = 0
 
-#: A baseline within this share of a pick's latency counts as no slower: timings have noise of about this size.
+#: A baseline within this share of a pick's latency counts as no slower, however narrow the intervals of both are.
 SAME_LATENCY = 0.03
 
 
@@ -51,6 +52,11 @@ class Contender:
     def median(self, label: str | None) -> float | None:
         """Median latency in milliseconds; None when it was not timed."""
         return float(self.latencies[label]["median"]) if label is not None and label in self.latencies else None
+
+    def half_width(self, label: str | None) -> float:
+        """Half of the 95 % interval of the median latency, relative to it; 0 when unknown."""
+        report = self.latencies.get(label) if label is not None else None
+        return float((report or {}).get("relative_half_width") or 0.0)
 
     def ratio(self, label: str | None) -> float | None:
         """Latency relative to the reference timed in the same session; None when it was not."""
@@ -245,8 +251,10 @@ def _verdict(
 
 
 def _no_slower(baseline: Contender, pick: Contender, label: str | None) -> bool:
+    """Whether a baseline is not slower than a pick beyond what both timings are sure of: doubt counts for it."""
     faster = pick.times_faster(baseline, label)
-    return faster is None or faster <= 1 + SAME_LATENCY
+    doubt = math.hypot(pick.half_width(label), baseline.half_width(label))
+    return faster is None or faster <= 1 + max(SAME_LATENCY, doubt)
 
 
 def _percent(ours: Contender, theirs: Contender, metric: str) -> str:

@@ -290,6 +290,7 @@ class SummaryBuilder:
             "standard_deviation": deviation,
             "standard_error": error,
             "ratio": deviation / error if error > 0 else None,
+            "range": max(value for value, _ in found) - min(value for value, _ in found),
         }
 
     def _majority_alarms(self) -> list[str]:
