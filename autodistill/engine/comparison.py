@@ -238,9 +238,11 @@ def _verdict(
     if not baselines:
         return {"claim": f"{about}. No baseline was trained, so nothing is compared.", "holds": None, "baseline": None}
     rivals = [item for item in baselines if _no_slower(item, best, label)] or list(baselines)
-    rival = max(rivals, key=lambda item: item.scores[metric].value)
+    sign = -1.0 if session.bench.directions[metric] == "minimize" else 1.0
+    rival = max(rivals, key=lambda item: sign * item.scores[metric].value)
     difference = gain(session, best, rival, role)
-    holds = difference["low"] > 0 if difference["low"] is not None else None
+    worst = difference["low"] if sign > 0 else difference["high"]
+    holds = None if worst is None or math.isnan(worst) else bool(sign * worst > 0)
     verb = "beats" if holds else "does not beat" if holds is not None else "has no interval against"
     numbers = f"{difference['value']:+.4f}"
     if difference["low"] is not None:

@@ -34,7 +34,7 @@ def reference_point(
     for objective in objectives:
         values = teacher["trivial"] if objective.metric in teacher["trivial"] else teacher["values"]
         value = float(values.get(objective.metric, math.nan))
-        bounds = [item.bound for item in constraints if item.metric == objective.metric]
+        bounds = [item.bound for item in constraints if item.metric == objective.metric and item.sense == "<="]
         if objective.direction == "minimize":
             value = min([value, *bounds]) if not math.isnan(value) else min(bounds, default=math.nan)
         point[objective.label] = value

@@ -72,7 +72,9 @@ def open_for_work(
     """Open a study for a verb that does a part of the job; interruptions say how to go on."""
     with StopSignal() as stop, progress as shown:
         try:
-            with open_session(settings, registry, overrides=overrides, progress=shown, stop=stop) as session:
+            with open_session(
+                settings, registry, overrides=overrides, progress=shown, stop=stop, record=False
+            ) as session:
                 yield session
         except StudyInterruptedError as error:
             raise StudyInterruptedError(f"{error} The same command goes on.") from error

@@ -120,8 +120,11 @@ def open_session(
     overrides: Sequence[str] = (),
     progress: Progress,
     stop: StopSignal,
+    record: bool = True,
 ) -> Iterator[Session]:
     """Open a study for work, making it when it does not exist.
+
+    With ``record`` the configuration becomes the study's own; a verb that does a part of the job leaves it alone.
 
     Raises:
         UserError: anything the user can mend; nothing but the log has been written then.
@@ -137,7 +140,7 @@ def open_session(
         if known is not None:
             check_identity(settings.study_name, known.identity, identity)
         storage = found[0] if found is not None else stack.enter_context(Storage(settings.storage_url))
-        study = _study_record(settings, bench, storage, identity, overrides)
+        study = _study_record(settings, bench, storage, identity, overrides, record)
         registry.manager.notify("autodistill_before_study_run", study=study.name, config=deepcopy(settings.raw))
         progress.stage("teacher")
         teacher = prepare_teacher(bench, progress.step, lambda: stop.requested)
@@ -170,7 +173,12 @@ def _builder(teacher: PreparedTeacher) -> Callable[[], Any]:
 
 
 def _study_record(
-    settings: Settings, bench: Workbench, storage: Storage, identity: dict[str, Any], overrides: Sequence[str]
+    settings: Settings,
+    bench: Workbench,
+    storage: Storage,
+    identity: dict[str, Any],
+    overrides: Sequence[str],
+    record: bool,
 ) -> StudyRecord:
     components = {"components": _components(settings), "overrides": _lasting(overrides or settings.overrides)}
     environment = describe_environment()
@@ -180,6 +188,8 @@ def _study_record(
         study = storage.create_study(settings.study_name, identity, config, components, environment)
     else:
         check_identity(study.name, study.identity, identity)  # another process may have made it meanwhile
+        if not record:
+            return study
         storage.update_study(study.id, config=config, components=components, environment=environment)
     # Written once; also for a study whose first process was killed between its record and these.
     storage.set_step(study.id, "task", {"kind": bench.task.kind, **asdict(bench.task)})

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autodistill.engine.comparison import Contender, _no_slower
+
+
+def contender(median: float, ratio: float | None = None, half_width: float | None = None) -> Contender:
+    report: dict[str, Any] = {"median": median, "ratio_to_reference": ratio, "relative_half_width": half_width}
+    return Contender("model", {}, {"cpu": report}, None)
+
+
+def test_a_speed_up_is_how_many_times_faster_one_is_than_the_other() -> None:
+    assert contender(2.0).times_faster(contender(6.0), "cpu") == pytest.approx(3.0)
+
+
+def test_ratios_to_the_reference_win_over_medians_when_both_have_one() -> None:
+    assert contender(2.0, ratio=0.5).times_faster(contender(6.0, ratio=1.0), "cpu") == pytest.approx(2.0)
+
+
+def test_a_ratio_and_a_median_are_never_mixed() -> None:
+    assert contender(2.0, ratio=0.5).times_faster(contender(6.0), "cpu") == pytest.approx(3.0)
+
+
+def test_a_model_that_was_not_timed_has_no_speed_up() -> None:
+    assert contender(2.0).times_faster(Contender("tfidf", {}, {}, None), "cpu") is None
+    assert contender(2.0).times_faster(contender(6.0), None) is None
+
+
+def test_a_baseline_is_slower_only_beyond_what_the_timings_are_sure_of() -> None:
+    pick = contender(2.0, half_width=0.2)
+    assert not _no_slower(contender(2.6, half_width=0.02), pick, "cpu")
+    assert _no_slower(contender(2.6, half_width=0.3), pick, "cpu")
+    assert _no_slower(contender(1.9), pick, "cpu")
+    assert _no_slower(Contender("untimed", {}, {}, None), pick, "cpu")
