@@ -26,7 +26,7 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
 
     bench, model = _bench(settings, registry), _load(settings)
     _check_same_task(bench, model, settings)
-    role = "test" if "test" in bench.splits else "select"
+    role = bench.final_role
     predictions = predictions_of(bench, role, predict(model, bench.splits[role]), _teacher_logits(bench, role))
     metrics = {name: metric_entry(score, role) for name, score in score_all(bench, predictions).items()}
     rows = [

@@ -88,13 +88,8 @@ def _write_metrics(session: Session, content: Mapping[str, Any]) -> None:
             write_json(folder / "metrics.json", without_nan(row))
 
 
-def final_role(session: Session) -> str:
-    """The split that final scores are read on: ``test``, or ``select`` when the study has none."""
-    return "test" if "test" in session.bench.splits else "select"
-
-
 def _compare(session: Session) -> dict[str, Any]:
-    role = final_role(session)
+    role = session.bench.final_role
     runs = complete_full_runs(session)
     trials = {trial.number: trial for trial in session.storage.trials(session.study.id)}
     stored = session.storage.step(session.study.id, "picks_frozen") or {"trials": []}

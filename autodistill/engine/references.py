@@ -52,7 +52,7 @@ def _measure(session: Session, label: str, chosen: Chosen) -> dict[str, Any]:
             reason = f"{type(error).__name__}: {error}"
             session.progress.message(f"reference {label} ({chosen.name!r} of {provider}) failed: {reason}")
             return {"left_out": reason}
-    role = "test" if "test" in bench.splits else "select"
+    role = bench.final_role
     logits = np.asarray(result.logits[role], dtype=np.float32)
     write_predictions(folder / "predictions.parquet", predictions_of(bench, role, logits, None), role)
     return {

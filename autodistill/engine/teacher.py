@@ -19,6 +19,7 @@ from autodistill.engine.cache import cache_key, cached_directory
 from autodistill.engine.scores import predictions_of, score_all
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyInterruptedError
+from autodistill.exporters.auto_classes import load_pretrained
 from autodistill.training.fine_tune import fine_tune
 from autodistill.training.predict import predict
 from autodistill.training.seeds import derive_seed
@@ -103,7 +104,7 @@ def prepare_teacher(
         _build(bench, directory, needed, progress, stop_requested)
 
     entry = cached_directory(bench.settings.cache_dir, "teachers", key, build)
-    model = _load(entry / "hf")
+    model = load_pretrained(entry / "hf")
     seconds = time.monotonic() - started if fresh else 0.0
     return PreparedTeacher(model, entry / "hf", key, model_dimensions(model), seconds)
 
@@ -140,13 +141,6 @@ def _build(
     model.save_pretrained(directory / "hf")
     bench.teacher.tokenizer.save_pretrained(directory / "hf")
     shutil.rmtree(directory / "checkpoint", ignore_errors=True)
-
-
-def _load(directory: Path) -> PreTrainedModel:
-    from transformers import AutoModelForSequenceClassification
-
-    model = AutoModelForSequenceClassification.from_pretrained(directory, local_files_only=True)
-    return model.eval()
 
 
 def trainer_arguments(trainer: Mapping[str, Any]) -> dict[str, Any]:

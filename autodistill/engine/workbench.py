@@ -124,6 +124,11 @@ class Workbench:
         tokenizer = deepcopy(self.teacher.tokenizer)  # truncating changes a tokeniser, and this one is exported
         return tokenise(self.data, tokenizer, self.max_length, self.settings.cache_dir)
 
+    @property
+    def final_role(self) -> str:
+        """The split that final scores are read on: ``test``, or ``select`` when there is none."""
+        return "test" if "test" in self.splits else "select"
+
     @cached_property
     def stream(self) -> ExampleStream:
         """The stream of training examples; the same for every trial of every study on this data and seed."""
