@@ -8,9 +8,14 @@ from autodistill.components.training import RungReport
 
 
 class NonePruner:
-    """Finishes every flash run; has no rungs, so nothing is scored on the way."""
+    """Finishes every flash run.
 
-    rungs: tuple[float, ...] = ()
+    Args:
+        rungs: shares of a flash run, rising in (0, 1), at which its learning curve is recorded.
+    """
+
+    def __init__(self, *, rungs: Sequence[float]) -> None:
+        self.rungs = tuple(rungs)
 
     def should_stop(self, report: RungReport, finished: Sequence[RungReport]) -> bool:
         """Never."""
