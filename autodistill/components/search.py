@@ -161,6 +161,21 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class EarlierStudy:
+    """A finished or running study that a new one may learn from, read-only.
+
+    Args:
+        name: its name.
+        space: its own search space.
+        history: what it has seen.
+    """
+
+    name: str
+    space: SearchSpace
+    history: History
+
+
+@dataclass(frozen=True)
 class SearchContext:
     """What a search strategy is built from.
 
@@ -170,6 +185,9 @@ class SearchContext:
         constraints: bounds on metrics; those on known metrics are checked by the engine before training.
         known: metrics known before training.
         seed: the only source of randomness.
+        reference: metric of an objective -> the value, in the metric's unit, against which the study reports its
+            hypervolume; empty where none is fixed. A strategy may use a reference point of its own.
+        earlier: studies to learn from: those that the strategy's parameter ``warm_start`` names, if it has one.
     """
 
     space: SearchSpace
@@ -177,6 +195,8 @@ class SearchContext:
     constraints: tuple[Constraint, ...]
     known: Known
     seed: int
+    reference: Mapping[str, float] = field(default_factory=dict)
+    earlier: tuple[EarlierStudy, ...] = ()
 
 
 class SearchStrategy(Protocol):

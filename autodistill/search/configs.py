@@ -5,7 +5,7 @@ Light: the standard library and autodistill's errors only. The strategies stand 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from autodistill.errors import ConfigError
 
@@ -26,14 +26,20 @@ class BotorchConfig:
 
     initial: int = 5
     """Space-filling proposals before the first model, in trials that were feasible; >= 2."""
-    max_candidates: int = 20_000
-    """Spaces of at most so many architectures are searched whole, larger ones by a sample; >= 1."""
-    samples: int = 64
-    """Quasi-Monte-Carlo samples of the acquisition function; >= 16."""
+    max_candidates: int = 100_000
+    """Spaces of at most so many architectures are scored whole, larger ones by local search; >= 1."""
+    samples: int = 32
+    """Posterior draws of the front, and quasi-Monte-Carlo samples where two objectives must be learnt; >= 16."""
+    size_features: bool = True
+    """Whether logarithms of parameters, FLOPs and depth are features of the models, with a linear trend."""
+    max_replicates: int = 3
+    """Runs of one architecture at most; above 1, noisy trials near the front are repeated when that is worth most."""
+    warm_start: list[str] = field(default_factory=list)
+    """Earlier studies of the same storage to learn from, by name."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name, least in (("initial", 2), ("max_candidates", 1), ("samples", 16)):
+        for name, least in (("initial", 2), ("max_candidates", 1), ("samples", 16), ("max_replicates", 1)):
             value = getattr(self, name)
             if value < least:
                 raise ConfigError(f"search.botorch.{name} must be >= {least}, got {value}.")

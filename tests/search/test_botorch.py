@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,8 +33,8 @@ from autodistill.testing.search import (  # noqa: E402
 )
 
 
-def make(context: SearchContext, initial: int = 5) -> BotorchSearch:
-    return BotorchSearch(context, initial=initial, max_candidates=20_000, samples=32)
+def make(context: SearchContext, **parameters: Any) -> BotorchSearch:
+    return BotorchSearch(context, **{**vars(BotorchConfig()), "max_candidates": 20_000, **parameters})
 
 
 def drawn_history(context: SearchContext, n: int, *, variances: bool = False) -> History:
