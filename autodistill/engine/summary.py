@@ -16,7 +16,7 @@ from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import truncation_alarms
 from autodistill.engine.pareto import non_dominated
-from autodistill.engine.picks import pareto_rows
+from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, hypervolume_of, reference_point, relative, relative_matrix
 from autodistill.engine.statistics import rank_correlations
@@ -40,7 +40,7 @@ class SummaryBuilder:
         self.storage, self.study = storage, study
         self.trials = storage.trials(study.id)
         self.runs = {(run.trial, run.kind): run for run in storage.runs(study.id)}
-        self.history: History = storage.history(study.id)
+        self.history: History = averaged(storage.history(study.id))
         self.teacher = self.step("teacher") or {
             "values": {},
             "trivial": {},
