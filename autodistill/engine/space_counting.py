@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autodistill.engine.space_factors import Sum
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -102,7 +104,7 @@ class Count:
         return rows
 
 
-def count_points(sizes: Sequence[int], factors: Sequence[Factor], limit: int = STEP_LIMIT) -> Count | None:
+def count_points(sizes: Sequence[int], factors: Sequence[Factor | Sum], limit: int = STEP_LIMIT) -> Count | None:
     """Count the points that satisfy ``factors``.
 
     Args:
@@ -117,9 +119,10 @@ def count_points(sizes: Sequence[int], factors: Sequence[Factor], limit: int = S
         ConfigError: an expression cannot be worked out.
     """
     layers: list[_Layer] = []
-    open_factors = list(factors)
+    open_factors, decided = list(factors), set[int]()
+    # A state is a row (zero in what nobody asks for any more) and a running sum for every factor.
     states = np.zeros((1, len(sizes)), dtype=np.int16)
-    decided: set[int] = set()
+    sums = np.array([[item.constant if isinstance(item, Sum) else 0 for item in factors]], dtype=np.int64)
     for column in elimination_order(sizes, factors):
         limit -= len(states) * sizes[column]
         if limit < 0:
@@ -127,19 +130,31 @@ def count_points(sizes: Sequence[int], factors: Sequence[Factor], limit: int = S
         rows = np.repeat(states, sizes[column], axis=0)
         rows[:, column] = np.tile(np.arange(sizes[column]), len(states))
         sources = np.repeat(np.arange(len(states)), sizes[column])
+        sums = sums[sources]
         decided.add(column)
-        for factor in [item for item in open_factors if item.columns <= decided]:
-            kept = factor.holds(rows)
-            rows, sources = rows[kept], sources[kept]
-            open_factors.remove(factor)
+        for index, factor in [(index, item) for index, item in enumerate(factors) if item in open_factors]:
+            if isinstance(factor, Sum):
+                _add_up(factor, column, decided, rows, sums[:, index])
+            if factor.columns <= decided:
+                kept = factor.holds_for(sums[:, index]) if isinstance(factor, Sum) else factor.holds(rows)
+                rows, sources, sums = rows[kept], sources[kept], sums[kept]
+                sums[:, index] = 0
+                open_factors.remove(factor)
         starts = np.searchsorted(sources, np.arange(len(states) + 1))
         ranks = rows[:, column].copy()
-        states, targets = _distinct(rows, sorted(_frontier(decided, open_factors)), sizes)
+        states, sums, targets = _distinct(rows, sums, sorted(_frontier(decided, open_factors)))
         layers.append(_Layer(column, starts, ranks, targets))
     return _counted(len(sizes), layers, exact=math.prod(sizes) < EXACT_FLOAT)
 
 
-def elimination_order(sizes: Sequence[int], factors: Sequence[Factor]) -> list[int]:
+def _add_up(factor: Sum, column: int, decided: set[int], rows: Rows, sums: NDArray[np.int64]) -> None:
+    """Add to ``sums`` the summands that ``column`` has decided, in place."""
+    for term, (columns, _) in enumerate(factor.terms):
+        if column in columns and decided.issuperset(columns):
+            sums += factor.summand(term, rows)
+
+
+def elimination_order(sizes: Sequence[int], factors: Sequence[Factor | Sum]) -> list[int]:
     """An order of the parameters in which few combinations must be remembered at a time (greedy)."""
     order: list[int] = []
     while len(order) < len(sizes):
@@ -154,23 +169,28 @@ def elimination_order(sizes: Sequence[int], factors: Sequence[Factor]) -> list[i
     return order
 
 
-def _frontier(decided: set[int], open_factors: Sequence[Factor]) -> set[int]:
+def _frontier(decided: set[int], open_factors: Sequence[Factor | Sum]) -> set[int]:
     """The decided columns that some factor still asks for."""
-    return {column for factor in open_factors for column in factor.columns & decided}
+    asked: set[int] = set()
+    for factor in open_factors:
+        groups = [set(columns) for columns, _ in factor.terms] if isinstance(factor, Sum) else [set(factor.columns)]
+        asked |= set().union(*(group & decided for group in groups if not group <= decided))
+    return asked
 
 
-def _distinct(rows: Rows, columns: list[int], sizes: Sequence[int]) -> tuple[Rows, NDArray[np.int64]]:
-    """The distinct rows in ``columns``, zero elsewhere, and which of them each row is."""
-    if math.prod(sizes[column] for column in columns) < EXACT_FLOAT:
-        flat = np.zeros(len(rows), dtype=np.int64)
-        for column in columns:
-            flat = flat * sizes[column] + rows[:, column]
-        _, first, inverse = np.unique(flat, return_index=True, return_inverse=True)
-    else:
-        _, first, inverse = np.unique(rows[:, columns], axis=0, return_index=True, return_inverse=True)
+def _distinct(
+    rows: Rows, sums: NDArray[np.int64], columns: list[int]
+) -> tuple[Rows, NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct rows in ``columns``, zero elsewhere, with their sums; and which of them each row is."""
+    flat = np.zeros(len(rows), dtype=np.int64)
+    for values in (*rows[:, columns].T.astype(np.int64), *sums.T):
+        # Ranks of what was met so far stay small, so that no product overflows.
+        _, column = np.unique(values, return_inverse=True)
+        _, flat = np.unique(flat * (int(column.max(initial=0)) + 1) + column, return_inverse=True)
+    _, first = np.unique(flat, return_index=True)
     states = np.zeros((len(first), rows.shape[1]), dtype=np.int16)
     states[:, columns] = rows[first][:, columns]
-    return states, inverse.reshape(-1).astype(np.int64)
+    return states, sums[first], flat.astype(np.int64)
 
 
 def _counted(columns: int, layers: Sequence[_Layer], exact: bool) -> Count:

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from autodistill.components.architecture import Choice
 from autodistill.components.search import Parameter
+from autodistill.engine.expression_parts import conjuncts, summands
 from autodistill.engine.expressions import Expression
-from autodistill.engine.space_config import Condition
+from autodistill.engine.space_config import LARGEST_INTEGER, Condition
+from autodistill.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +30,18 @@ if TYPE_CHECKING:
 # Answers are held in a table up to so many combinations (one byte each), else only those of the rows asked about.
 TABLE_LIMIT = 4_000_000
 
+# Rules over at most so many combinations are counted with as they are; so are summands of wider ones.
+NARROW = 50_000
+
 _UNASKED = -1
+_COMPARISONS: Mapping[str, Callable[..., Any]] = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
 
 
 class Reader:
@@ -145,9 +158,79 @@ class Factor:
         return np.asarray(self._table[flat] == 1)
 
 
-def rule_factor(label: str, rule: Expression, reader: Reader) -> Factor:
-    """The rule as a factor."""
-    return _factor(label, rule, reader, None)
+class Sum:
+    """A comparison of a sum with zero; each summand is a whole number that depends on some columns of a row.
+
+    Args:
+        label: what it is, for messages.
+        terms: columns of each summand, and its value for every combination of their ranks (one axis per column).
+        compare: compares an array of sums with zero.
+    """
+
+    def __init__(
+        self, label: str, terms: Sequence[tuple[tuple[int, ...], NDArray[np.int64]]], compare: Callable[..., Any]
+    ) -> None:
+        self.label, self.terms, self._compare = label, tuple(terms), compare
+        self.columns = frozenset().union(*(columns for columns, _ in terms))
+        span = sum(int(table.max()) - int(table.min()) for _, table in terms) + 1
+        # What must be remembered half way: one summand's columns and a running sum.
+        self.width = span * max(table.size for _, table in terms)
+
+    @property
+    def constant(self) -> int:
+        """The part of the sum that depends on no column."""
+        return sum(int(table) for columns, table in self.terms if not columns)
+
+    def holds(self, rows: Rows) -> NDArray[np.bool_]:
+        """Whether it is true, for every row."""
+        sums = np.zeros(len(rows), dtype=np.int64)
+        for term in range(len(self.terms)):
+            sums += self.summand(term, rows)
+        return self.holds_for(sums)
+
+    def summand(self, term: int, rows: Rows) -> NDArray[np.int64]:
+        """One summand for every row."""
+        columns, table = self.terms[term]
+        found = table[tuple(rows[:, column] for column in columns)]
+        return np.broadcast_to(found, len(rows)) if not columns else found
+
+    def holds_for(self, sums: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether it is true, for every sum."""
+        return np.asarray(self._compare(sums, 0), dtype=bool)
+
+
+def rule_factors(label: str, rule: Expression, reader: Reader) -> list[Factor | Sum]:
+    """The rule as factors that must all hold, taken apart as far as that helps to count with it."""
+    factors: list[Factor | Sum] = []
+    for part in conjuncts(rule):
+        wide = math.prod(len(reader.parameters[column].values) for column in reader.scope(part.names)) > NARROW
+        factors.append((_sum(label, part, reader) if wide else None) or _factor(label, part, reader, None))
+    return factors
+
+
+def _sum(label: str, rule: Expression, reader: Reader) -> Sum | None:
+    """The comparison as a sum of whole numbers, or None when it is none of small summands."""
+    found = summands(rule)
+    if found is None:
+        return None
+    symbol, parts = found
+    terms = []
+    for sign, part in parts:
+        columns, needed = reader.scope(part.names), reader.needed(part.names)
+        sizes = [len(reader.parameters[column].values) for column in columns]
+        if math.prod(sizes) > NARROW:
+            return None
+        table = np.zeros(sizes, dtype=np.int64)
+        for ranks in np.ndindex(*sizes):
+            try:
+                value = part.number(reader.values(columns, ranks, needed))
+            except ConfigError:  # text, or a division by zero that another rule may forbid: ask the rule itself
+                return None
+            if not isinstance(value, int) or abs(value) > LARGEST_INTEGER:
+                return None
+            table[ranks] = sign * value
+        terms.append((columns, table))
+    return Sum(label, terms, _COMPARISONS[symbol])
 
 
 def activity_factor(name: str, condition: Condition, reader: Reader) -> Factor:

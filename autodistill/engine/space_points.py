@@ -6,6 +6,7 @@ A row says which of its values each parameter has; rows are what is fast. The sa
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -20,10 +21,11 @@ from autodistill.engine.space_counting import Count, count_points
 from autodistill.engine.space_factors import (
     Factor,
     Reader,
+    Sum,
     activity_factor,
     condition_factor,
     default_rank,
-    rule_factor,
+    rule_factors,
 )
 from autodistill.engine.space_messages import infeasible_message, too_rare_message
 from autodistill.errors import ConfigError
@@ -71,7 +73,8 @@ class Points:
     ) -> None:
         self.parameters, self.conditions, self.rules, self.order = tuple(parameters), conditions, rules, order
         self._reader = Reader(parameters, derived)
-        self._rules = tuple(rule_factor(label, rule, self._reader) for label, rule in rules.items())
+        factors = (rule_factors(label, rule, self._reader) for label, rule in rules.items())
+        self._rules = tuple(itertools.chain.from_iterable(factors))
 
     def check(self) -> None:
         """Raise `ConfigError` when there is no point, or a derived value cannot be worked out; name the rules."""
@@ -140,14 +143,14 @@ class Points:
         return found
 
     @cached_property
-    def _count(self) -> tuple[Count, tuple[Factor, ...]]:
+    def _count(self) -> tuple[Count, tuple[Factor | Sum, ...]]:
         """The points that satisfy all factors but the most entangled, counted; and those that were left out."""
         conditions = [condition_factor(name, item, self._reader) for name, item in self.conditions.items()]
         return self._counted([*self._rules, *conditions])
 
-    def _counted(self, factors: Sequence[Factor]) -> tuple[Count, tuple[Factor, ...]]:
+    def _counted(self, factors: Sequence[Factor | Sum]) -> tuple[Count, tuple[Factor | Sum, ...]]:
         sizes = [len(parameter.values) for parameter in self.parameters]
-        kept, rest = sorted(factors, key=lambda factor: factor.width), list[Factor]()
+        kept, rest = sorted(factors, key=lambda factor: factor.width), list[Factor | Sum]()
         while (count := count_points(sizes, kept)) is None:
             rest.append(kept.pop())
         return count, tuple(rest)
@@ -206,7 +209,7 @@ class Points:
         return self._counted([factor for factor in self._rules if factor.label in labels])[0].total > 0
 
 
-def _holds(factors: Sequence[Factor], rows: Rows) -> NDArray[np.bool_]:
+def _holds(factors: Sequence[Factor | Sum], rows: Rows) -> NDArray[np.bool_]:
     """Which rows satisfy all factors; later factors are not asked about rows that an earlier one forbids."""
     left = np.arange(len(rows))
     for factor in factors:
