@@ -155,8 +155,8 @@ def _unknown_key(key: str, text: str, registry: Registry) -> ConfigError:
             )
     if key in possible:
         return ConfigError(
-            f"{key} is a mapping, and {key}={{...}} changes keys that it has. Add one: +{key}.NAME=VALUE; or replace the "
-            f"whole mapping: ~{key} +{key}={{...}}."
+            f"{key} is a mapping, and {key}={{...}} changes keys that it has. Add one: +{key}.NAME=VALUE; or replace "
+            f"the whole mapping: ~{key} +{key}={{...}}."
         )
     hint = did_you_mean(key, possible) or (" Possible here: " + ", ".join(sorted(possible)) + "." if possible else "")
     reason = " ".join(
