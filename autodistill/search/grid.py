@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Architectures looked at together.
 CHUNK = 256
 # Combinations looked at in a space that is too large to enumerate; then architectures are drawn from the rest.
-LONGEST_WALK = 64 * CHUNK
+LONGEST_WALK = 16 * CHUNK
 
 
 class GridSearch:

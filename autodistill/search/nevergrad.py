@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import nevergrad
 import numpy as np
 
-from autodistill.components.architecture import Architecture
-from autodistill.components.search import History, Parameter, Proposal, SearchContext
+from autodistill.components.architecture import Architecture, Choice
+from autodistill.components.search import History, Proposal, SearchContext
 from autodistill.errors import ConfigError, did_you_mean
 from autodistill.search.candidates import Candidates, generator
 from autodistill.search.outcomes import Outcomes, outcomes_of, ranked
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Asks for one proposal before a neighbour of the last answer is taken.
 ASKS = 50
+# Name of the array of ordered parameters; no parameter can be called so.
+CUBE = "unit cube"
 # Share of the sum in the augmented Chebyshev norm, as [Knowles2006]_.
 AUGMENTATION = 0.05
 
@@ -59,6 +61,9 @@ class NevergradSearch:
                 "use e.g. DE, TwoPointsDE or DiscreteOnePlusOne."
             )
         self.context, self.optimizer = context, optimizer
+        parameters = context.space.parameters
+        self.ordered = [item for item in parameters if item.type != "categorical"]
+        self.categorical = [item for item in parameters if item.type == "categorical"]
         self.candidates = Candidates(context)
 
     def propose(self, history: History, n: int) -> list[Proposal]:
@@ -86,7 +91,7 @@ class NevergradSearch:
         """The next architecture and where it came from; None when nothing is left."""
         space, asked = self.context.space, list[Architecture]()
         for _ in range(ASKS):
-            feasible = [item for item in space.complete([optimizer.ask().value]) if item is not None]
+            feasible = [item for item in space.complete([self._choices(optimizer.ask().value)]) if item is not None]
             fresh = [item for item in self.candidates.fresh(feasible, history) if item not in taken]
             if fresh:
                 return fresh[0], self.optimizer
@@ -100,16 +105,39 @@ class NevergradSearch:
 
     def _replayed(self, history: History, rng: np.random.Generator) -> Any:
         """A fresh optimiser that was told the loss of every outcome."""
-        parameters = {item.name: _choice(item) for item in self.context.space.parameters}
-        parametrization = nevergrad.p.Dict(**parameters)
+        parametrization = self._parametrization()
         parametrization.random_state = np.random.RandomState(int(rng.integers(2**31)))
         optimizer = nevergrad.optimizers.registry[self.optimizer](parametrization, budget=None, num_workers=1)
         outcomes = outcomes_of(self.context, history)
         losses = scalar_losses(outcomes, rng.dirichlet(np.ones(len(self.context.objectives))))
         for architecture, loss in zip(outcomes.architectures, losses.tolist(), strict=True):
-            told = parametrization.spawn_child(new_value={name: architecture.choices[name] for name in parameters})
+            told = parametrization.spawn_child(new_value=self._value(architecture))
+            # A lineage of its own: populations look members up by it.
+            told.heritage["lineage"] = told.uid
             optimizer.tell(told, loss)
         return optimizer
+
+    def _parametrization(self) -> Any:
+        """Ordered parameters as one array in the unit cube, so that they step; categorical ones jump."""
+        variables = {item.name: nevergrad.p.Choice(list(item.values)) for item in self.categorical}
+        if self.ordered:
+            variables[CUBE] = nevergrad.p.Array(init=np.full(len(self.ordered), 0.5), lower=0.0, upper=1.0)
+        return nevergrad.p.Dict(**variables)
+
+    def _value(self, architecture: Architecture) -> dict[str, Any]:
+        """What the parametrisation calls an architecture; a rank is the middle of its share of the unit interval."""
+        value: dict[str, Any] = {item.name: architecture.choices[item.name] for item in self.categorical}
+        if self.ordered:
+            ranks = [item.values.index(architecture.choices[item.name]) for item in self.ordered]
+            value[CUBE] = (np.array(ranks) + 0.5) / [len(item.values) for item in self.ordered]
+        return value
+
+    def _choices(self, value: Mapping[str, Any]) -> dict[str, Choice]:
+        """Choices of what the optimiser asks for."""
+        choices: dict[str, Choice] = {item.name: value[item.name] for item in self.categorical}
+        for item, place in zip(self.ordered, value.get(CUBE, ()), strict=True):
+            choices[item.name] = item.values[min(int(place * len(item.values)), len(item.values) - 1)]
+        return choices
 
 
 def scalar_losses(outcomes: Outcomes, weights: FloatArray) -> FloatArray:
@@ -125,12 +153,6 @@ def scalar_losses(outcomes: Outcomes, weights: FloatArray) -> FloatArray:
     )
 
 
-def _choice(parameter: Parameter) -> Any:
-    """Ordered values step to their neighbours, categorical ones jump."""
-    kind = nevergrad.p.Choice if parameter.type == "categorical" else nevergrad.p.TransitionChoice
-    return kind(list(parameter.values))
-
-
 @contextmanager
 def _isolated(seed: int) -> Iterator[None]:
     """Give Nevergrad global random numbers of its own and hear none of its warnings.
@@ -141,6 +163,8 @@ def _isolated(seed: int) -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", nevergrad.errors.NevergradWarning)
+        # Of the library cma, which some optimisers are built on.
+        warnings.filterwarnings("ignore", message="Could not import matplotlib")
         random.seed(seed)
         np.random.seed(seed)
         try:
