@@ -7,8 +7,9 @@ instance may memoise, as long as a fresh instance gives the same answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from autodistill.components.architecture import Architecture, Choice
@@ -64,6 +65,30 @@ class Parameter:
     values: tuple[Choice, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SizeEstimate:
+    """How many architectures a space has.
+
+    Args:
+        value: the number, or an unbiased estimate of it.
+        standard_error: of the estimate; 0 when the number is exact.
+    """
+
+    value: int
+    standard_error: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether the number was counted."""
+        return self.standard_error == 0
+
+    def __str__(self) -> str:
+        """For people, e.g. ``1,234`` or ``about 3.2e+9 (standard error 1.1e+8)``."""
+        if self.exact:
+            return f"{self.value:,}" if self.value < 10**9 else f"{Decimal(self.value):.3g}"
+        return f"about {Decimal(self.value):.3g} (standard error {Decimal(self.standard_error):.2g})"
+
+
 class SearchSpace(Protocol):
     """The feasible architectures of one family; implemented by `autodistill.engine.space`."""
 
@@ -78,8 +103,18 @@ class SearchSpace(Protocol):
         ...
 
     @property
+    def derived(self) -> Collection[str]:
+        """Names of the choices that are worked out from parameters: part of every architecture, but no dimension."""
+        ...
+
+    @property
     def size(self) -> int | None:
-        """Exact number of feasible architectures, or None when there are too many to count."""
+        """Exact number of feasible architectures, or None when there are too many to enumerate."""
+        ...
+
+    @property
+    def estimated_size(self) -> SizeEstimate:
+        """Number of feasible architectures: exact where it can be counted, else an estimate with its error."""
         ...
 
     def __contains__(self, architecture: object) -> bool:
@@ -87,7 +122,10 @@ class SearchSpace(Protocol):
         ...
 
     def enumerate(self) -> Sequence[Architecture]:
-        """Every feasible architecture in a fixed order; only when `size` is not None."""
+        """Every feasible architecture in a fixed order; only when `size` is not None.
+
+        The sequence and its slices are lazy; `ranks` and `encode` take them whole without making an architecture.
+        """
         ...
 
     def sample(self, n: int, seed: int) -> list[Architecture]:
@@ -98,8 +136,23 @@ class SearchSpace(Protocol):
         """``n x len(parameters)`` in [0, 1]: the rank of each value (out-of-space values are clipped)."""
         ...
 
+    def ranks(self, architectures: Sequence[Architecture]) -> IntArray:
+        """``n x len(parameters)``: which of the parameter's values each has; -1 for another value or none."""
+        ...
+
+    def complete(self, choices: Sequence[Mapping[str, Choice]]) -> list[Architecture | None]:
+        """The architectures with these choices of parameters, or None for each that is not feasible.
+
+        This is how a strategy makes architectures: parameters that do not matter get their defaults and derived
+        values are worked out, whatever is given for them.
+        """
+        ...
+
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
-        """Feasible architectures that differ in one parameter by one step (any other value if categorical)."""
+        """Feasible architectures that differ in one parameter by one step (any other value if categorical).
+
+        Parameters that cease to matter by the step get their default, those that begin to matter have any value.
+        """
         ...
 
 

@@ -34,6 +34,7 @@ from autodistill.engine.records import StudyRecord
 from autodistill.engine.relative import reference_point
 from autodistill.engine.runner import Runner, RunnerContext
 from autodistill.engine.scores import score_all, stored_metrics
+from autodistill.engine.space_config import LARGEST_INTEGER
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.storage import Storage
 from autodistill.engine.storage_connection import missing_file
@@ -217,8 +218,17 @@ def _study_record(
     storage.set_step(study.id, "task", {"kind": bench.task.kind, **asdict(bench.task)})
     storage.set_step(study.id, "splits", {role: len(split) for role, split in bench.splits.items()})
     storage.set_step(study.id, "notes", data_notes(bench))
+    storage.set_step(study.id, "space", _space_facts(bench))
     _write_study_files(private_directory(settings.study_dir), config, components, environment)
     return study
+
+
+def _space_facts(bench: Workbench) -> dict[str, Any]:
+    """How large the search space is; numbers beyond 2**53 as floats, which is how JSON readers take them."""
+    space, size = bench.space, bench.space.estimated_size
+    number, error = (item if item < LARGEST_INTEGER else float(item) for item in (size.value, size.standard_error))
+    facts = {"parameters": len(space.parameters), "feasible_architectures": number, "standard_error": error}
+    return {**facts, "derived": sorted(space.derived)} if space.derived else facts
 
 
 def _lasting(overrides: Sequence[str]) -> list[str]:

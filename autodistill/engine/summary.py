@@ -78,6 +78,7 @@ class SummaryBuilder:
             "constraints": [
                 {"label": c.label, "metric": c.metric, "sense": c.sense, "bound": c.bound} for c in self.constraints
             ],
+            "space": self.step("space") or {},
             "trials": self._counts(),
             "hypervolume": self._hypervolume(self._usable()),
             "hypervolume_reference": {label: v for label, v in self.point.items() if math.isfinite(v)},

@@ -26,6 +26,9 @@ from autodistill.report.markup import (
 )
 from autodistill.report.tables import Summary
 
+# Folded facts of the background: what they are called, and their key in the summary.
+_FACTS = (("Search space", "space"), ("Data", "notes"), ("Environment", "environment"), ("Versions", "versions"))
+
 
 def closing(summary: Summary) -> list[Html]:
     """Cost, latency in detail, data, environment, configuration, glossary and how to go on."""
@@ -81,7 +84,12 @@ def _workload(report: Mapping[str, Any]) -> str:
 def _background_section(summary: Summary) -> Html:
     folded = [
         details(title, facts(tables.mapping(summary, key)))
-        for title, key in (("Data", "notes"), ("Environment", "environment"), ("Versions", "versions"))
+        for title, key in (
+            ("Search space", "space"),
+            ("Data", "notes"),
+            ("Environment", "environment"),
+            ("Versions", "versions"),
+        )
         if tables.mapping(summary, key)
     ]
     written = [

@@ -21,6 +21,40 @@ class SobolConfig:
 
 
 @dataclass
+class GridConfig:
+    """Grid search has no parameters."""
+
+
+@dataclass
+class EvolutionConfig:
+    """Parameters of evolution in the manner of NSGA-II (Deb et al. 2002)."""
+
+    initial: int = 8
+    """Random architectures before the first child, counted as outcomes; >= 2."""
+    population: int = 16
+    """Architectures that may become parents, >= 2. Deb et al. take 100, for budgets of 25,000 trials."""
+    tournament: int = 2
+    """Contestants for the place of one parent, >= 1; Deb et al. take 2."""
+    crossover: float = 0.9
+    """Probability that a child has two parents, in [0, 1]; as Deb et al."""
+    mutations: float = 1.0
+    """Expected number of parameters of a child that change, > 0; Deb et al. change each of n with 1/n."""
+    ageing: bool = False
+    """Whether the youngest architectures become parents instead of the best (Real et al. 2019)."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name, least in (("initial", 2), ("population", 2), ("tournament", 1)):
+            value = getattr(self, name)
+            if value < least:
+                raise ConfigError(f"search.evolution.{name} must be >= {least}, got {value}.")
+        if not 0 <= self.crossover <= 1:
+            raise ConfigError(f"search.evolution.crossover must be in [0, 1], got {self.crossover}.")
+        if not self.mutations > 0:
+            raise ConfigError(f"search.evolution.mutations must be > 0, got {self.mutations}.")
+
+
+@dataclass
 class BotorchConfig:
     """Parameters of multi-objective Bayesian optimisation."""
 

@@ -244,6 +244,7 @@ def build_summary(trials: int = 48) -> dict[str, Any]:
             "search": {"name": "botorch", "warmup": 12},
             "loss": {"logits": {"name": "logits_kl"}},
         },
+        "space": {"parameters": 4, "feasible_architectures": 340, "standard_error": 0},
         "environment": {"cpu": "Intel Xeon Platinum 8488C", "cores": 2, "gpu": None, "os": "Linux 6.8"},
         "versions": {"autodistill": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
         "command": "autodistill explore study.name=reviews budget.trials=96",
@@ -273,7 +274,7 @@ def build_partial_summary() -> dict[str, Any]:
 def build_bare_summary() -> dict[str, Any]:
     """The least that the schema allows, without any of the further keys."""
     partial = build_partial_summary()
-    further = ("history", "hypervolume_curve", "alarms", "notes", "plan", "config", "environment", "versions")
+    further = ("history", "hypervolume_curve", "alarms", "notes", "space", "plan", "config", "environment", "versions")
     return {key: value for key, value in partial.items() if key not in (*further, "command")}
 
 
