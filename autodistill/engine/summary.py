@@ -17,6 +17,7 @@ from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import truncation_alarms
 from autodistill.engine.pareto import non_dominated
 from autodistill.engine.picks import pareto_rows
+from autodistill.engine.pruning import savings
 from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, hypervolume_of, reference_point, relative, relative_matrix
 from autodistill.engine.statistics import rank_correlations
@@ -74,6 +75,7 @@ class SummaryBuilder:
             "splits": self.step("splits") or {"train": 0, "select": 0},
             "seconds": self._seconds(),
             "cost": self._cost(),
+            "pruning": savings(self.runs.values()),
             "objectives": [{"label": o.label, "metric": o.metric, "direction": o.direction} for o in self.objectives],
             "constraints": [
                 {"label": c.label, "metric": c.metric, "sense": c.sense, "bound": c.bound} for c in self.constraints
@@ -235,7 +237,7 @@ class SummaryBuilder:
         return {"gain": empty, "retained": None, "speedup": None, "parameter_ratio": None}
 
     def _flash_metrics(self, run: RunRecord | None) -> dict[str, Any] | None:
-        if run is None or not run.metrics:
+        if run is None or run.state != "complete" or not run.metrics:
             return None
         return {name: _metric(item) for name, item in run.metrics.items()}
 
@@ -257,7 +259,8 @@ class SummaryBuilder:
         pairs = []
         for trial in self.trials:
             flash, full = self.runs.get((trial.number, "flash")), self.runs.get((trial.number, "full"))
-            if flash and full and metric in flash.metrics and f"select/{metric}" in full.metrics:
+            scored = flash is not None and flash.state == "complete"  # a stopped run was scored early
+            if scored and flash and full and metric in flash.metrics and f"select/{metric}" in full.metrics:
                 pairs.append((float(flash.metrics[metric]["value"]), float(full.metrics[f"select/{metric}"]["value"])))
         return pairs
 
@@ -272,7 +275,7 @@ class SummaryBuilder:
         found = [
             (float(run.metrics[metric]["value"]), float(run.metrics[metric]["variance"] or 0.0))
             for (_, kind), run in self.runs.items()
-            if kind == "flash" and metric in run.metrics
+            if kind == "flash" and run.state == "complete" and metric in run.metrics
         ]
         if len(found) < 2:
             return {
@@ -310,6 +313,7 @@ class SummaryBuilder:
 
     def _history_row(self, trial: TrialRecord) -> dict[str, Any]:
         flash = self.runs.get((trial.number, "flash"))
+        stopped = (self.step(f"stopped:{trial.number}") if trial.state == "stopped" else None) or {}
         metrics = {name: {"value": value} for name, value in trial.known.items()}
         if flash is not None:
             metrics |= {name: {"value": i["value"], "variance": i["variance"]} for name, i in flash.metrics.items()}
@@ -324,7 +328,8 @@ class SummaryBuilder:
             "metrics": metrics,
             "latencies": dict(trial.latencies),
             "seconds": sum(flash.seconds.values()) if flash and flash.seconds else None,
-            "error": trial.error,
+            "error": trial.error or stopped.get("reason"),
+            "stopped_at": stopped.get("share"),
             "note": trial.note,
         }
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autodistill.components.pruning import PrunerContext, TrialCurve
-from autodistill.pruners.extrapolation import StudentT, predict_gain
+from autodistill.pruners.ends import predict_end
+from autodistill.pruners.extrapolation import StudentT
 from autodistill.pruners.orientation import breaks, known_point, scored_point, split_objectives
-
-if TYPE_CHECKING:
-    from autodistill.pruners.orientation import FloatArray
 
 
 class LearningCurvePruner:
     """Stops a trial whose end, seen with optimism, adds no hypervolume to the front.
 
-    The end of the flash run is predicted from the curves of complete trials (`autodistill.pruners.extrapolation`).
+    The end of the flash run is predicted from the curves of complete trials (`autodistill.pruners.ends`).
     The trial is stopped when the point of its known objectives and the upper confidence bounds of the scored ones is
     dominated by (or equal to) a feasible complete trial: its hypervolume contribution would be zero for any reference
     point. With one scored objective that says: the probability to enter the front is below ``1 - confidence``. A
@@ -51,7 +47,7 @@ class LearningCurvePruner:
         for constraint in self.context.constraints:
             if constraint.metric in trial.known:
                 continue
-            end = self.predict(trial, complete, constraint.metric)
+            end = predict_end(trial, complete, constraint.metric, self.min_trials)
             if end is not None and not constraint.holds(self._bound(end, maximise=constraint.sense == ">=")):
                 return (
                     f"{self._position(trial)}: {constraint.metric} was unlikely to become {constraint.sense} "
@@ -65,7 +61,7 @@ class LearningCurvePruner:
         known, scored = split_objectives(self.context.objectives, trial)
         best = {}
         for objective in scored:
-            end = self.predict(trial, complete, objective.metric)
+            end = predict_end(trial, complete, objective.metric, self.min_trials)
             if end is not None:
                 best[objective.metric] = self._bound(end, maximise=objective.direction == "maximize")
         point = np.array([*known_point(trial, known), *scored_point(best, scored)])
@@ -83,60 +79,3 @@ class LearningCurvePruner:
 
     def _position(self, trial: TrialCurve) -> str:
         return f"stopped at {100 * trial.rungs[-1].share:.0f} % of the flash run"
-
-    def predict(self, trial: TrialCurve, complete: Sequence[TrialCurve], metric: str) -> StudentT | None:
-        """The distribution of a scored metric at the end of the trial's flash run.
-
-        Args:
-            trial: with at least one rung.
-            complete: trials that have ended; those without a score at the same rungs are left out.
-            metric: name of the metric.
-
-        Returns:
-            None when it cannot be predicted.
-        """
-        rung = trial.rungs[-1].rung
-        # In a fixed order: the last digits of a sum must not depend on the order in which trials are shown.
-        rows = [item for item in sorted(complete, key=lambda item: item.trial) if _usable(item, rung, metric)]
-        if not _usable(trial, rung, metric) or len(rows) < self.min_trials:
-            return None
-        scores = np.array([_scores(item, rung, metric) for item in (trial, *rows)])
-        features = np.column_stack([scores, _size((trial, *rows))])
-        gains = np.array([float(item.final[metric]) for item in rows]) - scores[1:, 0]
-        if np.ptp(gains) <= 1e-9 * np.abs(gains).max():  # nothing to learn from: every run has gained the same
-            return None
-        gain = predict_gain(features[1:], gains, features[0])
-        return StudentT(scores[0, 0] + gain.location, gain.scale, gain.degrees)
-
-
-def _scores(trial: TrialCurve, rung: int, metric: str) -> list[float]:
-    """The score at the rung, and the increment since the rung before where there is one."""
-    values = [
-        float(report.metrics.get(metric, math.nan)) if (report := trial.at(index)) is not None else math.nan
-        for index in range(rung + 1)
-    ]
-    return [values[rung]] if rung == 0 else [values[rung], values[rung] - values[rung - 1]]
-
-
-def _usable(trial: TrialCurve, rung: int, metric: str) -> bool:
-    """Whether the scores that a prediction needs are numbers."""
-    ends = trial.state != "complete" or math.isfinite(float(trial.final.get(metric, math.nan)))
-    return ends and bool(np.isfinite(_scores(trial, rung, metric)).all())
-
-
-def _size(trials: Sequence[TrialCurve]) -> FloatArray:
-    """One number per trial for how large its architecture is: ``n x 1``, or ``n x 0`` when nothing is known of all.
-
-    The first principal component of all known positive metrics in logs; they all grow together, and as many features
-    as metrics would be too many for a few trials.
-    """
-    names = sorted(name for name in trials[0].known if all(item.known.get(name, 0.0) > 0 for item in trials))
-    if not names:
-        return np.empty((len(trials), 0))
-    logs = np.log(np.array([[item.known[name] for name in names] for item in trials]))
-    centred = logs - logs.mean(axis=0)
-    spread = centred.std(axis=0)
-    centred /= np.where(spread > 0, spread, 1.0)
-    _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    component: FloatArray = centred @ directions[:1].T
-    return component

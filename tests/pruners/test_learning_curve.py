@@ -13,6 +13,7 @@ from autodistill.components.search import Constraint
 from autodistill.components.training import RungReport
 from autodistill.errors import ConfigError
 from autodistill.pruners.configs import LearningCurveConfig
+from autodistill.pruners.ends import predict_end
 from autodistill.pruners.extrapolation import predict_gain
 from autodistill.pruners.learning_curve import LearningCurvePruner
 from autodistill.testing.pruners import FLOOR, MakePruner, PrunerSuite, prune, toy_curves
@@ -48,7 +49,7 @@ def test_the_prediction_covers_the_end_as_often_as_it_says() -> None:
     pruner, inside = make(), []
     for seed in range(20):
         *complete, last = toy_curves(pruner, 16, noise=0.01, seed=seed)
-        end = pruner.predict(running(last, 2), complete, ACCURACY.metric)
+        end = predict_end(running(last, 2), complete, ACCURACY.metric)
         assert end is not None
         inside.append(end.quantile(0.05) <= last.final[ACCURACY.metric] <= end.quantile(0.95))
     assert np.mean(inside) >= 0.8  # 90 % are expected of 20
