@@ -6,7 +6,7 @@ import json
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from test_resume import finish, in_a_run, read, same_apart_from_times, stop_at
@@ -142,7 +142,9 @@ def test_savings_are_what_stopped_runs_did_not_read(storage: Storage, study: Stu
     assert savings([]) == {"stopped": 0, "examples": None, "flops": None, "device_seconds": None} | {
         "share_of_examples": None
     }
-    for state, examples in (("complete", 400.0), ("complete", 400.0), ("stopped", 100.0), ("failed", 40.0)):
+    ends: list[tuple[Literal["complete", "stopped", "failed"], float]]
+    ends = [("complete", 400.0), ("complete", 400.0), ("stopped", 100.0), ("failed", 40.0)]
+    for state, examples in ends:
         trial = storage.trial(study.id, add(storage, study, "running", 0.3))
         run = next(run for run in storage.runs(study.id) if run.trial == trial.number)
         cost = {"examples": examples, "flops": 10 * examples, "device_seconds": 9.0}
@@ -171,7 +173,8 @@ def test_a_study_with_an_eager_pruner_says_what_it_saved(tmp_path: Path) -> None
     study, summary = explored(tmp_path, *EAGER)
     stopped = [row for row in summary["history"] if row["state"] == "stopped"]
     complete = [row for row in summary["history"] if row["state"] == "complete" and row["origin"] == "search"]
-    assert stopped and complete
+    assert stopped
+    assert complete
     assert summary["trials"]["stopped"] == summary["pruning"]["stopped"] == len(stopped)
     for row in stopped:
         assert row["stopped_at"] == 0.6

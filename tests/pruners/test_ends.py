@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autodistill.components.pruning import TrialCurve
 from autodistill.components.search import History
 from autodistill.pruners.ends import expected_ends
-from autodistill.testing.pruners import TrialCurve, toy_curve
+from autodistill.testing.pruners import toy_curve
 from autodistill.testing.search import ACCURACY, LATENCY, toy_space
 
 RUNGS = (0.25, 0.5)
@@ -36,7 +37,8 @@ def test_the_end_of_a_stopped_trial_is_predicted_with_its_doubt() -> None:
     curves = [toy_curve(item, number, RUNGS, noise=0.003) for number, item in enumerate(drawn)]
     states = ["complete"] * 20 + ["stopped"] * 4 + ["failed"]
     values, variances = expected_ends(history(curves, states), ACCURACY.metric)
-    assert np.isnan(values[:20]).all() and np.isnan(values[24])
+    assert np.isnan(values[:20]).all()
+    assert np.isnan(values[24])
     truth = np.array([curve.final[ACCURACY.metric] for curve in curves[20:24]])
     assert (np.abs(values[20:24] - truth) < 4 * np.sqrt(variances[20:24])).all()
     rungs = np.array([curve.rungs[-1].metrics[ACCURACY.metric] for curve in curves[20:24]])
