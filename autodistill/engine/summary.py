@@ -7,7 +7,7 @@ without loading a model.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, hypervolume_of, reference_point, relative, relative_matrix
 from autodistill.engine.statistics import rank_correlations
 from autodistill.engine.storage import Storage
+from autodistill.engine.targets import pareto_sets
 
 SCHEMA_VERSION = 1
 
@@ -85,7 +86,8 @@ class SummaryBuilder:
             "hypervolume_reference": {label: v for label, v in self.point.items() if math.isfinite(v)},
             "hypervolume_curve": self._curve(),
             "pareto": [self.trials[row].number for row in self._front()],
-            "final_pareto": self._final_pareto(),
+            "final_pareto": self._final_pareto(self.objectives),
+            "pareto_sets": self._pareto_sets(),
             "teacher": self._teacher(),
             "references": self.finals.get("references", []),
             "baselines": self._students("baselines"),
@@ -157,12 +159,29 @@ class SummaryBuilder:
     def _front(self) -> list[int]:
         return pareto_rows(self.history, self.objectives, self.constraints, self.teacher)
 
-    def _final_pareto(self) -> list[int]:
-        """Trials on the front of picks and baselines by their final values."""
+    def _pareto_sets(self) -> dict[str, Any]:
+        """Target -> its front; see `autodistill.engine.targets`."""
+        timed = [self.teacher["latencies"], *(trial.latencies for trial in self.trials)]
+        targets = list(dict.fromkeys(label for latencies in timed for label in latencies))
+        sets = pareto_sets(self.history, self.objectives, self.constraints, self.teacher, targets)
+        return {
+            target: {
+                "metric": next(o.metric for o in found.objectives if o.metric.rpartition(".")[0] == target),
+                "is_objective": found.is_objective,
+                "trials": [self.trials[row].number for row in found.rows],
+                "final": self._final_pareto(found.objectives),
+                "hypervolume": found.hypervolume,
+                "hypervolume_reference": dict(found.reference),
+            }
+            for target, found in sets.items()
+        }
+
+    def _final_pareto(self, objectives: Sequence[Objective]) -> list[int]:
+        """Trials on the front of picks and baselines by their final values in these objectives."""
         rows, numbers = [], []
         for group in ("picks", "baselines"):
             for number, row in self.finals.get(group, {}).items():
-                values = [self._final_value(row, objective, int(number)) for objective in self.objectives]
+                values = [self._final_value(row, objective, int(number)) for objective in objectives]
                 if all(math.isfinite(value) for value in values):
                     rows.append(values)
                     numbers.append(int(number))
