@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from autodistill.components.search import Constraint, History, Objective
+from autodistill.engine.analytics import study_analytics
 from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import truncation_alarms
 from autodistill.engine.pareto import non_dominated
@@ -96,6 +97,9 @@ class SummaryBuilder:
             or {"claim": "The study is not finished; nothing is claimed yet.", "holds": None, "baseline": None},
             "flash_fidelity": self._flash_fidelity(),
             "flash_spread": self._flash_spread(),
+            "analytics": study_analytics(
+                self.history, self.trials, self.runs, self.objectives, self.constraints, self.teacher
+            ),
             "history": [self._history_row(trial) for trial in self.trials],
             "alarms": [*self.teacher["alarms"], *truncation_alarms(notes), *self._majority_alarms()],
             "notes": notes,
