@@ -7,10 +7,12 @@ modules of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.importance import Importance, parameter_importance
 from autodistill.engine.pareto import hypervolume, non_dominated
@@ -150,11 +152,27 @@ def _observed(history: History, objective: Objective) -> tuple[FloatArray, list[
     return values, rows
 
 
+# A report is made several times in one command from the same trials; these take seconds.
+@lru_cache(maxsize=16)
+def _explain(architectures: tuple[Architecture, ...], values: tuple[float, ...]) -> Importance | str:
+    features, names = encode_choices([item.choices for item in architectures])
+    return parameter_importance(features, names, np.array(values), architectures)
+
+
+@lru_cache(maxsize=16)
+def _predict(
+    architectures: tuple[Architecture, ...],
+    values: tuple[float, ...],
+    noise: tuple[float, ...],
+    fit_predict: FitPredict | None,
+) -> LeaveOneOut | str:
+    features, _ = encode_choices([item.choices for item in architectures])
+    return leave_one_out(features, np.array(values), np.array(noise), architectures, fit_predict)
+
+
 def _importance(history: History, objective: Objective) -> dict[str, Any]:
     values, rows = _observed(history, objective)
-    architectures = [history.architectures[row] for row in rows]
-    features, names = encode_choices([item.choices for item in architectures])
-    found = parameter_importance(features, names, values, architectures)
+    found = _explain(tuple(history.architectures[row] for row in rows), tuple(values.tolist()))
     entry = {"label": objective.label, "metric": objective.metric, "n": len(rows)}
     if not isinstance(found, Importance):
         return {**entry, "reason": found, "explained": None, "parameters": []}
@@ -173,10 +191,9 @@ def _importance(history: History, objective: Objective) -> dict[str, Any]:
 
 def _prediction(history: History, objective: Objective, fit_predict: FitPredict | None) -> dict[str, Any]:
     values, rows = _observed(history, objective)
-    architectures = [history.architectures[row] for row in rows]
-    features, _ = encode_choices([item.choices for item in architectures])
     noise = history.variances.get(objective.metric, np.full(len(history), np.nan))[rows]
-    found = leave_one_out(features, values, noise, architectures, fit_predict)
+    architectures = tuple(history.architectures[row] for row in rows)
+    found = _predict(architectures, tuple(values.tolist()), tuple(noise.tolist()), fit_predict)
     entry = {"metric": objective.metric, "n": len(rows)}
     if not isinstance(found, LeaveOneOut):
         return {**entry, "reason": found, "points": []}

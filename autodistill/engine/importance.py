@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 #: Fewer architectures say nothing about parameters: each value would have been seen once or twice.
 MIN_ARCHITECTURES = 10
 #: Draws of the trials with replacement; as many estimates of every share.
-DRAWS = 32
-#: Trees of each draw's forest: averaged over draws they are 256, enough for shares to two digits.
+DRAWS = 20
+#: Trees of each draw's forest: averaged over draws they are 160, enough for shares to two digits.
 TREES = 8
 #: Points over which the other parameters are averaged.
-BACKGROUND = 128
+BACKGROUND = 64
 #: Values of one parameter at which its effect is looked at.
 MAX_LEVELS = 8
 #: Below this share of the variance of unseen trials the forest knows too little to speak of parameters.
