@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from autodistill.components.architecture import Architecture, Choice
+from autodistill.components.training import RungReport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,10 +179,15 @@ class History:
         replicates: 0 for the first trial of an architecture, 1 for the next, ...
         states: one of `TRIAL_STATES` per trial.
         in_space: whether the architecture lies in the study's space.
-        metrics: metric name -> value per trial on the select split at flash fidelity; NaN where there is none.
+        metrics: metric name -> value per trial on the select split at flash fidelity; NaN where there is none. Scores
+            are those of *complete* flash runs only: a stopped trial was scored early, and has nothing here but what
+            was known of it before training.
         variances: metric name -> variance of that observation; NaN where unknown.
         told: per trial the position in the order of tells, -1 while pending.
         notes: the note that the proposal carried, or None.
+        curves: per trial its scores at the pruner's rungs, in their order, stopped and failed trials included; empty
+            as a whole where nobody recorded them. All that is seen of the quality of a stopped trial; what it would
+            have reached is predicted by `autodistill.pruners.ends.expected_ends`.
     """
 
     architectures: tuple[Architecture, ...] = ()
@@ -192,6 +198,7 @@ class History:
     variances: Mapping[str, FloatArray] = field(default_factory=dict)
     told: tuple[int, ...] = ()
     notes: tuple[Mapping[str, Any] | None, ...] = ()
+    curves: tuple[tuple[RungReport, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.architectures)

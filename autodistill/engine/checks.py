@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from autodistill.components.pruning import PrunerContext
 from autodistill.components.search import EarlierStudy, SearchContext
 from autodistill.components.students import BaselineContext
 from autodistill.configs.targets import instantiate
@@ -39,7 +40,7 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
         seed = derive_seed(settings.seed, "search")
         context = SearchContext(bench.space, bench.objectives, bench.constraints, known, seed, earlier=earlier)
         bench.create(settings.one("search"), context)
-    bench.create(settings.one("pruner"))
+    bench.create(settings.one("pruner"), PrunerContext(bench.objectives, bench.constraints))
     for chosen in settings.several["export"].values():
         bench.create(chosen)
     architecture = bench.family.architecture_of(teacher)

@@ -269,6 +269,7 @@ def searched_history(session: Session) -> History:
         variances={name: column[rows] for name, column in history.variances.items()},
         told=tuple(history.told[row] for row in rows),
         notes=tuple(history.notes[row] for row in rows),
+        curves=tuple(history.curves[row] for row in rows),
     )
 
 

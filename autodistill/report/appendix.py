@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autodistill.report import formats, tables
+from autodistill.report.learnt import savings_sentence
 from autodistill.report.markup import (
     TERMS,
     Html,
@@ -22,6 +23,7 @@ from autodistill.report.markup import (
     tag,
     term,
     text,
+    unbroken,
     wide,
 )
 from autodistill.report.tables import Summary
@@ -51,7 +53,13 @@ def _cost_section(summary: Summary) -> Html:
     spent_on = table("Training cost", ["spent on", "examples", "arithmetic", "device time"], rows)
     times = [[name, formats.duration(value), formats.share(part)] for name, value, part in tables.seconds_rows(summary)]
     where = table("Where the time went", ["activity", "time", "share"], times)
-    return section("Cost", tag("div", spent_on, where, class_="pair"), anchor="cost")
+    saved = savings_sentence(summary)
+    return section(
+        "Cost",
+        tag("div", spent_on, where, class_="pair"),
+        *([tag("p", unbroken(saved))] if saved else []),
+        anchor="cost",
+    )
 
 
 def _latency_section(summary: Summary) -> Html:
