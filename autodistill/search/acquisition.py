@@ -22,7 +22,7 @@ from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.objective import MCMultiOutputObjective
 from botorch.acquisition.objective import GenericMCObjective
 from botorch.exceptions.warnings import BotorchWarning
-from botorch.models import ModelListGP, SingleTaskGP
+from botorch.models import ModelListGP
 from botorch.models.model import Model
 from botorch.sampling import SobolQMCNormalSampler
 from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning
@@ -31,7 +31,7 @@ from gpytorch.utils.warnings import GPInputWarning
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
-from autodistill.search.surrogates import Posterior
+from autodistill.search.surrogates import Fitted, Posterior
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -94,7 +94,7 @@ class Problem:
         reference: ``objectives``, the reference point, to be maximised.
     """
 
-    models: tuple[SingleTaskGP, ...]
+    models: tuple[Fitted, ...]
     sources: tuple[Source, ...]
     bounds: tuple[Bound, ...]
     baseline: Tensor
@@ -105,7 +105,8 @@ class Problem:
     @property
     def model(self) -> Model:
         """All models as one."""
-        return self.models[0] if len(self.models) == 1 else ModelListGP(*self.models)
+        whole = [model.whole for model in self.models]
+        return whole[0] if len(whole) == 1 else ModelListGP(*whole)
 
 
 @contextmanager
@@ -163,7 +164,7 @@ def _shortlist(problem: Problem, candidates: Tensor, count: int, seed: int) -> T
         return torch.arange(len(candidates))
     draws = draw_sobol_normal_samples(len(problem.models), SCREENING_SAMPLES, dtype=torch.float64, seed=seed)
     lower, upper = _cells(problem)
-    posteriors = [Posterior(model) for model in problem.models]
+    posteriors = [Posterior(model.coarse) for model in problem.models]
     promise = [_promise(problem, posteriors, chunk, draws, lower, upper) for chunk in candidates.split(CHUNK)]
     return torch.cat(promise).topk(count).indices.sort().values
 

@@ -204,7 +204,7 @@ class BotorchSearch:
             sign_of(item) * scales[item.metric](view.values(item.metric)) for item in self.context.objectives
         ]
         values = np.stack(signed, axis=1)
-        usable = np.isfinite(values).all(axis=1) & view.feasible
+        usable = np.isfinite(values).all(axis=1) & view.feasible & view.complete
         if not usable.any():
             raise NothingLearntError("no feasible trial has a value for every objective")
         past = inputs_of(view.past)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, overload
 
 import numpy as np
 
@@ -63,13 +63,39 @@ class Pool:
 
     def take(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Pool:
         """The rows for which ``keep`` is true, or those that it numbers."""
-        rows = np.flatnonzero(keep) if keep.dtype == bool else keep
+        rows = np.flatnonzero(keep) if keep.dtype == bool else np.asarray(keep, dtype=np.intp)
         return Pool(
-            [self.architectures[row] for row in rows.tolist()],
+            _Rows.of(self.architectures, rows),
             self.encoded[rows],
             {metric: values[rows] for metric, values in self.known.items()},
             {metric: values[rows] for metric, values in self.variances.items()},
         )
+
+
+class _Rows(Sequence[Architecture]):
+    """Some rows of a sequence of architectures, which are made only when they are read."""
+
+    def __init__(self, whole: Sequence[Architecture], rows: NDArray[np.intp]) -> None:
+        self._whole, self._rows = whole, rows
+
+    @classmethod
+    def of(cls, architectures: Sequence[Architecture], rows: NDArray[np.intp]) -> _Rows:
+        """Rows of a sequence, which may be rows of another one itself."""
+        if isinstance(architectures, _Rows):
+            return cls(architectures._whole, architectures._rows[rows])
+        return cls(architectures, rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Architecture: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Architecture]: ...
+    def __getitem__(self, index: int | slice) -> Architecture | Sequence[Architecture]:
+        if isinstance(index, slice):
+            return _Rows(self._whole, self._rows[index])
+        return self._whole[int(self._rows[index])]
 
 
 class Candidates:
@@ -131,7 +157,8 @@ class Candidates:
             near = self.near(around, history)
             return self.describe(list(dict.fromkeys([*drawn, *near])))
         unseen = np.ones(len(self._whole), dtype=bool)
-        unseen[[self._position[item] for item in set(history.architectures) if item in self._position]] = False
+        tried = (row.tobytes() for row in self.context.space.ranks(history.architectures))
+        unseen[[self._position[ranks] for ranks in tried if ranks in self._position]] = False
         if not unseen.any():
             self.exhausted(history)
         return self._whole.take(unseen)
@@ -173,15 +200,23 @@ class Candidates:
         )
 
     @cached_property
-    def _whole(self) -> Pool:
-        """All feasible architectures of a countable space that are not known to break a constraint."""
+    def _described(self) -> tuple[Pool, NDArray[np.intp]]:
+        """All architectures of a countable space, and which of them are not known to break a constraint."""
         pool = self.describe(self.context.space.enumerate())
-        return pool.take(self._keeps(pool.known, len(pool.architectures)))
+        return pool, np.flatnonzero(self._keeps(pool.known, len(pool)))
 
     @cached_property
-    def _position(self) -> dict[Architecture, int]:
-        """Architecture -> its row in `_whole`."""
-        return {item: row for row, item in enumerate(self._whole.architectures)}
+    def _whole(self) -> Pool:
+        """All feasible architectures of a countable space that are not known to break a constraint."""
+        pool, kept = self._described
+        return pool.take(kept)
+
+    @cached_property
+    def _position(self) -> dict[bytes, int]:
+        """Ranks of an architecture -> its row in `_whole`; no architecture is made for it."""
+        pool, kept = self._described
+        ranks = self.context.space.ranks(pool.architectures)[kept]
+        return {row.tobytes(): position for position, row in enumerate(ranks)}
 
     def _known(self, architectures: Sequence[Architecture]) -> dict[str, tuple[FloatArray, FloatArray]]:
         if not self.context.known.metrics:

@@ -17,7 +17,7 @@ import torch
 from scipy.special import log_ndtr
 
 from autodistill.search.candidates import Pool
-from autodistill.search.ehvi import Cells, cells_of, log_ehvi, log_sum
+from autodistill.search.ehvi import Cells, cells_of, log_ehvi, log_ehvi_bound, log_sum
 from autodistill.search.surrogates import FeatureMap, Posterior, fit_models
 from autodistill.search.view import NothingLearntError, View, scaled_bound, sign_of
 
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from autodistill.components.search import FloatArray, Objective
     from autodistill.search.scales import Scale
 
-# Candidates that are compared under every draw of the front; the others are told from them under its mean.
+# Candidates that are compared under every draw of the front; they are the best under its mean.
 SHORTLIST = 512
+# Candidates that are compared under its mean; they are the best by an upper bound from the coarse model.
+PROMISING = 8192
 # Gauss-Hermite nodes over a known objective with a variance: exact for polynomials up to the ninth degree.
 NODES = 5
 # An architecture may be on the front when it would be, had it these many standard deviations more than the rest.
@@ -110,7 +112,7 @@ class ClosedForm:
         """One entry per architecture of the space that is complete or pending and breaks no bound."""
         view = self.view
         values = view.values(self.objective.metric)
-        usable = view.feasible & view.in_space & (np.isfinite(values) | view.pending)
+        usable = view.feasible & view.in_space & ((np.isfinite(values) & view.complete) | view.pending)
         usable &= np.isfinite(self._known(view.past)).all(axis=1)
         groups = view.groups()
         rows = np.unique(groups[usable])
@@ -126,7 +128,8 @@ class ClosedForm:
     def _believe(self) -> None:
         """Posteriors in which what is being tried counts as if its mean had been seen."""
         believed = torch.cat(self.front.believed) if self.front.believed else None
-        self._posteriors = {name: Posterior(model, believed) for name, model in self._models.items()}
+        self._posteriors = {name: Posterior(model.whole, believed) for name, model in self._models.items()}
+        self._coarse = Posterior(self._models[self.objective.metric].coarse, believed)
         own = self._posteriors[self.objective.metric]
         mean, deviation = own(self.front.inputs)
         self._mean, self._deviation, self._noise = self._sign * mean, deviation, own.noise
@@ -172,8 +175,7 @@ class ClosedForm:
         inputs = torch.from_numpy(self.features(pool))
         chosen: list[Choice] = []
         taken = np.zeros(len(pool), dtype=bool)
-        screened = self._values(pool, inputs, [self._mean_cells])
-        listed = np.sort(np.argsort(-screened, kind="stable")[: max(SHORTLIST, 4 * n)])
+        listed = self._shortlist(pool, inputs, max(SHORTLIST, 4 * n))
         short, short_inputs = pool.take(listed), inputs[torch.from_numpy(listed)]
         for step in range(n):
             if step:
@@ -191,6 +193,19 @@ class ClosedForm:
             if len(chosen) <= step:
                 break
         return chosen
+
+    def _shortlist(self, pool: Pool, inputs: torch.Tensor, count: int) -> NDArray[np.intp]:
+        """Rows of the candidates that promise most, in rising order."""
+        rows = np.arange(len(pool))
+        if len(rows) > PROMISING:
+            mean, deviation = self._coarse(inputs)
+            known = np.nan_to_num(self._known(pool), nan=-np.inf)
+            bound = log_ehvi_bound(self._mean_cells, known, self._sign * mean, deviation)
+            rows = np.sort(np.argsort(-bound, kind="stable")[:PROMISING])
+        if len(rows) <= count:
+            return rows
+        values = self._values(pool.take(rows), inputs[torch.from_numpy(rows)], [self._mean_cells])
+        return np.sort(rows[np.argsort(-values, kind="stable")[:count]])
 
     def _take(self, pool: Pool, inputs: torch.Tensor) -> None:
         front = self.front

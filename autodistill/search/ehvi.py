@@ -11,6 +11,7 @@ logarithms [Ament2023]_, so that candidates are ranked even where the improvemen
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -124,23 +125,42 @@ def log_ehvi(
         deviation: ``candidates``, > 0.
         least: a gain counts only when the uncertain objective reaches this (a bound on it).
     """
-    parts = [
-        _chunk(cells, known[rows], mean[rows], deviation[rows], least)
-        for rows in np.split(np.arange(len(mean)), range(_CHUNK, len(mean), _CHUNK))
-    ]
+
+    def chunk(rows: slice) -> FloatArray:
+        with np.errstate(invalid="ignore"):
+            widths = _log_widths(cells, known[rows])
+            gains = _gains(cells, mean[rows], deviation[rows], least)
+            return log_sum(np.where(np.isneginf(widths), -np.inf, widths + gains))
+
+    return _by_chunks(chunk, len(mean))
+
+
+def log_ehvi_bound(cells: Cells, known: FloatArray, mean: FloatArray, deviation: FloatArray) -> FloatArray:
+    """An upper bound of `log_ehvi` at a fraction of its cost, one gain per candidate: as if all cells that it reaches
+    began as low as the lowest of them.
+    """
+
+    def chunk(rows: slice) -> FloatArray:
+        widths = _log_widths(cells, known[rows])
+        bottoms = np.where(np.isneginf(widths), np.inf, cells.bottom[None]).min(axis=1)
+        with np.errstate(invalid="ignore"):
+            gains = log_expected_gain(mean[rows], deviation[rows], np.minimum(bottoms, 1e300), np.array(np.inf))
+        return log_sum(widths) + gains
+
+    return _by_chunks(chunk, len(mean))
+
+
+def _by_chunks(chunk: Callable[[slice], FloatArray], n: int) -> FloatArray:
+    parts = [chunk(slice(start, start + _CHUNK)) for start in range(0, n, _CHUNK)]
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def _chunk(cells: Cells, known: FloatArray, mean: FloatArray, deviation: FloatArray, least: float | None) -> FloatArray:
+def _log_widths(cells: Cells, known: FloatArray) -> FloatArray:
+    """``candidates x cells``: the extent of each cell that a candidate reaches, over the known objectives."""
     reach = np.minimum(known[:, None, :], cells.upper[None]) - cells.lower[None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        widths = np.log(np.maximum(reach, 0.0)).sum(axis=2)
-    if cells.lower.shape[1] == 0:
-        widths = np.zeros((len(mean), 1))
-    gains = _gains(cells, mean, deviation, least)
-    with np.errstate(invalid="ignore"):
-        logs = np.where(np.isneginf(widths), -np.inf, widths + gains)
-    return log_sum(logs)
+    with np.errstate(divide="ignore"):
+        widths: FloatArray = np.log(np.maximum(reach, 0.0)).sum(axis=2)
+    return widths
 
 
 def _gains(cells: Cells, mean: FloatArray, deviation: FloatArray, least: float | None) -> FloatArray:

@@ -87,7 +87,7 @@ class Promotion:
             model = fit_model(inputs[torch.from_numpy(observed.rows)], observed.values, observed.noise, features.layout)
             position = {int(row): index for index, row in enumerate(view.rows)}
             wanted = torch.tensor([position[int(row)] for row in self.rows])
-            mean, deviation = Posterior(model)(inputs[wanted])
+            mean, deviation = Posterior(model.whole)(inputs[wanted])
         # From the scale of all observations to that of the rows that may be chosen.
         own = observed.scale
         plainly = mean * own.deviation + own.mean

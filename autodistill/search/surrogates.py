@@ -16,7 +16,6 @@ import torch
 from botorch.exceptions.errors import ModelFittingError
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
-from botorch.models.kernels import CategoricalKernel
 from botorch.models.transforms.input import FilterFeatures
 from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
 from gpytorch.constraints import GreaterThan
@@ -29,6 +28,7 @@ from linear_operator.utils.cholesky import psd_safe_cholesky
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import Parameter, SearchSpace
 from autodistill.search.candidates import Pool
+from autodistill.search.kernels import HammingKernel
 from autodistill.search.scales import Scale, power_of_two
 
 if TYPE_CHECKING:
@@ -79,27 +79,30 @@ def _in_range(parameter: Parameter, value: Choice) -> bool:
 class Layout:
     """What the columns of a feature matrix are.
 
+    Ordered columns come first, whose distances mean something, and the last of them are those in which a metric may be
+    linear; then, per categorical parameter, one column per category.
+
     Args:
-        width: how many there are.
-        categorical: columns that hold the index of a category.
-        linear: columns in which a metric may be linear: logarithms of sizes, predictions of earlier studies.
+        ordered: number of ordered columns.
+        linear: how many of them are linear: logarithms of sizes, predictions of earlier studies.
+        categories: number of categories of each categorical parameter.
     """
 
-    width: int
-    categorical: tuple[int, ...]
-    linear: tuple[int, ...]
+    ordered: int
+    linear: int = 0
+    categories: tuple[int, ...] = ()
 
     @property
-    def ordered(self) -> tuple[int, ...]:
-        """Columns whose distances mean something."""
-        return tuple(column for column in range(self.width) if column not in self.categorical)
+    def width(self) -> int:
+        """How many columns there are."""
+        return self.ordered + sum(self.categories)
 
 
 class FeatureMap:
     """Features of any pool on common scales, fitted to some pools.
 
     Ordered parameters give their rank in [0, 1], known sizes their logarithm in about [0, 1], further columns (such
-    as what an earlier study predicts) come from ``extra``, and categorical parameters give the index of their value.
+    as what an earlier study predicts) come from ``extra``, and categorical parameters give a column per value.
 
     Args:
         space: of the architectures.
@@ -123,12 +126,8 @@ class FeatureMap:
         self._categories = [(i, len(item.values)) for i, item in kinds if i not in self._ranked]
         self._sizes = _size_scales(pools) if sizes else {}
         further = 0 if extra is None else extra(pools[0]).shape[1]
-        ordered, linear = len(self._ranked), len(self._sizes) + further
-        self.layout = Layout(
-            width=ordered + linear + len(self._categories),
-            categorical=tuple(range(ordered + linear, ordered + linear + len(self._categories))),
-            linear=tuple(range(ordered, ordered + linear)),
-        )
+        linear = len(self._sizes) + further
+        self.layout = Layout(len(self._ranked) + linear, linear, tuple(count for _, count in self._categories))
 
     def __call__(self, pool: Pool) -> FloatArray:
         """``n x layout.width``."""
@@ -140,7 +139,8 @@ class FeatureMap:
             columns.append(np.nan_to_num((logs - low) / spread, nan=0.5, posinf=1.0, neginf=0.0)[:, None])
         if self.extra is not None:
             columns.append(self.extra(pool))
-        columns += [np.rint(pool.encoded[:, [i]] * (count - 1)) for i, count in self._categories]
+        for i, count in self._categories:
+            columns.append((np.rint(pool.encoded[:, [i]] * (count - 1)) == np.arange(count)).astype(np.float64))
         return np.hstack(columns)
 
 
@@ -190,7 +190,21 @@ def observe(metric: str, values: FloatArray, variances: FloatArray | None) -> Ob
     return Observed(scale, rows, scale(seen), noise)
 
 
-def fit_models(observed: Mapping[str, Observed], inputs: Tensor, layout: Layout) -> list[SingleTaskGP]:
+@dataclass(frozen=True)
+class Fitted:
+    """A model of one metric.
+
+    Args:
+        whole: of every observation.
+        coarse: of those that the hyperparameters were fitted to: the same where there are few. Its predictions cost
+            less and are less certain, so that it rules out nothing that the whole model would not.
+    """
+
+    whole: SingleTaskGP
+    coarse: SingleTaskGP
+
+
+def fit_models(observed: Mapping[str, Observed], inputs: Tensor, layout: Layout) -> list[Fitted]:
     """Fit one Gaussian process per metric, in the order of ``observed``.
 
     Args:
@@ -203,7 +217,7 @@ def fit_models(observed: Mapping[str, Observed], inputs: Tensor, layout: Layout)
     ]
 
 
-def fit_model(inputs: Tensor, values: FloatArray, noise: float | None, layout: Layout) -> SingleTaskGP:
+def fit_model(inputs: Tensor, values: FloatArray, noise: float | None, layout: Layout) -> Fitted:
     """A Gaussian process of one metric: a constant, a line in the sizes, and a curved part over all features.
 
     The line's slopes have a normal prior and are integrated out, so that few observations cannot mislead them. The
@@ -227,11 +241,11 @@ def fit_model(inputs: Tensor, values: FloatArray, noise: float | None, layout: L
     except (ValueError, ArithmeticError) as error:  # a parameter ran to where its prior has no density
         raise ModelFittingError(f"the hyperparameters could not be fitted: {error}") from error
     if len(rows) == len(values):
-        return model
+        return Fitted(model, model)
     whole = _model(inputs, targets, noise, layout)
     whole.load_state_dict(model.state_dict())
     whole.eval()
-    return whole
+    return Fitted(whole, model)
 
 
 def _spread_rows(values: FloatArray) -> NDArray[np.intp]:
@@ -268,14 +282,10 @@ def _kernel(layout: Layout) -> Kernel:
     if layout.ordered:
         # Matern 5/2 with a length-scale prior that grows with the number of features (Hvarfner et al. 2024).
         curved = get_covar_module_with_dim_scaled_prior(
-            ard_num_dims=len(layout.ordered), use_rbf_kernel=False, active_dims=layout.ordered
+            ard_num_dims=layout.ordered, use_rbf_kernel=False, active_dims=tuple(range(layout.ordered))
         )
-    if layout.categorical:
-        categories = CategoricalKernel(
-            ard_num_dims=len(layout.categorical),
-            active_dims=layout.categorical,
-            lengthscale_constraint=GreaterThan(1e-3),  # below it two categories share nothing at all
-        )
+    if layout.categories:
+        categories = HammingKernel(layout.categories, tuple(range(layout.ordered, layout.width)))
         curved = categories if curved is None else curved * categories
     kernel: Kernel = ScaleKernel(
         curved,
@@ -284,8 +294,8 @@ def _kernel(layout: Layout) -> Kernel:
     )
     if layout.linear:
         line = LinearKernel(
-            ard_num_dims=len(layout.linear),
-            active_dims=layout.linear,
+            ard_num_dims=layout.linear,
+            active_dims=tuple(range(layout.ordered - layout.linear, layout.ordered)),
             variance_prior=LogNormalPrior(LOG_LINEAR, LOG_PART_SPREAD),
             variance_constraint=GreaterThan(LEAST_PART),
         )

@@ -89,7 +89,8 @@ class _Predictor:
         self._features = FeatureMap(context.space, (past,), sizes=sizes)
         inputs = torch.from_numpy(self._features(past))[torch.from_numpy(observed.rows)]
         with isolated(context.seed % 2**31):
-            self._posterior = Posterior(fit_model(inputs, observed.values, observed.noise, self._features.layout))
+            model = fit_model(inputs, observed.values, observed.noise, self._features.layout)
+            self._posterior = Posterior(model.whole)
         self._seen: dict[Architecture, float] = {}
 
     def __call__(self, pool: Pool) -> FloatArray:

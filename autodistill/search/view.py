@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective, SearchContext
+from autodistill.pruners.ends import expected_ends
 from autodistill.search.candidates import Candidates, Pool, non_dominated
 from autodistill.search.scales import Scale
 from autodistill.search.surrogates import FeatureMap, Observed, observe, representable
@@ -66,6 +67,14 @@ class View:
         column = self.history.metrics.get(metric)
         return np.full(len(self.rows), np.nan) if column is None else np.asarray(column, dtype=np.float64)[self.rows]
 
+    def learnt(self, metric: str) -> FloatArray:
+        """What a model learns a metric from: what was observed, and where stopped trials are expected to have ended."""
+        values = self.values(metric)
+        if not self._state("stopped").any() or not self.history.curves:
+            return values
+        ends, _ = expected_ends(self.history, metric)
+        return np.where(np.isfinite(values), values, ends[self.rows])
+
     def variances(self, metric: str) -> FloatArray | None:
         """Variances of a metric's observations, or None when there is none at all."""
         column = self.history.variances.get(metric)
@@ -78,6 +87,11 @@ class View:
     def pending(self) -> NDArray[np.bool_]:
         """Rows that are being tried."""
         return self._state("pending")
+
+    @cached_property
+    def complete(self) -> NDArray[np.bool_]:
+        """Rows whose flash run has ended; a stopped one is never on the front."""
+        return self._state("complete")
 
     @cached_property
     def feasible(self) -> NDArray[np.bool_]:
@@ -131,7 +145,7 @@ class View:
         return observed
 
     def _observe(self, metric: str) -> Observed | None:
-        return observe(metric, self.values(metric), self.variances(metric))
+        return observe(metric, self.learnt(metric), self.variances(metric))
 
     def feature_map(self, pool: Pool, extra: ExtraFeatures | None, sizes: bool) -> FeatureMap:
         """Features on scales that fit both the past and the candidates."""

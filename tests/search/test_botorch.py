@@ -177,20 +177,19 @@ def test_configs_check_their_ranges() -> None:
         BotorchConfig(initial=1)
 
 
-class LatencyKnown(ToyKnown):
-    """The toy's latency in closed form beside its parameters, with a stated relative standard deviation."""
+class LatencyKnown:
+    """The toy's latency in closed form beside what is known anyway, with a stated relative standard deviation."""
 
-    def __init__(self, spread: float = 0.0, factor: float = 1.0) -> None:
-        super().__init__()
-        self.spread, self.factor = spread, factor
+    def __init__(self, spread: float = 0.0, factor: float = 1.0, others: Known | None = None) -> None:
+        self.spread, self.factor, self.others = spread, factor, others or ToyKnown()
 
     @property
     def metrics(self) -> frozenset[str]:
-        return frozenset({PARAMETERS.metric, LATENCY.metric})
+        return self.others.metrics | {LATENCY.metric}
 
     def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]]:
         values = self.factor * np.array([toy_metrics(item)[LATENCY.metric] for item in architectures])
-        return {**super().__call__(architectures), LATENCY.metric: (values, (self.spread * values) ** 2)}
+        return {**self.others(architectures), LATENCY.metric: (values, (self.spread * values) ** 2)}
 
 
 class TestBotorchSearchWithKnownLatency(SearchStrategySuite):
@@ -200,11 +199,13 @@ class TestBotorchSearchWithKnownLatency(SearchStrategySuite):
 
     @pytest.fixture
     def make_strategy(self) -> MakeStrategy:
-        return lambda context: make(replace(context, known=_also_latency(context.known)))
+        return lambda context: make(replace(context, known=LatencyKnown(others=context.known)))
 
-
-def _also_latency(known: Known) -> Known:
-    return LatencyKnown() if isinstance(known, ToyKnown) else known
+    def test_constraints_on_measured_metrics_are_tolerated(self, make_strategy: MakeStrategy) -> None:
+        """A bound on the latency is one on what is known here: candidates that break it are not proposed."""
+        context = toy_context(constraints=[Constraint("fast", LATENCY.metric, "<=", 2.0)])
+        proposals = make_strategy(context).propose(drawn_history(context, 8), 3)
+        assert max(toy_metrics(item.architecture)[LATENCY.metric] for item in proposals) <= 2.0
 
 
 def test_a_known_objective_is_not_taken_from_what_was_observed() -> None:
