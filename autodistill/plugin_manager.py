@@ -201,7 +201,7 @@ class PluginManager:
 
 
 def brief(value: object) -> str:
-    """A hook's argument for the trace: short plain values as they are, the rest by type; never a configuration's text."""
+    """A hook's argument for the trace: short plain values as they are, the rest by type, lest secrets are written."""
     if value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= _BRIEF):
         return repr(value)
     size = f" of {len(value)}" if isinstance(value, Sized) else ""

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from autodistill.components.search import SearchContext
-from autodistill.components.students import BaselineContext
 from autodistill.configs.targets import instantiate
 from autodistill.engine.teacher import trainer_arguments
 from autodistill.engine.workbench import Workbench
@@ -42,11 +41,7 @@ def check_components(bench: Workbench, teacher: PreTrainedModel) -> None:
     bench.create(settings.one("pruner"))
     for chosen in settings.several["export"].values():
         bench.create(chosen)
-    architecture = bench.family.architecture_of(teacher)
-    for label, chosen in settings.several["baseline"].items():
-        baseline = bench.create(chosen, BaselineContext(label, architecture, bench.family_name))
-        for named in baseline.architectures():
-            bench.check_architecture(named.architecture)
+    bench.baselines(teacher)
 
 
 def check_trainer(settings: Settings) -> None:

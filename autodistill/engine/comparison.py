@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from autodistill.components.outcome import Score
 from autodistill.engine.cache import write_json
 from autodistill.engine.finals import complete_full_runs, load_model
+from autodistill.engine.places import final_folder, final_name
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
@@ -150,13 +151,15 @@ def _student(session: Session, role: str, trial: TrialRecord, run: RunRecord) ->
     file = session.settings.study_dir / Path(str(run.artifacts["predictions"]))
     if role == "test" and not any(name.startswith("test/") for name in run.metrics):
         # Trained by hand before the picks were frozen, when the test split was not to be read yet.
+        file = session.settings.study_dir / final_folder(session.storage, session.study, trial) / file.name
         answers = predict(load_model(session.settings.study_dir / str(run.artifacts["hf"])), session.bench.splits[role])
         write_predictions(file, predictions_of(session.bench, role, answers, None), role)
     logits = read_logits(file)
     latencies = session.storage.step(session.study.id, f"latency:{trial.number}") or {}
     family = session.bench.family_of(trial.architecture.family)
     parameters = family.parameters(trial.architecture, session.bench.task, session.bench.vocabulary)
-    return Contender(trial.label or f"pick {trial.number}", _scores(session, role, logits), latencies, parameters)
+    name = final_name(session.storage, session.study, trial)
+    return Contender(name, _scores(session, role, logits), latencies, parameters)
 
 
 # -- rows --------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import numpy as np
 
 from autodistill.components.latency import LatencyBackend, LatencySubject
 from autodistill.components.outcome import Predictions
+from autodistill.configs.paths import overrides_with_paths
 from autodistill.configs.settings import Settings
 from autodistill.engine.cache import evict, private_directory, write_json
 from autodistill.engine.checks import check_components, check_trainer
@@ -180,7 +181,10 @@ def _study_record(
     overrides: Sequence[str],
     record: bool,
 ) -> StudyRecord:
-    components = {"components": _components(settings), "overrides": _lasting(overrides or settings.overrides)}
+    components = {
+        "components": _components(settings),
+        "overrides": _lasting(overrides or settings.overrides, settings.paths),
+    }
     environment = describe_environment()
     config = without_secrets(_jsonable(settings.raw))
     study = storage.find_study(settings.study_name)
@@ -199,10 +203,11 @@ def _study_record(
     return study
 
 
-def _lasting(overrides: Sequence[str]) -> list[str]:
-    """Overrides that belong to the study; where it lies and what a verb works on do not."""
+def _lasting(overrides: Sequence[str], paths: Mapping[str, str]) -> list[str]:
+    """Overrides that belong to the study, with absolute paths; where it lies and what a verb works on do not."""
     passing = ("trial=", "architecture=", "model=", "study.name=", "output_dir=", "storage=", "storage.url=")
-    return [override for override in overrides if not override.lstrip("+").startswith(passing)]
+    lasting = [override for override in overrides if not override.lstrip("+").startswith(passing)]
+    return overrides_with_paths(lasting, paths)
 
 
 def _write_study_files(folder: Path, config: Any, components: Any, environment: Any) -> None:

@@ -109,21 +109,27 @@ def test_distill_trains_a_trial_in_full(output: Path, out: Verb) -> None:
     other = next(row["trial"] for row in summary["history"] if row["origin"] == "search" and row["trial"] != picked)
     printed = out("distill", "study.name=study", f"output_dir={output}", f"trial={other}")
     assert f"trial {other}: " in printed
-    assert (output / "study" / "picks" / str(other) / "onnx" / "model.onnx").is_file()
+    assert (output / "study" / "manual" / str(other) / "onnx" / "model.onnx").is_file()
     again = out("distill", "study.name=study", f"output_dir={output}", f"trial={other}")
     assert again.splitlines()[-1] == printed.splitlines()[-1]  # trained once
+    assert "select/classification.accuracy" in printed
+    assert "test/" not in printed  # choosing what to train by hand must not become choosing by the test split
 
 
 def test_distill_trains_an_architecture_given_by_hand(output: Path, out: Verb) -> None:
     wide = "{family: bert, choices: {num_layers: 1, hidden_size: 32, num_heads: 2, intermediate_size: 48}}"
     printed = out("distill", "study.name=study", f"output_dir={output}", f"architecture={wide}")
     number = printed.splitlines()[-1].partition(":")[0].removeprefix("trial ")
-    config = json.loads((output / "study" / "picks" / number / "hf" / "config.json").read_text())
+    config = json.loads((output / "study" / "manual" / number / "hf" / "config.json").read_text())
     assert (config["num_attention_heads"], config["intermediate_size"]) == (2, 48)
     out("report", "study.name=study", f"output_dir={output}")
     summary = json.loads((output / "study" / "summary.json").read_text())
     assert [row["origin"] for row in summary["history"] if str(row["trial"]) == number] == ["manual"]
     assert summary["verdict"]["holds"] is not None  # what was compared stays compared
+    assert sorted(summary["cost"]) == ["baselines", "explore", "manual", "picks"]
+    assert summary["cost"]["picks"]["examples"] == 640  # of the one pick, whatever was trained by hand
+    made = next(row for row in summary["history"] if str(row["trial"]) == number)
+    assert made["metrics"]["size.parameters"]["value"] > 0
 
 
 def test_distill_trains_a_baseline_without_a_study_of_its_name(tiny: Tiny, out: Verb) -> None:
