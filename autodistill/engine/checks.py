@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 
 def check_components(bench: Workbench, teacher: PreTrainedModel) -> None:
-    """Build search strategy, latency backends, pruner, exporters and baselines once.
+    """Build search strategy, latency backends, pruner, optimiser, exporters and baselines once.
 
     Raises:
         UserError: one of them refuses its parameters or what it is used with.
     """
+    import torch
+
+    from autodistill.training.optimisers import make_optimiser
+
     settings = bench.settings
     with ExitStack() as stack:
         backends = bench.make_backends(None)
@@ -39,6 +43,7 @@ def check_components(bench: Workbench, teacher: PreTrainedModel) -> None:
         context = SearchContext(bench.space, bench.objectives, bench.constraints, known, seed)
         bench.create(settings.one("search"), context)
     bench.create(settings.one("pruner"))
+    make_optimiser(torch.nn.Linear(1, 1), (), bench.schedule.optimisation, fused=False)
     for chosen in settings.several["export"].values():
         bench.create(chosen)
     bench.baselines(teacher)

@@ -22,7 +22,7 @@ from autodistill.components.latency import LatencyBackend, LatencySubject
 from autodistill.components.outcome import Predictions
 from autodistill.configs.paths import overrides_with_paths
 from autodistill.configs.settings import Settings
-from autodistill.engine.cache import evict, private_directory, write_json
+from autodistill.engine.cache import evict, write_json
 from autodistill.engine.checks import check_components, check_trainer
 from autodistill.engine.environment import describe_environment, prepare_process
 from autodistill.engine.going_on import command_to_go_on
@@ -38,6 +38,7 @@ from autodistill.engine.storage_connection import missing_file
 from autodistill.engine.teacher import PreparedTeacher, prepare_teacher
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
+from autodistill.folders import private_directory
 from autodistill.report.formats import without_secrets
 
 if TYPE_CHECKING:
