@@ -212,6 +212,7 @@ def test_studies_lists_and_shows(tiny: Tiny, out: Verb, tmp_path: Path) -> None:
     listed = out("studies", f"output_dir={tiny.output}")
     assert "study" in listed
     assert "2 complete" in listed
+    assert "not ready yet" not in listed  # the teacher has a name
     shown = out("studies", f"output_dir={tiny.output}", "study.name=study")
     assert "baseline teacher_truncated-1" in shown
     assert "num_layers=1" in shown
