@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from tiny_studies import replaced, tiny_study
 
@@ -130,6 +131,21 @@ def test_distill_trains_an_architecture_given_by_hand(output: Path, out: Verb) -
     assert summary["cost"]["picks"]["examples"] == 640  # of the one pick, whatever was trained by hand
     made = next(row for row in summary["history"] if str(row["trial"]) == number)
     assert made["metrics"]["size.parameters"]["value"] > 0
+
+
+def test_a_model_trained_by_hand_that_becomes_a_pick_is_not_trained_again(tiny: Tiny, out: Verb) -> None:
+    given = replaced(tiny.overrides, "study.name=early", "budget.trials=1", "baseline=[]")
+    out("explore", *given)
+    out("distill", "study.name=early", f"output_dir={tiny.output}", "trial=0")
+    study = tiny.output / "early"
+    trained = (study / "manual" / "0" / "hf" / "model.safetensors").stat().st_mtime_ns
+    out("run", "study.name=early", f"output_dir={tiny.output}")
+    assert (study / "manual" / "0" / "hf" / "model.safetensors").stat().st_mtime_ns == trained
+    predictions = pyarrow.parquet.read_table(study / "picks" / "0" / "predictions.parquet")
+    assert set(predictions.column("split").to_pylist()) == {"test"}
+    summary = json.loads((study / "summary.json").read_text())
+    assert [pick["name"] for pick in summary["picks"]] == ["pick 0"]
+    assert sorted(summary["cost"]) == ["baselines", "explore", "picks"]
 
 
 def test_distill_trains_a_baseline_without_a_study_of_its_name(tiny: Tiny, out: Verb) -> None:
