@@ -134,7 +134,7 @@ def test_distill_trains_an_architecture_given_by_hand(output: Path, out: Verb) -
 
 
 def test_a_model_trained_by_hand_that_becomes_a_pick_is_not_trained_again(tiny: Tiny, out: Verb) -> None:
-    given = replaced(tiny.overrides, "study.name=early", "budget.trials=1", "baseline=[]")
+    given = replaced(tiny.overrides, "study.name=early", "budget.trials=1")
     out("explore", *given)
     out("distill", "study.name=early", f"output_dir={tiny.output}", "trial=0")
     study = tiny.output / "early"
@@ -146,6 +146,19 @@ def test_a_model_trained_by_hand_that_becomes_a_pick_is_not_trained_again(tiny: 
     summary = json.loads((study / "summary.json").read_text())
     assert [pick["name"] for pick in summary["picks"]] == ["pick 0"]
     assert sorted(summary["cost"]) == ["baselines", "explore", "picks"]
+
+
+def test_a_study_with_relative_paths_goes_on_from_another_folder(
+    tiny: Tiny, out: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = next(Path(item.partition("=")[2]) for item in tiny.overrides if item.startswith("data.train="))
+    monkeypatch.chdir(train.parent)
+    out("explore", *replaced(tiny.overrides, f"data.train={train.name}", "study.name=moved", "budget.trials=1"))
+    monkeypatch.chdir(tmp_path)
+    out("explore", "study.name=moved", f"output_dir={tiny.output}", "budget.trials=2")
+    summary = json.loads((tiny.output / "moved" / "summary.json").read_text())
+    assert summary["trials"]["complete"] == 2
+    assert summary["config"]["data"]["train"] == str(train)
 
 
 def test_distill_trains_a_baseline_without_a_study_of_its_name(tiny: Tiny, out: Verb) -> None:
