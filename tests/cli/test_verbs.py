@@ -246,6 +246,7 @@ def test_studies_lists_and_shows(tiny: Tiny, out: Verb, tmp_path: Path) -> None:
     assert "baseline teacher_truncated-1" in shown
     assert "num_layers=1" in shown
     assert "No studies yet" in out("studies", f"output_dir={tmp_path / 'nothing'}")
+    assert [*(tmp_path / "nothing").glob("*")] == []  # no folder is left of a study that is none
 
 
 def test_reading_verbs_on_an_unknown_study_list_those_that_exist(
