@@ -7,7 +7,8 @@ on. The registry (`autodistill.registry`) turns what is registered into somethin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -38,6 +39,9 @@ BUILTIN_MODULES = tuple(
         "exporters",
     )
 )
+
+#: Characters of a text argument that the trace shows as it is; names are shorter, texts longer.
+_BRIEF = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class PluginManager:
 
     Args:
         blocked: names of plugins (entry-point names or built-in module names) that are never loaded.
-        trace: called with a line of text for every hook call, or None.
+        trace: called with a line of text for every hook call of every plugin that implements the hook, or None.
     """
 
     def __init__(self, blocked: Iterable[str] = (), trace: Callable[[str], None] | None = None) -> None:
@@ -83,12 +87,10 @@ class PluginManager:
         self._manager.add_hookspecs(hookspecs)
         self._providers: dict[str, Provider] = {}
         self._blocked = frozenset(blocked)
+        self._trace = trace
         self.failures: list[PluginFailure] = []
         for name in sorted(self._blocked):
             self._manager.set_blocked(name)
-        if trace is not None:
-            self._manager.trace.root.setwriter(trace)
-            self._manager.enable_tracing()
 
     @property
     def providers(self) -> Mapping[str, Provider]:
@@ -154,11 +156,8 @@ class PluginManager:
         """Call a registration hook of every plugin on its own; record and drop the plugins that raise."""
         results: list[tuple[Provider, Any]] = []
         for name, provider in list(self._providers.items()):
-            plugin = self._manager.get_plugin(name)
-            others = [other for other in self._manager.get_plugins() if other is not plugin]
-            caller = self._manager.subset_hook_caller(hook, others)
             try:
-                results.extend((provider, result) for result in caller())
+                results.extend((provider, result) for result in self._call(hook, name, {}))
             except Exception as error:
                 self.failures.append(PluginFailure(provider, hook, error))
                 self._drop(name)
@@ -172,14 +171,41 @@ class PluginManager:
             PluginError: an observer raised.
         """
         for name, provider in list(self._providers.items()):
-            plugin = self._manager.get_plugin(name)
-            others = [other for other in self._manager.get_plugins() if other is not plugin]
             try:
-                self._manager.subset_hook_caller(hook, others)(**arguments)
+                self._call(hook, name, arguments)
             except Exception as error:
                 raise PluginError(
                     f"plugin {name!r} of {provider} failed in {hook}: {type(error).__name__}: {error}"
                 ) from error
+
+    def _call(self, hook: str, name: str, arguments: Mapping[str, Any]) -> list[Any]:
+        """Call one plugin's implementation of a hook, if it has one; the call is traced, also when it raises."""
+        plugin = self._manager.get_plugin(name)
+        if not any(
+            implementation.plugin is plugin for implementation in getattr(self._manager.hook, hook).get_hookimpls()
+        ):
+            return []
+        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        started, outcome = time.perf_counter(), "returned"
+        try:
+            results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
+        except Exception as error:
+            outcome = f"raised {type(error).__name__}"
+            raise
+        finally:
+            if self._trace is not None:
+                spent = (time.perf_counter() - started) * 1000  # milliseconds
+                given = ", ".join(f"{key}={brief(value)}" for key, value in arguments.items())
+                self._trace(f"{hook}({given}) -> {name} of {self._providers[name]}: {outcome} in {spent:.1f} ms")
+        return results
+
+
+def brief(value: object) -> str:
+    """A hook's argument for the trace: short plain values as they are, the rest by type, lest secrets are written."""
+    if value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= _BRIEF):
+        return repr(value)
+    size = f" of {len(value)}" if isinstance(value, Sized) else ""
+    return f"<{type(value).__name__}{size}>"
 
 
 def _entry_points() -> Iterable[tuple[Distribution, EntryPoint]]:

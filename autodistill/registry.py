@@ -7,6 +7,7 @@ implementation.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,9 @@ from autodistill.plugin_manager import PluginFailure, PluginManager, Provider
 
 #: Environment variable with comma-separated names of plugins that are never loaded; read by the command line.
 BLOCK_VARIABLE = "AUTODISTILL_BLOCK_PLUGINS"
+
+#: Environment variable that, set to 1, writes every hook call as a line to stderr; read by the command line.
+TRACE_VARIABLE = "AUTODISTILL_TRACE_PLUGINS"
 
 #: Components that exist elsewhere: (kind, name) -> what to type to get them.
 INSTALLABLE: Mapping[tuple[str, str], str] = {
@@ -137,13 +141,29 @@ class Registry:
 
 
 def load_registry(manager: PluginManager | None = None) -> Registry:
-    """Load built-in and installed plugins and return the registry of their components."""
+    """Load built-in and installed plugins and return the registry of their components.
+
+    Raises:
+        ConfigError: `TRACE_VARIABLE` is neither 0 nor 1.
+    """
     if manager is None:
         blocked = [name.strip() for name in os.environ.get(BLOCK_VARIABLE, "").split(",") if name.strip()]
-        manager = PluginManager(blocked)
+        manager = PluginManager(blocked, trace=print_call if _tracing_wanted() else None)
     manager.load_builtins()
     manager.load_entry_points()
     return Registry(manager)
+
+
+def _tracing_wanted() -> bool:
+    given = os.environ.get(TRACE_VARIABLE, "")
+    if given not in ("", "0", "1"):
+        raise ConfigError(f"{TRACE_VARIABLE} must be 1 (write every hook call to stderr) or 0, got {given!r}.")
+    return given == "1"
+
+
+def print_call(line: str) -> None:
+    """Write one line of the trace to stderr."""
+    print(f"autodistill: hook {line}", file=sys.stderr, flush=True)
 
 
 @lru_cache(maxsize=1)

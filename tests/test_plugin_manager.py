@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 
 from autodistill.errors import PluginError
 from autodistill.hookspecs import hookimpl
-from autodistill.plugin_manager import PluginManager, Provider
+from autodistill.plugin_manager import PluginManager, Provider, brief
 
 GOOD = """
 from dataclasses import dataclass
@@ -133,4 +134,49 @@ def test_hook_calls_can_be_traced() -> None:
     manager = PluginManager(trace=lines.append)
     manager.register(Observer(), Provider("autodistill-observer", "1", "observer"))
     manager.notify("autodistill_after_study_run", study="s", summary={})
-    assert any("autodistill_after_study_run" in line for line in lines)
+    assert len(lines) == 1
+    assert re.fullmatch(
+        r"autodistill_after_study_run\(study='s', summary=<dict of 0>\) -> observer of autodistill-observer 1: "
+        r"returned in \d+\.\d ms",
+        lines[0],
+    )
+
+
+def test_the_trace_shows_which_plugin_raised() -> None:
+    class Raising:
+        @hookimpl
+        def autodistill_after_study_run(self) -> None:
+            raise KeyError("lost")
+
+    lines: list[str] = []
+    manager = PluginManager(trace=lines.append)
+    manager.register(Raising(), Provider("autodistill-raising", "3.1", "raising"))
+    with pytest.raises(PluginError):
+        manager.notify("autodistill_after_study_run", study="s", summary={})
+    assert "-> raising of autodistill-raising 3.1: raised KeyError in" in lines[0]
+
+
+def test_the_trace_never_writes_the_text_of_a_configuration() -> None:
+    assert brief({"storage": {"url": "postgresql://user:secret@host"}}) == "<dict of 1>"
+    assert brief("x" * 200) == "<str of 200>"
+    assert brief("quickstart") == "'quickstart'"
+
+
+def test_the_environment_switches_the_trace_on(install_plugin: Callable[[str, str], Path]) -> None:
+    site = install_plugin("goodplugin", GOOD)
+    traced = plugins_command(site, AUTODISTILL_TRACE_PLUGINS="1")
+    assert traced.returncode == 0
+    lines = traced.stderr.splitlines()
+    assert all(line.startswith("autodistill: hook autodistill_") for line in lines)
+    assert next(line for line in lines if "goodplugin" in line).startswith(
+        "autodistill: hook autodistill_search_strategies() -> goodplugin of goodplugin 1.5: returned in "
+    )
+    for value in ("0", ""):
+        assert plugins_command(site, AUTODISTILL_TRACE_PLUGINS=value).stderr == ""
+
+
+def test_a_wrong_value_of_the_trace_switch_is_refused(tmp_path: Path) -> None:
+    result = plugins_command(tmp_path, AUTODISTILL_TRACE_PLUGINS="yes")
+    assert result.returncode == 2
+    assert "AUTODISTILL_TRACE_PLUGINS must be 1" in result.stderr
+    assert "'yes'" in result.stderr

@@ -44,6 +44,14 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
     "studies": ("autodistill studies", "autodistill studies study.name=quickstart"),
 }
 
+_NOTES: dict[str, tuple[str, ...]] = {
+    "plugins": (
+        "environment (of every verb):",
+        "  AUTODISTILL_BLOCK_PLUGINS=NAME,NAME   plugins that are never loaded",
+        "  AUTODISTILL_TRACE_PLUGINS=1           every hook call as a line on stderr",
+    ),
+}
+
 
 def general_help() -> str:
     """The text of ``autodistill --help``."""
@@ -69,4 +77,5 @@ def verb_help(verb: str) -> str:
     """The text of ``autodistill VERB --help``."""
     arguments = "[--check]" if verb == "plugins" else "[overrides] [--cfg job] [--info] [-m]"
     examples = "\n".join(f"  {example}" for example in _EXAMPLES[verb])
-    return f"usage: autodistill {verb} {arguments}\n\n{VERBS[verb]}\n\nexamples:\n{examples}"
+    notes = "".join(f"\n{line}" for line in ("", *_NOTES[verb])) if verb in _NOTES else ""
+    return f"usage: autodistill {verb} {arguments}\n\n{VERBS[verb]}\n\nexamples:\n{examples}{notes}"

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 #: Where the jobs of this command write their outcomes; set for child processes of launchers.
 OUTCOMES_VARIABLE = "AUTODISTILL_OUTCOMES_DIR"
+
+#: The log that `conf/hydra/job_logging` makes in a study's folder.
+LOG_NAME = "autodistill.log"
 
 #: Flags of Hydra that run nothing.
 _SHOWING = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
@@ -142,6 +145,7 @@ class _Job:
             code = 130
         except Exception:
             traceback.print_exc()
+        _remove_unused_folder()
         _write_outcome({"exit_code": code, "study": study})
         return code
 
@@ -159,6 +163,18 @@ class _Job:
         check(self.verb, settings)
         overrides = [str(override) for override in hydra.overrides.task]
         return perform(self.verb, settings, registry, overrides), str(settings.study_dir)
+
+
+def _remove_unused_folder() -> None:
+    """Remove the folder that Hydra made for a command that wrote nothing, such as ``studies``."""
+    from hydra.core.hydra_config import HydraConfig
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    files = list(folder.glob("*"))
+    if [file.name for file in files] == [LOG_NAME] and files[0].stat().st_size == 0:
+        files[0].unlink()
+        with suppress(OSError):  # somebody has begun to use it
+            folder.rmdir()
 
 
 def _write_outcome(outcome: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.engine.storage import Storage
@@ -28,7 +29,8 @@ def list_studies(settings: Settings, console: Console) -> None:
             states = [trial.state for trial in storage.trials(record.id) if trial.origin == "search"]
             counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "none"
             finished = "yes" if storage.step(record.id, "finals") else "no"
-            teacher = str(record.identity["teacher"]["name"])
+            ready = storage.step(record.id, "teacher")
+            teacher = Path(ready["name"]).name if ready else "not ready yet"  # a path's last part tells it apart
             table.add_row(
                 record.name, record.created[:16], teacher, str(record.identity["data"]["name"]), counts, finished
             )

@@ -140,24 +140,20 @@ def _teacher_subject(bench: Workbench) -> LatencySubject:
 
 def _subjects(bench: Workbench, settings: Settings) -> list[LatencySubject]:
     from autodistill.components.latency import LatencySubject
-    from autodistill.components.students import BaselineContext
     from autodistill.engine.manual import read_architecture
 
     if settings.model is not None:
         directory = Path(settings.model)
         return [LatencySubject(settings.model, None, lambda: _load(settings), {"huggingface": directory})]
     if settings.architecture is not None:
-        given = [("architecture", read_architecture(settings.architecture, bench.family_name))]
+        architecture = read_architecture(settings.architecture, bench.family_name)
+        bench.check_architecture(architecture)
+        given = [("architecture", architecture)]
     else:
-        teacher = bench.family.architecture_of(bench.teacher.load(bench.task))
-        given = [
-            (named.name, named.architecture)
-            for label, chosen in settings.several["baseline"].items()
-            for named in bench.create(chosen, BaselineContext(label, teacher, bench.family_name)).architectures()
-        ]
+        baselines = bench.baselines(bench.teacher.load(bench.task))
+        given = [(named.name, named.architecture) for named in baselines]
     subjects = []
     for name, architecture in given:
-        bench.check_architecture(architecture)
         family = bench.family_of(architecture.family)
         subjects.append(
             LatencySubject(

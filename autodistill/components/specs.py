@@ -6,8 +6,16 @@ anything else that is slow; `autodistill.registry` resolves it on first use.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
+
+#: Key of a config field's metadata that says that its value is a path.
+PATH_MARK = "autodistill_path"
+
+
+def path_field(default: str | None) -> Any:
+    """A config dataclass's field that holds a path: one given relative is made absolute when it is composed."""
+    return field(default=default, metadata={PATH_MARK: True})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from autodistill.components.students import Dimensions
 from autodistill.components.task import TaskSpec
@@ -106,14 +106,15 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Optimisation:
-    """How the steps of a schedule are taken: AdamW, linear warm-up, linear decay to zero over each run.
+    """How the steps of a schedule are taken: optimiser, linear warm-up, linear decay to zero over each run.
 
     Args:
         batch_size: examples per step.
         lr: peak learning rate.
         warmup_share: share of the steps with rising learning rate, in [0, 1].
-        weight_decay: AdamW's.
+        weight_decay: of weights; biases and normalisations do not decay.
         clip_norm: gradient norm is clipped to this; 0 = not at all.
+        optimizer: ``_target_`` of `torch.optim` and its further arguments; None for AdamW.
     """
 
     batch_size: int
@@ -121,6 +122,7 @@ class Optimisation:
     warmup_share: float
     weight_decay: float
     clip_norm: float
+    optimizer: Mapping[str, Any] | None = None
 
 
 class Schedule(Protocol):

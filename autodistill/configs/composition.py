@@ -148,16 +148,22 @@ def _unknown_key(key: str, text: str, registry: Registry) -> ConfigError:
                 f"{kind}.{label}.{p}" if KINDS[kind].several else f"{kind}.{p}"
                 for p in registry.get(kind, other).spec.parameters
             }
-        if KINDS[kind].several and not possible:
+        if KINDS[kind].several and (not possible or key in possible):
             return ConfigError(
                 f"There is no entry {kind}.{label} in this configuration. Add it: +{kind}.{label}.name=NAME, "
                 f"or choose it: {kind}=[{label}]."
             )
-    if key in possible:
-        return ConfigError(
-            f"{key} is a mapping, and {key}={{...}} changes keys that it has. Add one: +{key}.NAME=VALUE; or replace "
-            f"the whole mapping: ~{key} +{key}={{...}}."
-        )
+        if key in possible:
+            owners = [other for other in registry.names(kind) if rest in registry.get(kind, other).spec.parameters]
+            if len(owners) < len(registry.names(kind)):
+                return ConfigError(
+                    f"Unknown configuration key {key!r}: it is a parameter of {', '.join(owners)}, and another "
+                    f"{KINDS[kind].title} is chosen. Choose one that has it: {kind}={owners[0]}."
+                )
+            return ConfigError(
+                f"{key} is a mapping, and {key}={{...}} changes keys that it has. Add one: +{key}.NAME=VALUE; or "
+                f"replace the whole mapping: ~{key} +{key}={{...}}."
+            )
     hint = did_you_mean(key, possible) or (" Possible here: " + ", ".join(sorted(possible)) + "." if possible else "")
     reason = " ".join(
         line.strip() for line in text.splitlines()[1:] if "append" not in line and "Key" not in line

@@ -7,11 +7,12 @@ range-checked by its config dataclass. Errors say key, value, and what is possib
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.components.specs import KINDS
+from autodistill.configs.paths import with_absolute_paths
 from autodistill.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Settings:
         several: kind -> label -> what was chosen, for the others.
         raw: the resolved configuration as plain containers, for records and reports.
         overrides: what it was composed from; stored with a study, so that verbs on it start from them.
+        paths: configuration key -> absolute path, of paths that were given relative to the working directory.
     """
 
     study_name: str
@@ -101,6 +103,7 @@ class Settings:
     model: str | None
     raw: Mapping[str, Any]
     overrides: tuple[str, ...] = ()
+    paths: Mapping[str, str] = field(default_factory=dict)
 
     def one(self, kind: str) -> Chosen:
         """The component chosen for a kind.
@@ -138,7 +141,7 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
     Raises:
         ConfigError: a key, type, value or combination that cannot work.
     """
-    raw = to_plain(config)
+    raw, paths = with_absolute_paths(to_plain(config), registry)
     _check_top_level(raw)
     section = {key: raw.get(key) or {} for key in ("study", "budget", "picks", "storage", "trainer", "logger")}
     output_dir = Path(_text(raw, "output_dir")).expanduser()
@@ -166,6 +169,7 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         model=raw.get("model"),
         raw={**raw, "study": {**section["study"], "name": name}},
         overrides=tuple(overrides),
+        paths=paths,
     )
 
 

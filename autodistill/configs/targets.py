@@ -1,4 +1,4 @@
-"""`_target_` for Lightning callbacks and loggers, optimisers and schedulers, behind an allow-list.
+"""`_target_` for Lightning callbacks and loggers and torch's optimisers, behind an allow-list.
 
 Everything else is a component and found by its registered name: a configuration never makes the program import an
 arbitrary module.
@@ -17,7 +17,6 @@ ALLOWED = (
     "pytorch_lightning.callbacks",
     "pytorch_lightning.loggers",
     "torch.optim",
-    "torch.optim.lr_scheduler",
 )
 
 #: Where those classes are defined; what these packages import from elsewhere cannot be named.

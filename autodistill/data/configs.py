@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from autodistill.components.specs import path_field
 from autodistill.errors import ConfigError
 
 _DEFAULT_LIBRARIES = (
@@ -65,13 +66,13 @@ class PythonDocsConfig:
 class TextClassificationConfig:
     """Your own labelled texts: TSV, CSV, JSON lines or Parquet."""
 
-    train: str | None = None
+    train: str | None = path_field(None)
     """Path of the training examples: .tsv, .csv, .jsonl, .json (one object per line), each also .gz, or .parquet."""
 
-    select: str | None = None
+    select: str | None = path_field(None)
     """Path of the examples that choose between models; None carves them from train."""
 
-    test: str | None = None
+    test: str | None = path_field(None)
     """Path of the examples that are read once at the end; None means no test results."""
 
     text_columns: list[str] = field(default_factory=lambda: ["text"])

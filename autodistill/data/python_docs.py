@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from autodistill.data.docstrings import Excerpt, is_new, library_folder, library
 from autodistill.data.harvest_worker import harvest_all
 from autodistill.data.splits import stable_hash
 from autodistill.errors import DataError
+from autodistill.folders import build_once
 
 #: Part of every fingerprint; raise it when harvesting or splitting changes.
 FORMAT = "python_docs/2"
@@ -83,8 +81,7 @@ class PythonDocs:
             return _read(self._folder / self._snapshot)
         fingerprint = self._fingerprint()
         folder = self._folder / fingerprint
-        if not folder.exists():
-            _write(folder, self._build(), self._libraries, self._versions())
+        build_once(folder, self._write)
         return _read(folder)
 
     def _versions(self) -> dict[str, str]:
@@ -93,6 +90,14 @@ class PythonDocs:
     def _fingerprint(self) -> str:
         key = [FORMAT, self._versions(), self._limit, self._file_limit, self._words, self._shares]
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _write(self, folder: Path) -> None:
+        """Write a snapshot into an empty folder."""
+        splits = self._build()
+        for role, examples in splits.items():
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(examples), folder / f"{role}.parquet")
+        facts = {"labels": list(self._libraries), "versions": self._versions(), "content": _digest(splits)}
+        (folder / "snapshot.json").write_text(json.dumps(facts, indent=2))
 
     def _build(self) -> dict[str, Examples]:
         folders = [library_folder(library) for library in self._libraries]
@@ -133,22 +138,6 @@ def deal(excerpts: Sequence[Excerpt], shares: Mapping[str, float]) -> dict[str, 
 def _shuffled(examples: Examples, role: str) -> Examples:
     ordered = sorted(examples, key=lambda example: stable_hash(example["text"]))
     return [{"id": f"{role}-{row}", **example} for row, example in enumerate(ordered)]
-
-
-def _write(folder: Path, splits: Mapping[str, Examples], labels: Sequence[str], versions: Mapping[str, str]) -> None:
-    """Write a snapshot; it appears under its name whole or not at all, and the first of two writers wins."""
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))  # mkdtemp makes it 0700
-    for role, examples in splits.items():
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(examples), temporary / f"{role}.parquet")
-    facts = {"labels": list(labels), "versions": dict(versions), "content": _digest(splits)}
-    (temporary / "snapshot.json").write_text(json.dumps(facts, indent=2))
-    try:
-        os.replace(temporary, folder)
-    except OSError:
-        shutil.rmtree(temporary)
-        if not folder.exists():
-            raise
 
 
 def _digest(splits: Mapping[str, Examples]) -> str:

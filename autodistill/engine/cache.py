@@ -1,49 +1,29 @@
 """The shared cache on disk: content-addressed folders, locked while they are made, limited in size.
 
-An entry is a folder ``<cache_dir>/<kind>/<key>``. It is built beside its place and moved there whole, so that an entry
-either exists completely or not at all; a lock lets one process build while the others wait. Locks are the kernel's
-and end with their process, however that ends.
+An entry is a folder ``<cache_dir>/<kind>/<key>``, built as `autodistill.folders` does.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from autodistill.folders import build_once, private_directory
+
 #: Kinds of entries that eviction may remove; data snapshots stay, a resume needs them.
 EVICTABLE = ("teachers", "tokenised", "teacher_features", "latency")
-
-_PRIVATE = 0o700
 
 
 def cache_key(parts: Mapping[str, Any]) -> str:
     """A name for content that is determined by ``parts``: 24 hexadecimal digits of their SHA-256."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def private_directory(path: Path) -> Path:
-    """Make a folder that only this user may enter, and those of its parents that are missing."""
-    for folder in reversed([path, *path.parents]):  # Path.mkdir would give the parents the usual mode
-        if not folder.exists():
-            folder.mkdir(mode=_PRIVATE, exist_ok=True)
-    return path
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file ``path`` (made if need be); waits for whoever holds it."""
-    private_directory(path.parent)
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def cached_directory(cache_dir: Path, kind: str, key: str, build: Callable[[Path], None]) -> Path:
@@ -55,15 +35,7 @@ def cached_directory(cache_dir: Path, kind: str, key: str, build: Callable[[Path
         key: see `cache_key`.
         build: fills the scratch folder; the folder survives a failure, so that a build can be resumed.
     """
-    entry = cache_dir / kind / key
-    private_directory(entry.parent)
-    with locked(entry.parent / f".{key}.lock"):
-        if not entry.exists():
-            scratch = private_directory(entry.parent / f".{key}.partial")
-            build(scratch)
-            os.replace(scratch, entry)
-    os.utime(entry)  # eviction goes by last use
-    return entry
+    return build_once(cache_dir / kind / key, build, resumable=True)
 
 
 def evict(cache_dir: Path, max_bytes: int, keep: Collection[Path] = ()) -> list[Path]:

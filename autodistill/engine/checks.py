@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from autodistill.components.pruning import PrunerContext
 from autodistill.components.search import EarlierStudy, SearchContext
-from autodistill.components.students import BaselineContext
 from autodistill.configs.targets import instantiate
 from autodistill.engine.teacher import trainer_arguments
 from autodistill.engine.workbench import Workbench
@@ -26,11 +25,15 @@ if TYPE_CHECKING:
 
 
 def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[EarlierStudy, ...] = ()) -> None:
-    """Build search strategy, latency backends, pruner, exporters and baselines once.
+    """Build search strategy, latency backends, pruner, optimiser, exporters and baselines once.
 
     Raises:
         UserError: one of them refuses its parameters or what it is used with.
     """
+    import torch
+
+    from autodistill.training.optimisers import make_optimiser
+
     settings = bench.settings
     with ExitStack() as stack:
         backends = bench.make_backends(None)
@@ -41,13 +44,10 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
         context = SearchContext(bench.space, bench.objectives, bench.constraints, known, seed, earlier=earlier)
         bench.create(settings.one("search"), context)
     bench.create(settings.one("pruner"), PrunerContext(bench.objectives, bench.constraints))
+    make_optimiser(torch.nn.Linear(1, 1), (), bench.schedule.optimisation, fused=False)
     for chosen in settings.several["export"].values():
         bench.create(chosen)
-    architecture = bench.family.architecture_of(teacher)
-    for label, chosen in settings.several["baseline"].items():
-        baseline = bench.create(chosen, BaselineContext(label, architecture, bench.family_name))
-        for named in baseline.architectures():
-            bench.check_architecture(named.architecture)
+    bench.baselines(teacher)
 
 
 def check_trainer(settings: Settings) -> None:

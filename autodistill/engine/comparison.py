@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from autodistill.components.outcome import Score
 from autodistill.engine.cache import write_json
 from autodistill.engine.finals import complete_full_runs, load_model
+from autodistill.engine.places import final_folder, final_name
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
@@ -148,23 +149,28 @@ def _references(session: Session, role: str) -> list[Contender]:
 
 def _student(session: Session, role: str, trial: TrialRecord, run: RunRecord) -> Contender:
     file = session.settings.study_dir / Path(str(run.artifacts["predictions"]))
-    if role == "test":
-        _answer_test(session, trial, run, file)
+    if role == "test" and not any(name.startswith("test/") for name in run.metrics):
+        file = _answered_test(session, trial, run)
     logits = read_logits(file)
     latencies = session.storage.step(session.study.id, f"latency:{trial.number}") or {}
     family = session.bench.family_of(trial.architecture.family)
     parameters = family.parameters(trial.architecture, session.bench.task, session.bench.vocabulary)
-    return Contender(trial.label or f"pick {trial.number}", _scores(session, role, logits), latencies, parameters)
+    name = final_name(session.storage, session.study, trial)
+    return Contender(name, _scores(session, role, logits), latencies, parameters)
 
 
-def _answer_test(session: Session, trial: TrialRecord, run: RunRecord, file: Path) -> None:
-    """Read the test split once for a model that was trained before the picks were frozen, when it was not yet to be."""
-    name = f"tested:{trial.number}"
-    if any(metric.startswith("test/") for metric in run.metrics) or session.storage.step(session.study.id, name):
-        return
-    answers = predict(load_model(session.settings.study_dir / str(run.artifacts["hf"])), session.bench.splits["test"])
-    write_predictions(file, predictions_of(session.bench, "test", answers, None), "test")
-    session.storage.set_step(session.study.id, name, {"predictions": str(run.artifacts["predictions"])})
+def _answered_test(session: Session, trial: TrialRecord, run: RunRecord) -> Path:
+    """Read the test split, once, for a model that was trained before the picks were frozen, when it was not yet to be;
+    returns the file of its predictions.
+    """
+    folder = session.settings.study_dir / final_folder(session.storage, session.study, trial)
+    file, name = folder / Path(str(run.artifacts["predictions"])).name, f"tested:{trial.number}"
+    if session.storage.step(session.study.id, name) is None:
+        model = load_model(session.settings.study_dir / str(run.artifacts["hf"]))
+        answers = predict(model, session.bench.splits["test"])
+        write_predictions(file, predictions_of(session.bench, "test", answers, None), "test")
+        session.storage.set_step(session.study.id, name, {"examples": len(session.bench.splits["test"])})
+    return file
 
 
 # -- rows --------------------------------------------------------------------------------------------------------

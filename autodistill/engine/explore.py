@@ -7,7 +7,7 @@ taken up first, and the strategy, which is a pure function of the history, propo
 from __future__ import annotations
 
 import logging
-import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from autodistill.components.architecture import Architecture
@@ -15,6 +15,7 @@ from autodistill.components.latency import LatencySubject
 from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult
 from autodistill.components.search import History, Proposal, SearchStrategy
 from autodistill.engine.cache import write_json
+from autodistill.engine.explore_clock import ExploreClock
 from autodistill.engine.lease import release_dead
 from autodistill.engine.picks import pareto_rows
 from autodistill.engine.records import TrialRecord
@@ -54,21 +55,16 @@ class Explorer:
             StudyInterruptedError: the user asked to stop.
             TrialError: trial after trial failed.
         """
-        session, started = self.session, time.monotonic()
-        before = self._spent()
+        session = self.session
         release_dead(session.storage, session.study.id)
         session.progress.stage("exploring", session.settings.budget_trials)
-        try:
+        with ExploreClock(session.storage, session.study.id) as clock, closing(self.executor):
             self._take_up()
-            while not self._time_is_up(before + time.monotonic() - started) and self._fill():
+            while not self._time_is_up(clock.seconds) and self._fill():
                 self._wait()
+                clock.beat()
             while self.under_way:
                 self._wait()
-        finally:
-            self.executor.close()
-            # Timing and the teacher's features have stages of their own, so that the stages add up.
-            elsewhere = self._spent() - before
-            session.storage.add_seconds(session.study.id, "explore", time.monotonic() - started - elsewhere)
         self._show()
 
     # -- the loop ------------------------------------------------------------------------------------------------
@@ -133,11 +129,6 @@ class Explorer:
     def _time_is_up(self, seconds: float) -> bool:
         hours = self.session.settings.budget_hours
         return hours is not None and seconds >= hours * 3600
-
-    def _spent(self) -> float:
-        """Seconds of the stages that the loop works on, this run's and earlier ones'."""
-        seconds = self.session.storage.seconds(self.session.study.id)
-        return sum(seconds.get(stage, 0.0) for stage in ("explore", "latency", "teacher_cache"))
 
     # -- trials --------------------------------------------------------------------------------------------------
 

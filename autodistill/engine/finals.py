@@ -16,9 +16,9 @@ import numpy as np
 
 from autodistill.components.latency import LatencySubject
 from autodistill.components.outcome import Executor, ExecutorContext, ExportSubject, Job
-from autodistill.components.students import BaselineContext, NamedArchitecture
 from autodistill.engine.explore import trial_seed
 from autodistill.engine.lease import release_dead
+from autodistill.engine.places import final_folder, final_name
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.session import Session
 from autodistill.engine.workbench import Workbench
@@ -83,7 +83,7 @@ def baseline_trials(session: Session) -> list[int]:
     found = []
     trials = session.storage.trials(session.study.id)
     known = {trial.architecture: trial for trial in trials if trial.origin == "baseline"}
-    for named in configured_baselines(session):
+    for named in session.bench.baselines(session.teacher.model):
         trial = known.get(named.architecture)
         if trial is None:
             trial = session.storage.add_trial(
@@ -99,19 +99,6 @@ def baseline_trials(session: Session) -> list[int]:
             session.storage.update_trial(session.study.id, trial.number, known=session.known.exact(named.architecture))
         found.append(trial.number)
     return found
-
-
-def configured_baselines(session: Session) -> list[NamedArchitecture]:
-    """Every baseline's architectures; one that has been named before by another label is left out."""
-    bench = session.bench
-    teacher = bench.family.architecture_of(session.teacher.model)
-    found: dict[Any, NamedArchitecture] = {}
-    for label, chosen in bench.settings.several["baseline"].items():
-        baseline = bench.create(chosen, BaselineContext(label, teacher, bench.family_name))
-        for named in baseline.architectures():
-            bench.check_architecture(named.architecture)
-            found.setdefault(named.architecture, named)
-    return list(found.values())
 
 
 def train_in_full(session: Session, trials: Iterable[TrialRecord]) -> None:
@@ -196,18 +183,18 @@ def load_model(directory: Path) -> PreTrainedModel:
 
 
 def export_trial(session: Session, trial: TrialRecord) -> list[dict[str, Any]]:
-    """Write a trained trial in every chosen format; an export that fails is recorded and reported, not fatal."""
+    """Write a trained trial in every chosen format; an export that fails is recorded, and tried again next time."""
     model = load_model(model_directory(session, trial))
-    folder = session.settings.study_dir / "picks" / str(trial.number)
+    folder = session.settings.study_dir / final_folder(session.storage, session.study, trial)
     found = []
     for label, chosen in session.settings.several["export"].items():
         name = f"export:{trial.number}:{label}"
         stored = session.storage.step(session.study.id, name)
-        if stored is None:
+        if stored is None or "error" in stored:
             session.check_stop()
             with session.timed("export"):
-                content = _export(session, trial, label, chosen, model, folder)
-            stored = session.storage.set_step(session.study.id, name, content)
+                stored = _export(session, trial, label, chosen, model, folder)
+            session.storage.replace_step(session.study.id, name, stored)
         found.append(stored)
     return found
 
@@ -215,8 +202,9 @@ def export_trial(session: Session, trial: TrialRecord) -> list[dict[str, Any]]:
 def _export(
     session: Session, trial: TrialRecord, label: str, chosen: Any, model: PreTrainedModel, folder: Path
 ) -> dict[str, Any]:
+    model_name = final_name(session.storage, session.study, trial)
     subject = ExportSubject(
-        f"pick {trial.number}",
+        model_name,
         model,
         session.bench.teacher.tokenizer,
         session.bench.task,
@@ -226,7 +214,7 @@ def _export(
     try:
         report = session.bench.create(chosen).export(subject, directory)
     except ExportError as error:
-        session.progress.message(f"export {label} of pick {trial.number} failed: {error}")
+        session.progress.message(f"export {label} of {model_name} failed: {error}")
         return {"format": chosen.name, "label": label, "error": str(error)}
     return {
         "format": report.format,
@@ -271,7 +259,7 @@ def time_finals(session: Session, trials: Iterable[TrialRecord]) -> None:
             session.check_stop()
             directory = model_directory(session, trial)
             subject = LatencySubject(
-                trial.label or f"pick {trial.number}",
+                final_name(session.storage, session.study, trial),
                 trial.architecture,
                 _loader(directory),
                 _artifacts(session, trial, directory),

@@ -40,8 +40,8 @@ def study_identity(bench: Workbench) -> dict[str, Any]:
 
 
 def _teacher(bench: Workbench) -> dict[str, Any]:
-    """The teacher, and how it is fine-tuned where it is: another recipe makes another teacher."""
-    found: dict[str, Any] = {"name": bench.teacher.name, "fingerprint": bench.teacher.fingerprint}
+    """The teacher's content, and how it is fine-tuned where it is: another recipe makes another teacher."""
+    found: dict[str, Any] = {"fingerprint": bench.teacher.fingerprint}
     if bench.teacher.needs_fine_tuning(bench.task):
         found["fine_tuning"] = asdict(bench.teacher.fine_tuning)
     return found

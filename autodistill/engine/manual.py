@@ -48,4 +48,5 @@ def manual_trial(session: Session, given: Mapping[str, Any]) -> int:
         note=None,
         seed=trial_seed(session, architecture, 0),
     )
+    session.storage.update_trial(session.study.id, added.number, known=session.known.exact(architecture))
     return added.number

@@ -14,7 +14,6 @@ import numpy as np
 import psutil
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.students import BaselineContext
 from autodistill.engine.environment import prepare_process
 from autodistill.engine.runner import FEATURES_SHARE, TRAINING_FACTOR
 from autodistill.engine.session import check_workbench
@@ -103,7 +102,7 @@ class _Planner:
     def plan(self) -> Plan:
         bench, settings = self.bench, self.bench.settings
         times = {architecture: self._step_seconds(self._build(architecture)) for architecture in self.extremes}
-        baselines = self._baselines()
+        baselines = [named.architecture for named in bench.baselines(self.teacher)]
         losses = bench.make_losses(
             bench.family.dimensions(self.extremes[1], bench.task), model_dimensions(self.teacher)
         )
@@ -144,16 +143,6 @@ class _Planner:
 
     def _build(self, architecture: Architecture) -> PreTrainedModel:
         return self.bench.family_of(architecture.family).build(architecture, self.bench.task, self.bench.vocabulary)
-
-    def _baselines(self) -> list[Architecture]:
-        teacher = self.bench.family.architecture_of(self.teacher)
-        return [
-            named.architecture
-            for label, chosen in self.bench.settings.several["baseline"].items()
-            for named in self.bench.create(
-                chosen, BaselineContext(label, teacher, self.bench.family_name)
-            ).architectures()
-        ]
 
     def _mean_of(self, architectures: list[Architecture], otherwise: float) -> float:
         return float(np.mean([self._forward(item) for item in architectures])) if architectures else otherwise

@@ -16,6 +16,7 @@ from autodistill.components.search import History
 from autodistill.engine.explore import searched_history, searched_trials
 from autodistill.engine.lease import release_dead
 from autodistill.engine.picks import averaged, candidate_rows
+from autodistill.engine.places import chosen_picks
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.session import Session
 from autodistill.errors import TrialError
@@ -93,10 +94,7 @@ class Promoter:
 
     def _chosen(self) -> list[int]:
         """Numbers of the trials that were chosen so far, in order; stored, so that a killed run keeps its choices."""
-        found: list[int] = []
-        while (step := self.session.storage.step(self.session.study.id, f"pick:{len(found)}")) is not None:
-            found.append(int(step["trial"]))
-        return found
+        return chosen_picks(self.session.storage, self.session.study)
 
     def _choose(self, promotion: Promotion, wanted: int) -> int | None:
         """Choose and store the next pick; None when there are enough, or no trial is left."""

@@ -9,10 +9,10 @@ import numpy as np
 from autodistill.components.latency import LatencySubject
 from autodistill.components.students import ReferenceContext, ReferenceResult
 from autodistill.configs.settings import Chosen
-from autodistill.engine.cache import private_directory
 from autodistill.engine.finals import time_subject
 from autodistill.engine.scores import predictions_of, write_predictions
 from autodistill.engine.session import Session
+from autodistill.folders import private_directory
 
 
 def measure_references(session: Session) -> None:

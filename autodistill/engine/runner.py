@@ -21,6 +21,7 @@ from autodistill.components.students import Dimensions, Initialisation
 from autodistill.components.training import DistillationLoss, Phase
 from autodistill.configs.targets import instantiate
 from autodistill.engine.lease import Lease, held
+from autodistill.engine.places import final_folder, is_compared
 from autodistill.engine.pruning import judge
 from autodistill.engine.records import FINAL_RUN_STATES, RunRecord, StudyRecord, TrialRecord, TrialState
 from autodistill.engine.scores import predictions_of, score_all, stored_metrics, write_predictions
@@ -275,8 +276,8 @@ class Runner:
         found = {
             f"select/{name}": value for name, value in stored_metrics(self._score(student, "select"), "select").items()
         }
-        frozen = self.context.storage.step(self.context.study.id, "picks_frozen") is not None
-        if "test" in self.context.bench.splits and frozen:  # a model trained by hand before must wait for its test
+        compared = is_compared(self.context.storage, self.context.study, trial)
+        if "test" in self.context.bench.splits and compared:
             scores = self._score(student, "test", folder / "predictions.parquet")
             found |= {f"test/{name}": value for name, value in stored_metrics(scores, "test").items()}
         else:
@@ -319,7 +320,5 @@ class Runner:
 
     def final_dir(self, trial: TrialRecord) -> Path:
         """Folder of a trial that got the full recipe."""
-        root = self.context.bench.settings.study_dir
-        return (
-            root / "baselines" / str(trial.label) if trial.origin == "baseline" else root / "picks" / str(trial.number)
-        )
+        folder = final_folder(self.context.storage, self.context.study, trial)
+        return self.context.bench.settings.study_dir / folder

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.components.outcome import Predictions, Score
-from autodistill.engine.cache import private_directory
 from autodistill.engine.workbench import Workbench
+from autodistill.folders import private_directory
 
 if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray

@@ -21,8 +21,9 @@ import numpy as np
 from autodistill.components.latency import LatencyBackend, LatencySubject
 from autodistill.components.outcome import Predictions
 from autodistill.components.search import Constraint, EarlierStudy, SearchContext
+from autodistill.configs.paths import overrides_with_paths
 from autodistill.configs.settings import Settings
-from autodistill.engine.cache import evict, private_directory, write_json
+from autodistill.engine.cache import evict, write_json
 from autodistill.engine.checks import check_components, check_trainer
 from autodistill.engine.earlier import earlier_studies
 from autodistill.engine.environment import describe_environment, prepare_process
@@ -41,6 +42,7 @@ from autodistill.engine.storage_connection import missing_file
 from autodistill.engine.teacher import PreparedTeacher, prepare_teacher
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
+from autodistill.folders import private_directory
 from autodistill.report.formats import without_secrets
 from autodistill.training.seeds import derive_seed
 
@@ -203,7 +205,10 @@ def _study_record(
     overrides: Sequence[str],
     record: bool,
 ) -> StudyRecord:
-    components = {"components": _components(settings), "overrides": _lasting(overrides or settings.overrides)}
+    components = {
+        "components": _components(settings),
+        "overrides": _lasting(overrides or settings.overrides, settings.paths),
+    }
     environment = describe_environment()
     config = without_secrets(_jsonable(settings.raw))
     study = storage.find_study(settings.study_name)
@@ -231,10 +236,11 @@ def _space_facts(bench: Workbench) -> dict[str, Any]:
     return {**facts, "derived": sorted(space.derived)} if space.derived else facts
 
 
-def _lasting(overrides: Sequence[str]) -> list[str]:
-    """Overrides that belong to the study; where it lies and what a verb works on do not."""
+def _lasting(overrides: Sequence[str], paths: Mapping[str, str]) -> list[str]:
+    """Overrides that belong to the study, with absolute paths; where it lies and what a verb works on do not."""
     passing = ("trial=", "architecture=", "model=", "study.name=", "output_dir=", "storage=", "storage.url=")
-    return [override for override in overrides if not override.lstrip("+").startswith(passing)]
+    lasting = [override for override in overrides if not override.lstrip("+").startswith(passing)]
+    return overrides_with_paths(lasting, paths)
 
 
 def _write_study_files(folder: Path, config: Any, components: Any, environment: Any) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from autodistill.engine.storage_schema import check_version, create_tables, stored_version
 from autodistill.errors import ConfigError, StudyError
+from autodistill.folders import private_directory
 
 #: How long a process waits for another one's write, in seconds; writes take milliseconds, a busy disk a few seconds.
 BUSY_SECONDS = 60.0
@@ -130,9 +131,7 @@ def _cannot_open(where: str, reason: str) -> str:
 
 def _make_private(file: Path) -> None:
     """Create an empty file that only this user can read, and the folders above it that are missing."""
-    missing = [folder for folder in file.parents if not folder.exists()]
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    private_directory(file.parent)
     if not file.exists():
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.analytics import study_analytics
+from autodistill.engine.explore_clock import BUDGET_STAGE
 from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import truncation_alarms
 from autodistill.engine.pareto import non_dominated
@@ -124,15 +125,16 @@ class SummaryBuilder:
     def _seconds(self) -> dict[str, float]:
         return {
             **dict.fromkeys(STAGES, 0.0),
-            **{k: max(0.0, v) for k, v in self.storage.seconds(self.study.id).items()},
+            **{k: max(0.0, v) for k, v in self.storage.seconds(self.study.id).items() if k != BUDGET_STAGE},
         }
 
     def _cost(self) -> dict[str, Any]:
+        """What was spent, by what it was spent on; models trained by hand are there only when there are any."""
         groups: dict[str, list[RunRecord]] = {"explore": [], "picks": [], "baselines": []}
-        origins = {trial.number: trial.origin for trial in self.trials}
+        members = {trial.number: group for group in ("picks", "baselines") for trial in self._members(group)}
         for (number, kind), run in self.runs.items():
-            full = "baselines" if origins.get(number) == "baseline" else "picks"
-            groups["explore" if kind == "flash" else full].append(run)
+            group = "explore" if kind == "flash" else members.get(number, "manual")
+            groups.setdefault(group, []).append(run)
         names = ("examples", "flops", "device_seconds")
         return {
             group: {name: sum(float(run.cost.get(name, 0.0)) for run in runs) for name in names}

@@ -20,7 +20,16 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LATENCY_METRICS, LatencyBackend, LatencyContext, LatencySubject
 from autodistill.components.outcome import Described, Evaluator
 from autodistill.components.search import Constraint, Direction, Objective
-from autodistill.components.students import Dimensions, StudentFamily, Teacher, TeacherContext, Vocabulary
+from autodistill.components.students import (
+    Baseline,
+    BaselineContext,
+    Dimensions,
+    NamedArchitecture,
+    StudentFamily,
+    Teacher,
+    TeacherContext,
+    Vocabulary,
+)
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.components.training import DistillationLoss, LossContext, Schedule
 from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings
@@ -187,6 +196,24 @@ class Workbench:
     def check_architecture(self, architecture: Architecture) -> None:
         """Raise `ConfigError` when no model can be built from it."""
         self.family_of(architecture.family).validate(architecture)
+
+    def baselines(self, teacher: PreTrainedModel) -> list[NamedArchitecture]:
+        """Every baseline's architectures, checked; one that another label has named before is left out.
+
+        Args:
+            teacher: the teacher's model, which some baselines are cut from.
+
+        Raises:
+            ConfigError: a baseline refuses its parameters, or names an architecture that cannot be built.
+        """
+        cut_from = self.family.architecture_of(teacher)
+        found: dict[Architecture, NamedArchitecture] = {}
+        for label, chosen in self.settings.several["baseline"].items():
+            baseline: Baseline = self.create(chosen, BaselineContext(label, cut_from, self.family_name))
+            for named in baseline.architectures():
+                self.check_architecture(named.architecture)
+                found.setdefault(named.architecture, named)
+        return list(found.values())
 
     # -- metrics -------------------------------------------------------------------------------------------------
 

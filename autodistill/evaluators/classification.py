@@ -72,7 +72,8 @@ class Classification:
         labels = _checked_labels(predictions.labels, *logits.shape)
         answers = logits.argmax(axis=1)
         loss = -log_probabilities(logits)[np.arange(len(labels)), labels]
-        return {"accuracy": proportion(answers == labels), "macro_f1": macro_f1(labels, answers), "loss": mean(loss)}
+        f1 = macro_f1(labels, answers, logits.shape[1])
+        return {"accuracy": proportion(answers == labels), "macro_f1": f1, "loss": mean(loss)}
 
 
 def _checked_labels(labels: Any | None, examples: int, classes: int) -> NDArray[np.int64]:
@@ -86,18 +87,25 @@ def _checked_labels(labels: Any | None, examples: int, classes: int) -> NDArray[
     return array.astype(np.int64)
 
 
-def macro_f1(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> Score:
+def macro_f1(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) -> Score:
     """Mean F1 over the classes that occur; the variance from the influence of each example (delta method).
 
     F1 of a class is ``2 t / (l + a)`` with t, l, a the shares of examples where label and answer, the label, the
     answer are that class; an example changes it by ``(2 [t] - F1 ([l] + [a])) / (l + a)``.
+
+    Args:
+        labels: examples, whole numbers from 0.
+        answers: examples, likewise.
+        classes: how many there are.
     """
+    import torch
+    from torchmetrics.functional.classification import multiclass_f1_score
+
+    each = multiclass_f1_score(torch.from_numpy(answers), torch.from_numpy(labels), classes, average=None).double()
     influence: FloatArray = np.zeros(len(labels))
-    scores = []
-    classes = np.union1d(labels, answers)
-    for one in classes:
+    occurring = np.union1d(labels, answers)
+    for one in occurring:
         is_label, is_answer = labels == one, answers == one
         hits, either = (is_label & is_answer).astype(np.float64), is_label.astype(np.float64) + is_answer
-        scores.append(2 * hits.mean() / either.mean())
-        influence += (2 * hits - scores[-1] * either) / either.mean() / len(classes)
-    return Score(float(np.mean(scores)), float(np.mean(influence**2) / len(labels)))
+        influence += (2 * hits - float(each[one]) * either) / either.mean() / len(occurring)
+    return Score(float(each[torch.from_numpy(occurring)].mean()), float(np.mean(influence**2) / len(labels)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from autodistill.components.specs import path_field
 from autodistill.errors import ConfigError
 
 
@@ -114,7 +115,7 @@ class TorchConfig:
 class ReplayConfig:
     """Measurements read from a file; nothing is timed."""
 
-    path: str = ""
+    path: str = path_field("")
     """JSON file of measurements, as `autodistill.latency.replay.record` writes it; no default."""
 
     def __post_init__(self) -> None:

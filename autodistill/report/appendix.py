@@ -81,7 +81,9 @@ def _latency_section(summary: Summary) -> Html:
         return Html("")
     header = ["model", term("median"), term("spread"), term("p90"), term("p99"), term("throughput"), "n", "memory"]
     grid = table("Every latency of the final comparison", [*header, "kind", wide("workload")], rows)
-    return section("Latency in detail", details(f"{len(rows)} measurements", grid), anchor="latency")
+    return section(
+        "Latency in detail", details(f"{len(rows)} measurement{'' if len(rows) == 1 else 's'}", grid), anchor="latency"
+    )
 
 
 def _workload(report: Mapping[str, Any]) -> str:

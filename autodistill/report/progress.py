@@ -24,6 +24,8 @@ from autodistill.report import formats
 PLAIN_INTERVAL = 60.0
 #: Redraws of the live bars per second.
 REFRESH_PER_SECOND = 4.0
+#: Share of an item's time that its steps take, about; scoring, saving and the next proposal take the rest.
+STEPS_SHARE = 0.9
 
 
 class Progress(Protocol):
@@ -104,9 +106,9 @@ class _Stage:
 
     @property
     def position(self) -> float:
-        """Items done, the current one by its share of steps."""
+        """Items done, the current one by its share of steps; scoring and saving come after the last step."""
         done, total = self.steps
-        return self.done + (min(done / total, 1.0) if total else 0.0)
+        return self.done + (STEPS_SHARE * min(done / total, 1.0) if total else 0.0)
 
     def seconds_left(self, now: float) -> float | None:
         """Elapsed time per item, times the items left; None before anything is known."""
@@ -230,7 +232,7 @@ class ProgressDisplay:
         now = self._clock()
         left = stage.seconds_left(now)
         elapsed = formats.duration(now - stage.started)
-        return elapsed if left is None else f"{elapsed}, about {formats.duration(left)} left"
+        return f"{elapsed}, about {formats.duration(left)} left" if left else elapsed
 
     def _render(self) -> RenderableType:
         stage = self._stage

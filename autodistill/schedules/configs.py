@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from autodistill.errors import ConfigError, did_you_mean
 
@@ -34,6 +35,9 @@ class OnePhaseConfig:
 
     clip_norm: float = 1.0
     """Gradient norm is clipped to this, >= 0; 0 = not at all."""
+
+    optimizer: dict[str, Any] | None = None
+    """``{_target_: torch.optim.CLASS, ARGUMENT: VALUE}`` without lr and weight_decay; null is AdamW."""
 
     layer_mapping: str = "uniform"
     """Teacher layers that transfer losses compare with: uniform, last or first."""

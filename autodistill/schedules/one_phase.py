@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from autodistill.components.training import Optimisation, Phase
 from autodistill.errors import ConfigError
@@ -20,8 +21,9 @@ class OnePhase:
         batch_size: examples per step.
         lr: peak learning rate.
         warmup_share: share of the steps with rising learning rate.
-        weight_decay: AdamW's.
+        weight_decay: of weights; biases and normalisations do not decay.
         clip_norm: gradient norm is clipped to this; 0 = not at all.
+        optimizer: ``_target_`` of `torch.optim` and its further arguments; None for AdamW.
         layer_mapping: see `autodistill.schedules.layer_mapping.layer_pairs`.
     """
 
@@ -35,12 +37,13 @@ class OnePhase:
         warmup_share: float,
         weight_decay: float,
         clip_norm: float,
+        optimizer: Mapping[str, Any] | None,
         layer_mapping: str,
     ) -> None:
         self.flash_fidelity = flash_fidelity
         self._examples = examples
         self._layer_mapping = layer_mapping
-        self._optimisation = Optimisation(batch_size, lr, warmup_share, weight_decay, clip_norm)
+        self._optimisation = Optimisation(batch_size, lr, warmup_share, weight_decay, clip_norm, optimizer)
 
     @property
     def optimisation(self) -> Optimisation:

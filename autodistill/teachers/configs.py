@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from autodistill.components.specs import path_field
 from autodistill.errors import ConfigError
 
 
@@ -12,7 +13,7 @@ from autodistill.errors import ConfigError
 class HuggingFaceTeacherConfig:
     """Parameters of the teacher ``huggingface``."""
 
-    path: str | None = None
+    path: str | None = path_field(None)
     """Directory with config.json, model.safetensors and tokenizer.json; null is the packaged all-MiniLM-L6-v2."""
     sha256: str | None = None
     """Expected SHA-256 of model.safetensors, 64 hexadecimal digits; null accepts any (but for the packaged teacher)."""

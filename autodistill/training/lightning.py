@@ -1,4 +1,4 @@
-"""The Lightning module of every run: batches of the example stream in, weighted losses out, AdamW on top.
+"""The Lightning module of every run: batches of the example stream in, weighted losses out, an optimiser on top.
 
 What the losses are is the subclasses' matter (`autodistill.training.distil`, `.fine_tune`).
 """
@@ -14,7 +14,7 @@ from torch import nn
 
 from autodistill.components.training import Optimisation
 from autodistill.training.batches import on_device
-from autodistill.training.optimisers import adamw, learning_rate_factor
+from autodistill.training.optimisers import learning_rate_factor, make_optimiser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -150,9 +150,11 @@ class StreamModule(pl.LightningModule):
             torch.nn.utils.clip_grad_norm_(parameters, gradient_clip_val)
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW and the learning rate's course."""
+        """The optimiser and the learning rate's course."""
         fused = str(self.trainer.precision) != "16-mixed"  # fp16 scales gradients, which fused AdamW would undo itself
-        optimiser = adamw(self.model, self.extra, self._optimisation, fused=fused, head_lr_factor=self.head_lr_factor)
+        optimiser = make_optimiser(
+            self.model, self.extra, self._optimisation, fused=fused, head_lr_factor=self.head_lr_factor
+        )
         steps, share = self._steps, self._optimisation.warmup_share
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, steps, share))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

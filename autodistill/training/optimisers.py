@@ -1,14 +1,16 @@
-"""AdamW with linear warm-up and linear decay, as `autodistill.components.training.Optimisation` says."""
+"""AdamW, or another optimiser of torch, under linear warm-up and linear decay of the learning rate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from autodistill.components.training import Optimisation
+from autodistill.configs.targets import instantiate
+from autodistill.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch.nn import Parameter
@@ -30,15 +32,15 @@ def learning_rate_factor(step: int, steps: int, warmup_share: float) -> float:
     return max(0.0, (steps - step) / max(1, steps - warmup))
 
 
-def adamw(
+def make_optimiser(
     model: nn.Module,
     extra: Iterable[Parameter],
     optimisation: Optimisation,
     *,
     fused: bool,
     head_lr_factor: float = 1.0,
-) -> torch.optim.AdamW:
-    """Return AdamW over a model's weights and some more.
+) -> torch.optim.Optimizer:
+    """Return the chosen optimiser over a model's weights and some more.
 
     Biases and the weights of normalisations (everything with fewer than two dimensions) do not decay.
 
@@ -46,12 +48,15 @@ def adamw(
         model: its parameters that need gradients are trained.
         extra: projections of losses and the like.
         optimisation: learning rate and weight decay.
-        fused: one kernel for all parameters; False where gradients are scaled (fp16).
+        fused: AdamW as one kernel for all parameters; False where gradients are scaled (fp16).
         head_lr_factor: on the learning rate of the model's parameters outside its layers and embeddings.
+
+    Raises:
+        ConfigError: ``optimisation.optimizer`` names no optimiser of torch, or one that refuses its arguments.
     """
     head = {id(parameter) for parameter in head_parameters(model)} if head_lr_factor != 1.0 else set()
     parameters = [parameter for parameter in (*model.parameters(), *extra) if parameter.requires_grad]
-    groups: list[dict[str, Any]] = [
+    every: list[dict[str, Any]] = [
         {
             "params": [item for item in parameters if (item.dim() >= 2) == decays and (id(item) in head) == in_head],
             "weight_decay": optimisation.weight_decay if decays else 0.0,
@@ -60,7 +65,25 @@ def adamw(
         for in_head in (False, True)
         for decays in (True, False)
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=optimisation.lr, fused=fused)
+    groups = [group for group in every if group["params"]]
+    if optimisation.optimizer is None:
+        return torch.optim.AdamW(groups, lr=optimisation.lr, fused=fused)
+    return _instantiated(optimisation.optimizer, groups, optimisation.lr)
+
+
+def _instantiated(node: Mapping[str, Any], groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+    decided = sorted({"params", "lr", "weight_decay"} & set(node))
+    if decided:
+        raise ConfigError(
+            f"schedule.optimizer.{decided[0]} cannot be set: schedule.lr and schedule.weight_decay decide it, for "
+            "the groups of parameters that decay and those that do not."
+        )
+    optimiser = instantiate(node, "schedule.optimizer", params=groups, lr=lr)
+    if not isinstance(optimiser, torch.optim.Optimizer):
+        raise ConfigError(
+            f"schedule.optimizer._target_ must be an optimiser, e.g. torch.optim.SGD, got {node['_target_']!r}."
+        )
+    return optimiser
 
 
 def head_parameters(model: nn.Module) -> list[Parameter]:

@@ -13,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 
 from autodistill.errors import TrialError
-from autodistill.training.arrays import make_private
+from autodistill.folders import private_directory
 from autodistill.training.batches import evaluating
 from autodistill.training.results import CHECKPOINT, SECTION, RunProgress
 
@@ -128,7 +128,7 @@ class RunControl(pl.Callback):
         self._check_losses(trainer, pl_module)
         self.progress.seconds = time.perf_counter() - self._started
         self.progress.random_states = _random_states(pl_module)
-        make_private(self._directory)
+        private_directory(self._directory)
         temporary = self._directory / f"{CHECKPOINT}.{os.getpid()}.tmp"
         trainer.save_checkpoint(temporary, weights_only=False)
         os.replace(temporary, self._directory / CHECKPOINT)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import torch
 
-from autodistill.training.arrays import ArrayWriter, build_once, open_array
+from autodistill.folders import build_once
+from autodistill.training.arrays import ArrayWriter, open_array
 from autodistill.training.batches import evaluating, on_device
 from autodistill.training.features import forward_features
 

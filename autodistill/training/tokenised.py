@@ -17,7 +17,8 @@ import torch
 
 from autodistill.components.training import Batch
 from autodistill.errors import ConfigError, DataError
-from autodistill.training.arrays import ArrayWriter, build_once, open_array
+from autodistill.folders import build_once
+from autodistill.training.arrays import ArrayWriter, open_array
 
 if TYPE_CHECKING:
     import datasets

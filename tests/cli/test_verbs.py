@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 from tiny_studies import replaced, tiny_study
 
@@ -109,21 +110,55 @@ def test_distill_trains_a_trial_in_full(output: Path, out: Verb) -> None:
     other = next(row["trial"] for row in summary["history"] if row["origin"] == "search" and row["trial"] != picked)
     printed = out("distill", "study.name=study", f"output_dir={output}", f"trial={other}")
     assert f"trial {other}: " in printed
-    assert (output / "study" / "picks" / str(other) / "onnx" / "model.onnx").is_file()
+    assert (output / "study" / "manual" / str(other) / "onnx" / "model.onnx").is_file()
     again = out("distill", "study.name=study", f"output_dir={output}", f"trial={other}")
     assert again.splitlines()[-1] == printed.splitlines()[-1]  # trained once
+    assert "select/classification.accuracy" in printed
+    assert "test/" not in printed  # choosing what to train by hand must not become choosing by the test split
 
 
 def test_distill_trains_an_architecture_given_by_hand(output: Path, out: Verb) -> None:
     wide = "{family: bert, choices: {num_layers: 1, hidden_size: 32, num_heads: 2, intermediate_size: 48}}"
     printed = out("distill", "study.name=study", f"output_dir={output}", f"architecture={wide}")
     number = printed.splitlines()[-1].partition(":")[0].removeprefix("trial ")
-    config = json.loads((output / "study" / "picks" / number / "hf" / "config.json").read_text())
+    config = json.loads((output / "study" / "manual" / number / "hf" / "config.json").read_text())
     assert (config["num_attention_heads"], config["intermediate_size"]) == (2, 48)
     out("report", "study.name=study", f"output_dir={output}")
     summary = json.loads((output / "study" / "summary.json").read_text())
     assert [row["origin"] for row in summary["history"] if str(row["trial"]) == number] == ["manual"]
     assert summary["verdict"]["holds"] is not None  # what was compared stays compared
+    assert sorted(summary["cost"]) == ["baselines", "explore", "manual", "picks"]
+    assert summary["cost"]["picks"]["examples"] == 640  # of the one pick, whatever was trained by hand
+    made = next(row for row in summary["history"] if str(row["trial"]) == number)
+    assert made["metrics"]["size.parameters"]["value"] > 0
+
+
+def test_a_model_trained_by_hand_that_becomes_a_pick_is_not_trained_again(tiny: Tiny, out: Verb) -> None:
+    given = replaced(tiny.overrides, "study.name=early", "budget.trials=1")
+    out("explore", *given)
+    out("distill", "study.name=early", f"output_dir={tiny.output}", "trial=0")
+    study = tiny.output / "early"
+    trained = (study / "manual" / "0" / "hf" / "model.safetensors").stat().st_mtime_ns
+    out("run", "study.name=early", f"output_dir={tiny.output}")
+    assert (study / "manual" / "0" / "hf" / "model.safetensors").stat().st_mtime_ns == trained
+    predictions = pyarrow.parquet.read_table(study / "picks" / "0" / "predictions.parquet")
+    assert set(predictions.column("split").to_pylist()) == {"test"}
+    summary = json.loads((study / "summary.json").read_text())
+    assert [pick["name"] for pick in summary["picks"]] == ["pick 0"]
+    assert sorted(summary["cost"]) == ["baselines", "explore", "picks"]
+
+
+def test_a_study_with_relative_paths_goes_on_from_another_folder(
+    tiny: Tiny, out: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = next(Path(item.partition("=")[2]) for item in tiny.overrides if item.startswith("data.train="))
+    monkeypatch.chdir(train.parent)
+    out("explore", *replaced(tiny.overrides, f"data.train={train.name}", "study.name=moved", "budget.trials=1"))
+    monkeypatch.chdir(tmp_path)
+    out("explore", "study.name=moved", f"output_dir={tiny.output}", "budget.trials=2")
+    summary = json.loads((tiny.output / "moved" / "summary.json").read_text())
+    assert summary["trials"]["complete"] == 2
+    assert summary["config"]["data"]["train"] == str(train)
 
 
 def test_distill_trains_a_baseline_without_a_study_of_its_name(tiny: Tiny, out: Verb) -> None:
@@ -221,10 +256,12 @@ def test_studies_lists_and_shows(tiny: Tiny, out: Verb, tmp_path: Path) -> None:
     listed = out("studies", f"output_dir={tiny.output}")
     assert "study" in listed
     assert "2 complete" in listed
+    assert "not ready yet" not in listed  # the teacher has a name
     shown = out("studies", f"output_dir={tiny.output}", "study.name=study")
     assert "baseline teacher_truncated-1" in shown
     assert "num_layers=1" in shown
     assert "No studies yet" in out("studies", f"output_dir={tmp_path / 'nothing'}")
+    assert [*(tmp_path / "nothing").glob("*")] == []  # no folder is left of a study that is none
 
 
 def test_reading_verbs_on_an_unknown_study_list_those_that_exist(

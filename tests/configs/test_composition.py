@@ -75,6 +75,11 @@ def test_an_unknown_experiment_lists_those_that_exist() -> None:
         ("schedule.lr=abc", r"schedule.lr must be a number, got 'abc'"),
         ("schedule.lr=-1", r"schedule.lr must be > 0"),
         ("schedule.learning_rate=1", r"Unknown configuration key 'schedule.learning_rate'"),
+        (
+            "latency.torch.threads=1",
+            r"There is no entry latency.torch in this configuration. Add it: \+latency.torch.name",
+        ),
+        ("search.optimizer=DE", r"'search.optimizer': it is a parameter of nevergrad, and another search strategy is"),
         ("+schedule.larning_rate=1", r"Unknown key schedule.larning_rate"),
         ("+latency.b8.threads=2", r"latency.b8 names no component"),
         ("+nonsense=3", r"Unknown configuration key 'nonsense'"),

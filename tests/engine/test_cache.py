@@ -15,10 +15,9 @@ from autodistill.engine.cache import (
     cached_directory,
     directory_bytes,
     evict,
-    locked,
-    private_directory,
     write_json,
 )
+from autodistill.folders import private_directory
 
 
 def fill(directory: Path, size: int = 10) -> None:
@@ -74,22 +73,6 @@ def test_two_that_want_the_same_entry_build_it_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert built == [1]
-
-
-def test_a_lock_excludes_and_ends_with_its_block(tmp_path: Path) -> None:
-    order: list[str] = []
-
-    def other() -> None:
-        with locked(tmp_path / "lock"):
-            order.append("other")
-
-    with locked(tmp_path / "lock"):
-        thread = threading.Thread(target=other)
-        thread.start()
-        time.sleep(0.05)
-        order.append("first")
-    thread.join()
-    assert order == ["first", "other"]
 
 
 def test_eviction_removes_the_least_recently_used_until_the_rest_fits(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from tiny_studies import command, environment, replaced, timeless, tiny_study, weights
 
+from autodistill.engine.explore_clock import BUDGET_STAGE
+
 #: Seconds that a child process may take until it is where a test wants it; a start takes ten on a busy machine.
 PATIENCE = 600.0
 
@@ -129,6 +131,21 @@ def test_a_study_killed_in_the_teacher_in_flash_and_in_a_full_run_ends_as_if_it_
     assert len({(run["trial"], run["kind"]) for run in runs}) == len(runs) == len(read(output, "runs"))
     assert summary_of(output)["waste"] == 0  # the dead process's leases were given back, nothing was done twice
     same_apart_from_times(output, uninterrupted)
+
+
+def test_the_hours_of_a_search_hold_what_a_killed_process_spent(overrides: list[str], tmp_path: Path) -> None:
+    output, log = tmp_path / "outputs", tmp_path / "log"
+    mine = replaced(overrides, f"output_dir={output}", "budget.trials=6")
+
+    def in_the_second_run() -> bool:
+        return len(read(output, "runs")) == 2
+
+    assert stop_at(in_the_second_run, mine, log, signal.SIGKILL) == -signal.SIGKILL
+    spent = sum(row["seconds"] for row in read(output, "seconds") if row["stage"] == BUDGET_STAGE)
+    assert spent > 0
+    finish([*mine, f"budget.hours={spent / 3600:.12f}"], log)
+    searched = [trial for trial in read(output, "trials") if trial["origin"] == "search"]
+    assert len(searched) == 2  # the one under way was ended, no third was begun
 
 
 def test_an_interrupted_study_says_how_to_go_on_and_that_works(

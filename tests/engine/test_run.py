@@ -363,3 +363,19 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(tmp_path: Path, monke
     told = recorder.of("trial_error")
     assert [(item["trial"], item["run"], str(item["error"])) for item in told] == [(1, "flash", "out of memory")]
     assert "nothing is claimed" in summary["verdict"]["claim"]
+
+
+def test_an_export_that_failed_is_tried_again_by_the_next_run(tmp_path: Path) -> None:
+    registry = registry_with()
+
+    def run(*more: str) -> dict[str, Any]:
+        overrides = tiny_study(tmp_path, "budget.trials=1", "picks.max=1", "baseline=[]", "export=[onnx]", *more)
+        study = autodistill.run(autodistill.compose(overrides, registry), overrides=overrides, registry=registry)
+        return study.summary()["picks"][0]["exports"][0]  # type: ignore[no-any-return]
+
+    failed = run("export.onnx.absolute_tolerance=0", "export.onnx.relative_tolerance=0")
+    assert "path" not in failed
+    assert "allowed are 0" in failed["error"]
+    done = run()
+    assert "error" not in done
+    assert (tmp_path / "outputs" / "study" / done["path"]).exists()

@@ -24,7 +24,7 @@ from autodistill.components.training import Phase
 from autodistill.errors import ConfigError, StudyError, TrialError
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.features import forward_features
-from autodistill.training.optimisers import adamw, learning_rate_factor
+from autodistill.training.optimisers import learning_rate_factor, make_optimiser
 from autodistill.training.results import CHECKPOINT
 
 
@@ -61,7 +61,7 @@ def test_a_run_does_what_a_plain_loop_does(tmp_path: Path, uninterrupted: dict[s
     request = make_request(tmp_path)
     student = request.student.train()
     projections = [parameter for loss, _ in request.losses.values() for parameter in loss.parameters()]
-    optimiser = adamw(student, projections, request.optimisation, fused=True)
+    optimiser = make_optimiser(student, projections, request.optimisation, fused=True)
     with torch.random.fork_rng():
         torch.manual_seed(request.seed)
         for step in range(STEPS):

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from autodistill.components.training import Optimisation
-from autodistill.training.optimisers import adamw, learning_rate_factor
+from autodistill.errors import ConfigError
+from autodistill.training.optimisers import learning_rate_factor, make_optimiser
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -29,8 +33,33 @@ def test_biases_and_normalisations_do_not_decay() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
     model.append(torch.nn.Linear(2, 2)).get_submodule("2").requires_grad_(False)
     extra = torch.nn.Parameter(torch.zeros(4, 4))
-    decayed, plain = adamw(model, [extra], Optimisation(1, 0.1, 0, 0.3, 0), fused=False).param_groups
+    decayed, plain = make_optimiser(model, [extra], Optimisation(1, 0.1, 0, 0.3, 0), fused=False).param_groups
     assert decayed["weight_decay"] == 0.3
     assert plain["weight_decay"] == 0
     assert [tuple(item.shape) for item in decayed["params"]] == [(2, 3), (4, 4)]
     assert [tuple(item.shape) for item in plain["params"]] == [(2,), (2,), (2,)]
+
+
+def test_another_optimiser_of_torch_gets_the_same_groups() -> None:
+    node = {"_target_": "torch.optim.SGD", "momentum": 0.9}
+    chosen = make_optimiser(nn.Linear(2, 2), (), Optimisation(1, 0.1, 0, 0.3, 0, node), fused=True)
+    assert isinstance(chosen, torch.optim.SGD)
+    assert [(group["lr"], group["weight_decay"], group["momentum"]) for group in chosen.param_groups] == [
+        (0.1, 0.3, 0.9),
+        (0.1, 0.0, 0.9),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ({"_target_": "torch.optim.SGD", "lr": 1.0}, r"schedule\.optimizer\.lr cannot be set: schedule\.lr"),
+        ({"_target_": "torch.optim.Sgd"}, r"torch\.optim\.Sgd cannot be built"),
+        ({"_target_": "torch.optim.SGD", "speed": 1}, "unexpected keyword argument 'speed'"),
+        ({"_target_": "torch.optim.lr_scheduler.LRScheduler"}, "LRScheduler"),
+        ({"_target_": "os.system"}, "may name classes of"),
+    ],
+)
+def test_what_is_no_optimiser_is_refused(node: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_optimiser(nn.Linear(2, 2), (), Optimisation(1, 0.1, 0, 0.3, 0, node), fused=True)

@@ -1,0 +1,79 @@
+"""Accounts the explore loop's wall-clock seconds while they pass, so that a killed process takes none of them along."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from autodistill.engine.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+#: Stage of the storage's seconds that holds all of the loop's time; what ``budget.hours`` limits.
+BUDGET_STAGE = "explore_loop"
+
+#: Stages with an account of their own that pass inside the loop; ``explore`` is the rest, so that stages add up.
+_INSIDE = ("latency", "teacher_cache")
+
+#: Seconds between two entries; a process that is killed loses at most so many.
+BEAT_SECONDS = 20.0
+
+
+class ExploreClock:
+    """Runs while the explore loop does; a context manager.
+
+    Args:
+        storage: where seconds are accounted.
+        study_id: of which study.
+        now: monotonic seconds.
+    """
+
+    def __init__(self, storage: Storage, study_id: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._storage, self._study_id, self._now = storage, study_id, now
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._beats, name="autodistill-explore-clock", daemon=True)
+
+    def __enter__(self) -> Self:
+        seconds = self._storage.seconds(self._study_id)
+        self._earlier = seconds.get(BUDGET_STAGE, 0.0)
+        self._inside_before = self._inside(seconds)
+        self._started = self._now()
+        self._accounted = {BUDGET_STAGE: 0.0, "explore": 0.0}
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self.beat()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of exploring so far, this process's and those of earlier ones; final timings do not count."""
+        return self._earlier + self._now() - self._started
+
+    def beat(self) -> None:
+        """Account what has passed since the last time."""
+        with self._lock:
+            passed = self._now() - self._started
+            elsewhere = self._inside(self._storage.seconds(self._study_id)) - self._inside_before
+            for stage, total in ((BUDGET_STAGE, passed), ("explore", passed - elsewhere)):
+                # Negative when a timing has ended that began before the last entry: the sum is what is right.
+                self._storage.add_seconds(self._study_id, stage, total - self._accounted[stage])
+                self._accounted[stage] = total
+
+    def _inside(self, seconds: dict[str, float]) -> float:
+        return sum(seconds.get(stage, 0.0) for stage in _INSIDE)
+
+    def _beats(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                self.beat()
+            except Exception:  # a database that is busy: the next entry holds these seconds too
+                logger.exception("the seconds of exploring could not be written; trying again")

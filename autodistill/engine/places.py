@@ -1,0 +1,48 @@
+"""Where a model that got the full recipe lies, and what it is called: a pick, a baseline, or one trained by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autodistill.engine.records import StudyRecord, TrialRecord
+from autodistill.engine.storage import Storage
+
+
+def frozen_picks(storage: Storage, study: StudyRecord) -> list[int] | None:
+    """Trial numbers of the picks; None until they have been frozen."""
+    step = storage.step(study.id, "picks_frozen")
+    return None if step is None else [int(number) for number in step["trials"]]
+
+
+def chosen_picks(storage: Storage, study: StudyRecord) -> list[int]:
+    """Trial numbers of the picks that were chosen so far, in that order; frozen when the last has been trained."""
+    found: list[int] = []
+    while (step := storage.step(study.id, f"pick:{len(found)}")) is not None:
+        found.append(int(step["trial"]))
+    return found
+
+
+def is_pick(storage: Storage, study: StudyRecord, trial: TrialRecord) -> bool:
+    """Whether a trial is a pick, frozen or about to be."""
+    return trial.number in (frozen_picks(storage, study) or chosen_picks(storage, study))
+
+
+def final_folder(storage: Storage, study: StudyRecord, trial: TrialRecord) -> Path:
+    """Folder of a trial's trained model, relative to the study's: ``baselines/NAME``, ``picks/N`` or ``manual/N``."""
+    if trial.origin == "baseline":
+        return Path("baselines", str(trial.label))
+    return Path("picks" if is_pick(storage, study, trial) else "manual", str(trial.number))
+
+
+def final_name(storage: Storage, study: StudyRecord, trial: TrialRecord) -> str:
+    """What people are told that a trained model is: its label, ``pick N`` or ``trial N``."""
+    return trial.label or f"{'pick' if is_pick(storage, study, trial) else 'trial'} {trial.number}"
+
+
+def is_compared(storage: Storage, study: StudyRecord, trial: TrialRecord) -> bool:
+    """Whether a trained model may be scored on the test split: the frozen picks, and then the baselines.
+
+    A model trained by hand never is, or the choice of what to train by hand would be a choice by the test split.
+    """
+    frozen = frozen_picks(storage, study)
+    return frozen is not None and (trial.origin == "baseline" or trial.number in frozen)

@@ -1,0 +1,80 @@
+"""Folders that are private, made by one process at a time, and whole or not there at all. Standard library only.
+
+What is kept in them is known elsewhere: `autodistill.engine.cache`, `autodistill.training.tokenised` and
+`.teacher_cache`, `autodistill.data.python_docs`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_PRIVATE = 0o700
+
+
+def private_directory(path: Path) -> Path:
+    """Make a folder that only this user may enter, and those of its parents that are missing."""
+    for folder in reversed([path, *path.parents]):  # Path.mkdir would give the parents the usual mode
+        if not folder.exists():
+            folder.mkdir(mode=_PRIVATE, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file ``path`` (made if need be); waits for whoever holds it.
+
+    The lock is the kernel's and ends with its process, however that ends.
+    """
+    private_directory(path.parent)
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def build_once(directory: Path, build: Callable[[Path], None], *, resumable: bool = False) -> Path:
+    """Return ``directory``, built by ``build`` unless it is there already.
+
+    ``build`` writes into a scratch folder beside it, which is renamed when complete: what has the final name is whole.
+    Of several processes one builds and the others wait.
+
+    Args:
+        directory: final name; its parents are made private when they are missing.
+        build: writes the content into the folder that it is given.
+        resumable: the scratch folder of a build that failed or was killed is given to the next one; else it is
+            emptied.
+    """
+    if not directory.is_dir():
+        with locked(directory.with_name(f".{directory.name}.lock")):
+            if not directory.is_dir():
+                _build(directory, build, resumable)
+    with contextlib.suppress(OSError):
+        os.utime(directory)  # recently used: whoever limits the cache's size removes the oldest first
+    return directory
+
+
+def _build(directory: Path, build: Callable[[Path], None], resumable: bool) -> None:
+    """Build under the lock."""
+    scratch = directory.with_name(f".{directory.name}.partial")
+    if not resumable:
+        shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        build(private_directory(scratch))
+        _flush(scratch)
+        os.replace(scratch, directory)
+    except BaseException:
+        if not resumable:
+            shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _flush(directory: Path) -> None:
+    """Bring files to the disk before their folder gets its final name, so that a power cut leaves no holes."""
+    for path in directory.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
