@@ -83,10 +83,12 @@ class BotorchConfig:
 class NevergradConfig:
     """Parameters of the evolutionary strategies of Nevergrad."""
 
-    optimizer: str = "DE"
-    """Name in Nevergrad's registry of optimisers, e.g. DE, DiscreteOnePlusOne, NGOpt."""
+    optimizer: str = "MetaModelOnePlusOne"
+    """Name in Nevergrad's registry of optimisers, e.g. MetaModelOnePlusOne, TwoPointsDE, DiscreteOnePlusOne."""
 
     def __post_init__(self) -> None:
         """Check that a name was given; the strategy compares it with the registry."""
         if not self.optimizer:
-            raise ConfigError("search.nevergrad.optimizer must name one of Nevergrad's optimisers, e.g. DE; got ''.")
+            raise ConfigError(
+                "search.nevergrad.optimizer must name one of Nevergrad's optimisers, e.g. TwoPointsDE; got ''."
+            )

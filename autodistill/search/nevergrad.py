@@ -11,6 +11,7 @@ Several objectives become one loss, with other random weights for every proposal
 
 from __future__ import annotations
 
+import itertools
 import random
 import warnings
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 # Asks for one proposal before a neighbour of the last answer is taken.
 ASKS = 50
+# Outcomes that are drawn at random before the optimiser is asked.
+START = 8
+# The largest population among Nevergrad's usual optimisers: DE has 30, PSO 40.
+POPULATION = 40
 # Name of the array of ordered parameters; no parameter can be called so.
 CUBE = "unit cube"
 # Share of the sum in the augmented Chebyshev norm, as [Knowles2006]_.
@@ -58,7 +63,7 @@ class NevergradSearch:
         if registry[optimizer].recast:
             raise ConfigError(
                 f"search.nevergrad.optimizer {optimizer!r} runs a loop of its own and cannot take up a history; "
-                "use e.g. DE, TwoPointsDE or DiscreteOnePlusOne."
+                "use e.g. MetaModelOnePlusOne, TwoPointsDE or DiscreteOnePlusOne."
             )
         self.context, self.optimizer = context, optimizer
         parameters = context.space.parameters
@@ -73,6 +78,9 @@ class NevergradSearch:
             SpaceExhaustedError: none is left.
         """
         rng = generator(self.context, history)
+        if len(outcomes_of(self.context, history)) < START:
+            drawn = self.candidates.draw(history, n, rng)
+            return [Proposal(choice, note={"by": "random"}) for choice in drawn]
         found: dict[Architecture, str] = {}
         with _isolated(int(rng.integers(2**31))):
             for _ in range(n):
@@ -110,11 +118,14 @@ class NevergradSearch:
         optimizer = nevergrad.optimizers.registry[self.optimizer](parametrization, budget=None, num_workers=1)
         outcomes = outcomes_of(self.context, history)
         losses = scalar_losses(outcomes, rng.dirichlet(np.ones(len(self.context.objectives))))
-        for architecture, loss in zip(outcomes.architectures, losses.tolist(), strict=True):
-            told = parametrization.spawn_child(new_value=self._value(architecture))
+        best = np.argsort(losses, kind="stable").tolist()
+        # Populations smaller than an optimiser wants would be filled at random: fill them with the best, again.
+        repeated = itertools.islice(itertools.cycle(best), max(0, POPULATION - len(best)) if len(best) >= START else 0)
+        for row in [*range(len(best)), *repeated]:
+            told = parametrization.spawn_child(new_value=self._value(outcomes.architectures[row]))
             # A lineage of its own: populations look members up by it.
             told.heritage["lineage"] = told.uid
-            optimizer.tell(told, loss)
+            optimizer.tell(told, float(losses[row]))
         return optimizer
 
     def _parametrization(self) -> Any:

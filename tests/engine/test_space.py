@@ -94,13 +94,20 @@ def test_encoding_neighbours_and_round_trip(given_space: tuple[dict[str, Any], d
     everything = list(space.enumerate())
     encoded = space.encode(everything)
     assert encoded.shape == (len(everything), len(space.parameters))
+    assert (encoded == space.encode(space.enumerate())).all(), "the enumeration is encoded otherwise when taken whole"
+    ranks = space.ranks(space.enumerate())
+    assert (ranks == space.ranks(everything)).all()
+    for item, row in zip(everything, ranks.tolist(), strict=True):
+        pairs = zip(space.parameters, row, strict=True)
+        assert all(item.choices[parameter.name] == parameter.values[rank] for parameter, rank in pairs)
+    assert space.complete([item.choices for item in everything]) == everything
     assert ((encoded >= 0) & (encoded <= 1)).all()
     assert len(np.unique(encoded, axis=0)) == len(everything), "two architectures share a code"
     chosen = space.sample(1, seed)[0]
     for other in space.neighbours(chosen):
         assert other in space
         assert other != chosen
-        assert chosen in space.neighbours(other) or space.conditions
+        assert chosen in space.neighbours(other), "the neighbour does not know its neighbour"
     assert Space.from_dict(json.loads(json.dumps(space.to_dict()))) == space
 
 
@@ -139,6 +146,55 @@ def test_what_does_not_matter_has_its_default() -> None:
     assert Architecture("toy", {**without, "embedding_size": 32}) not in space
     reached = space.neighbours(Architecture("toy", {"factorised": True, "embedding_size": 32, "layers": 1}))
     assert Architecture("toy", without) in reached
+
+
+@given(spaces(), st.integers(0, 2**32))
+@settings(max_examples=40, deadline=None)
+def test_any_choices_are_completed_to_their_canonical_form(
+    given_space: tuple[dict[str, Any], dict[str, str]], seed: int
+) -> None:
+    expected = brute_force(*given_space)
+    assume(expected)
+    space = build_space("toy", *given_space)
+    rng = np.random.default_rng(seed)
+    choices = [
+        {parameter.name: parameter.values[rng.integers(len(parameter.values))] for parameter in space.parameters}
+        for _ in range(20)
+    ]
+    for given_choices, completed in zip(choices, space.complete(choices), strict=True):
+        canonical = dict(given_choices)
+        condition = given_space[0]["b"]
+        if "when" in condition and not eval(condition["when"], {}, dict(canonical)):
+            canonical["b"] = condition["default"]
+        architecture = Architecture("toy", canonical)
+        assert completed == (architecture if architecture in expected else None)
+
+
+def test_a_parameter_that_begins_to_matter_may_take_any_value() -> None:
+    space = build_space("toy", SWITCHED, {})
+    without = Architecture("toy", {"factorised": False, "embedding_size": 128, "layers": 1})
+    near = space.neighbours(without)
+    assert {item.choices["embedding_size"] for item in near if item.choices["factorised"]} == {32, 64, 128}
+
+
+def test_ranks_of_strangers_are_missing() -> None:
+    space = build_space("toy", {"a": [2, 4], "b": [1, 2]}, {})
+    strangers: list[dict[str, Choice]] = [{"a": 4, "b": 3}, {"a": True, "b": 2}, {"b": 1}]
+    assert space.ranks([Architecture("toy", item) for item in strangers]).tolist() == [[1, -1], [-1, 1], [-1, 0]]
+
+
+def test_slices_of_the_enumeration_are_sequences_like_the_whole() -> None:
+    space = build_space("bert", BERT, RULES)
+    everything = space.enumerate()
+    some = everything[5:20:3]
+    assert list(some) == [everything[index] for index in (5, 8, 11, 14, 17)]
+    assert (space.encode(some) == space.encode(list(some))).all()
+
+
+def test_equal_spaces_know_each_others_enumeration_and_others_do_not() -> None:
+    space, other = build_space("toy", {"a": [1, 2]}, {}), build_space("toy", {"a": [2, 3]}, {})
+    assert space.ranks(build_space("toy", {"a": [1, 2]}, {}).enumerate()).tolist() == [[0], [1]]
+    assert other.ranks(space.enumerate()).tolist() == [[-1], [0]]
 
 
 def test_an_architecture_must_have_the_family_and_exactly_the_parameters() -> None:
@@ -219,6 +275,10 @@ def test_one_architecture_is_a_space() -> None:
         ({"a": {"type": "integer", "low": 1}}, r"a\.high must be a whole number, got None"),
         ({"a": {"type": "integer", "low": 1, "high": 2, "step": 0}}, r"a\.step must be >= 1, got 0"),
         ({"a": {"type": "integer", "low": 1, "high": 10**6}}, r"has 1000000 values"),
+        ({"a": {"type": "integer", "low": 0, "high": 2**53}}, r"has 9007199254740993 values, at most 10000"),
+        ({"a": {"type": "integer", "low": 0, "high": 10**30}}, r"a\.high must be between -9007199254740992 and"),
+        ({"a": {"type": "log_integer", "low": 1, "high": 10**400}}, r"a\.high must be between"),
+        ({"a": [10**400]}, r"a whole number must be between -2\*\*53 and 2\*\*53"),
         ({"a": {"type": "log_integer", "low": 0, "high": 2}}, r"low of a log_integer must be >= 1, got 0"),
         ({"a": {"type": "log_integer", "low": 1, "high": 8, "count": 2, "base": 2}}, r"either count or base"),
         ({"a": {"type": "log_integer", "low": 1, "high": 8, "count": 1}}, r"needs a count of at least 2"),
