@@ -140,8 +140,7 @@ def toy_history(
     Args:
         context: says what lies in the space.
         architectures: one per trial.
-        states: one per trial, default all complete; pending, infeasible and failed trials have no metrics, stopped ones
-            no accuracy.
+        states: one per trial, default all complete; pending, infeasible and failed trials have no metrics.
         noise: standard deviation added to accuracies, and relative to latencies; the same in every call.
         variances: whether the variance of the accuracy's noise is told.
     """
@@ -168,8 +167,7 @@ def _observation(architecture: Architecture, state: str, rng: np.random.Generato
         return {ACCURACY.metric: math.nan, LATENCY.metric: math.nan}
     values = toy_metrics(architecture)
     return {
-        # A stopped trial was timed, but its score at a rung is none of the end: see `History.metrics`.
-        ACCURACY.metric: values[ACCURACY.metric] + draws[0] if state == "complete" else math.nan,
+        ACCURACY.metric: values[ACCURACY.metric] + draws[0],
         LATENCY.metric: values[LATENCY.metric] * math.exp(draws[1]),
     }
 
