@@ -117,7 +117,8 @@ def parameter_importance(
             unseen[draw, left] = predict(columns[left])
     explained = _explained(unseen, values)
     if not explained >= MIN_EXPLAINED:
-        return f"a model of the parameters explains {max(0.0, 100 * explained):.0f} % of trials that it has not seen."
+        percent = 100 * max(0.0, explained)
+        return f"a model of the parameters explains {percent:.0f} % of the variance of trials that it has not seen."
     low, high = np.quantile(shares, [0.1, 0.9], axis=0)
     return Importance(
         tuple(names[column] for column in varied), np.mean(shares, axis=0), low, high, explained, len(values)

@@ -37,8 +37,9 @@ def judge(pruner: Pruner, storage: Storage, study_id: int, number: int, rung: in
         rung: index among the pruner's rungs.
     """
     step = f"stopped:{number}"
-    if storage.step(study_id, step) is not None:
-        return True
+    decided = storage.step(study_id, step)
+    if decided is not None:  # the process was killed in between; at an earlier rung it had been to go on
+        return pruner.rungs[rung] >= float(decided["share"]) - _SAME_SHARE
     curves = read_curves(storage, study_id, pruner.rungs)
     own = next(curve for curve in curves if curve.trial == number)
     reached = tuple(report for report in own.rungs if report.rung <= rung)  # a run that began anew left later ones

@@ -91,16 +91,19 @@ def _importance_part(entry: Mapping[str, Any], picture: Html) -> Html:
     lead = tag(
         "p",
         term("importance"),
-        f", with 80 % intervals. The model behind it explains {explained} of trials that it has not seen "
-        f"(n = {entry.get('n')}).",
+        f", with 80 % intervals. The model behind it explains {explained} of the variance of trials that it has not "
+        f"seen (n = {entry.get('n')}).",
     )
     return tag("div", title, lead, picture)
 
 
 def metric_words(metric: str) -> str:
-    """``onnxruntime.p50_ms`` -> ``p50 ms (onnxruntime)``: with its label where it is a latency's."""
+    """``onnxruntime.p50_ms`` -> ``median latency (onnxruntime)``; of other metrics the name alone."""
     label, _, name = metric.rpartition(".")
-    return f"{tables.metric_label(metric)} ({label})" if name in tables.LATENCY_FIELDS else tables.metric_label(metric)
+    if name not in tables.LATENCY_FIELDS:
+        return tables.metric_label(metric)
+    words = {"p50_ms": "median latency", "p90_ms": "latency, 90th percentile", "p99_ms": "latency, 99th percentile"}
+    return f"{words.get(name, tables.metric_label(metric))} ({label})"
 
 
 def prediction_part(summary: Summary, picture: Html) -> Html:

@@ -82,7 +82,7 @@ def importance_figure(importance: Mapping[str, Any]) -> Figure:
                 x=shares,
                 y=[escape(str(row["name"]).replace("_", " ")) for row in rows],
                 orientation="h",
-                marker={"color": LOOKS["front"][0], "opacity": 0.85},
+                marker={"color": LOOKS["front"][0], "opacity": 0.6},
                 width=0.62,
                 error_x={**spread, "color": LOOKS["complete"][0], "thickness": 1.6, "width": 4},
                 hovertemplate="%{y}: %{x:.0f} %<extra></extra>",

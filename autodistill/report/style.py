@@ -30,6 +30,7 @@ footer { padding: 24px; color: var(--quiet); font-size: 14px }
 h1 { font-size: 28px; line-height: 1.2; margin: 0 0 4px; overflow-wrap: anywhere }
 h2 { font-size: 21px; line-height: 1.3; margin: 44px 0 6px }
 h3 { font-size: 17px; margin: 0 0 4px; overflow-wrap: anywhere }
+section > h3 { margin-top: 22px }
 h4 { font-size: 14px; margin: 14px 0 4px; color: var(--quiet) }
 p { margin: 6px 0; max-width: 75ch; overflow-wrap: anywhere }
 a { color: var(--accent) }
@@ -88,7 +89,7 @@ details { margin: 10px 0 } summary { cursor: pointer; color: var(--accent) }
 figure { margin: 12px 0 0 } figcaption { color: var(--quiet); font-size: 14px; max-width: 80ch }
 .plot { min-height: 300px; overflow: hidden } .plot > div { height: auto !important }
 noscript svg { width: 100%; height: auto; border: 1px solid var(--line); border-radius: 10px }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 0 28px }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 20px 28px }
 .pair > * { min-width: 0 }
 @media (max-width: 560px) {
   header, main { padding-left: 16px; padding-right: 16px }

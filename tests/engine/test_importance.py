@@ -77,7 +77,7 @@ def test_noise_is_not_explained() -> None:
     x, y = table(40), np.random.default_rng(3).standard_normal(40)
     found = parameter_importance(x, ["a", "b", "c"], y, [tuple(row) for row in x])
     assert isinstance(found, str)
-    assert "% of trials that it has not seen" in found
+    assert "% of the variance of trials that it has not seen" in found
 
 
 @pytest.mark.parametrize(("n", "replicates"), [(9, 1), (9, 4)])

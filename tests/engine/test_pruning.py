@@ -127,6 +127,15 @@ def test_a_decision_stands_once_it_is_made(storage: Storage, study: StudyRecord)
     assert step == {"rung": 0, "share": 0.25, "reason": "hopeless, said after 0 others"}
 
 
+def test_a_run_that_goes_on_from_before_is_stopped_where_it_was(storage: Storage, study: StudyRecord) -> None:
+    running = add(storage, study, "running", 0.3, 0.4)
+    assert judge(Pessimist(), storage, study.id, running, 1)
+    again = Pessimist()
+    assert not judge(again, storage, study.id, running, 0)
+    assert judge(again, storage, study.id, running, 1)
+    assert again.shown == []
+
+
 def test_a_history_has_the_curve_of_a_stopped_trial_but_no_score(storage: Storage, study: StudyRecord) -> None:
     add(storage, study, "complete", 0.5, 0.6, 0.7)
     add(storage, study, "stopped", 0.4)

@@ -60,7 +60,7 @@ def parameters(layers: int, hidden: int) -> int:
 
 
 def milliseconds(layers: int, hidden: int) -> float:
-    return 0.12 + layers * (0.035 + 1.62 * (hidden / 384) ** 1.7) * 0.95
+    return float(0.12 + layers * (0.035 + 1.62 * (hidden / 384) ** 1.7) * 0.95)
 
 
 def quality(layers: int, hidden: int, noise: float, ceiling: float) -> float:
