@@ -165,8 +165,8 @@ def autodistill_after_trial_run(study: str, trial: int, run: str, state: str, me
         trial: number of the trial.
         run: ``"flash"`` or ``"full"``.
         state: ``"complete"`` or ``"stopped"``.
-        metrics: metric name -> value, as ``select/<metric>``; of a baseline's full run also ``test/<metric>`` (picks are
-            scored on the test split after the last of them has been trained).
+        metrics: metric name -> value, as ``select/<metric>``; of a baseline's full run also ``test/<metric>`` (picks
+            are scored on the test split after the last of them has been trained).
     """
     raise NotImplementedError
 
