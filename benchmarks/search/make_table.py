@@ -3,8 +3,9 @@
     python -m benchmarks.search.make_table --family bert --step flash --data DATA --work WORK [--shard 0/2]
 
 Steps: ``flash`` (every architecture, two replicates, scored at three rungs), ``full`` (the full recipe for a part of
-them), ``latency`` (onnxruntime, fp32 and int8; the machine must be idle) and ``write`` (the files in ``tables/``). One study per family, so
-results are the engine's own and safe against a kill; processes on disjoint shards may run at the same time.
+them), ``latency`` (onnxruntime, fp32 and int8; the machine must be idle) and ``write`` (the files in ``tables/``).
+One study per family, so results are the engine's own and safe against a kill; processes on disjoint shards may run at
+the same time.
 ``--seconds`` ends a step after the trial during which they pass.
 """
 

@@ -1,4 +1,4 @@
-"""The files of a real table: one JSON file with how it was made, one CSV file with a row per architecture; figures only.
+"""The files of a real table: JSON that says how it was made, CSV with a row per architecture; figures only.
 
 `write_table` makes them from a study, `read_table` reads them back for the benchmark. The columns are documented in
 README.md beside this file.
