@@ -25,7 +25,8 @@ class AxDefault:
     """
 
     def __init__(self, problem: Problem, seed: int) -> None:
-        logging.getLogger("ax").setLevel(logging.ERROR)
+        for name in [name for name in logging.root.manager.loggerDict if name.startswith("ax")]:
+            logging.getLogger(name).setLevel(logging.ERROR)  # each has a level of its own
         self.types = {item.name: type(item.values[0]) for item in problem.space.parameters}
         accuracy, latency = problem.reference
         with warnings.catch_warnings():
