@@ -93,7 +93,7 @@ def autodistill_references() -> Sequence[ComponentSpec]:
 
 @hookspec
 def autodistill_pruners() -> Sequence[ComponentSpec]:
-    """Register pruners (`autodistill.components.outcome.Pruner`)."""
+    """Register pruners (`autodistill.components.pruning.Pruner`)."""
     raise NotImplementedError
 
 

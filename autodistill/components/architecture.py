@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Choice: TypeAlias = "bool | int | float | str"
+
+# One encoder for all: json.dumps would make one for every architecture.
+_ENCODE = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def canonical_choice(value: Choice) -> Choice:
@@ -32,6 +35,8 @@ class Architecture:
 
     family: str
     choices: Mapping[str, Choice]
+    _text: str | None = field(default=None, init=False, repr=False)
+    """The canonical form once it was asked for: sets and dictionaries of architectures ask for nothing else."""
 
     def __post_init__(self) -> None:
         ordered = {name: canonical_choice(self.choices[name]) for name in sorted(self.choices)}
@@ -40,7 +45,9 @@ class Architecture:
     @property
     def canonical(self) -> str:
         """The canonical form: JSON with sorted keys and no white space."""
-        return json.dumps({"choices": dict(self.choices), "family": self.family}, sort_keys=True, separators=(",", ":"))
+        if self._text is None:
+            object.__setattr__(self, "_text", _ENCODE({"choices": dict(self.choices), "family": self.family}))
+        return str(self._text)
 
     @property
     def digest(self) -> str:

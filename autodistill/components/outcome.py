@@ -1,4 +1,4 @@
-"""What follows training: evaluators, exporters, pruners and executors."""
+"""What follows training: evaluators, exporters and executors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.search import Direction
 from autodistill.components.students import StudentFamily, Vocabulary
 from autodistill.components.task import TaskSpec
-from autodistill.components.training import RungReport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,17 +139,6 @@ class Exporter(Protocol):
         Raises:
             ExportError: it cannot be written, or the outputs differ by more than the tolerance.
         """
-        ...
-
-
-class Pruner(Protocol):
-    """Stops hopeless flash runs at a rung; built as ``target(**parameters)``."""
-
-    #: Shares of a flash run, rising in (0, 1), at which the trial is scored and may be stopped.
-    rungs: tuple[float, ...]
-
-    def should_stop(self, report: RungReport, finished: Sequence[RungReport]) -> bool:
-        """Whether to stop, given the reports of earlier trials at the *same* rung."""
         ...
 
 

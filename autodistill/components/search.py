@@ -7,11 +7,13 @@ instance may memoise, as long as a fresh instance gives the same answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from autodistill.components.architecture import Architecture, Choice
+from autodistill.components.training import RungReport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +66,30 @@ class Parameter:
     values: tuple[Choice, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SizeEstimate:
+    """How many architectures a space has.
+
+    Args:
+        value: the number, or an unbiased estimate of it.
+        standard_error: of the estimate; 0 when the number is exact.
+    """
+
+    value: int
+    standard_error: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether the number was counted."""
+        return self.standard_error == 0
+
+    def __str__(self) -> str:
+        """For people, e.g. ``1,234`` or ``about 3.2e+9 (standard error 1.1e+8)``."""
+        if self.exact:
+            return f"{self.value:,}" if self.value < 10**9 else f"{Decimal(self.value):.3g}"
+        return f"about {Decimal(self.value):.3g} (standard error {Decimal(self.standard_error):.2g})"
+
+
 class SearchSpace(Protocol):
     """The feasible architectures of one family; implemented by `autodistill.engine.space`."""
 
@@ -78,8 +104,18 @@ class SearchSpace(Protocol):
         ...
 
     @property
+    def derived(self) -> Collection[str]:
+        """Names of the choices that are worked out from parameters: part of every architecture, but no dimension."""
+        ...
+
+    @property
     def size(self) -> int | None:
-        """Exact number of feasible architectures, or None when there are too many to count."""
+        """Exact number of feasible architectures, or None when there are too many to enumerate."""
+        ...
+
+    @property
+    def estimated_size(self) -> SizeEstimate:
+        """Number of feasible architectures: exact where it can be counted, else an estimate with its error."""
         ...
 
     def __contains__(self, architecture: object) -> bool:
@@ -87,7 +123,10 @@ class SearchSpace(Protocol):
         ...
 
     def enumerate(self) -> Sequence[Architecture]:
-        """Every feasible architecture in a fixed order; only when `size` is not None."""
+        """Every feasible architecture in a fixed order; only when `size` is not None.
+
+        The sequence and its slices are lazy; `ranks` and `encode` take them whole without making an architecture.
+        """
         ...
 
     def sample(self, n: int, seed: int) -> list[Architecture]:
@@ -98,8 +137,23 @@ class SearchSpace(Protocol):
         """``n x len(parameters)`` in [0, 1]: the rank of each value (out-of-space values are clipped)."""
         ...
 
+    def ranks(self, architectures: Sequence[Architecture]) -> IntArray:
+        """``n x len(parameters)``: which of the parameter's values each has; -1 for another value or none."""
+        ...
+
+    def complete(self, choices: Sequence[Mapping[str, Choice]]) -> list[Architecture | None]:
+        """The architectures with these choices of parameters, or None for each that is not feasible.
+
+        This is how a strategy makes architectures: parameters that do not matter get their defaults and derived
+        values are worked out, whatever is given for them.
+        """
+        ...
+
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
-        """Feasible architectures that differ in one parameter by one step (any other value if categorical)."""
+        """Feasible architectures that differ in one parameter by one step (any other value if categorical).
+
+        Parameters that cease to matter by the step get their default, those that begin to matter have any value.
+        """
         ...
 
 
@@ -125,10 +179,15 @@ class History:
         replicates: 0 for the first trial of an architecture, 1 for the next, ...
         states: one of `TRIAL_STATES` per trial.
         in_space: whether the architecture lies in the study's space.
-        metrics: metric name -> value per trial on the select split at flash fidelity; NaN where there is none.
+        metrics: metric name -> value per trial on the select split at flash fidelity; NaN where there is none. Scores
+            are those of *complete* flash runs only: a stopped trial was scored early, and has nothing here but what
+            was known of it before training.
         variances: metric name -> variance of that observation; NaN where unknown.
         told: per trial the position in the order of tells, -1 while pending.
         notes: the note that the proposal carried, or None.
+        curves: per trial its scores at the pruner's rungs, in their order, stopped and failed trials included; empty
+            as a whole where nobody recorded them. All that is seen of the quality of a stopped trial; what it would
+            have reached is predicted by `autodistill.pruners.ends.expected_ends`.
     """
 
     architectures: tuple[Architecture, ...] = ()
@@ -139,6 +198,7 @@ class History:
     variances: Mapping[str, FloatArray] = field(default_factory=dict)
     told: tuple[int, ...] = ()
     notes: tuple[Mapping[str, Any] | None, ...] = ()
+    curves: tuple[tuple[RungReport, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.architectures)
@@ -161,6 +221,21 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class EarlierStudy:
+    """A finished or running study that a new one may learn from, read-only.
+
+    Args:
+        name: its name.
+        space: its own search space.
+        history: what it has seen.
+    """
+
+    name: str
+    space: SearchSpace
+    history: History
+
+
+@dataclass(frozen=True)
 class SearchContext:
     """What a search strategy is built from.
 
@@ -170,6 +245,9 @@ class SearchContext:
         constraints: bounds on metrics; those on known metrics are checked by the engine before training.
         known: metrics known before training.
         seed: the only source of randomness.
+        reference: metric of an objective -> the value, in the metric's unit, against which the study reports its
+            hypervolume; empty where none is fixed. A strategy may use a reference point of its own.
+        earlier: studies to learn from: those that the strategy's parameter ``warm_start`` names, if it has one.
     """
 
     space: SearchSpace
@@ -177,6 +255,8 @@ class SearchContext:
     constraints: tuple[Constraint, ...]
     known: Known
     seed: int
+    reference: Mapping[str, float] = field(default_factory=dict)
+    earlier: tuple[EarlierStudy, ...] = ()
 
 
 class SearchStrategy(Protocol):

@@ -130,7 +130,10 @@ def _translate(error: Exception, registry: Registry) -> ConfigError:
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
         return _unknown_key(key[1], text, registry)
-    return ConfigError("The configuration cannot be composed: " + " ".join(line.strip() for line in text.splitlines()))
+    listed = re.search(r"Error merging override ([\w.]+)=\{", text)
+    hint = f" A list becomes a mapping in two steps: ~{listed[1]} +{listed[1]}={{...}}." if listed else ""
+    said = " ".join(line.strip() for line in text.splitlines())
+    return ConfigError(f"The configuration cannot be composed: {said}{hint}")
 
 
 def _unknown_key(key: str, text: str, registry: Registry) -> ConfigError:
@@ -150,6 +153,11 @@ def _unknown_key(key: str, text: str, registry: Registry) -> ConfigError:
                 f"There is no entry {kind}.{label} in this configuration. Add it: +{kind}.{label}.name=NAME, "
                 f"or choose it: {kind}=[{label}]."
             )
+    if key in possible:
+        return ConfigError(
+            f"{key} is a mapping, and {key}={{...}} changes keys that it has. Add one: +{key}.NAME=VALUE; or replace "
+            f"the whole mapping: ~{key} +{key}={{...}}."
+        )
     hint = did_you_mean(key, possible) or (" Possible here: " + ", ".join(sorted(possible)) + "." if possible else "")
     reason = " ".join(
         line.strip() for line in text.splitlines()[1:] if "append" not in line and "Key" not in line

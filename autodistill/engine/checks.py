@@ -9,7 +9,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from autodistill.components.search import SearchContext
+from autodistill.components.pruning import PrunerContext
+from autodistill.components.search import EarlierStudy, SearchContext
 from autodistill.components.students import BaselineContext
 from autodistill.configs.targets import instantiate
 from autodistill.engine.teacher import trainer_arguments
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from autodistill.configs.settings import Settings
 
 
-def check_components(bench: Workbench, teacher: PreTrainedModel) -> None:
+def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[EarlierStudy, ...] = ()) -> None:
     """Build search strategy, latency backends, pruner, exporters and baselines once.
 
     Raises:
@@ -37,9 +38,9 @@ def check_components(bench: Workbench, teacher: PreTrainedModel) -> None:
             stack.callback(backend.close)
         known = bench.known(backends)
         seed = derive_seed(settings.seed, "search")
-        context = SearchContext(bench.space, bench.objectives, bench.constraints, known, seed)
+        context = SearchContext(bench.space, bench.objectives, bench.constraints, known, seed, earlier=earlier)
         bench.create(settings.one("search"), context)
-    bench.create(settings.one("pruner"))
+    bench.create(settings.one("pruner"), PrunerContext(bench.objectives, bench.constraints))
     for chosen in settings.several["export"].values():
         bench.create(chosen)
     architecture = bench.family.architecture_of(teacher)

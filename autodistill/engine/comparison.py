@@ -148,15 +148,23 @@ def _references(session: Session, role: str) -> list[Contender]:
 
 def _student(session: Session, role: str, trial: TrialRecord, run: RunRecord) -> Contender:
     file = session.settings.study_dir / Path(str(run.artifacts["predictions"]))
-    if role == "test" and not any(name.startswith("test/") for name in run.metrics):
-        # Trained by hand before the picks were frozen, when the test split was not to be read yet.
-        answers = predict(load_model(session.settings.study_dir / str(run.artifacts["hf"])), session.bench.splits[role])
-        write_predictions(file, predictions_of(session.bench, role, answers, None), role)
+    if role == "test":
+        _answer_test(session, trial, run, file)
     logits = read_logits(file)
     latencies = session.storage.step(session.study.id, f"latency:{trial.number}") or {}
     family = session.bench.family_of(trial.architecture.family)
     parameters = family.parameters(trial.architecture, session.bench.task, session.bench.vocabulary)
     return Contender(trial.label or f"pick {trial.number}", _scores(session, role, logits), latencies, parameters)
+
+
+def _answer_test(session: Session, trial: TrialRecord, run: RunRecord, file: Path) -> None:
+    """Read the test split once for a model that was trained before the picks were frozen, when it was not yet to be."""
+    name = f"tested:{trial.number}"
+    if any(metric.startswith("test/") for metric in run.metrics) or session.storage.step(session.study.id, name):
+        return
+    answers = predict(load_model(session.settings.study_dir / str(run.artifacts["hf"])), session.bench.splits["test"])
+    write_predictions(file, predictions_of(session.bench, "test", answers, None), "test")
+    session.storage.set_step(session.study.id, name, {"predictions": str(run.artifacts["predictions"])})
 
 
 # -- rows --------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencySubject
 from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult
-from autodistill.components.search import History, Proposal, SearchContext, SearchStrategy
+from autodistill.components.search import History, Proposal, SearchStrategy
 from autodistill.engine.cache import write_json
 from autodistill.engine.lease import release_dead
 from autodistill.engine.picks import pareto_rows
@@ -41,14 +41,7 @@ class Explorer:
     def __init__(self, session: Session) -> None:
         self.session = session
         settings, bench = session.settings, session.bench
-        context = SearchContext(
-            space=bench.space,
-            objectives=bench.objectives,
-            constraints=bench.constraints,
-            known=session.known,
-            seed=derive_seed(settings.seed, "search"),
-        )
-        self.strategy: SearchStrategy = bench.create(settings.one("search"), context)
+        self.strategy: SearchStrategy = bench.create(settings.one("search"), session.search_context())
         self.executor: Executor = bench.create(settings.one("executor"), ExecutorContext(session.runner().work))
         self.under_way: set[int] = set()
         self.fruitless = 0
@@ -178,18 +171,27 @@ class Explorer:
 
     def _add(self, proposal: Proposal) -> TrialRecord:
         session = self.session
-        known = session.storage.trials(session.study.id)
-        replicate = sum(trial.architecture == proposal.architecture and trial.origin == "search" for trial in known)
-        return session.storage.add_trial(
+        before = [
+            trial
+            for trial in session.storage.trials(session.study.id)
+            if trial.architecture == proposal.architecture and trial.origin == "search"
+        ]
+        added = session.storage.add_trial(
             session.study.id,
             proposal.architecture,
-            replicate=replicate,
+            replicate=len(before),
             origin="search",
             label=None,
             in_space=True,
             note=dict(proposal.note) if proposal.note else None,
-            seed=trial_seed(session, proposal.architecture, replicate),
+            seed=trial_seed(session, proposal.architecture, len(before)),
         )
+        timed = next((trial for trial in before if trial.latencies), None)
+        if timed is not None:  # random weights are timed: another replicate has the same latency
+            latencies = dict(timed.latencies)
+            session.storage.update_trial(session.study.id, added.number, known=dict(timed.known), latencies=latencies)
+            return session.storage.trial(session.study.id, added.number)
+        return added
 
     def _screen(self, trial: TrialRecord) -> bool:
         """Check constraints on what is known, then time the architecture; false ends the trial before training."""
@@ -241,6 +243,15 @@ class Explorer:
             session.progress.best(f"{', '.join(values)} ({history.architectures[best]})")
 
 
+def searched_trials(session: Session) -> list[TrialRecord]:
+    """The trials that the strategy sees, in the order of the rows of `searched_history`."""
+    return [trial for trial in session.storage.trials(session.study.id) if _is_searched(trial)]
+
+
+def _is_searched(trial: TrialRecord) -> bool:
+    return trial.origin == "search" or not trial.in_space
+
+
 def searched_history(session: Session) -> History:
     """What the strategy sees: every trial but the baselines and hand-made trials that lie in the space.
 
@@ -248,8 +259,7 @@ def searched_history(session: Session) -> History:
     added before or after a trial was proposed would change what is proposed.
     """
     history = session.storage.history(session.study.id)
-    trials = session.storage.trials(session.study.id)
-    rows = [index for index, trial in enumerate(trials) if trial.origin == "search" or not trial.in_space]
+    rows = [row for row, trial in enumerate(session.storage.trials(session.study.id)) if _is_searched(trial)]
     return History(
         architectures=tuple(history.architectures[row] for row in rows),
         replicates=tuple(history.replicates[row] for row in rows),
@@ -259,6 +269,7 @@ def searched_history(session: Session) -> History:
         variances={name: column[rows] for name, column in history.variances.items()},
         told=tuple(history.told[row] for row in rows),
         notes=tuple(history.notes[row] for row in rows),
+        curves=tuple(history.curves[row] for row in rows),
     )
 
 

@@ -10,6 +10,7 @@ below; nothing is ever handed to Python's own evaluation. What a search space do
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -83,6 +84,20 @@ class Expression:
         except (ArithmeticError, TypeError, _OperandError) as error:
             raise ConfigError(self._failure(values, error)) from None
 
+    def number(self, values: Values) -> int | float:
+        """The finite number that the expression gives for ``values``; a whole one is an integer.
+
+        Raises:
+            ConfigError: it divides by zero, mixes text with numbers, or is no finite number.
+        """
+        try:
+            result = _number(self._evaluate(values), "the whole expression")
+            if isinstance(result, bool) or not math.isfinite(result):
+                raise _OperandError(f"the whole expression must be a finite number, got {result!r}")
+        except (ArithmeticError, TypeError, _OperandError) as error:
+            raise ConfigError(self._failure(values, error)) from None
+        return int(result) if float(result).is_integer() else result
+
     def _failure(self, values: Values, error: Exception) -> str:
         given = ", ".join(f"{name}={values[name]!r}" for name in sorted(self.names))
         return f"{self.where}: {self.text!r} cannot be worked out for {given or 'any values'}: {error}."
@@ -122,7 +137,7 @@ def _depth(tree: ast.AST) -> int:
     return depth
 
 
-def _number(value: Choice, what: str) -> float:
+def _number(value: Choice, what: str) -> int | float:
     if isinstance(value, str):
         raise _OperandError(f"{what} needs numbers, got {value!r}")
     return value

@@ -1,4 +1,4 @@
-"""After the search: freeze the picks, train picks and baselines in full, export, time, and read the test split once.
+"""After the search: train picks and baselines in full, export, time, and read the test split once.
 
 Every part is a stored step, so that a killed run goes on where it was and nothing on the test split is measured
 twice. Picks and baselines get the same recipe from the same start; baselines are exempt from constraints.
@@ -19,9 +19,7 @@ from autodistill.components.outcome import Executor, ExecutorContext, ExportSubj
 from autodistill.components.students import BaselineContext, NamedArchitecture
 from autodistill.engine.explore import trial_seed
 from autodistill.engine.lease import release_dead
-from autodistill.engine.picks import choose_picks
 from autodistill.engine.records import RunRecord, TrialRecord
-from autodistill.engine.relative import reference_point
 from autodistill.engine.session import Session
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import ExportError, LatencyError, StudyError, TrialError, UserError
@@ -40,7 +38,7 @@ def finalise(session: Session) -> None:
     from autodistill.engine.comparison import compare
     from autodistill.engine.references import measure_references
 
-    picks = freeze_picks(session)
+    picks = train_picks(session)
     baselines = baseline_trials(session)
     trials = [session.storage.trial(session.study.id, number) for number in (*picks, *baselines)]
     train_in_full(session, trials)
@@ -55,33 +53,28 @@ def finalise(session: Session) -> None:
     compare(session)
 
 
-def freeze_picks(session: Session) -> list[int]:
-    """Choose the picks on the select split and write them down; from then on they do not change."""
-    storage, study, settings = session.storage, session.study, session.settings
+def train_picks(session: Session) -> list[int]:
+    """Train the picks in full and write them down, the best first; from then on they do not change.
+
+    Until then nothing has been read of the test split: they are chosen, and put in order, by the select split.
+    """
+    from autodistill.engine.promotion import Promoter
+
+    storage, study = session.storage, session.study
     frozen = storage.step(study.id, "picks_frozen")
+    searched = sum(trial.origin == "search" for trial in storage.trials(study.id))
     if frozen is not None:
-        later = sum(trial.origin == "search" for trial in storage.trials(study.id)) - int(frozen.get("searched", 0))
+        later = searched - int(frozen.get("searched", 0))
         if later > 0:
             session.progress.message(
                 f"The picks were frozen before the last {later} trials and stay as they are: the test split has been "
                 "read. A new study.name chooses anew; `autodistill distill trial=N` trains another one in full."
             )
         return [int(number) for number in frozen["trials"]]
-    teacher = session.step("teacher")
-    objectives, constraints = session.bench.objectives, session.bench.constraints
-    point = reference_point(objectives, constraints, teacher)
-    history = storage.history(study.id)
-    rows = choose_picks(history, objectives, constraints, teacher, point, settings.picks_max, settings.picks_margin)
-    trials = storage.trials(study.id)
-    numbers = [trial.number for trial in trials]
-    searched = [trial for trial in trials if trial.origin == "search"]
-    if not rows:  # not written down: a larger budget may find some
-        why = "picks.max is 0" if settings.picks_max == 0 else "no trial is complete and feasible"
-        session.progress.message(f"There are no picks, because {why}; only baselines are trained in full.")
+    numbers = Promoter(session).run()
+    if not numbers:  # not written down: a larger budget may find some
         return []
-    stored = storage.set_step(
-        study.id, "picks_frozen", {"trials": [numbers[row] for row in rows], "searched": len(searched)}
-    )
+    stored = storage.set_step(study.id, "picks_frozen", {"trials": numbers, "searched": searched})
     return [int(number) for number in stored["trials"]]
 
 
@@ -126,7 +119,7 @@ def train_in_full(session: Session, trials: Iterable[TrialRecord]) -> None:
     release_dead(session.storage, session.study.id)
     complete = complete_full_runs(session)
     waiting = [trial for trial in trials if trial.number not in complete]
-    session.progress.stage("training picks and baselines in full", len(waiting))
+    session.progress.stage("training baselines in full", len(waiting))
     runner = session.runner(retry_failed=True)
     executor: Executor = session.bench.create(session.settings.one("executor"), ExecutorContext(runner.work))
     failures: list[str] = []

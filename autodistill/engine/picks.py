@@ -1,75 +1,68 @@
-"""Which architectures get the full recipe, from what flash distillation has shown on the select split."""
+"""Which trials may get the full recipe, from what flash distillation has shown on the select split.
+
+The front is read here; in which order its trials are trained in full is decided in `autodistill.search.promotion`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.pareto import non_dominated
-from autodistill.engine.relative import feasible_rows, hypervolume_of, relative_matrix
+from autodistill.engine.relative import feasible_rows, relative_matrix
+
+
+def averaged(history: History) -> History:
+    """The history with every complete trial's metrics replaced by the mean over its architecture's replicates.
+
+    Rows stay where they are; variances become those of the means, with the replicates taken as independent.
+    """
+    groups: dict[Architecture, list[int]] = {}
+    for row, (item, state) in enumerate(zip(history.architectures, history.states, strict=True)):
+        if state == "complete":
+            groups.setdefault(item, []).append(row)
+    repeated = [rows for rows in groups.values() if len(rows) > 1]
+    if not repeated:
+        return history
+    metrics = {name: np.array(column, dtype=np.float64) for name, column in history.metrics.items()}
+    variances = {name: np.array(column, dtype=np.float64) for name, column in history.variances.items()}
+    for rows in repeated:
+        for column in metrics.values():
+            seen = column[rows][np.isfinite(column[rows])]
+            column[rows] = seen.mean() if len(seen) else np.nan
+        for column in variances.values():
+            seen = column[rows][np.isfinite(column[rows])]
+            column[rows] = seen.mean() / len(seen) if len(seen) else np.nan
+    return replace(history, metrics=metrics, variances=variances)
+
+
+def candidate_rows(history: History, objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> list[int]:
+    """First rows of the architectures of the space that are complete, feasible and have every objective."""
+    feasible = feasible_rows(history, constraints)
+    first: dict[Architecture, int] = {}
+    for row in range(len(history)):
+        values = [history.metrics[item.metric][row] for item in objectives if item.metric in history.metrics]
+        if feasible[row] and history.in_space[row] and len(values) == len(objectives) and np.all(np.isfinite(values)):
+            first.setdefault(history.architectures[row], row)
+    return sorted(first.values())
 
 
 def pareto_rows(
     history: History, objectives: Sequence[Objective], constraints: Sequence[Constraint], teacher: Mapping[str, Any]
 ) -> list[int]:
-    """Rows of the history on the Pareto front of the feasible complete trials of the space."""
+    """Rows of the history on the Pareto front of the feasible complete trials of the space, one per architecture.
+
+    Replicates count by their mean, on the row of the first.
+    """
+    history = averaged(history)
     matrix = relative_matrix(history, objectives, teacher)
-    feasible = feasible_rows(history, constraints)
-    rows = [
-        index
-        for index in range(len(history))
-        if feasible[index] and history.in_space[index] and bool(np.all(np.isfinite(matrix[index])))
-    ]
+    rows = [row for row in candidate_rows(history, objectives, constraints) if bool(np.all(np.isfinite(matrix[row])))]
     if not rows:
         return []
     front = non_dominated(matrix[rows])
     return [row for row, keep in zip(rows, front, strict=True) if keep]
-
-
-def choose_picks(
-    history: History,
-    objectives: Sequence[Objective],
-    constraints: Sequence[Constraint],
-    teacher: Mapping[str, Any],
-    point: Mapping[str, float],
-    maximum: int,
-    margin: float,
-) -> list[int]:
-    """Rows of the history to be trained in full, best first.
-
-    The first pick is the front's best in the first objective; with a ``margin`` it is the cheapest (by the other
-    objectives' hypervolume) of those that give up no more than that share of the teacher's value. Each further pick
-    adds most to the hypervolume of the picks so far.
-
-    Args:
-        history: what was seen.
-        objectives: the study's.
-        constraints: every pick satisfies them.
-        teacher: the stored step ``teacher``.
-        point: reference point of the hypervolume.
-        maximum: picks at most.
-        margin: share of the teacher's value in the first objective, >= 0.
-    """
-    front = pareto_rows(history, objectives, constraints, teacher)
-    if not front or maximum < 1:
-        return []
-    matrix = relative_matrix(history, objectives, teacher)
-    best = min(matrix[row, 0] for row in front)
-    close = [row for row in front if matrix[row, 0] <= best + margin]
-
-    def volume(rows: Sequence[int]) -> float:
-        return hypervolume_of(matrix[list(rows)], point, objectives, teacher) or 0.0
-
-    first = max(close, key=lambda row: volume([row])) if margin > 0 else min(close, key=lambda row: matrix[row, 0])
-    picks, seen = [first], {history.architectures[first]}
-    while len(picks) < maximum:
-        left = [row for row in front if history.architectures[row] not in seen]
-        if not left:
-            break
-        chosen = max(left, key=lambda row: volume([*picks, row]))
-        picks.append(chosen)
-        seen.add(history.architectures[chosen])
-    return picks

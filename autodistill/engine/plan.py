@@ -217,9 +217,9 @@ class _Planner:
 
     def _facts(self, times: dict[Architecture, float], bytes_needed: int) -> dict[str, Any]:
         small, large = self.extremes
-        size = self.bench.space.size
+        space = self.bench.space
         return {
-            "feasible architectures": "too many to count" if size is None else size,
+            "search space": f"{len(space.parameters)} parameters, {space.estimated_size} feasible architectures",
             "smallest": f"{small}, {times[small] * 1000:.0f} ms per step",
             "largest": f"{large}, {times[large] * 1000:.0f} ms per step",
             "examples": {role: len(split) for role, split in self.bench.splits.items()},

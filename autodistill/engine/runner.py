@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from autodistill.components.outcome import Job, JobResult, Pruner, Score
+from autodistill.components.outcome import Job, JobResult, Score
+from autodistill.components.pruning import Pruner, PrunerContext
 from autodistill.components.students import Dimensions, Initialisation
-from autodistill.components.training import DistillationLoss, Phase, RungReport
+from autodistill.components.training import DistillationLoss, Phase
 from autodistill.configs.targets import instantiate
 from autodistill.engine.lease import Lease, held
+from autodistill.engine.pruning import judge
 from autodistill.engine.records import FINAL_RUN_STATES, RunRecord, StudyRecord, TrialRecord, TrialState
 from autodistill.engine.scores import predictions_of, score_all, stored_metrics, write_predictions
 from autodistill.engine.storage import Storage
@@ -80,7 +82,8 @@ class Runner:
         self.retry_failed = retry_failed
         self._features: dict[frozenset[Any], TeacherFeatures] = {}
         bench = context.bench
-        self._pruner: Pruner = bench.create(bench.settings.one("pruner"))
+        pruning = PrunerContext(bench.objectives, bench.constraints)
+        self._pruner: Pruner = bench.create(bench.settings.one("pruner"), pruning)
 
     def work(self, job: Job) -> JobResult:
         """Run one job; a failed trial is recorded and returned, never raised.
@@ -247,12 +250,9 @@ class Runner:
             scores = self._score(student, "select")
             values = {name: score.value for name, score in scores.items()}
             context.storage.report_rung(context.study.id, trial.number, "flash", rung, share, values)
-            others = [
-                report
-                for number, report in context.storage.rungs(context.study.id, "flash", rung)
-                if number != trial.number
-            ]
-            return self._pruner.should_stop(RungReport(rung, share, values), others)
+            if trial.origin != "search":  # baselines and what is trained by hand are recorded, never stopped
+                return False
+            return judge(self._pruner, context.storage, context.study.id, trial.number, rung)
 
         return on_rung
 

@@ -20,17 +20,21 @@ import numpy as np
 
 from autodistill.components.latency import LatencyBackend, LatencySubject
 from autodistill.components.outcome import Predictions
+from autodistill.components.search import Constraint, EarlierStudy, SearchContext
 from autodistill.configs.settings import Settings
 from autodistill.engine.cache import evict, private_directory, write_json
 from autodistill.engine.checks import check_components, check_trainer
+from autodistill.engine.earlier import earlier_studies
 from autodistill.engine.environment import describe_environment, prepare_process
 from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import alarms_of, data_notes
 from autodistill.engine.identity import check_identity, study_identity
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.records import StudyRecord
+from autodistill.engine.relative import reference_point
 from autodistill.engine.runner import Runner, RunnerContext
 from autodistill.engine.scores import score_all, stored_metrics
+from autodistill.engine.space_config import LARGEST_INTEGER
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.storage import Storage
 from autodistill.engine.storage_connection import missing_file
@@ -38,6 +42,7 @@ from autodistill.engine.teacher import PreparedTeacher, prepare_teacher
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
 from autodistill.report.formats import without_secrets
+from autodistill.training.seeds import derive_seed
 
 if TYPE_CHECKING:
     from autodistill.registry import Registry
@@ -59,6 +64,22 @@ class Session:
     known: KnownMetrics
     progress: Progress
     stop: StopSignal
+    earlier: tuple[EarlierStudy, ...] = ()
+
+    def search_context(self, constraints: tuple[Constraint, ...] | None = None) -> SearchContext:
+        """What the search strategy is built from; other constraints than the study's where they are given."""
+        bench = self.bench
+        point = reference_point(bench.objectives, bench.constraints, self.step("teacher"))
+        reference = {item.metric: point[item.label] for item in bench.objectives if np.isfinite(point[item.label])}
+        return SearchContext(
+            space=bench.space,
+            objectives=bench.objectives,
+            constraints=bench.constraints if constraints is None else constraints,
+            known=self.known,
+            seed=derive_seed(self.settings.seed, "search"),
+            reference=reference,
+            earlier=self.earlier,
+        )
 
     def runner(self, retry_failed: bool = False) -> Runner:
         """What executes this study's jobs in this process."""
@@ -98,7 +119,7 @@ def how_to_go_on(settings: Settings) -> str:
     return f"Go on with: {command}"
 
 
-def check_workbench(bench: Workbench) -> dict[str, Any]:
+def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) -> dict[str, Any]:
     """Everything that can be wrong without training; returns the study's identity."""
     bench.data, bench.task, bench.vocabulary  # noqa: B018 (each raises what is wrong with it)
     bench.space, bench.evaluators, bench.objectives, bench.constraints  # noqa: B018
@@ -106,7 +127,7 @@ def check_workbench(bench: Workbench) -> dict[str, Any]:
         bench.check_architecture(architecture)
     model = bench.teacher.load(bench.task)
     bench.check_losses(model_dimensions(model))
-    check_components(bench, model)
+    check_components(bench, model, earlier)
     check_trainer(bench.settings)
     bench.schedule.phases(model.config.num_hidden_layers, model.config.num_hidden_layers, bench.schedule.flash_fidelity)
     return study_identity(bench)
@@ -136,7 +157,8 @@ def open_session(
         found = _existing(settings, stack)
         known = found[1] if found is not None else None
         bench = Workbench(settings, registry, str(known.identity["data"]["fingerprint"]) if known else None)
-        identity = check_workbench(bench)
+        earlier = earlier_studies(settings, found[0] if found is not None else None)
+        identity = check_workbench(bench, earlier)
         if known is not None:
             check_identity(settings.study_name, known.identity, identity)
         storage = found[0] if found is not None else stack.enter_context(Storage(settings.storage_url))
@@ -149,7 +171,8 @@ def open_session(
         backends = bench.make_backends(reference)
         for backend in backends.values():
             stack.callback(backend.close)
-        session = Session(settings, bench, storage, study, teacher, backends, bench.known(backends), progress, stop)
+        known_metrics = bench.known(backends)
+        session = Session(settings, bench, storage, study, teacher, backends, known_metrics, progress, stop, earlier)
         _record_teacher(session, reference)
         evict(
             settings.cache_dir,
@@ -195,8 +218,17 @@ def _study_record(
     storage.set_step(study.id, "task", {"kind": bench.task.kind, **asdict(bench.task)})
     storage.set_step(study.id, "splits", {role: len(split) for role, split in bench.splits.items()})
     storage.set_step(study.id, "notes", data_notes(bench))
+    storage.set_step(study.id, "space", _space_facts(bench))
     _write_study_files(private_directory(settings.study_dir), config, components, environment)
     return study
+
+
+def _space_facts(bench: Workbench) -> dict[str, Any]:
+    """How large the search space is; numbers beyond 2**53 as floats, which is how JSON readers take them."""
+    space, size = bench.space, bench.space.estimated_size
+    number, error = (item if item < LARGEST_INTEGER else float(item) for item in (size.value, size.standard_error))
+    facts = {"parameters": len(space.parameters), "feasible_architectures": number, "standard_error": error}
+    return {**facts, "derived": sorted(space.derived)} if space.derived else facts
 
 
 def _lasting(overrides: Sequence[str]) -> list[str]:

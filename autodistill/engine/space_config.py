@@ -1,4 +1,4 @@
-"""Reads a search space from configuration: parameters, their conditions and their rules.
+"""Reads a search space from configuration: parameters, derived values, conditions and rules.
 
 The configuration maps a name to a list of ordinal choices, or to a mapping with ``type``. What is built from the
 parts is `autodistill.engine.space.Space`; the language of rules is `autodistill.engine.expressions`.
@@ -29,6 +29,12 @@ TYPE_KEYS: Mapping[ParameterType, tuple[str, ...]] = {
     "log_integer": ("low", "high", "count", "base"),
 }
 
+#: The type of a value that is worked out from others; no dimension.
+DERIVED = "derived"
+
+# Whole numbers beyond are rounded by whoever reads them as a float, e.g. JSON readers (IEEE 754: 53 bits).
+LARGEST_INTEGER = 2**53
+
 # More values than this are a slip of the pen (a missing step); no architecture has so fine a knob.
 MOST_VALUES = 10_000
 
@@ -49,26 +55,50 @@ def parse_parameters(space: Mapping[str, Any], where: str) -> tuple[Parameter, .
     """
     if not isinstance(space, Mapping):
         raise ConfigError(f"{where} must map names to lists of choices, got {space!r}.")
-    if not space:
+    parameters = {name: given for name, given in space.items() if not _is_derived(given)}
+    if not parameters:
         raise ConfigError(f"{where} has no parameter; give at least one, e.g. {where}.num_layers=[2,4,6].")
-    return tuple(_parameter(name, given, f"{where}.{name}") for name, given in space.items())
+    return tuple(_parameter(name, given, f"{where}.{name}") for name, given in parameters.items())
+
+
+def parse_derived(space: Mapping[str, Any], where: str) -> dict[str, Expression]:
+    """Return the derived values of ``space``, each after those it is worked out from.
+
+    Raises:
+        ConfigError: a derived value that is no expression over the other names, or some that need each other.
+    """
+    found = {name: given for name, given in space.items() if _is_derived(given)}
+    parsed: dict[str, Expression] = {}
+    for name, given in found.items():
+        _check_name(name, f"{where}.{name}")
+        _check_keys(given, DERIVED, ("type", "value"), f"{where}.{name}")
+        if not isinstance(given.get("value"), str):
+            raise ConfigError(
+                f"{where}.{name}.value must be an expression such as 'hidden_size * 4', got {given.get('value')!r}."
+            )
+        parsed[name] = parse_expression(given["value"], [other for other in space if other != name], f"{where}.{name}")
+    needs = {name: expression.names & parsed.keys() for name, expression in parsed.items()}
+    return {name: parsed[name] for name in _sorted(needs, f"{where}: the derived values")}
 
 
 def parse_conditions(
-    space: Mapping[str, Any], parameters: Sequence[Parameter], where: str
+    space: Mapping[str, Any], parameters: Sequence[Parameter], derived: Mapping[str, Expression], where: str
 ) -> tuple[dict[str, Condition], tuple[str, ...]]:
-    """Return the conditions by parameter, and all names in an order in which conditions can be decided.
+    """Return the conditions by parameter, and all parameters in an order in which conditions can be decided.
 
     Raises:
         ConfigError: a condition that cannot be parsed, a default that is no choice, or conditions in a circle.
     """
-    names = [parameter.name for parameter in parameters]
+    names = [*(parameter.name for parameter in parameters), *derived]
     conditions = {
         parameter.name: _condition(space[parameter.name], parameter, names, f"{where}.{parameter.name}")
         for parameter in parameters
         if isinstance(space[parameter.name], Mapping) and space[parameter.name].get("when") not in (None, "")
     }
-    return conditions, _order(names, conditions, where)
+    expressions = {**derived, **{name: condition.expression for name, condition in conditions.items()}}
+    needs = {name: expressions[name].names if name in expressions else frozenset() for name in names}
+    order = _sorted(needs, f"{where}: the conditions (`when`)")
+    return conditions, tuple(name for name in order if name not in derived)
 
 
 def parse_rules(rules: Mapping[str, Any], names: Collection[str], where: str) -> dict[str, Expression]:
@@ -88,8 +118,8 @@ def parse_rules(rules: Mapping[str, Any], names: Collection[str], where: str) ->
 
 
 def _parameter(name: object, given: Any, where: str) -> Parameter:
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
-        raise ConfigError(f"{where}: a parameter needs a name of letters, digits and underscores, got {name!r}.")
+    _check_name(name, where)
+    name = str(name)
     if _is_list(given):
         return Parameter(name, "ordinal", _choices(given, "ordinal", where))
     if isinstance(given, Mapping):
@@ -97,16 +127,29 @@ def _parameter(name: object, given: Any, where: str) -> Parameter:
     raise ConfigError(f"{where} must be a list of choices or a mapping with 'type', got {given!r}.")
 
 
-def _typed_parameter(name: str, given: Mapping[str, Any], where: str) -> Parameter:
-    kind = given.get("type", "ordinal" if "values" in given else None)
-    if kind not in TYPE_KEYS:
-        hint = did_you_mean(str(kind), TYPE_KEYS)
-        raise ConfigError(f"{where}.type must be one of {', '.join(TYPE_KEYS)}, got {kind!r}.{hint}")
-    allowed = ("type", *TYPE_KEYS[kind], "when", "default")
+def _check_name(name: object, where: str) -> None:
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
+        raise ConfigError(f"{where}: a parameter needs a name of letters, digits and underscores, got {name!r}.")
+
+
+def _check_keys(given: Mapping[str, Any], kind: str, allowed: Sequence[str], where: str) -> None:
     for key in given:
         if key not in allowed:
             hint = did_you_mean(str(key), allowed)
             raise ConfigError(f"{where} has an unknown key {key!r}.{hint} A {kind} has: {', '.join(allowed)}.")
+
+
+def _is_derived(given: object) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(given, Mapping) and given.get("type") == DERIVED
+
+
+def _typed_parameter(name: str, given: Mapping[str, Any], where: str) -> Parameter:
+    kind = given.get("type", "ordinal" if "values" in given else None)
+    if kind not in TYPE_KEYS:
+        types = (*TYPE_KEYS, DERIVED)
+        hint = did_you_mean(str(kind), types)
+        raise ConfigError(f"{where}.type must be one of {', '.join(types)}, got {kind!r}.{hint}")
+    _check_keys(given, kind, ("type", *TYPE_KEYS[kind], "when", "default"), where)
     if kind in ("ordinal", "categorical"):
         if not _is_list(given.get("values")):
             raise ConfigError(f"{where}.values must be a list of choices, got {given.get('values')!r}.")
@@ -140,6 +183,8 @@ def _kind_of(value: object, where: str) -> str:
         return "true/false"
     if isinstance(value, str):
         return "text"
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise ConfigError(f"{where}: a whole number must be between -2**53 and 2**53, got {value}.")
     if isinstance(value, int | float) and math.isfinite(value):
         return "numbers"
     raise ConfigError(f"{where}: a choice must be a finite number, text, true or false, got {value!r}.")
@@ -151,10 +196,10 @@ def _range(given: Mapping[str, Any], kind: ParameterType, where: str) -> tuple[i
         raise ConfigError(f"{where}.low must be <= high, got low={low}, high={high}.")
     if kind == "integer":
         step = _integer(given, "step", where, default=1, least=1)
-        values = range(low, high + 1, step)
-        if len(values) > MOST_VALUES:
-            raise ConfigError(f"{where} has {len(values)} values, at most {MOST_VALUES} can be; raise its step.")
-        return tuple(values)
+        count = (high - low) // step + 1
+        if count > MOST_VALUES:
+            raise ConfigError(f"{where} has {count} values, at most {MOST_VALUES} can be; raise its step.")
+        return tuple(range(low, high + 1, step))
     if low < 1:
         raise ConfigError(f"{where}.low of a log_integer must be >= 1, got {low}.")
     if given.get("count") is None:
@@ -173,6 +218,8 @@ def _integer(
         raise ConfigError(f"{where}.{key} must be a whole number, got {given.get(key)!r}.")
     if least is not None and value < least:
         raise ConfigError(f"{where}.{key} must be >= {least}, got {value}.")
+    if abs(value) > LARGEST_INTEGER:
+        raise ConfigError(f"{where}.{key} must be between -{LARGEST_INTEGER} and {LARGEST_INTEGER}, got {value}.")
     return value
 
 
@@ -205,10 +252,10 @@ def _condition(given: Mapping[str, Any], parameter: Parameter, names: Collection
     return Condition(parse_expression(when, others, f"{where}.when"), default)
 
 
-def _order(names: Sequence[str], conditions: Mapping[str, Condition], where: str) -> tuple[str, ...]:
-    needs = {name: conditions[name].expression.names if name in conditions else frozenset() for name in names}
+def _sorted(needs: Mapping[str, Collection[str]], what: str) -> tuple[str, ...]:
+    """Names after those they need; ``what`` begins the message when there is no such order."""
     try:
-        return tuple(graphlib.TopologicalSorter({name: sorted(needs[name]) for name in names}).static_order())
+        return tuple(graphlib.TopologicalSorter({name: sorted(needs[name]) for name in needs}).static_order())
     except graphlib.CycleError as error:
         circle = " -> ".join(error.args[1])
-        raise ConfigError(f"{where}: the conditions (`when`) of {circle} depend on each other in a circle.") from None
+        raise ConfigError(f"{what} of {circle} depend on each other in a circle.") from None

@@ -1,7 +1,8 @@
 """What a study has seen, as columns: from the tables to the `History` that search strategies read.
 
 Only what is comparable enters: metrics of *complete* flash runs on the select split (a stopped run was scored
-early), metrics known before training, and latencies. Of a pending trial only what is known enters.
+early), metrics known before training, and latencies; beside them, the scores at the rungs of every run that has ended.
+Of a pending trial only what is known enters.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import Connection, Select, and_, select
+from sqlalchemy import Connection, Row, Select, and_, select
 
 from autodistill.components.search import History
+from autodistill.components.training import RungReport
 from autodistill.engine.records import FINAL_TRIAL_STATES
 from autodistill.engine.storage_json import loads
-from autodistill.engine.storage_schema import runs, trials
+from autodistill.engine.storage_schema import rungs, runs, trials
 from autodistill.engine.storage_trials import parse_architecture
 
 if TYPE_CHECKING:
@@ -52,14 +54,24 @@ def read_history(connection: Connection, study_id: int) -> History:
         variances=variances,
         told=tuple(-1 if row.told is None else row.told for row in rows),
         notes=tuple(None if row.note is None else loads(row.note) for row in rows),
+        curves=_curves(connection, study_id, rows),
     )
+
+
+def _curves(connection: Connection, study_id: int, rows: Sequence[Row[Any]]) -> tuple[tuple[RungReport, ...], ...]:
+    """What was recorded along each flash run; of a run that goes on, nothing yet."""
+    query = select(rungs).where(rungs.c.study_id == study_id, rungs.c.kind == "flash").order_by(rungs.c.rung)
+    found: dict[int, list[RungReport]] = {}
+    for report in connection.execute(query):
+        found.setdefault(report.trial, []).append(RungReport(report.rung, report.share, loads(report.metrics)))
+    return tuple(tuple(found.get(row.number, ())) if row.state in FINAL_TRIAL_STATES else () for row in rows)
 
 
 def _query(study_id: int) -> Select[Any]:
     """Trials, each with the metrics of its complete flash run; those of a pending trial stay hidden."""
     columns = [
         trials.c[name]
-        for name in ("architecture", "replicate", "state", "in_space", "told", "note", "known", "latencies")
+        for name in ("number", "architecture", "replicate", "state", "in_space", "told", "note", "known", "latencies")
     ]
     comparable = and_(
         runs.c.study_id == trials.c.study_id,

@@ -7,20 +7,23 @@ without loading a model.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from autodistill.components.search import Constraint, History, Objective
+from autodistill.engine.analytics import study_analytics
 from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import truncation_alarms
 from autodistill.engine.pareto import non_dominated
-from autodistill.engine.picks import pareto_rows
+from autodistill.engine.picks import averaged, pareto_rows
+from autodistill.engine.pruning import savings
 from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, hypervolume_of, reference_point, relative, relative_matrix
 from autodistill.engine.statistics import rank_correlations
 from autodistill.engine.storage import Storage
+from autodistill.engine.targets import pareto_sets
 
 SCHEMA_VERSION = 1
 
@@ -40,7 +43,7 @@ class SummaryBuilder:
         self.storage, self.study = storage, study
         self.trials = storage.trials(study.id)
         self.runs = {(run.trial, run.kind): run for run in storage.runs(study.id)}
-        self.history: History = storage.history(study.id)
+        self.history: History = averaged(storage.history(study.id))
         self.teacher = self.step("teacher") or {
             "values": {},
             "trivial": {},
@@ -74,16 +77,19 @@ class SummaryBuilder:
             "splits": self.step("splits") or {"train": 0, "select": 0},
             "seconds": self._seconds(),
             "cost": self._cost(),
+            "pruning": savings(self.runs.values()),
             "objectives": [{"label": o.label, "metric": o.metric, "direction": o.direction} for o in self.objectives],
             "constraints": [
                 {"label": c.label, "metric": c.metric, "sense": c.sense, "bound": c.bound} for c in self.constraints
             ],
+            "space": self.step("space") or {},
             "trials": self._counts(),
             "hypervolume": self._hypervolume(self._usable()),
             "hypervolume_reference": {label: v for label, v in self.point.items() if math.isfinite(v)},
             "hypervolume_curve": self._curve(),
             "pareto": [self.trials[row].number for row in self._front()],
-            "final_pareto": self._final_pareto(),
+            "final_pareto": self._final_pareto(self.objectives),
+            "pareto_sets": self._pareto_sets(),
             "teacher": self._teacher(),
             "references": self.finals.get("references", []),
             "baselines": self._students("baselines"),
@@ -92,6 +98,9 @@ class SummaryBuilder:
             or {"claim": "The study is not finished; nothing is claimed yet.", "holds": None, "baseline": None},
             "flash_fidelity": self._flash_fidelity(),
             "flash_spread": self._flash_spread(),
+            "analytics": study_analytics(
+                self.history, self.trials, self.runs, self.objectives, self.constraints, self.teacher
+            ),
             "history": [self._history_row(trial) for trial in self.trials],
             "alarms": [*self.teacher["alarms"], *truncation_alarms(notes), *self._majority_alarms()],
             "notes": notes,
@@ -155,12 +164,29 @@ class SummaryBuilder:
     def _front(self) -> list[int]:
         return pareto_rows(self.history, self.objectives, self.constraints, self.teacher)
 
-    def _final_pareto(self) -> list[int]:
-        """Trials on the front of picks and baselines by their final values."""
+    def _pareto_sets(self) -> dict[str, Any]:
+        """Target -> its front; see `autodistill.engine.targets`."""
+        timed = [self.teacher["latencies"], *(trial.latencies for trial in self.trials)]
+        targets = list(dict.fromkeys(label for latencies in timed for label in latencies))
+        sets = pareto_sets(self.history, self.objectives, self.constraints, self.teacher, targets)
+        return {
+            target: {
+                "metric": next(o.metric for o in found.objectives if o.metric.rpartition(".")[0] == target),
+                "is_objective": found.is_objective,
+                "trials": [self.trials[row].number for row in found.rows],
+                "final": self._final_pareto(found.objectives),
+                "hypervolume": found.hypervolume,
+                "hypervolume_reference": dict(found.reference),
+            }
+            for target, found in sets.items()
+        }
+
+    def _final_pareto(self, objectives: Sequence[Objective]) -> list[int]:
+        """Trials on the front of picks and baselines by their final values in these objectives."""
         rows, numbers = [], []
         for group in ("picks", "baselines"):
             for number, row in self.finals.get(group, {}).items():
-                values = [self._final_value(row, objective, int(number)) for objective in self.objectives]
+                values = [self._final_value(row, objective, int(number)) for objective in objectives]
                 if all(math.isfinite(value) for value in values):
                     rows.append(values)
                     numbers.append(int(number))
@@ -235,7 +261,7 @@ class SummaryBuilder:
         return {"gain": empty, "retained": None, "speedup": None, "parameter_ratio": None}
 
     def _flash_metrics(self, run: RunRecord | None) -> dict[str, Any] | None:
-        if run is None or not run.metrics:
+        if run is None or run.state != "complete" or not run.metrics:
             return None
         return {name: _metric(item) for name, item in run.metrics.items()}
 
@@ -257,7 +283,8 @@ class SummaryBuilder:
         pairs = []
         for trial in self.trials:
             flash, full = self.runs.get((trial.number, "flash")), self.runs.get((trial.number, "full"))
-            if flash and full and metric in flash.metrics and f"select/{metric}" in full.metrics:
+            scored = flash is not None and flash.state == "complete"  # a stopped run was scored early
+            if scored and flash and full and metric in flash.metrics and f"select/{metric}" in full.metrics:
                 pairs.append((float(flash.metrics[metric]["value"]), float(full.metrics[f"select/{metric}"]["value"])))
         return pairs
 
@@ -272,7 +299,7 @@ class SummaryBuilder:
         found = [
             (float(run.metrics[metric]["value"]), float(run.metrics[metric]["variance"] or 0.0))
             for (_, kind), run in self.runs.items()
-            if kind == "flash" and metric in run.metrics
+            if kind == "flash" and run.state == "complete" and metric in run.metrics
         ]
         if len(found) < 2:
             return {
@@ -310,6 +337,7 @@ class SummaryBuilder:
 
     def _history_row(self, trial: TrialRecord) -> dict[str, Any]:
         flash = self.runs.get((trial.number, "flash"))
+        stopped = (self.step(f"stopped:{trial.number}") if trial.state == "stopped" else None) or {}
         metrics = {name: {"value": value} for name, value in trial.known.items()}
         if flash is not None:
             metrics |= {name: {"value": i["value"], "variance": i["variance"]} for name, i in flash.metrics.items()}
@@ -324,7 +352,8 @@ class SummaryBuilder:
             "metrics": metrics,
             "latencies": dict(trial.latencies),
             "seconds": sum(flash.seconds.values()) if flash and flash.seconds else None,
-            "error": trial.error,
+            "error": trial.error or stopped.get("reason"),
+            "stopped_at": stopped.get("share"),
             "note": trial.note,
         }
 

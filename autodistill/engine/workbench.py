@@ -24,6 +24,7 @@ from autodistill.components.students import Dimensions, StudentFamily, Teacher, 
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.components.training import DistillationLoss, LossContext, Schedule
 from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings
+from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
 from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mean
@@ -152,8 +153,12 @@ class Workbench:
         if name not in self._families:
             chosen = self.settings.one("student")
             registered = self.registry.get("student", name)
-            parameters = chosen.parameters if name == chosen.name else vars(registered.spec.config())
-            self._families[name] = self.registry.create("student", name, parameters)
+            defaults = vars(registered.spec.config())
+            parameters = chosen.parameters if name == chosen.name else defaults
+            family = self.registry.create("student", name, parameters)
+            # What a derived value reads and the family's own space does not have is a helper of the search.
+            helpers = self.space.helpers - set(defaults["space"]) if name == chosen.name else frozenset()
+            self._families[name] = WithoutHelpers(family, helpers) if helpers else family
         return self._families[name]
 
     @cached_property

@@ -10,9 +10,11 @@ from autodistill.components.task import TaskSpec
 
 
 class Size:
-    """Parameters, and floating-point operations of one forward pass over one sequence of the data's typical length."""
+    """Parameters, transformer layers, and floating-point operations of one forward pass over one sequence of the
+    data's typical length.
+    """
 
-    metrics: Mapping[str, Direction] = {"parameters": "minimize", "flops": "minimize"}
+    metrics: Mapping[str, Direction] = {"parameters": "minimize", "flops": "minimize", "layers": "minimize"}
     before_training = True
 
     def supports(self, task: TaskSpec) -> str | None:
@@ -25,6 +27,7 @@ class Size:
         return {
             "parameters": float(subject.family.parameters(*model)),
             "flops": float(subject.family.flops(*model, subject.tokens)),
+            "layers": float(subject.family.dimensions(subject.architecture, subject.task).layers),
         }
 
     def score(self, predictions: Predictions) -> Mapping[str, Score]:

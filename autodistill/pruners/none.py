@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autodistill.components.training import RungReport
+from autodistill.components.pruning import PrunerContext, TrialCurve
 
 
 class NonePruner:
     """Finishes every flash run.
 
     Args:
+        context: not needed.
         rungs: shares of a flash run, rising in (0, 1), at which its learning curve is recorded.
     """
 
-    def __init__(self, *, rungs: Sequence[float]) -> None:
+    def __init__(self, context: PrunerContext, *, rungs: Sequence[float]) -> None:
         self.rungs = tuple(rungs)
 
-    def should_stop(self, report: RungReport, finished: Sequence[RungReport]) -> bool:
-        """Never."""
-        return False
+    def stop_reason(self, trial: TrialCurve, others: Sequence[TrialCurve]) -> str | None:
+        """Never a reason."""
+        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autodistill.components.specs import ComponentSpec
 from autodistill.hookspecs import hookimpl
-from autodistill.pruners.configs import NoneConfig
+from autodistill.pruners.configs import LatencyBandsConfig, LearningCurveConfig, NoneConfig
 
 
 @hookimpl
@@ -16,5 +16,17 @@ def autodistill_pruners() -> list[ComponentSpec]:
             target="autodistill.pruners.none:NonePruner",
             config=NoneConfig,
             summary="Every flash run is finished.",
-        )
+        ),
+        ComponentSpec(
+            name="latency_bands",
+            target="autodistill.pruners.latency_bands:LatencyBandsPruner",
+            config=LatencyBandsConfig,
+            summary="Successive halving among trials of about the same latency; only dominated ones are stopped.",
+        ),
+        ComponentSpec(
+            name="learning_curve",
+            target="autodistill.pruners.learning_curve:LearningCurvePruner",
+            config=LearningCurveConfig,
+            summary="Stops a trial whose extrapolated learning curve will not reach the Pareto front.",
+        ),
     ]

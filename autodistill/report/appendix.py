@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autodistill.report import formats, tables
+from autodistill.report.learnt import savings_sentence
 from autodistill.report.markup import (
     TERMS,
     Html,
@@ -22,9 +23,13 @@ from autodistill.report.markup import (
     tag,
     term,
     text,
+    unbroken,
     wide,
 )
 from autodistill.report.tables import Summary
+
+# Folded facts of the background: what they are called, and their key in the summary.
+_FACTS = (("Search space", "space"), ("Data", "notes"), ("Environment", "environment"), ("Versions", "versions"))
 
 
 def closing(summary: Summary) -> list[Html]:
@@ -48,7 +53,13 @@ def _cost_section(summary: Summary) -> Html:
     spent_on = table("Training cost", ["spent on", "examples", "arithmetic", "device time"], rows)
     times = [[name, formats.duration(value), formats.share(part)] for name, value, part in tables.seconds_rows(summary)]
     where = table("Where the time went", ["activity", "time", "share"], times)
-    return section("Cost", tag("div", spent_on, where, class_="pair"), anchor="cost")
+    saved = savings_sentence(summary)
+    return section(
+        "Cost",
+        tag("div", spent_on, where, class_="pair"),
+        *([tag("p", unbroken(saved))] if saved else []),
+        anchor="cost",
+    )
 
 
 def _latency_section(summary: Summary) -> Html:
@@ -81,7 +92,12 @@ def _workload(report: Mapping[str, Any]) -> str:
 def _background_section(summary: Summary) -> Html:
     folded = [
         details(title, facts(tables.mapping(summary, key)))
-        for title, key in (("Data", "notes"), ("Environment", "environment"), ("Versions", "versions"))
+        for title, key in (
+            ("Search space", "space"),
+            ("Data", "notes"),
+            ("Environment", "environment"),
+            ("Versions", "versions"),
+        )
         if tables.mapping(summary, key)
     ]
     written = [

@@ -41,10 +41,15 @@ INK = "#5b6472"
 GRID = "rgba(128,138,155,0.25)"
 
 
-def pareto_figure(summary: Summary) -> Figure:
-    """Quality against latency: flash trials, their front, and the final values with 95 % intervals."""
-    picture = pareto_picture(summary)
-    figure = _figure(
+def pareto_figure(summary: Summary, latency: str | None = None) -> Figure:
+    """Quality against latency: flash trials, their front, and the final values with 95 % intervals.
+
+    Args:
+        summary: of the study.
+        latency: a latency metric; by default the study's main one.
+    """
+    picture = pareto_picture(summary, latency)
+    figure = blank_figure(
         _axis(picture.x, [point.x for point in picture.points]), _axis(picture.y, [point.y for point in picture.points])
     )
     for group in picture.groups:
@@ -57,7 +62,7 @@ def hypervolume_figure(summary: Summary) -> Figure:
     from plotly import graph_objects
 
     curve = [formats.number_of(value) for value in tables.entries(summary, "hypervolume_curve")]
-    figure = _figure({"title": {"text": "results told to the search"}}, {"title": {"text": "hypervolume"}})
+    figure = blank_figure({"title": {"text": "results told to the search"}}, {"title": {"text": "hypervolume"}})
     figure.add_trace(
         graph_objects.Scatter(
             x=list(range(1, len(curve) + 1)),
@@ -74,7 +79,7 @@ def flash_against_full_figure(summary: Summary) -> Figure:
     """Final value against flash value of every pick and baseline that has both."""
     metric = tables.main_metric(summary)
     title = tables.metric_label(metric) + (", %" if formats.is_percent(metric) else "")
-    figure = _figure({"title": {"text": f"flash {title}"}}, {"title": {"text": f"final {title}"}})
+    figure = blank_figure({"title": {"text": f"flash {title}"}}, {"title": {"text": f"final {title}"}})
     for role, students in (("baseline", "baselines"), ("pick", "picks")):
         points = [point for student in tables.entries(summary, students) if (point := _both(role, student, metric))]
         if points:
@@ -99,7 +104,8 @@ def _scaled(scale: float, *values: float | None) -> list[float | None]:
     return [None if value is None else scale * value for value in values]
 
 
-def _figure(x: Mapping[str, Any], y: Mapping[str, Any]) -> Figure:
+def blank_figure(x: Mapping[str, Any], y: Mapping[str, Any]) -> Figure:
+    """A figure without data in the look of the report, with what the axes ``x`` and ``y`` add to it."""
     from plotly import graph_objects
 
     common = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "ticks": "outside", "tickcolor": GRID}

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from autodistill.report import appendix, figures, sections, tables
+from autodistill.report import appendix, figures, learnt, search_figures, sections, tables
 from autodistill.report.markup import Html, tag, text
 from autodistill.report.style import SCRIPT, STYLE
 from autodistill.report.tables import Summary
@@ -81,11 +82,18 @@ def _figures(summary: Summary) -> list[Html]:
     pareto = figures.pareto_figure(summary)
     picture = _figure_html(pareto, "pareto") if pareto.data else Html("")
     static = Html(f"<noscript>{figures.pareto_svg(summary)}</noscript>")
+    found = [learnt.prediction_part(summary, _figure_html(search_figures.prediction_figure(summary), "prediction"))]
+    found += learnt.importance_parts(summary, _importance)
+    hypervolume, device_time, fidelity = (
+        _optional(summary, name) for name in ("hypervolume", "device-time", "fidelity")
+    )
     return [
-        sections.pareto_section(summary, Html(picture + static)),
+        sections.pareto_section(
+            summary, Html(picture + static), learnt.targets_part(summary, lambda *target: _target(summary, *target))
+        ),
         sections.comparison_section(summary),
         sections.picks_section(summary),
-        sections.search_section(summary, _optional(summary, "hypervolume"), _optional(summary, "fidelity")),
+        sections.search_section(summary, hypervolume, device_time, fidelity, found),
     ]
 
 
@@ -94,8 +102,22 @@ def _optional(summary: Summary, name: str) -> Html | None:
     if name == "hypervolume":
         drawn = bool(tables.entries(summary, "hypervolume_curve"))
         return _figure_html(figures.hypervolume_figure(summary), name) if drawn else None
-    figure = figures.flash_against_full_figure(summary)
+    if name == "device-time":
+        figure = search_figures.device_time_figure(summary)
+    else:
+        figure = figures.flash_against_full_figure(summary)
     return _figure_html(figure, name) if figure.data else None
+
+
+def _target(summary: Summary, metric: str, place: int) -> Html:
+    """The small picture of one target."""
+    figure = figures.pareto_figure(summary, metric).update_layout(showlegend=False, height=search_figures.HEIGHT)
+    waiting = tag("p", "No model has been scored yet.")
+    return _figure_html(figure, f"pareto-{place}") if figure.data else waiting
+
+
+def _importance(entry: Mapping[str, Any], place: int) -> Html:
+    return _figure_html(search_figures.importance_figure(entry), f"importance-{place}")
 
 
 def _figure_html(figure: Figure, name: str) -> Html:

@@ -78,9 +78,14 @@ class Picture:
         return [point for group in self.groups for point in group.points]
 
 
-def pareto_picture(summary: Summary) -> Picture:
-    """Place every model of the study; groups without points are left out."""
-    picture = Picture(x=_x_axis(summary), y=_axis(tables.main_metric(summary)))
+def pareto_picture(summary: Summary, latency: str | None = None) -> Picture:
+    """Place every model of the study; groups without points are left out.
+
+    Args:
+        summary: of the study.
+        latency: a latency metric for the x axis; by default the study's main one.
+    """
+    picture = Picture(x=_x_axis(summary) if latency is None else _axis(latency), y=_axis(tables.main_metric(summary)))
     groups = [*_flash_groups(summary, picture), _front(summary, picture), *_final_groups(summary, picture)]
     return Picture(picture.x, picture.y, [group for group in groups if group.points])
 
@@ -113,7 +118,7 @@ def _flash_groups(summary: Summary, picture: Picture) -> list[Group]:
 
 
 def _front(summary: Summary, picture: Picture) -> Group:
-    points = _placed(picture, tables.front_trials(summary))
+    points = _placed(picture, tables.front_trials(summary, picture.x.metric))
     return Group("front", "Pareto front of the flash trials", sorted(points, key=lambda point: point.x))
 
 

@@ -7,10 +7,11 @@ in detail, configuration) is in ``appendix``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autodistill.report import formats, loading, tables
+from autodistill.report.learnt import savings_sentence
 from autodistill.report.markup import (
     Html,
     code,
@@ -88,15 +89,15 @@ def _smaller(summary: Summary, pick: Mapping[str, Any]) -> str:
     return "" if not teacher or not own else f"{formats.significant(teacher / own)} times fewer than the teacher"
 
 
-def pareto_section(summary: Summary, picture: Html) -> Html:
-    """Quality against latency."""
+def pareto_section(summary: Summary, picture: Html, targets: Html) -> Html:
+    """Quality against latency; ``targets`` is what there is for further targets."""
     lead = Html(
         f"Up and to the left is better. Small dots are {term('flash')} trials at their score on the "
         f"{term('select split')}, which is low because the runs are short; picks, baselines and teacher stand at their "
         f"final value with its {term('95 % interval')}."
     )
     waiting = tag("p", "No model has been scored yet.")
-    return section("Quality against latency", picture or waiting, lead=lead, anchor="pareto")
+    return section("Quality against latency", picture or waiting, targets, lead=lead, anchor="pareto")
 
 
 def comparison_section(summary: Summary) -> Html:
@@ -249,19 +250,28 @@ def _parity(parity: Mapping[str, Any]) -> str:
     )
 
 
-def search_section(summary: Summary, hypervolume: Html | None, fidelity: Html | None) -> Html:
-    """How the search went: hypervolume, flash against full, and every trial."""
+def search_section(
+    summary: Summary, hypervolume: Html | None, device_time: Html | None, fidelity: Html | None, learnt: Sequence[Html]
+) -> Html:
+    """How the search went: hypervolume, flash against full, what was learnt, and every trial.
+
+    Args:
+        summary: of the study.
+        hypervolume: picture of the hypervolume over results, or None.
+        device_time: picture of the hypervolume over device time, or None.
+        fidelity: picture of flash against full scores, or None.
+        learnt: further parts: prediction and importance.
+    """
     curve = hypervolume or tag("p", "The curve begins with the first results of the search.")
     scatter = fidelity or tag("p", "Shown when picks or baselines have both a flash and a final score.")
     growth = tag("p", term("hypervolume"), " after every result: ", formats.significant(summary.get("hypervolume")))
     ranks = tag("p", term("rank correlation"), ": ", tables.fidelity_sentence(summary), tables.spread_sentence(summary))
-    figures = tag(
-        "div",
-        tag("div", tag("h3", "Progress of the search"), growth, curve),
-        tag("div", tag("h3", "Flash against full"), ranks, scatter),
-        class_="pair",
-    )
-    return section("The search", figures, _trials(summary), anchor="search")
+    parts = [tag("div", tag("h3", "Progress of the search"), growth, curve)]
+    if device_time is not None:
+        saved = savings_sentence(summary) or "No run was stopped early."
+        parts.append(tag("div", tag("h3", "Progress over device time"), tag("p", unbroken(saved)), device_time))
+    parts += [tag("div", tag("h3", "Flash against full"), ranks, scatter), *(part for part in learnt if part)]
+    return section("The search", tag("div", *parts, class_="pair"), _trials(summary), anchor="search")
 
 
 def _trials(summary: Summary) -> Html:
@@ -291,10 +301,11 @@ def _trial_cells(trial: Mapping[str, Any], metric: str, labels: list[str], on_fr
     metrics, latencies = tables.mapping(trial, "metrics"), tables.mapping(trial, "latencies")
     origin = "" if trial.get("origin") in (None, "search") else f"{trial['origin']} {trial.get('name') or ''}".strip()
     error = tag("small", trial["error"]) if trial.get("error") else ""
+    reached = f"at {formats.share(trial['stopped_at'])}" if trial.get("stopped_at") is not None else ""
     choices = f"{trial.get('family', '')}: {formats.architecture(tables.mapping(trial, 'architecture'))}"
     return [
         Html(text(f"{trial.get('trial', '?')}{' ★' if on_front else ''}") + (tag("small", origin) if origin else "")),
-        term(str(trial.get("state", "?"))),
+        Html(term(str(trial.get("state", "?"))) + (tag("small", reached) if reached else "")),
         formats.metric_value(metric, tables.metric_of(metric, metrics, {})),
         *(formats.milliseconds(tables.mapping(latencies, label).get("median")) for label in labels),
         formats.parameters(tables.metric_of("size.parameters", metrics, {})),

@@ -286,9 +286,17 @@ def is_search_trial(trial: Mapping[str, Any]) -> bool:
     return trial.get("origin") != "baseline"
 
 
-def front_trials(summary: Summary) -> list[Mapping[str, Any]]:
-    """The trials on the Pareto front of the search, the fastest first."""
-    front, latency = set(entries(summary, "pareto")), main_latency(summary) or ""
+def front_trials(summary: Summary, latency: str | None = None) -> list[Mapping[str, Any]]:
+    """The trials on the Pareto front of the search, the fastest first.
+
+    Args:
+        summary: of the study.
+        latency: a latency metric; the front is that of its target when it is not the study's main one.
+    """
+    main = main_latency(summary) or ""
+    latency = latency or main
+    own = mapping(mapping(summary, "pareto_sets"), latency.rpartition(".")[0])
+    front = set(entries(own, "trials") if own and latency != main else entries(summary, "pareto"))
     trials = [trial for trial in entries(summary, "history") if is_search_trial(trial) and trial.get("trial") in front]
 
     def milliseconds(trial: Mapping[str, Any]) -> float:

@@ -16,7 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from autodistill.report import formats, tables
+from autodistill.report.learnt import prediction_sentence, savings_sentence
 from autodistill.report.tables import ComparisonRow, Summary
+from autodistill.report.targets import target_rows
 
 #: Rows of the front that are shown while there are no picks.
 FRONT_ROWS = 10
@@ -37,6 +39,7 @@ def render_summary(summary: Summary, console: Console) -> None:
     _render_verdict(summary, console)
     _render_comparison(summary, console)
     _render_front(summary, console)
+    _render_targets(summary, console)
     _render_search(summary, console)
     _render_alarms(summary, console)
     _render_exports(summary, console)
@@ -140,6 +143,23 @@ def _render_front(summary: Summary, console: Console) -> None:
     console.print(table)
 
 
+def _render_targets(summary: Summary, console: Console) -> None:
+    """One line per target of a study that has several."""
+    rows = target_rows(summary)
+    if len(rows) < 2:
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
+    table.add_column("target", overflow="fold")
+    for title in ("on the front", "fastest", "best", "hypervolume"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        ends = [f"{value} ({name})" if name else value for value, name in (row.fastest, row.best)]
+        name = row.target if row.is_objective else f"{row.target} (no objective)"
+        table.add_row(*(Text(cell) for cell in (name, str(row.size), *ends, formats.significant(row.hypervolume))))
+    console.print()
+    console.print(table)
+
+
 def _render_search(summary: Summary, console: Console) -> None:
     console.print()
     counted = tables.trial_states(summary)
@@ -149,6 +169,10 @@ def _render_search(summary: Summary, console: Console) -> None:
         _line(console, "Hypervolume", f"{formats.significant(summary['hypervolume'])} of the flash trials' front")
     fidelity = f"rank correlation {tables.fidelity_sentence(summary)}{tables.spread_sentence(summary)}"
     _line(console, "Flash vs. full", fidelity)
+    if prediction_sentence(summary):
+        _line(console, "Prediction", prediction_sentence(summary))
+    if savings_sentence(summary):
+        _line(console, "Stopped early", savings_sentence(summary))
     times = tables.seconds_rows(summary)
     spent = [f"{name} {formats.duration(seconds)} ({100 * part:.0f} %)" for name, seconds, part in times]
     _line(console, "Time", ", ".join(spent) or "nothing spent yet")

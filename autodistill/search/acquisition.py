@@ -1,7 +1,8 @@
-"""The acquisition function of the `botorch` strategy: expected improvement under noise, over a discrete set.
+"""Expected improvement under noise by quasi-Monte-Carlo samples, over a discrete set.
 
-Known objectives are columns of the inputs and enter exactly; the others come from Gaussian processes (see
-`autodistill.search.surrogates`). Everything is on unit-free scales and to be maximised.
+Used by the `botorch` strategy when two or more objectives must be learnt; with one, `autodistill.search.closed_form`
+needs no samples. Known objectives are columns of the inputs and enter exactly; the others come from Gaussian processes
+(see `autodistill.search.surrogates`). Everything is on unit-free scales, ratios in logarithms, and to be maximised.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.objective import MCMultiOutputObjective
 from botorch.acquisition.objective import GenericMCObjective
 from botorch.exceptions.warnings import BotorchWarning
+from botorch.models import ModelListGP, SingleTaskGP
 from botorch.models.model import Model
 from botorch.sampling import SobolQMCNormalSampler
 from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning
@@ -28,6 +30,8 @@ from botorch.utils.sampling import draw_sobol_normal_samples
 from gpytorch.utils.warnings import GPInputWarning
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
+
+from autodistill.search.surrogates import Posterior
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -38,37 +42,29 @@ SCREENING_SAMPLES = 32
 OPTIMISM = 2.0
 # Candidates screened at once: bounds the memory to some hundred megabytes.
 CHUNK = 1024
-# Part of the observed extent by which the reference point lies beyond the worst values (BoTorch's own margin).
-REFERENCE_MARGIN = 0.1
 
 _EXPECTED_WARNINGS = (BotorchWarning, NumericalWarning, GPInputWarning)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an objective or constraint comes from: a column of the inputs, or an output of the model.
+    """Where an objective comes from: a column of the inputs, or an output of the model.
 
     Args:
         column: column of the inputs for a known metric, else None.
         output: output of the model for a modelled metric, else None.
         sign: 1 for what is to be maximised, -1 for what is to be minimised.
-        log_scale: for an output in logarithms ``(mean, deviation, spread)`` of its `Scale`, else None.
     """
 
     column: int | None
     output: int | None
     sign: float
-    log_scale: tuple[float, float, float] | None = None
 
     def __call__(self, samples: Tensor, inputs: Tensor) -> Tensor:
         """Values to be maximised; samples are ``... x outputs``, inputs ``... x columns``."""
         if self.column is not None:
             return self.sign * inputs[..., self.column].expand(samples.shape[:-1])
-        values = samples[..., self.output]
-        if self.log_scale is not None:
-            mean, deviation, spread = self.log_scale
-            values = torch.exp(values * deviation + mean) / spread
-        return self.sign * values
+        return self.sign * samples[..., self.output]
 
 
 @dataclass(frozen=True)
@@ -89,20 +85,27 @@ class Problem:
     """What is to be improved.
 
     Args:
-        model: the metrics that training must show.
+        models: of the metrics that training must show, one output each.
         sources: one per objective.
         bounds: constraints on outputs of the model.
         baseline: ``rows x columns``, the inputs that were observed and are feasible.
         values: ``rows x objectives``, what was observed there, to be maximised.
         pending: ``rows x columns``, the inputs that are being tried.
+        reference: ``objectives``, the reference point, to be maximised.
     """
 
-    model: Model
+    models: tuple[SingleTaskGP, ...]
     sources: tuple[Source, ...]
     bounds: tuple[Bound, ...]
     baseline: Tensor
     values: FloatArray
     pending: Tensor
+    reference: FloatArray
+
+    @property
+    def model(self) -> Model:
+        """All models as one."""
+        return self.models[0] if len(self.models) == 1 else ModelListGP(*self.models)
 
 
 @contextmanager
@@ -112,15 +115,18 @@ def isolated(seed: int) -> Iterator[None]:
     BoTorch would compile a C++ kernel for the processor at hand on first use: minutes of work, results that
     depend on whether there is a compiler, and no use for noisy observations.
     """
-    attempted = getattr(logei, "_load_attempted", None)
+    attempted, threads = getattr(logei, "_load_attempted", None), torch.get_num_threads()
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         torch.default_generator.manual_seed(seed)
         for category in _EXPECTED_WARNINGS:
             warnings.simplefilter("ignore", category)
         try:
             logei._load_attempted = True
+            # A few hundred observations are no work to share; threads that wait for busy cores take minutes.
+            torch.set_num_threads(1)
             yield
         finally:
+            torch.set_num_threads(threads)
             if attempted is not None:
                 logei._load_attempted = attempted
 
@@ -155,17 +161,21 @@ def _shortlist(problem: Problem, candidates: Tensor, count: int, seed: int) -> T
     """
     if len(candidates) <= count:
         return torch.arange(len(candidates))
-    draws = draw_sobol_normal_samples(_outputs(problem), SCREENING_SAMPLES, dtype=torch.float64, seed=seed)
-    lower, upper = _cells(problem.values)
-    with torch.no_grad():
-        promise = [_promise(problem, chunk, draws, lower, upper) for chunk in candidates.split(CHUNK)]
+    draws = draw_sobol_normal_samples(len(problem.models), SCREENING_SAMPLES, dtype=torch.float64, seed=seed)
+    lower, upper = _cells(problem)
+    posteriors = [Posterior(model) for model in problem.models]
+    promise = [_promise(problem, posteriors, chunk, draws, lower, upper) for chunk in candidates.split(CHUNK)]
     return torch.cat(promise).topk(count).indices.sort().values
 
 
-def _promise(problem: Problem, candidates: Tensor, draws: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+def _promise(
+    problem: Problem, posteriors: list[Posterior], candidates: Tensor, draws: Tensor, lower: Tensor, upper: Tensor
+) -> Tensor:
     """Mean hypervolume that each candidate alone adds; ``lower`` and ``upper`` are ``cells x objectives``."""
-    posterior = problem.model.posterior(candidates)
-    samples = posterior.mean + OPTIMISM * draws[:, None, :] * posterior.variance.sqrt()
+    columns = [posterior(candidates) for posterior in posteriors]
+    mean = torch.from_numpy(np.stack([mean for mean, _ in columns], axis=1))
+    deviation = torch.from_numpy(np.stack([deviation for _, deviation in columns], axis=1))
+    samples = mean + OPTIMISM * draws[:, None, :] * deviation
     values = _gather(problem.sources, samples, candidates)
     sides = (torch.minimum(values[..., None, :], upper) - lower).clamp_min(0.0)
     volume = sides.prod(dim=-1).sum(dim=-1)
@@ -174,28 +184,14 @@ def _promise(problem: Problem, candidates: Tensor, draws: Tensor, lower: Tensor,
     return volume.mean(dim=0)
 
 
-def _cells(values: FloatArray) -> tuple[Tensor, Tensor]:
-    """Boxes that tile what the front of ``values`` does not dominate above the reference point."""
+def _cells(problem: Problem) -> tuple[Tensor, Tensor]:
+    """Boxes that tile what the front of the observed values does not dominate above the reference point."""
+    values = problem.values
     if values.shape[1] == 1:
         return torch.tensor([[values.max()]]), torch.tensor([[torch.inf]], dtype=torch.float64)
-    reference = torch.from_numpy(reference_point(values))
+    reference = torch.from_numpy(problem.reference)
     lower, upper = FastNondominatedPartitioning(reference, torch.from_numpy(values)).get_hypercell_bounds()
     return lower, upper
-
-
-def _outputs(problem: Problem) -> int:
-    return int(problem.model.num_outputs)
-
-
-def reference_point(values: FloatArray) -> FloatArray:
-    """A point that all of ``values`` (``rows x objectives``, to be maximised) improve upon.
-
-    It lies beyond the worst of everything that was observed, not only of the front: so the ends of the front are
-    worth extending, as in the report, whose reference point is fixed and far.
-    """
-    worst, best = values.min(axis=0), values.max(axis=0)
-    extent = np.where(best > worst, best - worst, 1.0)
-    return np.asarray(worst - REFERENCE_MARGIN * extent)
 
 
 def _acquisition(problem: Problem, pending: Tensor, sampler: SobolQMCNormalSampler) -> AcquisitionFunction:
@@ -213,7 +209,7 @@ def _acquisition(problem: Problem, pending: Tensor, sampler: SobolQMCNormalSampl
         )
     return logei.qLogNoisyExpectedHypervolumeImprovement(
         problem.model,
-        ref_point=reference_point(problem.values).tolist(),
+        ref_point=problem.reference.tolist(),
         X_baseline=problem.baseline,
         sampler=sampler,
         objective=_Objectives(problem.sources),

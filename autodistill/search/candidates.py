@@ -41,16 +41,35 @@ class Pool:
         architectures: ``n`` of them.
         encoded: ``n x parameters`` in [0, 1], see `SearchSpace.encode`.
         known: metric -> ``n`` values.
+        variances: metric -> ``n`` variances of the known values; 0 is exact.
     """
 
     architectures: Sequence[Architecture]
     encoded: FloatArray
     known: Mapping[str, FloatArray]
+    variances: Mapping[str, FloatArray]
 
-    def take(self, keep: NDArray[np.bool_]) -> Pool:
-        """The rows for which ``keep`` is true."""
-        kept = [self.architectures[row] for row in np.flatnonzero(keep).tolist()]
-        return Pool(kept, self.encoded[keep], {metric: values[keep] for metric, values in self.known.items()})
+    def __len__(self) -> int:
+        return len(self.architectures)
+
+    def joined(self, other: Pool) -> Pool:
+        """The rows of both, this one's first; both must know the same metrics."""
+        return Pool(
+            [*self.architectures, *other.architectures],
+            np.concatenate([self.encoded, other.encoded]),
+            {metric: np.concatenate([values, other.known[metric]]) for metric, values in self.known.items()},
+            {metric: np.concatenate([values, other.variances[metric]]) for metric, values in self.variances.items()},
+        )
+
+    def take(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Pool:
+        """The rows for which ``keep`` is true, or those that it numbers."""
+        rows = np.flatnonzero(keep) if keep.dtype == bool else keep
+        return Pool(
+            [self.architectures[row] for row in rows.tolist()],
+            self.encoded[rows],
+            {metric: values[rows] for metric, values in self.known.items()},
+            {metric: values[rows] for metric, values in self.variances.items()},
+        )
 
 
 class Candidates:
@@ -87,7 +106,7 @@ class Candidates:
         listed = list(architectures)
         if not listed or not self.constraints:
             return listed
-        keep = self._keeps(self._known(listed), len(listed))
+        keep = self._keeps({metric: values for metric, (values, _) in self._known(listed).items()}, len(listed))
         return [item for item, kept in zip(listed, keep, strict=True) if kept]
 
     def fresh(self, architectures: Iterable[Architecture], history: History) -> list[Architecture]:
@@ -107,20 +126,34 @@ class Candidates:
         Raises:
             SpaceExhaustedError: there is none.
         """
-        size = self.context.space.size
-        if size is None or size > limit:
-            near = [other for centre in around for other in self.context.space.neighbours(centre)]
+        if not self.countable(limit):
             drawn = self.draw(history, sample, rng)
-            return self.describe(list(dict.fromkeys([*drawn, *self.fresh(near, history)])))
-        seen = set(history.architectures)
-        unseen = np.array([item not in seen for item in self._whole.architectures], dtype=bool)
+            near = self.near(around, history)
+            return self.describe(list(dict.fromkeys([*drawn, *near])))
+        unseen = np.ones(len(self._whole), dtype=bool)
+        unseen[[self._position[item] for item in set(history.architectures) if item in self._position]] = False
         if not unseen.any():
             self.exhausted(history)
         return self._whole.take(unseen)
 
+    def countable(self, limit: int) -> bool:
+        """Whether the space has at most ``limit`` architectures, so that it can be looked at whole."""
+        size = self.context.space.size
+        return size is not None and size <= limit
+
+    def near(self, around: Sequence[Architecture], history: History) -> list[Architecture]:
+        """The neighbours of some architectures that may be proposed, in their order and without repeats."""
+        return self.fresh((other for centre in around for other in self.context.space.neighbours(centre)), history)
+
     def describe(self, architectures: Sequence[Architecture]) -> Pool:
         """Encode the architectures and ask what is known of them."""
-        return Pool(architectures, self.context.space.encode(architectures), self._known(architectures))
+        known = self._known(architectures)
+        return Pool(
+            architectures,
+            self.context.space.encode(architectures),
+            {metric: values for metric, (values, _) in known.items()},
+            {metric: variances for metric, (_, variances) in known.items()},
+        )
 
     def exhausted(self, history: History) -> NoReturn:
         """Say why nothing is left.
@@ -142,13 +175,19 @@ class Candidates:
     @cached_property
     def _whole(self) -> Pool:
         """All feasible architectures of a countable space that are not known to break a constraint."""
-        pool = self.describe(list(self.context.space.enumerate()))
+        pool = self.describe(self.context.space.enumerate())
         return pool.take(self._keeps(pool.known, len(pool.architectures)))
 
-    def _known(self, architectures: Sequence[Architecture]) -> dict[str, FloatArray]:
+    @cached_property
+    def _position(self) -> dict[Architecture, int]:
+        """Architecture -> its row in `_whole`."""
+        return {item: row for row, item in enumerate(self._whole.architectures)}
+
+    def _known(self, architectures: Sequence[Architecture]) -> dict[str, tuple[FloatArray, FloatArray]]:
         if not self.context.known.metrics:
             return {}
-        return {metric: np.asarray(values) for metric, (values, _) in self.context.known(architectures).items()}
+        answers = self.context.known(architectures)
+        return {metric: (np.asarray(values), np.asarray(spread)) for metric, (values, spread) in answers.items()}
 
     def _keeps(self, known: Mapping[str, FloatArray], n: int) -> NDArray[np.bool_]:
         keep = np.ones(n, dtype=bool)

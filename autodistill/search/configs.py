@@ -5,7 +5,7 @@ Light: the standard library and autodistill's errors only. The strategies stand 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from autodistill.errors import ConfigError
 
@@ -21,19 +21,59 @@ class SobolConfig:
 
 
 @dataclass
+class GridConfig:
+    """Grid search has no parameters."""
+
+
+@dataclass
+class EvolutionConfig:
+    """Parameters of evolution in the manner of NSGA-II (Deb et al. 2002)."""
+
+    initial: int = 8
+    """Random architectures before the first child, counted as outcomes; >= 2."""
+    population: int = 16
+    """Architectures that may become parents, >= 2. Deb et al. take 100, for budgets of 25,000 trials."""
+    tournament: int = 2
+    """Contestants for the place of one parent, >= 1; Deb et al. take 2."""
+    crossover: float = 0.9
+    """Probability that a child has two parents, in [0, 1]; as Deb et al."""
+    mutations: float = 1.0
+    """Expected number of parameters of a child that change, > 0; Deb et al. change each of n with 1/n."""
+    ageing: bool = False
+    """Whether the youngest architectures become parents instead of the best (Real et al. 2019)."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name, least in (("initial", 2), ("population", 2), ("tournament", 1)):
+            value = getattr(self, name)
+            if value < least:
+                raise ConfigError(f"search.evolution.{name} must be >= {least}, got {value}.")
+        if not 0 <= self.crossover <= 1:
+            raise ConfigError(f"search.evolution.crossover must be in [0, 1], got {self.crossover}.")
+        if not self.mutations > 0:
+            raise ConfigError(f"search.evolution.mutations must be > 0, got {self.mutations}.")
+
+
+@dataclass
 class BotorchConfig:
     """Parameters of multi-objective Bayesian optimisation."""
 
     initial: int = 5
     """Space-filling proposals before the first model, in trials that were feasible; >= 2."""
-    max_candidates: int = 20_000
-    """Spaces of at most so many architectures are searched whole, larger ones by a sample; >= 1."""
-    samples: int = 64
-    """Quasi-Monte-Carlo samples of the acquisition function; >= 16."""
+    max_candidates: int = 100_000
+    """Spaces of at most so many architectures are scored whole, larger ones by local search; >= 1."""
+    samples: int = 32
+    """Posterior draws of the front, and quasi-Monte-Carlo samples where two objectives must be learnt; >= 16."""
+    size_features: bool = True
+    """Whether logarithms of parameters, FLOPs and depth are features of the models, with a linear trend."""
+    max_replicates: int = 3
+    """Runs of one architecture at most; above 1, noisy trials near the front are repeated when that is worth most."""
+    warm_start: list[str] = field(default_factory=list)
+    """Earlier studies of the same storage to learn from, by name."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name, least in (("initial", 2), ("max_candidates", 1), ("samples", 16)):
+        for name, least in (("initial", 2), ("max_candidates", 1), ("samples", 16), ("max_replicates", 1)):
             value = getattr(self, name)
             if value < least:
                 raise ConfigError(f"search.botorch.{name} must be >= {least}, got {value}.")

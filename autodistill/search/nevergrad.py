@@ -1,36 +1,40 @@
 """Evolutionary search with Nevergrad [Rapin2018]_: any optimiser of its registry, on the discrete space.
 
-The optimiser is built anew for every proposal and told the whole history, so that nothing is kept between calls;
-several objectives become Nevergrad's own loss, the distance or volume with respect to the front. What it asks for
-is taken when it may be proposed, else a neighbour of it.
+The optimiser is built anew for every proposal and told the whole history, so that nothing is kept between calls.
+Several objectives become one loss, with other random weights for every proposal, so that all of the front is sought
+(ParEGO [Knowles2006]_). What the optimiser asks for is taken when it may be proposed, else a neighbour of it.
 
 .. [Rapin2018] J. Rapin, O. Teytaud, Nevergrad: a gradient-free optimization platform.
+.. [Knowles2006] J. Knowles, ParEGO: a hybrid algorithm with on-line landscape approximation for expensive
+   multiobjective optimization problems.
 """
 
 from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import nevergrad
 import numpy as np
 
-from autodistill.components.architecture import Architecture
-from autodistill.components.search import History, Objective, Parameter, Proposal, SearchContext
+from autodistill.components.architecture import Architecture, Choice
+from autodistill.components.search import History, Proposal, SearchContext
 from autodistill.errors import ConfigError, did_you_mean
 from autodistill.search.candidates import Candidates, generator
-from autodistill.search.scales import Scale
+from autodistill.search.outcomes import Outcomes, outcomes_of, ranked
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
 
 # Asks for one proposal before a neighbour of the last answer is taken.
 ASKS = 50
-# Losses lie in [0, 1]; the reference of the volume stands a little beyond, so that the worst count too.
-REFERENCE_LOSS = 1.1
+# Name of the array of ordered parameters; no parameter can be called so.
+CUBE = "unit cube"
+# Share of the sum in the augmented Chebyshev norm, as [Knowles2006]_.
+AUGMENTATION = 0.05
 
 
 class NevergradSearch:
@@ -57,6 +61,9 @@ class NevergradSearch:
                 "use e.g. DE, TwoPointsDE or DiscreteOnePlusOne."
             )
         self.context, self.optimizer = context, optimizer
+        parameters = context.space.parameters
+        self.ordered = [item for item in parameters if item.type != "categorical"]
+        self.categorical = [item for item in parameters if item.type == "categorical"]
         self.candidates = Candidates(context)
 
     def propose(self, history: History, n: int) -> list[Proposal]:
@@ -67,10 +74,9 @@ class NevergradSearch:
         """
         rng = generator(self.context, history)
         found: dict[Architecture, str] = {}
-        seed, replay_seed = (int(item) for item in rng.integers(2**31, size=2))
-        with _isolated(seed):
-            optimizer = self._replayed(history, replay_seed)
+        with _isolated(int(rng.integers(2**31))):
             for _ in range(n):
+                optimizer = self._replayed(history, rng)
                 choice, origin = self._next(optimizer, history, found, rng)
                 if choice is None:
                     break
@@ -83,66 +89,68 @@ class NevergradSearch:
         self, optimizer: Any, history: History, taken: dict[Architecture, str], rng: np.random.Generator
     ) -> tuple[Architecture | None, str]:
         """The next architecture and where it came from; None when nothing is left."""
-        asked = [Architecture(self.context.space.family, optimizer.ask().value)]
-        while len(asked) < ASKS:
-            fresh = [item for item in self.candidates.fresh(asked[-1:], history) if item not in taken]
+        space, asked = self.context.space, list[Architecture]()
+        for _ in range(ASKS):
+            feasible = [item for item in space.complete([self._choices(optimizer.ask().value)]) if item is not None]
+            fresh = [item for item in self.candidates.fresh(feasible, history) if item not in taken]
             if fresh:
                 return fresh[0], self.optimizer
-            asked.append(Architecture(self.context.space.family, optimizer.ask().value))
-        near = [other for item in dict.fromkeys(asked) for other in self.context.space.neighbours(item)]
+            asked += feasible
+        near = [other for item in dict.fromkeys(asked) for other in space.neighbours(item)]
         left = [item for item in self.candidates.fresh(near, history) if item not in taken]
         if left:
             return left[int(rng.integers(len(left)))], "neighbour"
         drawn = self.candidates.draw(history, len(taken) + 1, rng)
-        return next(((item, "random") for item in drawn if item not in taken), (None, ""))
+        return next(((item, "random") for item in drawn if item not in taken), (None, "none is left"))
 
-    def _replayed(self, history: History, seed: int) -> Any:
-        """A fresh optimiser that was told every trial with a value for each objective."""
-        parameters = {item.name: _choice(item) for item in self.context.space.parameters}
-        parametrization = nevergrad.p.Dict(**parameters)
-        parametrization.random_state = np.random.RandomState(seed)
+    def _replayed(self, history: History, rng: np.random.Generator) -> Any:
+        """A fresh optimiser that was told the loss of every outcome."""
+        parametrization = self._parametrization()
+        parametrization.random_state = np.random.RandomState(int(rng.integers(2**31)))
         optimizer = nevergrad.optimizers.registry[self.optimizer](parametrization, budget=None, num_workers=1)
-        if len(self.context.objectives) > 1:
-            reference = nevergrad.p.MultiobjectiveReference()
-            optimizer.tell(reference, [REFERENCE_LOSS] * len(self.context.objectives))
-        rows, losses = self._losses(history)
-        for row, loss in zip(rows, losses, strict=True):
-            choices = dict(history.architectures[row].choices)
-            told = parametrization.spawn_child(new_value={name: choices[name] for name in parameters})
-            optimizer.tell(told, loss.tolist() if len(loss) > 1 else float(loss[0]))
+        outcomes = outcomes_of(self.context, history)
+        losses = scalar_losses(outcomes, rng.dirichlet(np.ones(len(self.context.objectives))))
+        for architecture, loss in zip(outcomes.architectures, losses.tolist(), strict=True):
+            told = parametrization.spawn_child(new_value=self._value(architecture))
+            # A lineage of its own: populations look members up by it.
+            told.heritage["lineage"] = told.uid
+            optimizer.tell(told, loss)
         return optimizer
 
-    def _losses(self, history: History) -> tuple[list[int], FloatArray]:
-        """In-space rows with every objective, and their losses in [0, 1], ``rows x objectives``."""
-        columns = [_column(item, history, self.context) for item in self.context.objectives]
-        values = np.stack(columns, axis=1)
-        usable = np.isfinite(values).all(axis=1) & np.array(history.in_space, dtype=bool)
-        rows = np.flatnonzero(usable)
-        scaled = [_loss(item, values[rows, index]) for index, item in enumerate(self.context.objectives)]
-        return [int(row) for row in rows], np.stack(scaled, axis=1)
+    def _parametrization(self) -> Any:
+        """Ordered parameters as one array in the unit cube, so that they step; categorical ones jump."""
+        variables = {item.name: nevergrad.p.Choice(list(item.values)) for item in self.categorical}
+        if self.ordered:
+            variables[CUBE] = nevergrad.p.Array(init=np.full(len(self.ordered), 0.5), lower=0.0, upper=1.0)
+        return nevergrad.p.Dict(**variables)
+
+    def _value(self, architecture: Architecture) -> dict[str, Any]:
+        """What the parametrisation calls an architecture; a rank is the middle of its share of the unit interval."""
+        value: dict[str, Any] = {item.name: architecture.choices[item.name] for item in self.categorical}
+        if self.ordered:
+            ranks = [item.values.index(architecture.choices[item.name]) for item in self.ordered]
+            value[CUBE] = (np.array(ranks) + 0.5) / [len(item.values) for item in self.ordered]
+        return value
+
+    def _choices(self, value: Mapping[str, Any]) -> dict[str, Choice]:
+        """Choices of what the optimiser asks for."""
+        choices: dict[str, Choice] = {item.name: value[item.name] for item in self.categorical}
+        for item, place in zip(self.ordered, value.get(CUBE, ()), strict=True):
+            choices[item.name] = item.values[min(int(place * len(item.values)), len(item.values) - 1)]
+        return choices
 
 
-def _column(objective: Objective, history: History, context: SearchContext) -> FloatArray:
-    """The objective of every row: what is known, else what was observed."""
-    if objective.metric in context.known.metrics and len(history):
-        return np.asarray(context.known(history.architectures)[objective.metric][0], dtype=np.float64)
-    column = history.metrics.get(objective.metric)
-    return np.full(len(history), np.nan) if column is None else np.asarray(column, dtype=np.float64)
+def scalar_losses(outcomes: Outcomes, weights: FloatArray) -> FloatArray:
+    """One loss per outcome: the augmented Chebyshev norm of its ranks; broken constraints add to it.
 
-
-def _loss(objective: Objective, values: FloatArray) -> FloatArray:
-    """Values as losses between 0 (best seen) and 1 (worst seen), ratios in logarithms."""
-    if not len(values):
-        return values
-    scaled = Scale.fit(objective.metric, values)(values) * (1.0 if objective.direction == "minimize" else -1.0)
-    spread = float(np.ptp(scaled))
-    return (scaled - scaled.min()) / spread if spread > 0 else np.zeros_like(scaled)
-
-
-def _choice(parameter: Parameter) -> Any:
-    """Ordered values step to their neighbours, categorical ones jump."""
-    kind = nevergrad.p.Choice if parameter.type == "categorical" else nevergrad.p.TransitionChoice
-    return kind(list(parameter.values))
+    Args:
+        outcomes: of the history.
+        weights: one per objective, adding up to 1.
+    """
+    weighted = ranked(outcomes.values) * weights
+    return np.asarray(
+        weighted.max(axis=1, initial=0.0) + AUGMENTATION * weighted.sum(axis=1) + 2.0 * outcomes.violations
+    )
 
 
 @contextmanager
@@ -155,6 +163,8 @@ def _isolated(seed: int) -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", nevergrad.errors.NevergradWarning)
+        # Of the library cma, which some optimisers are built on.
+        warnings.filterwarnings("ignore", message="Could not import matplotlib")
         random.seed(seed)
         np.random.seed(seed)
         try:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from autodistill.components.specs import ComponentSpec
 from autodistill.hookspecs import hookimpl
-from autodistill.search.configs import BotorchConfig, NevergradConfig, RandomConfig, SobolConfig
+from autodistill.search.configs import (
+    BotorchConfig,
+    EvolutionConfig,
+    GridConfig,
+    NevergradConfig,
+    RandomConfig,
+    SobolConfig,
+)
 
 
 @hookimpl
@@ -16,6 +23,18 @@ def autodistill_search_strategies() -> list[ComponentSpec]:
             target="autodistill.search.botorch:BotorchSearch",
             config=BotorchConfig,
             summary="Multi-objective Bayesian optimisation (qLogNEHVI on Gaussian processes); the default.",
+        ),
+        ComponentSpec(
+            name="evolution",
+            target="autodistill.search.evolution:EvolutionSearch",
+            config=EvolutionConfig,
+            summary="Evolution in the manner of NSGA-II: tournament, crossover, mutation; ageing if wanted.",
+        ),
+        ComponentSpec(
+            name="grid",
+            target="autodistill.search.grid:GridSearch",
+            config=GridConfig,
+            summary="The whole space in a fixed order from coarse to fine, useful when cut short.",
         ),
         ComponentSpec(
             name="nevergrad",

@@ -12,44 +12,34 @@ if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
 
 #: Endings of the names of ratio metrics: positive, and compared by factors rather than by differences.
-RATIO_SUFFIXES = ("_ms", "_bytes", ".flops", ".parameters", ".throughput")
+RATIO_SUFFIXES = ("_ms", "_bytes", ".flops", ".parameters", ".throughput", ".ratio_to_reference")
 
 
 @dataclass(frozen=True)
 class Scale:
     """Takes a metric to zero mean and unit variance, in logarithms if it is a ratio.
 
-    ``unit`` is a power of two, so that a metric multiplied by a power of two has bit for bit the same image;
-    ``spread`` is the standard deviation of the values in that unit.
+    ``unit`` is a power of two, so that a metric multiplied by a power of two has bit for bit the same image.
     """
 
     log: bool
     unit: float
     mean: float
     deviation: float
-    spread: float
 
     @classmethod
-    def fit(cls, metric: str, values: FloatArray, *, log: bool = True) -> Scale:
-        """Fit to the finite ``values`` of ``metric`` (at least one); ``log`` false is for those that need no model."""
-        log = log and metric.endswith(RATIO_SUFFIXES) and bool((values > 0).all())
+    def fit(cls, metric: str, values: FloatArray) -> Scale:
+        """Fit to the finite ``values`` of ``metric`` (at least one)."""
+        log = metric.endswith(RATIO_SUFFIXES) and bool((values > 0).all())
         unit = power_of_two(values)
         flat = np.log(values / unit) if log else values / unit
-        spread = float((values / unit).std()) or 1.0
-        return cls(log, unit, float(flat.mean()), float(flat.std()) or 1.0, spread)
+        return cls(log, unit, float(flat.mean()), float(flat.std()) or 1.0)
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """The images of ``values``; NaN where a ratio is not positive."""
         with np.errstate(invalid="ignore", divide="ignore"):
             flat = np.log(values / self.unit) if self.log else values / self.unit
         return np.where(np.isfinite(flat), (flat - self.mean) / self.deviation, np.nan)
-
-    def plain(self, values: FloatArray) -> FloatArray:
-        """``values`` for comparing gains: as the images but without logarithms, so that a gain is a difference.
-
-        Models learn ratios in logarithms; whether a gain is worth having is decided in milliseconds.
-        """
-        return values / self.unit / self.spread if self.log else self(values)
 
     def variances(self, values: FloatArray, variances: FloatArray) -> FloatArray:
         """The images of the variances of ``values``, to first order."""

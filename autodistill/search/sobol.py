@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from autodistill.components.architecture import Architecture
+from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import History, Proposal, SearchContext
 from autodistill.search.candidates import Candidates, generator
 
@@ -60,16 +60,16 @@ class SobolSearch:
         engine = torch.quasirandom.SobolEngine(len(self.context.space.parameters), scramble=True, seed=self._seed)
         engine.fast_forward(start)
         for _ in range(LONGEST_WALK // CHUNK):
-            yield [self._architecture(point) for point in engine.draw(CHUNK, dtype=torch.float64).numpy()]
+            choices = [self._choices(point) for point in engine.draw(CHUNK, dtype=torch.float64).numpy()]
+            yield [item for item in self.context.space.complete(choices) if item is not None]
 
     @property
     def _seed(self) -> int:
         return int(np.random.default_rng(self.context.seed).integers(2**31))
 
-    def _architecture(self, point: FloatArray) -> Architecture:
-        """The architecture whose ranks the point in [0, 1)^d falls on."""
+    def _choices(self, point: FloatArray) -> dict[str, Choice]:
+        """The values whose ranks the point in [0, 1)^d falls on."""
         parameters = self.context.space.parameters
         last = [len(parameter.values) - 1 for parameter in parameters]
         ranks = np.minimum((point * (np.array(last) + 1)).astype(int), last)
-        values = {item.name: item.values[rank] for item, rank in zip(parameters, ranks, strict=True)}
-        return Architecture(self.context.space.family, values)
+        return {item.name: item.values[rank] for item, rank in zip(parameters, ranks, strict=True)}

@@ -6,16 +6,25 @@ What is proposed from them is decided in `autodistill.search.botorch`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from botorch.exceptions.errors import ModelFittingError
 from botorch.fit import fit_gpytorch_mll
-from botorch.models import ModelListGP, SingleTaskGP
+from botorch.models import SingleTaskGP
+from botorch.models.kernels import CategoricalKernel
 from botorch.models.transforms.input import FilterFeatures
+from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
+from gpytorch.constraints import GreaterThan
+from gpytorch.kernels import Kernel, LinearKernel, ScaleKernel
+from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
+from linear_operator.utils.cholesky import psd_safe_cholesky
 
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import Parameter, SearchSpace
@@ -28,19 +37,31 @@ if TYPE_CHECKING:
 
     from autodistill.components.search import FloatArray
 
-#: Endings of known metrics whose logarithm is a feature: size explains much of accuracy and of latency.
-FEATURE_SUFFIXES = (".parameters", ".flops")
+#: Endings of known metrics whose logarithm is a feature: size and depth explain much of accuracy and of latency.
+FEATURE_SUFFIXES = (".parameters", ".flops", ".layers")
 
 # Noise below a hundredth of the spread of a metric makes covariance matrices ill-conditioned.
 LEAST_NOISE = 1e-4
+# Prior of the noise variance where nothing is told of it: log-normal around e^-4, BoTorch's own choice.
+LOG_NOISE, LOG_NOISE_SPREAD = -4.0, 1.0
+# Priors of the variances of the kernel's parts, log-normal: the curved part around the metric's own variance, the
+# linear one around a third of it, both within a factor of e either way.
+LOG_CURVED, LOG_LINEAR, LOG_PART_SPREAD = 0.0, -1.0, 1.0
+LEAST_PART = 1e-5
 # L-BFGS-B's; the defaults polish the twelfth digit of length scales for seconds.
 FIT_OPTIONS = {"maxiter": 50, "ftol": 1e-6}
+# Hyperparameters are fitted to at most so many rows; the time grows with the cube, their quality hardly at all.
+FIT_ROWS = 192
+# Candidates predicted at once: bounds the memory to some tens of megabytes at a thousand observations.
+CHUNK = 4096
+# Of a posterior, on standardised values: keeps roots and factors of covariances real.
+LEAST_VARIANCE = 1e-10
 
 
 def representable(space: SearchSpace, architecture: Architecture) -> bool:
     """Whether features mean the same for this architecture as for the space: same family, every choice in range."""
     choices = architecture.choices
-    if architecture.family != space.family or set(choices) != {parameter.name for parameter in space.parameters}:
+    if architecture.family != space.family or not {parameter.name for parameter in space.parameters} <= set(choices):
         return False
     return all(_in_range(parameter, choices[parameter.name]) for parameter in space.parameters)
 
@@ -54,34 +75,87 @@ def _in_range(parameter: Parameter, value: Choice) -> bool:
     return min(numbers) <= value <= max(numbers)
 
 
-def features(space: SearchSpace, pools: tuple[Pool, ...]) -> list[FloatArray]:
-    """Features in [0, 1] of several pools on common scales, each ``n x features``.
+@dataclass(frozen=True)
+class Layout:
+    """What the columns of a feature matrix are.
 
-    Ordered parameters give their rank, categorical ones one column per value, and known sizes their logarithm.
+    Args:
+        width: how many there are.
+        categorical: columns that hold the index of a category.
+        linear: columns in which a metric may be linear: logarithms of sizes, predictions of earlier studies.
     """
-    blocks = [[_parameter_columns(space.parameters, pool.encoded)] for pool in pools]
+
+    width: int
+    categorical: tuple[int, ...]
+    linear: tuple[int, ...]
+
+    @property
+    def ordered(self) -> tuple[int, ...]:
+        """Columns whose distances mean something."""
+        return tuple(column for column in range(self.width) if column not in self.categorical)
+
+
+class FeatureMap:
+    """Features of any pool on common scales, fitted to some pools.
+
+    Ordered parameters give their rank in [0, 1], known sizes their logarithm in about [0, 1], further columns (such
+    as what an earlier study predicts) come from ``extra``, and categorical parameters give the index of their value.
+
+    Args:
+        space: of the architectures.
+        pools: what the scales are fitted to; a size that is not known and positive for all of them is left out.
+        extra: pool -> ``n x columns`` of further features, or None.
+        sizes: whether known sizes are features at all.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        pools: Sequence[Pool],
+        extra: Callable[[Pool], FloatArray] | None = None,
+        *,
+        sizes: bool = True,
+    ) -> None:
+        self.extra = extra
+        kinds = [(index, item) for index, item in enumerate(space.parameters)]
+        # Two categories are as far apart as two ranks are: one column in [0, 1] serves both.
+        self._ranked = [i for i, item in kinds if item.type != "categorical" or len(item.values) <= 2]
+        self._categories = [(i, len(item.values)) for i, item in kinds if i not in self._ranked]
+        self._sizes = _size_scales(pools) if sizes else {}
+        further = 0 if extra is None else extra(pools[0]).shape[1]
+        ordered, linear = len(self._ranked), len(self._sizes) + further
+        self.layout = Layout(
+            width=ordered + linear + len(self._categories),
+            categorical=tuple(range(ordered + linear, ordered + linear + len(self._categories))),
+            linear=tuple(range(ordered, ordered + linear)),
+        )
+
+    def __call__(self, pool: Pool) -> FloatArray:
+        """``n x layout.width``."""
+        columns = [pool.encoded[:, self._ranked]]
+        for metric, (unit, low, spread) in self._sizes.items():
+            with np.errstate(divide="ignore", invalid="ignore"):
+                logs = np.log(pool.known[metric] / unit)
+            # A size that is not known lies in the middle: nothing is learnt from it, and nothing breaks.
+            columns.append(np.nan_to_num((logs - low) / spread, nan=0.5, posinf=1.0, neginf=0.0)[:, None])
+        if self.extra is not None:
+            columns.append(self.extra(pool))
+        columns += [np.rint(pool.encoded[:, [i]] * (count - 1)) for i, count in self._categories]
+        return np.hstack(columns)
+
+
+def _size_scales(pools: Sequence[Pool]) -> dict[str, tuple[float, float, float]]:
+    """Metric -> (unit, least logarithm, extent of the logarithms) of every usable size."""
+    scales = {}
     for metric in sorted(name for name in pools[0].known if name.endswith(FEATURE_SUFFIXES)):
         values = np.concatenate([pool.known[metric] for pool in pools])
         if not (np.isfinite(values).all() and (values > 0).all()):
             continue
-        logs = np.log(values / power_of_two(values))
-        spread = float(np.ptp(logs)) or 1.0
-        ends = np.cumsum([len(pool.architectures) for pool in pools])[:-1]
-        for block, column in zip(blocks, np.split((logs - logs.min()) / spread, ends), strict=True):
-            block.append(column[:, None])
-    return [np.hstack(block) for block in blocks]
-
-
-def _parameter_columns(parameters: tuple[Parameter, ...], encoded: FloatArray) -> FloatArray:
-    columns: list[FloatArray] = []
-    for index, parameter in enumerate(parameters):
-        column, count = encoded[:, index], len(parameter.values)
-        if parameter.type != "categorical" or count <= 2:
-            columns.append(column[:, None])
-            continue
-        ranks = np.rint(column * (count - 1))
-        columns.append((ranks[:, None] == np.arange(count)[None, :]).astype(np.float64))
-    return np.hstack(columns)
+        unit = power_of_two(values)
+        logs = np.log(values / unit)
+        if float(np.ptp(logs)) > 0:
+            scales[metric] = (unit, float(logs.min()), float(np.ptp(logs)))
+    return scales
 
 
 @dataclass(frozen=True)
@@ -92,54 +166,188 @@ class Observed:
         scale: how values became numbers.
         rows: positions among the representable rows of the history.
         values: one per row, zero mean and unit variance.
-        variances: one per row, or None when the noise is to be inferred.
+        noise: variance of an observation as far as it was told, on the scale, or None.
     """
 
     scale: Scale
     rows: NDArray[np.intp]
     values: FloatArray
-    variances: FloatArray | None
+    noise: float | None
 
 
 def observe(metric: str, values: FloatArray, variances: FloatArray | None) -> Observed | None:
-    """Scale the finite ``values`` of a metric; None when nothing can be learnt from them.
-
-    Missing variances get the median of those that exist; when none exists the noise is inferred.
-    """
+    """Scale the finite ``values`` of a metric; None when nothing can be learnt from them."""
     rows = np.flatnonzero(np.isfinite(values))
     if len(rows) < 2:
         return None
     scale, seen = Scale.fit(metric, values[rows]), values[rows]
+    if not np.isfinite(scale(seen)).all():
+        return None
     noise = None
     if variances is not None and np.isfinite(variances[rows]).any():
-        noise = scale.variances(seen, variances[rows])
-        noise = np.maximum(np.where(np.isfinite(noise), noise, np.nanmedian(noise)), LEAST_NOISE)
+        told = scale.variances(seen, variances[rows])
+        noise = max(float(np.median(told[np.isfinite(told)])), LEAST_NOISE)
     return Observed(scale, rows, scale(seen), noise)
 
 
-def fit_models(observed: Mapping[str, Observed], inputs: Tensor, width: int) -> SingleTaskGP | ModelListGP:
+def fit_models(observed: Mapping[str, Observed], inputs: Tensor, layout: Layout) -> list[SingleTaskGP]:
     """Fit one Gaussian process per metric, in the order of ``observed``.
 
     Args:
         observed: metric -> observations.
-        inputs: ``rows x columns`` of the representable rows; the models see the first ``width`` columns.
-        width: number of feature columns.
+        inputs: ``rows x columns`` of the representable rows; the models see the first ``layout.width`` columns.
+        layout: what these columns are.
     """
-    models = [_fit_model(item, inputs, width) for item in observed.values()]
-    return models[0] if len(models) == 1 else ModelListGP(*models)
+    return [
+        fit_model(inputs[torch.from_numpy(item.rows)], item.values, item.noise, layout) for item in observed.values()
+    ]
 
 
-def _fit_model(observed: Observed, inputs: Tensor, width: int) -> SingleTaskGP:
-    def column(values: FloatArray) -> Tensor:
-        return torch.from_numpy(values)[:, None]
+def fit_model(inputs: Tensor, values: FloatArray, noise: float | None, layout: Layout) -> SingleTaskGP:
+    """A Gaussian process of one metric: a constant, a line in the sizes, and a curved part over all features.
 
-    model = SingleTaskGP(
-        train_X=inputs[torch.from_numpy(observed.rows)],
-        train_Y=column(observed.values),
-        train_Yvar=None if observed.variances is None else column(observed.variances),
+    The line's slopes have a normal prior and are integrated out, so that few observations cannot mislead them. The
+    noise is inferred, from replicates above all; what is told of it is where its prior lies, not its value: the
+    sampling error of a split is shared by all architectures that are scored on it.
+
+    Args:
+        inputs: ``n x columns``.
+        values: ``n``, zero mean and unit variance.
+        noise: variance that was told of an observation, or None.
+        layout: what the first ``layout.width`` columns are.
+
+    Raises:
+        ModelFittingError: no hyperparameters could be found.
+    """
+    targets = torch.from_numpy(values)[:, None]
+    rows = torch.from_numpy(_spread_rows(values))
+    model = _model(inputs[rows], targets[rows], noise, layout)
+    try:
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"options": FIT_OPTIONS})
+    except (ValueError, ArithmeticError) as error:  # a parameter ran to where its prior has no density
+        raise ModelFittingError(f"the hyperparameters could not be fitted: {error}") from error
+    if len(rows) == len(values):
+        return model
+    whole = _model(inputs, targets, noise, layout)
+    whole.load_state_dict(model.state_dict())
+    whole.eval()
+    return whole
+
+
+def _spread_rows(values: FloatArray) -> NDArray[np.intp]:
+    """At most `FIT_ROWS` rows: half of them the best on either side, the rest evenly over the order of asks."""
+    n = len(values)
+    if n <= FIT_ROWS:
+        return np.arange(n)
+    order = np.argsort(values, kind="stable")
+    ends = np.concatenate([order[: FIT_ROWS // 4], order[-(FIT_ROWS // 4) :]])
+    rest = np.setdiff1d(np.arange(n), ends)
+    even = rest[np.linspace(0, len(rest) - 1, FIT_ROWS - len(ends)).astype(np.intp)]
+    return np.sort(np.concatenate([ends, even]))
+
+
+def _model(inputs: Tensor, targets: Tensor, noise: float | None, layout: Layout) -> SingleTaskGP:
+    centre = LOG_NOISE if noise is None else math.log(noise)
+    likelihood = GaussianLikelihood(
+        noise_prior=LogNormalPrior(centre, LOG_NOISE_SPREAD),
+        noise_constraint=GreaterThan(LEAST_NOISE, transform=None, initial_value=max(math.exp(centre), 2 * LEAST_NOISE)),
+    )
+    return SingleTaskGP(
+        train_X=inputs,
+        train_Y=targets,
+        likelihood=likelihood,
+        covar_module=_kernel(layout),
         # Values are standardised already, with the scale that constraints and known metrics share.
         outcome_transform=None,
-        input_transform=FilterFeatures(torch.arange(width)),
+        input_transform=FilterFeatures(torch.arange(layout.width)),
+    ).double()
+
+
+def _kernel(layout: Layout) -> Kernel:
+    curved: Kernel | None = None
+    if layout.ordered:
+        # Matern 5/2 with a length-scale prior that grows with the number of features (Hvarfner et al. 2024).
+        curved = get_covar_module_with_dim_scaled_prior(
+            ard_num_dims=len(layout.ordered), use_rbf_kernel=False, active_dims=layout.ordered
+        )
+    if layout.categorical:
+        categories = CategoricalKernel(
+            ard_num_dims=len(layout.categorical),
+            active_dims=layout.categorical,
+            lengthscale_constraint=GreaterThan(1e-3),  # below it two categories share nothing at all
+        )
+        curved = categories if curved is None else curved * categories
+    kernel: Kernel = ScaleKernel(
+        curved,
+        outputscale_prior=LogNormalPrior(LOG_CURVED, LOG_PART_SPREAD),
+        outputscale_constraint=GreaterThan(LEAST_PART),
     )
-    fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"options": FIT_OPTIONS})
-    return model
+    if layout.linear:
+        line = LinearKernel(
+            ard_num_dims=len(layout.linear),
+            active_dims=layout.linear,
+            variance_prior=LogNormalPrior(LOG_LINEAR, LOG_PART_SPREAD),
+            variance_constraint=GreaterThan(LEAST_PART),
+        )
+        kernel = kernel + line
+    return kernel
+
+
+class Posterior:
+    """A fitted model's posterior over many candidates, by dense algebra on one factor of the covariance.
+
+    GPyTorch's own prediction keeps more structure than a few hundred observations need and takes minutes where this
+    takes a second; the kernel and its hyperparameters are the model's.
+
+    Args:
+        model: fitted.
+        believed: ``n x columns``, inputs at which the mean is taken as if it had been observed (kriging believer):
+            the mean stays, the variance near them falls. That is how pending trials count.
+    """
+
+    def __init__(self, model: SingleTaskGP, believed: Tensor | None = None) -> None:
+        self.model = model
+        self.noise = float(model.likelihood.noise.detach().mean())
+        with torch.no_grad():
+            self._inputs, targets = model.train_inputs[0], model.train_targets
+            self._constant = float(model.mean_module(self._inputs[:1]).detach())
+            self._factorise(targets)
+            if believed is not None and len(believed):
+                mean = torch.from_numpy(self(believed)[0])
+                self._inputs = torch.cat([self._inputs, model.transform_inputs(believed)])
+                self._factorise(torch.cat([targets, mean]))
+
+    def _factorise(self, targets: Tensor) -> None:
+        covariance = self._covariance(self._inputs, self._inputs)
+        covariance.diagonal().add_(self.noise)
+        self._factor = psd_safe_cholesky(covariance)
+        self._weights = torch.cholesky_solve((targets - self._constant)[:, None], self._factor)
+
+    def _covariance(self, left: Tensor, right: Tensor) -> Tensor:
+        dense: Tensor = self.model.covar_module(left, right).to_dense().clone()
+        return dense
+
+    def __call__(self, inputs: Tensor) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation of the noise-free metric at ``n x columns``, each of length ``n``."""
+        means, deviations = [], []
+        with torch.no_grad():
+            for part in self.model.transform_inputs(inputs).split(CHUNK):
+                cross = self._covariance(part, self._inputs)
+                means.append(self._constant + (cross @ self._weights)[:, 0])
+                solved = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
+                prior = self.model.covar_module(part, diag=True)
+                deviations.append((prior - solved.square().sum(dim=0)).clamp_min(LEAST_VARIANCE).sqrt())
+        return torch.cat(means).numpy(), torch.cat(deviations).numpy()
+
+    def samples(self, inputs: Tensor, n: int, rng: np.random.Generator) -> FloatArray:
+        """``n x rows`` joint draws of the noise-free metric at ``rows x columns``."""
+        with torch.no_grad():
+            points = self.model.transform_inputs(inputs)
+            cross = self._covariance(points, self._inputs)
+            mean = self._constant + (cross @ self._weights)[:, 0]
+            solved = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
+            covariance = self._covariance(points, points) - solved.mT @ solved
+            covariance.diagonal().add_(LEAST_VARIANCE)
+            root = psd_safe_cholesky(covariance)
+            draws = torch.from_numpy(rng.standard_normal((n, len(points))))
+        return np.asarray((mean + draws @ root.mT).numpy())

@@ -1,4 +1,4 @@
-"""Test a search strategy: a conformance suite, and a toy architecture problem with closed-form answers.
+"""Test a search strategy: a conformance suite that runs on a toy architecture problem.
 
 A plugin's tests subclass `SearchStrategySuite` and supply the fixture ``make_strategy``::
 
@@ -7,192 +7,71 @@ A plugin's tests subclass `SearchStrategySuite` and supply the fixture ``make_st
         def make_strategy(self):
             return lambda context: Annealing(context, steps=10)
 
-The toy (`toy_space`, `toy_metrics`, `ToyKnown`, `toy_context`) costs microseconds, so that whole searches run in a
-test with `explore`.
+The toy (`toy_space`, `toy_metrics`, `ToyKnown`, `toy_context`, `explore`) is in `autodistill.testing.toy`.
 """
 
 from __future__ import annotations
 
+import inspect
+import json
 import math
+import os
 import random
+import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.search import (
-    Constraint,
-    History,
-    Known,
-    Objective,
-    Proposal,
-    SearchContext,
-    SearchSpace,
-    SearchStrategy,
-)
+from autodistill.components.search import Constraint, History, Proposal, SearchContext, SearchSpace
 from autodistill.engine.space import build_space
 from autodistill.errors import SpaceExhaustedError
+from autodistill.testing.toy import (
+    ACCURACY,
+    LATENCY,
+    PARAMETERS,
+    TOY_REFERENCE,
+    MakeStrategy,
+    NothingKnown,
+    ToyKnown,
+    explore,
+    toy_context,
+    toy_history,
+    toy_metrics,
+    toy_space,
+)
 
-if TYPE_CHECKING:
-    from autodistill.components.search import FloatArray
+__all__ = [
+    "ACCURACY",
+    "LATENCY",
+    "PARAMETERS",
+    "TOY_REFERENCE",
+    "MakeStrategy",
+    "NothingKnown",
+    "SearchStrategySuite",
+    "ToyKnown",
+    "explore",
+    "toy_context",
+    "toy_history",
+    "toy_metrics",
+    "toy_space",
+]
 
-MakeStrategy = Callable[[SearchContext], SearchStrategy]
-
-ACCURACY = Objective("accuracy", "classification.accuracy", "maximize")
-LATENCY = Objective("latency", "onnxruntime.p50_ms", "minimize")
-PARAMETERS = Objective("parameters", "size.parameters", "minimize")
-
-#: Corner of the toy's report: the accuracy of guessing (negative, as everything is minimised) and a slow model.
-TOY_REFERENCE = (-0.5, 12.0)
-
-
-def toy_space(rules: Mapping[str, str] | None = None) -> SearchSpace:
-    """The toy's space: 504 architectures of four parameters, one of them categorical, cut by a rule."""
-    return build_space(
-        "toy",
-        {
-            "num_layers": [1, 2, 3, 4, 6, 8],
-            "hidden_size": {"type": "integer", "low": 96, "high": 384, "step": 48},
-            "num_heads": [2, 4, 6, 8],
-            "activation": {"type": "categorical", "values": ["gelu", "relu", "silu"]},
-        },
-        {"heads_divide_width": "hidden_size % num_heads == 0", **(rules or {})},
-    )
-
-
-def toy_metrics(architecture: Architecture) -> dict[str, float]:
-    """Accuracy and median latency in milliseconds of a toy architecture.
-
-    Accuracy saturates with depth and width and likes heads of about 48; latency grows with the work per layer and
-    with the number of heads.
-    """
-    choices = architecture.choices
-    layers, hidden, heads = (float(choices[name]) for name in ("num_layers", "hidden_size", "num_heads"))
-    depth, width = 1.0 - math.exp(-layers / 2.5), 1.0 - math.exp(-hidden / 140.0)
-    shape = 0.04 * abs(math.log2(hidden / heads / 48.0))
-    bonus = {"gelu": 0.02, "relu": 0.0, "silu": 0.012}.get(str(choices["activation"]), 0.0)
-    cost = {"gelu": 1.12, "relu": 1.0, "silu": 1.2}.get(str(choices["activation"]), 1.0)
-    latency = 0.3 + layers * (0.12 + 0.04 * heads + cost * (hidden / 384.0) ** 1.7)
-    return {ACCURACY.metric: 0.5 + 0.42 * depth * width - shape + bonus, LATENCY.metric: latency}
-
-
-class ToyKnown:
-    """Number of parameters of a toy architecture, exact; a `autodistill.components.search.Known`.
-
-    Args:
-        scale: factor on the metric, to see whether a unit matters.
-    """
-
-    def __init__(self, scale: float = 1.0) -> None:
-        self.scale = scale
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """Only ``size.parameters``."""
-        return frozenset({PARAMETERS.metric})
-
-    def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]]:
-        """Twelve hidden squared per layer, as in a transformer whose feed-forward block is four times as wide."""
-        sizes = [12.0 * _number(item, "num_layers") * _number(item, "hidden_size") ** 2 for item in architectures]
-        values = self.scale * np.array(sizes, dtype=np.float64)
-        return {PARAMETERS.metric: (values, np.zeros_like(values))}
-
-
-class NothingKnown:
-    """A `autodistill.components.search.Known` that answers no metric."""
-
-    @property
-    def metrics(self) -> frozenset[str]:
-        """None at all."""
-        return frozenset()
-
-    def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]]:
-        """An empty mapping."""
-        return {}
-
-
-def toy_context(
-    *,
-    space: SearchSpace | None = None,
-    objectives: Sequence[Objective] = (ACCURACY, LATENCY),
-    constraints: Sequence[Constraint] = (),
-    known: Known | None = None,
-    seed: int = 0,
-) -> SearchContext:
-    """A context on the toy: accuracy up, latency down, parameters known."""
-    return SearchContext(space or toy_space(), tuple(objectives), tuple(constraints), known or ToyKnown(), seed)
-
-
-def toy_history(
-    context: SearchContext,
-    architectures: Sequence[Architecture],
-    *,
-    states: Sequence[str] | None = None,
-    noise: float = 0.0,
-    variances: bool = False,
-) -> History:
-    """The history in which ``architectures`` were asked in this order and answered by `toy_metrics`.
-
-    Args:
-        context: says what lies in the space.
-        architectures: one per trial.
-        states: one per trial, default all complete; pending, infeasible and failed trials have no metrics.
-        noise: standard deviation added to accuracies, and relative to latencies; the same in every call.
-        variances: whether the variance of the accuracy's noise is told.
-    """
-    states = tuple(states or ["complete"] * len(architectures))
-    rng = np.random.default_rng(1234)  # any fixed number: a longer history begins like a shorter one
-    rows = [_observation(item, state, rng, noise) for item, state in zip(architectures, states, strict=True)]
-    metrics = {name: np.array([row[name] for row in rows]) for name in (ACCURACY.metric, LATENCY.metric)}
-    told = iter(range(len(rows)))
-    return History(
-        architectures=tuple(architectures),
-        replicates=(0,) * len(rows),
-        states=states,
-        in_space=tuple(item in context.space for item in architectures),
-        metrics=metrics,
-        variances={ACCURACY.metric: np.full(len(rows), noise**2)} if variances else {},
-        told=tuple(-1 if state == "pending" else next(told) for state in states),
-        notes=(None,) * len(rows),
-    )
-
-
-def _observation(architecture: Architecture, state: str, rng: np.random.Generator, noise: float) -> dict[str, float]:
-    draws = noise * rng.standard_normal(2)
-    if state not in ("complete", "stopped"):
-        return {ACCURACY.metric: math.nan, LATENCY.metric: math.nan}
-    values = toy_metrics(architecture)
-    return {
-        ACCURACY.metric: values[ACCURACY.metric] + draws[0],
-        LATENCY.metric: values[LATENCY.metric] * math.exp(draws[1]),
-    }
-
-
-def explore(
-    make_strategy: MakeStrategy, context: SearchContext, trials: int, *, at_once: int = 1, noise: float = 0.0
-) -> History:
-    """Run a whole search on the toy: propose, answer, repeat; the answers come from `toy_metrics`.
-
-    Args:
-        make_strategy: builds the strategy; called once.
-        context: the toy's.
-        trials: how many architectures are tried.
-        at_once: proposals per call.
-        noise: see `toy_history`.
-    """
-    strategy, tried = make_strategy(context), list[Architecture]()
-    while len(tried) < trials:
-        proposals = strategy.propose(toy_history(context, tried, noise=noise), min(at_once, trials - len(tried)))
-        tried += [proposal.architecture for proposal in proposals]
-    return toy_history(context, tried, noise=noise)
-
-
-def _number(architecture: Architecture, name: str) -> float:
-    return float(architecture.choices.get(name, 1))
+# Loads the test's file in a fresh interpreter, takes the fixture's function from the class, and prints proposals.
+_SECOND_PROCESS = """
+import importlib.util, sys
+specification = importlib.util.spec_from_file_location("tested", sys.argv[1])
+module = importlib.util.module_from_spec(specification)
+sys.modules["tested"] = module
+specification.loader.exec_module(module)
+from autodistill.testing.search import print_proposals
+print_proposals(getattr(module, sys.argv[2]))
+"""
 
 
 class SearchStrategySuite:
@@ -210,10 +89,7 @@ class SearchStrategySuite:
 
     def test_proposals_are_feasible_new_and_distinct_throughout_a_search(self, make_strategy: MakeStrategy) -> None:
         """Twelve trials, two at a time."""
-        context = toy_context()
-        tried = explore(make_strategy, context, 12, at_once=2, noise=0.01).architectures
-        assert all(item in context.space for item in tried), "an architecture outside the space was proposed"
-        assert len(set(tried)) == len(tried), "an architecture was proposed twice"
+        _search(make_strategy, toy_context(), 12)
 
     def test_the_first_proposal_needs_no_history(self, make_strategy: MakeStrategy) -> None:
         """At least one, at most as many as asked for."""
@@ -221,14 +97,25 @@ class SearchStrategySuite:
         assert 1 <= len(make_strategy(toy_context()).propose(History(), 5)) <= 5
 
     def test_no_trial_is_proposed_again_whatever_its_state(self, make_strategy: MakeStrategy) -> None:
-        """Pending, stopped, infeasible and failed trials count as proposed."""
+        """Pending, stopped, infeasible and failed trials count as proposed; a replicate must be asked for as such."""
         context = toy_context(space=_tiny_space())
         everything = list(context.space.enumerate())
         states = ["complete", "pending", "stopped", "infeasible", "failed"]
         tried = everything[:-2]
         history = toy_history(context, tried, states=[states[row % len(states)] for row in range(len(tried))])
-        proposals = make_strategy(context).propose(history, 4)
-        assert {item.architecture for item in proposals} <= set(everything[-2:])
+        _assert_allowed(context, history, make_strategy(context).propose(history, 4))
+
+    def test_replicates_in_the_history_are_understood(self, make_strategy: MakeStrategy) -> None:
+        """Several rows of one architecture, some of them pending or failed, are one architecture that was tried."""
+        context = toy_context(space=_tiny_space())
+        everything = list(context.space.enumerate())
+        tried = [*everything[:5], everything[0], everything[0], everything[3], everything[1]]
+        states = ["complete"] * 7 + ["pending", "failed"]
+        history = toy_history(context, tried, states=states, noise=0.01, variances=True)
+        assert history.replicates == (0, 0, 0, 0, 0, 1, 2, 1, 1)
+        strategy = make_strategy(context)
+        _assert_allowed(context, history, strategy.propose(history, 2))
+        _assert_repeatable(make_strategy, context, history)
 
     def test_the_same_history_gives_the_same_proposals(self, make_strategy: MakeStrategy) -> None:
         """From the same instance, and from a fresh one: there is no hidden state."""
@@ -238,6 +125,16 @@ class SearchStrategySuite:
         strategy.propose(History(), 1)
         assert _choices(strategy.propose(history, 2)) == first, "the instance remembers something"
         assert _choices(make_strategy(toy_context()).propose(history, 2)) == first, "a fresh instance differs"
+
+    def test_a_second_process_proposes_the_same(self, make_strategy: MakeStrategy) -> None:
+        """In another interpreter, in which texts have other hashes."""
+        command = [sys.executable, "-c", _SECOND_PROCESS, inspect.getfile(type(self)), type(self).__qualname__]
+        seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+        path = os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)])
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path}
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, f"the second process failed:\n{run.stderr}"
+        assert json.loads(run.stdout.splitlines()[-1]) == _all_choices(make_strategy)
 
     def test_the_seed_is_the_only_source_of_randomness(self, make_strategy: MakeStrategy) -> None:
         """Global random numbers are neither used nor advanced."""
@@ -263,59 +160,140 @@ class SearchStrategySuite:
             architectures=(stranger, *history.architectures[1:]),
             in_space=(False, *history.in_space[1:]),
         )
-        _assert_new(context, history, make_strategy(context).propose(history, 1))
+        _assert_allowed(context, history, make_strategy(context).propose(history, 1))
         bare = toy_history(context, [larger])
-        _assert_new(context, bare, make_strategy(context).propose(bare, 1))
+        _assert_allowed(context, bare, make_strategy(context).propose(bare, 1))
 
     def test_missing_metrics_are_tolerated(self, make_strategy: MakeStrategy) -> None:
         """Trials that failed, were infeasible or lack one metric; a history without any metric."""
         context = toy_context()
         history = _some_history(context, states=("failed", "infeasible", "complete", "stopped", "pending"))
         history.metrics[ACCURACY.metric][2] = math.nan
-        _assert_new(context, history, make_strategy(context).propose(history, 1))
+        _assert_allowed(context, history, make_strategy(context).propose(history, 1))
         bare = replace(history, metrics={}, variances={})
-        _assert_new(context, bare, make_strategy(context).propose(bare, 1))
+        _assert_allowed(context, bare, make_strategy(context).propose(bare, 1))
 
-    def test_equal_results_are_tolerated(self, make_strategy: MakeStrategy) -> None:
-        """Nothing can be learnt when every trial scored the same."""
+    @pytest.mark.parametrize("value", [0.5, math.nan, math.inf, -math.inf], ids=["equal", "nan", "inf", "minus inf"])
+    def test_results_that_teach_nothing_are_tolerated(self, make_strategy: MakeStrategy, value: float) -> None:
+        """Every trial scored the same, or nothing that is a number."""
         context = toy_context()
         history = _some_history(context)
-        flat = replace(history, metrics={name: np.full(len(history), 0.5) for name in history.metrics})
-        _assert_new(context, flat, make_strategy(context).propose(flat, 2))
+        flat = replace(history, metrics={name: np.full(len(history), value) for name in history.metrics})
+        _assert_allowed(context, flat, make_strategy(context).propose(flat, 2))
+        single = {**history.metrics, ACCURACY.metric: np.where(np.arange(len(history)) == 2, value, 0.7)}
+        mixed = replace(history, metrics=single)
+        _assert_allowed(context, mixed, make_strategy(context).propose(mixed, 1))
+
+    def test_a_history_of_failed_trials_is_tolerated(self, make_strategy: MakeStrategy) -> None:
+        """Nothing but failures: go on elsewhere."""
+        context = toy_context()
+        history = _some_history(context, states=("failed",) * 8)
+        _assert_allowed(context, history, make_strategy(context).propose(history, 2))
 
     def test_known_constraints_are_honoured(self, make_strategy: MakeStrategy) -> None:
         """What is known to break a bound before training is not proposed."""
         limit = Constraint("small", PARAMETERS.metric, "<=", 1e6)
-        context = toy_context(constraints=[limit])
-        tried = explore(make_strategy, context, 8, at_once=2).architectures
+        tried = _search(make_strategy, toy_context(constraints=[limit]), 8)
         sizes = ToyKnown()(tried)[PARAMETERS.metric][0]
         assert (sizes <= limit.bound).all(), "an architecture that is known to break a constraint was proposed"
+
+    def test_constraints_on_measured_metrics_are_tolerated(self, make_strategy: MakeStrategy) -> None:
+        """Bounds on what only a trial tells, whether some, all or none of the trials satisfy them."""
+        for bound in (0.0, 4.0, 1000.0):
+            limits = [Constraint("fast", LATENCY.metric, "<=", bound), Constraint("good", ACCURACY.metric, ">=", 0.6)]
+            context = toy_context(constraints=limits)
+            history = _some_history(context)
+            _assert_allowed(context, history, make_strategy(context).propose(history, 2))
+
+    def test_conditions_and_derived_values_are_honoured(self, make_strategy: MakeStrategy) -> None:
+        """Parameters that do not matter have their defaults; what is worked out from others is worked out."""
+        tried = _search(make_strategy, toy_context(space=_conditional_space()), 10)
+        for item in tried:
+            assert item.choices["num_layers"] == 2 * float(item.choices["blocks"])
+            assert item.choices["factorised"] or item.choices["embedding_size"] == 128
 
     def test_the_end_of_the_space_is_told(self, make_strategy: MakeStrategy) -> None:
         """The last architectures are still proposed; then `SpaceExhaustedError` is raised."""
         context = toy_context(space=_tiny_space())
         everything = list(context.space.enumerate())
-        last = make_strategy(context).propose(toy_history(context, everything[:-1]), 3)
-        assert _choices(last) == [everything[-1].canonical]
-        with pytest.raises(SpaceExhaustedError):
-            make_strategy(context).propose(toy_history(context, everything), 1)
+        history = toy_history(context, everything[:-1])
+        last = make_strategy(context).propose(history, 3)
+        _assert_allowed(context, history, last)
+        assert everything[-1] in [item.architecture for item in last]
+        _assert_exhausted(make_strategy, context, everything)
 
-    def test_one_objective_is_enough(self, make_strategy: MakeStrategy) -> None:
-        """Accuracy alone."""
-        context = toy_context(objectives=[ACCURACY])
+    def test_a_space_of_one_architecture_is_searched(self, make_strategy: MakeStrategy) -> None:
+        """It is proposed once, and then the space is at its end."""
+        space = build_space(
+            "toy", {"num_layers": [2], "hidden_size": [96], "num_heads": [2], "activation": ["gelu"]}, {}
+        )
+        context = toy_context(space=space)
+        proposals = make_strategy(context).propose(History(), 3)
+        assert _choices(proposals) == [space.enumerate()[0].canonical]
+        _assert_exhausted(make_strategy, context, [proposals[0].architecture])
+
+    def test_a_space_that_is_too_large_to_count_is_searched(self, make_strategy: MakeStrategy) -> None:
+        """Seventeen parameters, of which few combinations are feasible."""
+        extra: dict[str, Any] = {f"extra{index}": list(range(12)) for index in range(12)}
+        rules = {f"rising{index}": f"extra{index} < extra{index + 1}" for index in range(3)}
+        base = {"num_layers": [1, 2, 4, 8], "hidden_size": [96, 192, 384], "num_heads": [2, 4]}
+        space = build_space("toy", {**base, "activation": ["gelu", "relu"], **extra}, rules)
+        assert space.size is None
+        _search(make_strategy, toy_context(space=space), 8)
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_one_and_three_objectives_are_served(self, make_strategy: MakeStrategy, count: int) -> None:
+        """Accuracy alone; accuracy, latency and the number of parameters, which is known before training."""
+        context = toy_context(objectives=[ACCURACY, LATENCY, PARAMETERS][:count])
         history = _some_history(context)
-        _assert_new(context, history, make_strategy(context).propose(history, 2))
+        _assert_allowed(context, history, make_strategy(context).propose(history, 2))
 
     def test_the_unit_of_a_metric_changes_nothing(self, make_strategy: MakeStrategy) -> None:
-        """Checked when ``UNIT_FREE`` is set."""
+        """Checked when ``UNIT_FREE`` is set: each metric, measured and known, 1024 times as large."""
         if not self.UNIT_FREE:
             pytest.skip("this strategy does not promise to be free of units")
-        context = toy_context()
-        history = _some_history(context)
-        for metric in (ACCURACY.metric, LATENCY.metric):
-            scaled = replace(history, metrics={**history.metrics, metric: 1024.0 * history.metrics[metric]})
-            proposals = make_strategy(context).propose(scaled, 2)
-            assert _choices(proposals) == _choices(make_strategy(context).propose(history, 2)), metric
+        first = _choices(_proposed_in_units(make_strategy))
+        for metric in (ACCURACY.metric, LATENCY.metric, PARAMETERS.metric):
+            assert _choices(_proposed_in_units(make_strategy, {metric: 1024.0})) == first, metric
+
+
+def print_proposals(suite: type[SearchStrategySuite]) -> None:
+    """Print as JSON what the strategy of a suite proposes; run in a second process."""
+    fixture = vars(suite)["make_strategy"]
+    print(json.dumps(_all_choices(getattr(fixture, "__wrapped__", fixture)(suite()))))
+
+
+def _all_choices(make_strategy: MakeStrategy) -> list[str]:
+    """Proposals without, and with a history."""
+    context = toy_context()
+    histories = (History(), _some_history(context))
+    return [text for history in histories for text in _choices(make_strategy(context).propose(history, 2))]
+
+
+def _search(make_strategy: MakeStrategy, context: SearchContext, trials: int) -> list[Architecture]:
+    """Search the toy two trials at a time; every proposal must be allowed."""
+    tried: list[Architecture] = []
+    while len(tried) < trials:
+        history = toy_history(context, tried, noise=0.01)
+        proposals = make_strategy(context).propose(history, 2)
+        _assert_allowed(context, history, proposals)
+        tried += [item.architecture for item in proposals]
+    return tried
+
+
+def _proposed_in_units(make_strategy: MakeStrategy, factors: dict[str, float] | None = None) -> list[Proposal]:
+    """Proposals with metrics, what is known and bounds multiplied by ``factors``."""
+    factors = factors or {}
+    limits = [("small", PARAMETERS.metric, 4e6), ("fast", LATENCY.metric, 6.0)]
+    context = toy_context(
+        constraints=[
+            Constraint(label, metric, "<=", factors.get(metric, 1.0) * bound) for label, metric, bound in limits
+        ],
+        known=ToyKnown(factors.get(PARAMETERS.metric, 1.0)),
+    )
+    history = _some_history(toy_context())
+    scaled = {metric: factors.get(metric, 1.0) * values for metric, values in history.metrics.items()}
+    return make_strategy(context).propose(replace(history, metrics=scaled), 2)
 
 
 def _tiny_space() -> SearchSpace:
@@ -327,6 +305,20 @@ def _tiny_space() -> SearchSpace:
     )
 
 
+def _conditional_space() -> SearchSpace:
+    """The depth is derived from blocks, and the width of the embedding matters only where it is factorised."""
+    space = {
+        "blocks": [1, 2, 3, 4],
+        "num_layers": {"type": "derived", "value": "2 * blocks"},
+        "hidden_size": {"type": "integer", "low": 96, "high": 384, "step": 96},
+        "num_heads": [2, 4, 6],
+        "activation": {"type": "categorical", "values": ["gelu", "relu", "silu"]},
+        "factorised": {"type": "categorical", "values": [False, True]},
+        "embedding_size": {"values": [32, 64, 128], "when": "factorised and num_layers > 2", "default": 128},
+    }
+    return build_space("toy", space, {"wide": "num_layers * 48 <= hidden_size + 96"})
+
+
 def _some_history(context: SearchContext, states: Sequence[str] = ("complete",) * 7 + ("pending",)) -> History:
     """A history of as many spread architectures as there are states."""
     everything = context.space.enumerate()
@@ -335,14 +327,30 @@ def _some_history(context: SearchContext, states: Sequence[str] = ("complete",) 
 
 
 def _choices(proposals: Sequence[Proposal]) -> list[str]:
-    return [proposal.architecture.canonical for proposal in proposals]
+    return [f"{item.architecture.canonical}{' again' if item.replicate else ''}" for item in proposals]
 
 
-def _assert_new(context: SearchContext, history: History, proposals: Sequence[Proposal]) -> None:
+def _assert_allowed(context: SearchContext, history: History, proposals: Sequence[Proposal]) -> None:
+    """Something is proposed, it lies in the space, and it is new and distinct or a replicate of what was tried."""
     assert proposals, "nothing was proposed"
+    fresh = [item.architecture for item in proposals if not item.replicate]
+    assert len(set(fresh)) == len(fresh), "an architecture was proposed twice at once"
     for proposal in proposals:
-        assert proposal.architecture in context.space
-        assert proposal.replicate or proposal.architecture not in history.architectures
+        assert proposal.architecture in context.space, f"{proposal.architecture} lies outside the space"
+        tried = proposal.architecture in history.architectures
+        assert tried == proposal.replicate, f"{proposal.architecture} is {'tried' if tried else 'new'}"
+        json.dumps(proposal.note)
+
+
+def _assert_repeatable(make_strategy: MakeStrategy, context: SearchContext, history: History) -> None:
+    first, second = (_choices(make_strategy(context).propose(history, 2)) for _ in range(2))
+    assert first == second, "a fresh instance differs"
+
+
+def _assert_exhausted(make_strategy: MakeStrategy, context: SearchContext, tried: Sequence[Architecture]) -> None:
+    """With every architecture tried, a strategy says that nothing is left."""
+    with pytest.raises(SpaceExhaustedError, match=r"\w"):
+        make_strategy(context).propose(toy_history(context, tried), 1)
 
 
 def _torch_state() -> tuple[Any, ...]:

@@ -198,8 +198,23 @@ def test_report_writes_the_same_page_again(output: Path, out: Verb) -> None:
 def test_plan_says_what_run_would_cost_and_does_nothing(tiny: Tiny, out: Verb, tmp_path: Path) -> None:
     printed = out("plan", *replaced(tiny.overrides, f"output_dir={tmp_path / 'planned'}"))
     assert "flash" in printed
+    assert "feasible architectures" in printed
     assert not (tmp_path / "planned" / "studies.db").exists()
     assert not (tmp_path / "planned" / "cache" / "teachers").exists()
+
+
+def test_a_helper_of_a_derived_value_is_searched_and_not_handed_to_the_family(
+    tiny: Tiny, out: Verb, tmp_path: Path
+) -> None:
+    printed = out(
+        "plan",
+        *replaced(tiny.overrides, f"output_dir={tmp_path / 'planned'}"),
+        "+student.space.ffn_ratio=[1,2]",
+        "~student.space.intermediate_size",
+        '+student.space.intermediate_size={type: derived, value: "hidden_size * ffn_ratio"}',
+    )
+    assert "search space: 4 parameters, 4 feasible architectures" in printed
+    assert "largest: bert(ffn_ratio=2, hidden_size=32, intermediate_size=64, num_heads=4, num_layers=2)" in printed
 
 
 def test_studies_lists_and_shows(tiny: Tiny, out: Verb, tmp_path: Path) -> None:

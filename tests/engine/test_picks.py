@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny_studies import architecture
 
 from autodistill.components.search import Constraint, History, Objective
-from autodistill.engine.picks import choose_picks, pareto_rows
+from autodistill.engine.picks import averaged, candidate_rows, pareto_rows
 
 OBJECTIVES = (
     Objective("quality", "classification.accuracy", "maximize"),
@@ -17,7 +19,6 @@ TEACHER = {
     "values": {"classification.accuracy": 0.9, "ort.p50_ms": 10.0},
     "trivial": {"classification.accuracy": 0.3},
 }
-POINT = {"quality": 0.3, "latency": 10.0}
 
 
 def history(
@@ -36,50 +37,47 @@ def history(
     )
 
 
-def pick(seen: History, maximum: int = 3, margin: float = 0.0, *constraints: Constraint) -> list[int]:
-    return choose_picks(seen, OBJECTIVES, constraints, TEACHER, POINT, maximum, margin)
+def front(seen: History, *constraints: Constraint) -> list[int]:
+    return pareto_rows(seen, OBJECTIVES, constraints, TEACHER)
 
 
-def test_the_first_pick_is_the_fronts_best_in_the_first_objective() -> None:
-    assert pick(history([(0.5, 1.0), (0.8, 4.0), (0.79, 2.0)]), maximum=1) == [1]
+def test_dominated_trials_are_not_on_the_front() -> None:
+    assert front(history([(0.8, 4.0), (0.7, 5.0), (0.8, 4.5)])) == [0]
 
 
-def test_further_picks_add_most_to_the_hypervolume() -> None:
-    seen = history([(0.80, 4.0), (0.79, 3.9), (0.70, 1.0)])
-    assert pick(seen, maximum=2) == [0, 2]
-    assert pick(seen, maximum=3) == [0, 2, 1]
-
-
-def test_dominated_trials_are_never_picked() -> None:
-    assert pick(history([(0.8, 4.0), (0.7, 5.0), (0.8, 4.5)])) == [0]
-
-
-def test_a_margin_trades_a_little_quality_for_speed() -> None:
-    seen = history([(0.80, 8.0), (0.79, 2.0), (0.50, 1.0)])
-    assert pick(seen, maximum=1) == [0]
-    assert pick(seen, maximum=1, margin=0.02) == [1]  # 0.01 of 0.9 is given up
-    assert pick(seen, maximum=1, margin=0.01) == [0]
-
-
-def test_only_complete_feasible_trials_of_the_space_are_picked() -> None:
+def test_only_complete_feasible_trials_of_the_space_are_candidates() -> None:
     rows = [(0.9, 1.0), (0.8, 2.0), (0.7, 1.5), (0.6, 1.0)]
     seen = history(rows, ["failed", "complete", "complete", "complete"], [True, False, True, True])
-    assert pick(seen) == [2, 3]
-    assert pick(seen, 3, 0.0, Constraint("fast", "ort.p50_ms", "<=", 1.2)) == [3]
-    assert pick(seen, 3, 0.0, Constraint("small", "size.parameters", "<=", 1.0)) == []  # unknown does not hold
+    assert front(seen) == [2, 3]
+    assert front(seen, Constraint("fast", "ort.p50_ms", "<=", 1.2)) == [3]
+    assert front(seen, Constraint("small", "size.parameters", "<=", 1.0)) == []  # unknown does not hold
+    assert candidate_rows(seen, OBJECTIVES, ()) == [2, 3]
 
 
 def test_a_trial_without_a_metric_is_not_on_the_front() -> None:
     assert pareto_rows(history([(np.nan, 1.0), (0.5, 2.0)]), OBJECTIVES, (), TEACHER) == [1]
 
 
-@pytest.mark.parametrize("maximum", [0, 1, 2])
-def test_never_more_than_asked_for_and_none_from_nothing(maximum: int) -> None:
-    assert len(pick(history([(0.5, 1.0), (0.8, 4.0), (0.7, 2.0)]), maximum)) == maximum
-    assert pick(history([]), maximum) == []
+def test_nothing_has_no_front() -> None:
+    assert front(history([])) == []
 
 
-def test_replicates_of_an_architecture_are_picked_once() -> None:
-    seen = history([(0.8, 4.0), (0.7, 2.0)])
-    twice = History(**{**vars(seen), "architectures": (seen.architectures[0],) * 2, "replicates": (0, 1)})
-    assert pick(twice) == [0]
+def test_replicates_count_by_their_mean_on_the_row_of_the_first() -> None:
+    seen = history([(0.9, 4.0), (0.7, 4.0), (0.82, 4.0)])
+    twice = replace(
+        seen,
+        architectures=(seen.architectures[0], seen.architectures[0], seen.architectures[1]),
+        replicates=(0, 1, 0),
+        variances={"classification.accuracy": np.array([0.02, 0.02, 0.02])},
+    )
+    assert averaged(twice).metrics["classification.accuracy"].tolist() == pytest.approx([0.8, 0.8, 0.82])
+    assert averaged(twice).variances["classification.accuracy"].tolist() == pytest.approx([0.01, 0.01, 0.02])
+    assert front(twice) == [2]
+    assert candidate_rows(twice, OBJECTIVES, ()) == [0, 2]
+
+
+def test_a_failed_replicate_does_not_count() -> None:
+    seen = history([(0.9, 4.0), (np.nan, 4.0)], ["complete", "failed"])
+    twice = replace(seen, architectures=(seen.architectures[0],) * 2, replicates=(0, 1))
+    assert averaged(twice) is twice
+    assert front(twice) == [0]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from autodistill.components.architecture import Architecture, Choice
-from autodistill.engine.space import COUNT_LIMIT, Space, build_space
+from autodistill.engine.space import Space, build_space
+from autodistill.engine.space_points import COUNT_LIMIT
 from autodistill.errors import ConfigError
 
 BERT: dict[str, Any] = {

@@ -92,6 +92,8 @@ def timeless(summary: Mapping[str, Any]) -> dict[str, Any]:
         content.pop(key)
     for group in content["cost"].values():
         group.pop("device_seconds")
+    content["pruning"].pop("device_seconds")
+    content["analytics"]["hypervolume"].pop("device_seconds")
     for row in content["history"]:
         row.pop("seconds")
     content["teacher"].pop("source")

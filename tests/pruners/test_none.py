@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import pytest
 
-from autodistill.components.outcome import Pruner
-from autodistill.components.training import RungReport
+from autodistill.components.pruning import PrunerContext
 from autodistill.errors import ConfigError
 from autodistill.pruners.configs import NoneConfig
 from autodistill.pruners.none import NonePruner
+from autodistill.testing.pruners import MakePruner, PrunerSuite, prune, toy_curves
+from autodistill.testing.search import ACCURACY, LATENCY
+
+
+class TestNone(PrunerSuite):
+    @pytest.fixture
+    def make_pruner(self) -> MakePruner:
+        return lambda context: NonePruner(context, rungs=[0.25, 0.5])
 
 
 def test_it_records_at_its_rungs_and_stops_nothing() -> None:
-    pruner: Pruner = NonePruner(rungs=[0.25, 0.5])
+    pruner = NonePruner(PrunerContext((ACCURACY, LATENCY)), rungs=[0.25, 0.5])
     assert pruner.rungs == (0.25, 0.5)
-    hopeless, others = RungReport(0, 0.5, {"accuracy": 0.0}), [RungReport(0, 0.5, {"accuracy": 1.0})] * 10
-    assert not pruner.should_stop(hopeless, others)
+    assert prune(pruner, toy_curves(pruner, 40)).spent == 1.0
 
 
 @pytest.mark.parametrize("rungs", [[0.0], [1.0], [0.5, 0.5], [0.5, 0.25]])

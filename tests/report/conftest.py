@@ -89,6 +89,7 @@ def history(trials: int) -> list[dict[str, Any]]:
                 "latencies": latencies(milli, measured=False),
                 "seconds": None if state == "infeasible" else 21.0 + 4 * layers,
                 "error": None,
+                "stopped_at": 0.25 if state == "stopped" else None,
             }
         )
     return rows
@@ -244,9 +245,77 @@ def build_summary(trials: int = 48) -> dict[str, Any]:
             "search": {"name": "botorch", "warmup": 12},
             "loss": {"logits": {"name": "logits_kl"}},
         },
+        "space": {"parameters": 4, "feasible_architectures": 340, "standard_error": 0},
         "environment": {"cpu": "Intel Xeon Platinum 8488C", "cores": 2, "gpu": None, "os": "Linux 6.8"},
         "versions": {"autodistill": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
         "command": "autodistill explore study.name=reviews budget.trials=96",
+        "pruning": savings(states.count("stopped")),
+        "pareto_sets": pareto_sets(rows),
+        "analytics": analytics(rows, hypervolume),
+    }
+
+
+def savings(stopped: int) -> dict[str, Any]:
+    share = 0.75 * stopped / (0.75 * stopped + 40)
+    return {"stopped": stopped, "examples": 9600.0 * stopped, "flops": 1e13, "device_seconds": 60.0} | {
+        "share_of_examples": share
+    }
+
+
+def pareto_sets(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        label: {
+            "metric": f"{label}.p50_ms",
+            "is_objective": label == "onnxruntime",
+            "trials": non_dominated(rows),
+            "final": [12, 31, 40],
+            "hypervolume": 0.54 - 0.1 * place,
+            "hypervolume_reference": {"accuracy": 0.5, label: 8.0},
+        }
+        for place, (label, _, _) in enumerate(BACKENDS)
+    }
+
+
+def analytics(rows: list[dict[str, Any]], hypervolume: list[float]) -> dict[str, Any]:
+    generator = random.Random(11)
+    trained = [row for row in rows if row["state"] in ("complete", "stopped", "failed")]
+    scored = [row["metrics"][METRIC]["value"] for row in rows if row["state"] == "complete"]
+    seconds = [21.0 + 4 * row["architecture"]["layers"] for row in trained]
+    points = [
+        {"observed": value, "predicted": value + generator.gauss(0, 0.009), "deviation": 0.011} for value in scored
+    ]
+    shares = {"layers": 0.58, "hidden_size": 0.31, "attention_heads": 0.05, "intermediate_size": 0.02}
+    return {
+        "hypervolume": {
+            "trial": [row["trial"] for row in trained],
+            "device_seconds": [sum(seconds[: place + 1]) for place in range(len(trained))],
+            "examples": [12_800.0 * (place + 1) for place in range(len(trained))],
+            "value": hypervolume[: len(trained)],
+        },
+        "importance": [
+            {
+                "label": label,
+                "metric": metric,
+                "n": 42,
+                "reason": None,
+                "explained": 0.87,
+                "parameters": [
+                    {"name": name, "share": share, "low": 0.8 * share, "high": min(1.0, 1.25 * share)}
+                    for name, share in shares.items()
+                ],
+            }
+            for label, metric in (("accuracy", METRIC), ("latency", "onnxruntime.p50_ms"))
+        ],
+        "prediction": {
+            "metric": METRIC,
+            "n": len(points),
+            "reason": None,
+            "folds": 20,
+            "spearman": 0.93,
+            "explained": 0.88,
+            "coverage": 0.952,
+            "points": points,
+        },
     }
 
 
@@ -267,13 +336,38 @@ def build_partial_summary() -> dict[str, Any]:
         "flash_fidelity": {"spearman": None, "kendall": None, "n": 0},
         "hypervolume_curve": [],
         "alarms": [],
+        "pruning": savings(0),
+        "pareto_sets": {
+            label: found | {"trials": [], "final": [], "hypervolume": None}
+            for label, found in full["pareto_sets"].items()
+        },
+        "analytics": {
+            "hypervolume": None,
+            "importance": [
+                entry
+                | {"n": 8, "explained": None, "parameters": [], "reason": "8 architectures are too few; 10 are needed."}
+                for entry in full["analytics"]["importance"]
+            ],
+            "prediction": None,
+        },
     }
 
 
 def build_bare_summary() -> dict[str, Any]:
     """The least that the schema allows, without any of the further keys."""
     partial = build_partial_summary()
-    further = ("history", "hypervolume_curve", "alarms", "notes", "plan", "config", "environment", "versions")
+    further: tuple[str, ...] = (
+        "history",
+        "hypervolume_curve",
+        "alarms",
+        "notes",
+        "space",
+        "plan",
+        "config",
+        "environment",
+        "versions",
+    )
+    further += ("pruning", "pareto_sets", "analytics")
     return {key: value for key, value in partial.items() if key not in (*further, "command")}
 
 
@@ -305,7 +399,7 @@ def poisoned() -> Callable[[dict[str, Any], str], dict[str, Any]]:
 
     def poison_summary(summary: dict[str, Any], text: str) -> dict[str, Any]:
         clean = copy.deepcopy(summary)
-        kept = ("objectives", "task")  # these say where values stand
+        kept = ("objectives", "pareto_sets", "task")  # these say where values stand
         return {key: clean[key] if key in kept else poison(clean[key], text) for key in clean}
 
     return poison_summary

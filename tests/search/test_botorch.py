@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,15 @@ import pytest
 # BoTorch's dependencies script a function on import, which torch has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 
-from autodistill.components.search import Constraint, History, Objective, SearchContext  # noqa: E402
+from autodistill.components.architecture import Architecture  # noqa: E402
+from autodistill.components.search import (  # noqa: E402
+    Constraint,
+    History,
+    Known,
+    Objective,
+    SearchContext,
+    SearchSpace,
+)
 from autodistill.engine.pareto import hypervolume  # noqa: E402
 from autodistill.engine.space import build_space  # noqa: E402
 from autodistill.errors import ConfigError  # noqa: E402
@@ -31,9 +40,19 @@ from autodistill.testing.search import (  # noqa: E402
     toy_metrics,
 )
 
+if TYPE_CHECKING:
+    from autodistill.components.search import FloatArray
 
-def make(context: SearchContext, initial: int = 5) -> BotorchSearch:
-    return BotorchSearch(context, initial=initial, max_candidates=20_000, samples=32)
+LARGE_SPACE = {
+    "num_layers": list(range(1, 25)),
+    "hidden_size": {"type": "integer", "low": 64, "high": 1024, "step": 4},
+    "num_heads": list(range(1, 17)),
+    "activation": {"type": "categorical", "values": ["gelu", "relu", "silu"]},
+}
+
+
+def make(context: SearchContext, **parameters: Any) -> BotorchSearch:
+    return BotorchSearch(context, **{**vars(BotorchConfig()), "max_candidates": 20_000, **parameters})
 
 
 def drawn_history(context: SearchContext, n: int, *, variances: bool = False) -> History:
@@ -146,16 +165,7 @@ def test_the_unit_of_a_known_metric_changes_nothing() -> None:
 
 
 def test_spaces_too_large_to_search_whole_are_sampled() -> None:
-    space = build_space(
-        "toy",
-        {
-            "num_layers": list(range(1, 25)),
-            "hidden_size": {"type": "integer", "low": 64, "high": 1024, "step": 4},
-            "num_heads": list(range(1, 17)),
-            "activation": {"type": "categorical", "values": ["gelu", "relu", "silu"]},
-        },
-        {"heads_divide_width": "hidden_size % num_heads == 0"},
-    )
+    space = build_space("toy", LARGE_SPACE, {"heads_divide_width": "hidden_size % num_heads == 0"})
     context = toy_context(space=space, known=NothingKnown())
     proposal = make(context).propose(drawn_history(context, 7), 1)[0]
     assert proposal.note == {"by": "model"}
@@ -167,14 +177,105 @@ def test_configs_check_their_ranges() -> None:
         BotorchConfig(initial=1)
 
 
-@pytest.mark.slow
-def test_a_proposal_after_a_hundred_trials_takes_seconds() -> None:
-    config, context = BotorchConfig(), toy_context()
-    strategy = BotorchSearch(context, **vars(config))
-    strategy.propose(drawn_history(context, 6), 1)  # what is done once
-    begun = time.process_time()
-    strategy.propose(drawn_history(context, 100), 1)
-    assert time.process_time() - begun < 10.0  # about 1.5 on an idle core
+class LatencyKnown(ToyKnown):
+    """The toy's latency in closed form beside its parameters, with a stated relative standard deviation."""
+
+    def __init__(self, spread: float = 0.0, factor: float = 1.0) -> None:
+        super().__init__()
+        self.spread, self.factor = spread, factor
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        return frozenset({PARAMETERS.metric, LATENCY.metric})
+
+    def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]]:
+        values = self.factor * np.array([toy_metrics(item)[LATENCY.metric] for item in architectures])
+        return {**super().__call__(architectures), LATENCY.metric: (values, (self.spread * values) ** 2)}
+
+
+class TestBotorchSearchWithKnownLatency(SearchStrategySuite):
+    """The closed form, of which the suite above sees little: most of its objectives must be learnt."""
+
+    UNIT_FREE = True
+
+    @pytest.fixture
+    def make_strategy(self) -> MakeStrategy:
+        return lambda context: make(replace(context, known=_also_latency(context.known)))
+
+
+def _also_latency(known: Known) -> Known:
+    return LatencyKnown() if isinstance(known, ToyKnown) else known
+
+
+def test_a_known_objective_is_not_taken_from_what_was_observed() -> None:
+    context = toy_context(known=LatencyKnown())
+    history = drawn_history(context, 10)
+    wrong = replace(history, metrics={**history.metrics, LATENCY.metric: np.full(10, 5.0)})
+    assert make(context).propose(wrong, 2) == make(context).propose(history, 2)
+
+
+def test_the_unit_of_a_known_latency_changes_nothing() -> None:
+    history = drawn_history(toy_context(), 10)
+    plain = make(toy_context(known=LatencyKnown())).propose(history, 3)
+    for factor in (1024.0, 1000.0):
+        assert make(toy_context(known=LatencyKnown(factor=factor))).propose(history, 3) == plain
+
+
+def test_a_reference_point_of_the_study_decides_which_part_of_the_front_matters() -> None:
+    history = drawn_history(toy_context(), 20)
+    fast = replace(toy_context(known=LatencyKnown()), reference={ACCURACY.metric: 0.3, LATENCY.metric: 1.0})
+    chosen = [toy_metrics(item.architecture)[LATENCY.metric] for item in make(fast).propose(history, 3)]
+    assert max(chosen) < 1.0
+    accurate = replace(toy_context(known=LatencyKnown()), reference={ACCURACY.metric: 0.8, LATENCY.metric: 20.0})
+    chosen = [toy_metrics(item.architecture)[LATENCY.metric] for item in make(accurate).propose(history, 3)]
+    assert min(chosen) > 1.0
+
+
+def test_a_stated_variance_of_a_known_objective_is_integrated_over() -> None:
+    history = drawn_history(toy_context(), 10)
+    for spread in (1e-9, 0.3):
+        proposal = make(toy_context(known=LatencyKnown(spread))).propose(history, 1)[0]
+        assert proposal.note == {"by": "model"}
+    exact = make(toy_context(known=LatencyKnown())).propose(history, 1)
+    assert make(toy_context(known=LatencyKnown(1e-9))).propose(history, 1) == exact
+
+
+def test_noise_that_hides_the_front_asks_for_a_replicate_and_a_precise_score_does_not() -> None:
+    context = toy_context(space=_small_space(), known=LatencyKnown())
+    everything = list(context.space.enumerate())
+    tried = everything[:-2]  # two are left that cannot be good
+    rng = np.random.default_rng(0)
+
+    def history(noise: float) -> History:
+        seen = toy_history(context, tried)
+        scores = seen.metrics[ACCURACY.metric] + noise * rng.standard_normal(len(tried))
+        told = {ACCURACY.metric: np.full(len(tried), max(noise, 1e-4) ** 2)}
+        return replace(seen, metrics={**seen.metrics, ACCURACY.metric: scores}, variances=told)
+
+    noisy = make(context).propose(history(0.05), 1)[0]
+    assert noisy.replicate
+    assert noisy.note == {"by": "replicate"}
+    assert noisy.architecture in tried
+    assert not make(context).propose(history(0.0), 1)[0].replicate
+    assert not make(context, max_replicates=1).propose(history(0.05), 1)[0].replicate
+
+
+def _small_space() -> SearchSpace:
+    """Architectures that differ little in accuracy, and two that are much worse."""
+    return build_space(
+        "toy",
+        {"num_layers": [1, 4, 6], "hidden_size": [96, 288, 336], "num_heads": [6], "activation": ["relu", "silu"]},
+        {"order": "num_layers > 1 or hidden_size == 96"},
+    )
+
+
+def test_a_large_space_with_a_known_latency_is_climbed_from_the_front() -> None:
+    space = build_space("toy", LARGE_SPACE, {"heads_divide_width": "hidden_size % num_heads == 0"})
+    context = toy_context(space=space, known=LatencyKnown())
+    history = drawn_history(context, 12)
+    first = make(context, max_candidates=100).propose(history, 2)
+    assert all(item.architecture in space and item.note == {"by": "model"} for item in first)
+    assert make(context, max_candidates=100).propose(history, 2) == first
 
 
 @pytest.mark.slow

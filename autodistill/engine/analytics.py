@@ -1,0 +1,213 @@
+"""What a study has learnt: hypervolume over trials and device time, importance of parameters, prediction, regret.
+
+Pure functions of arrays, and `study_analytics`, which applies them to a study. Importance and prediction are in
+modules of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodistill.components.architecture import Architecture
+from autodistill.components.search import Constraint, History, Objective
+from autodistill.engine.importance import Importance, parameter_importance
+from autodistill.engine.pareto import hypervolume, non_dominated
+from autodistill.engine.prediction import FitPredict, LeaveOneOut, leave_one_out
+from autodistill.engine.records import RunKind, RunRecord, TrialRecord
+from autodistill.engine.relative import feasible_rows, reference_point, relative, relative_matrix
+
+if TYPE_CHECKING:
+    from autodistill.components.search import FloatArray
+
+
+def hypervolume_curve(points: FloatArray, reference: FloatArray) -> FloatArray:
+    """Hypervolume after each point.
+
+    Args:
+        points: ``n x m`` in order, minimised; a row with NaN adds nothing.
+        reference: ``m``.
+
+    Returns:
+        ``n`` values that never fall.
+    """
+    curve = np.zeros(len(points))
+    front, volume = np.empty((0, points.shape[1])), 0.0
+    for index, point in enumerate(points):
+        if not np.isnan(point).any() and not (front <= point).all(axis=1).any():
+            grown = np.vstack([front, point])
+            front = grown[non_dominated(grown)]
+            volume = max(volume, hypervolume(front, reference))  # rounding must not let it fall
+        curve[index] = volume
+    return curve
+
+
+def hypervolume_regret(points: FloatArray, true_front: FloatArray, reference: FloatArray) -> FloatArray:
+    """What the hypervolume lacks of that of the true front, after each point; where the optimum is known.
+
+    Args:
+        points: ``n x m`` in order, minimised: true values, not noisy ones.
+        true_front: ``k x m``.
+        reference: ``m``.
+
+    Returns:
+        ``n`` values >= 0.
+    """
+    return np.maximum(hypervolume(true_front, reference) - hypervolume_curve(points, reference), 0.0)
+
+
+def encode_choices(choices: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, list[str]]:
+    """Architectures as numbers in [0, 1], one column per parameter that varies.
+
+    A number becomes its rank among the values seen, anything else its place in their order as text; a parameter that
+    an architecture lacks (of a condition that does not hold) gets a place of its own before the others.
+
+    Returns:
+        ``n x d`` and the ``d`` names.
+    """
+    names = list(dict.fromkeys(name for row in choices for name in row))
+    columns, kept = [], []
+    for name in names:
+        given = [row.get(name) for row in choices]
+        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in given)
+        keys: list[Any] = given if numeric else ["" if value is None else f"={value}" for value in given]
+        places = {key: place for place, key in enumerate(sorted(set(keys)))}
+        if len(places) > 1:
+            columns.append([places[key] / (len(places) - 1) for key in keys])
+            kept.append(name)
+    return np.array(columns, dtype=np.float64).reshape(len(kept), len(choices)).T, kept
+
+
+def study_analytics(
+    history: History,
+    trials: Sequence[TrialRecord],
+    runs: Mapping[tuple[int, RunKind], RunRecord],
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint],
+    teacher: Mapping[str, Any],
+    fit_predict: FitPredict | None = None,
+) -> dict[str, Any]:
+    """What the report shows of a search, JSON-able.
+
+    Args:
+        history: one row per trial.
+        trials: the same, as records.
+        runs: (trial, kind) -> run.
+        objectives: the study's.
+        constraints: the study's.
+        teacher: the stored step ``teacher``.
+        fit_predict: model whose prediction is judged; by default a Gaussian process.
+
+    Returns:
+        ``hypervolume``: columns ``trial``, ``device_seconds`` and ``examples`` (sums of the flash runs so far) and
+        ``value``, a row per flash run that has ended, in the order of tells (None while there is no reference
+        point). ``importance``: one entry per objective. ``prediction``: of the first objective that is scored.
+    """
+    scored = [item for item in objectives if any(item.metric in run.metrics for run in runs.values())]
+    return {
+        "hypervolume": _progress(history, trials, runs, objectives, constraints, teacher),
+        "importance": [_importance(history, objective) for objective in objectives],
+        "prediction": _prediction(history, scored[0], fit_predict) if scored else None,
+    }
+
+
+def _progress(
+    history: History,
+    trials: Sequence[TrialRecord],
+    runs: Mapping[tuple[int, RunKind], RunRecord],
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint],
+    teacher: Mapping[str, Any],
+) -> dict[str, list[Any]] | None:
+    point = reference_point(objectives, constraints, teacher)
+    corner = np.array([relative(np.array([point[item.label]]), item, teacher)[0] for item in objectives])
+    if not teacher["values"] or not np.isfinite(corner).all():
+        return None
+    told = [row for row in range(len(history)) if history.told[row] >= 0 and (trials[row].number, "flash") in runs]
+    order = sorted(told, key=lambda row: history.told[row])
+    feasible = np.array(feasible_rows(history, constraints), dtype=bool) & np.array(history.in_space, dtype=bool)
+    matrix = np.where(feasible[:, None], relative_matrix(history, objectives, teacher), np.nan)[order]
+    matrix[~np.isfinite(matrix).all(axis=1)] = np.nan
+    costs = [runs[trials[row].number, "flash"].cost for row in order]
+    return {
+        "trial": [trials[row].number for row in order],
+        **{
+            name: np.cumsum([float(cost.get(name, 0.0)) for cost in costs]).tolist()
+            for name in ("device_seconds", "examples")
+        },
+        "value": hypervolume_curve(matrix, corner).tolist(),
+    }
+
+
+def _observed(history: History, objective: Objective) -> tuple[FloatArray, list[int]]:
+    """Values of an objective's metric, in logs where it is a positive quantity to be minimised, and their rows."""
+    column = history.metrics.get(objective.metric, np.full(len(history), np.nan))
+    rows = [row for row in range(len(history)) if history.in_space[row] and np.isfinite(column[row])]
+    values = column[rows]
+    if objective.direction == "minimize" and len(rows) and values.min() > 0:
+        values = np.log(values)
+    return values, rows
+
+
+# A report is made several times in one command from the same trials; these take seconds.
+@lru_cache(maxsize=16)
+def _explain(architectures: tuple[Architecture, ...], values: tuple[float, ...]) -> Importance | str:
+    features, names = encode_choices([item.choices for item in architectures])
+    return parameter_importance(features, names, np.array(values), architectures)
+
+
+@lru_cache(maxsize=16)
+def _predict(
+    architectures: tuple[Architecture, ...],
+    values: tuple[float, ...],
+    noise: tuple[float, ...],
+    fit_predict: FitPredict | None,
+) -> LeaveOneOut | str:
+    features, _ = encode_choices([item.choices for item in architectures])
+    return leave_one_out(features, np.array(values), np.array(noise), architectures, fit_predict)
+
+
+def _importance(history: History, objective: Objective) -> dict[str, Any]:
+    values, rows = _observed(history, objective)
+    found = _explain(tuple(history.architectures[row] for row in rows), tuple(values.tolist()))
+    entry = {"label": objective.label, "metric": objective.metric, "n": len(rows)}
+    if not isinstance(found, Importance):
+        return {**entry, "reason": found, "explained": None, "parameters": []}
+    ranked = sorted(range(len(found.names)), key=lambda index: -found.shares[index])
+    parameters = [
+        {
+            "name": found.names[index],
+            "share": float(found.shares[index]),
+            "low": float(found.low[index]),
+            "high": float(found.high[index]),
+        }
+        for index in ranked
+    ]
+    return {**entry, "reason": None, "explained": found.explained, "parameters": parameters}
+
+
+def _prediction(history: History, objective: Objective, fit_predict: FitPredict | None) -> dict[str, Any]:
+    values, rows = _observed(history, objective)
+    noise = history.variances.get(objective.metric, np.full(len(history), np.nan))[rows]
+    architectures = tuple(history.architectures[row] for row in rows)
+    found = _predict(architectures, tuple(values.tolist()), tuple(noise.tolist()), fit_predict)
+    entry = {"metric": objective.metric, "n": len(rows)}
+    if not isinstance(found, LeaveOneOut):
+        return {**entry, "reason": found, "points": []}
+    table = np.stack([found.observed, found.predicted, found.deviation], axis=1)
+    return {
+        **entry,
+        "n": len(table),
+        "reason": None,
+        "folds": found.folds,
+        "spearman": found.spearman,
+        "explained": found.explained,
+        "coverage": found.coverage,
+        "points": [
+            {"observed": observed, "predicted": predicted, "deviation": deviation}
+            for observed, predicted, deviation in table.tolist()
+        ],
+    }

@@ -1,0 +1,103 @@
+"""Several targets in one study: one Pareto set per latency backend, from one set of trials.
+
+A student's quality does not depend on where it will run, so trials that were scored once serve every target that
+timed them: another chip, another precision, another batch size. A target need not be an objective of the search to
+get its set; the search has then only not aimed at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autodistill.components.latency import LATENCY_METRICS
+from autodistill.components.search import Constraint, History, Objective
+from autodistill.engine.picks import pareto_rows
+from autodistill.engine.relative import feasible_rows, hypervolume_of, reference_point, relative_matrix
+
+#: What a target is judged by when no latency is an objective.
+DEFAULT_METRIC = "p50_ms"
+
+
+@dataclass(frozen=True)
+class ParetoSet:
+    """What a study has found for one target.
+
+    Args:
+        objectives: the study's objectives that are no latency, and this target's latency.
+        is_objective: whether the search aimed at this target.
+        rows: of the history, on the front.
+        hypervolume: of the feasible trials in these objectives, relative to the teacher; None without a reference.
+        reference: objective label -> the value it is measured against, NaN where there is none.
+    """
+
+    objectives: tuple[Objective, ...]
+    is_objective: bool
+    rows: tuple[int, ...]
+    hypervolume: float | None
+    reference: Mapping[str, float]
+
+
+def pareto_sets(
+    history: History,
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint],
+    teacher: Mapping[str, Any],
+    targets: Sequence[str],
+) -> dict[str, ParetoSet]:
+    """One set per target.
+
+    Args:
+        history: what was seen.
+        objectives: the study's; each target keeps those that are no latency.
+        constraints: all hold for every target: a trial that breaks one was never trained.
+        teacher: the stored step ``teacher``.
+        targets: labels of latency backends.
+    """
+    return {
+        target: _pareto_set(history, target_objectives(objectives, target, targets), constraints, teacher, objectives)
+        for target in targets
+    }
+
+
+def target_objectives(objectives: Sequence[Objective], target: str, targets: Sequence[str]) -> tuple[Objective, ...]:
+    """The objectives of one target: its own latency stands where the study's latencies stood, else at the end.
+
+    Its latency metric is that of its own objective, else of the first latency that is one, else the median.
+    """
+    latencies = [item for item in objectives if _label(item) in targets]
+    own = [item for item in latencies if _label(item) == target]
+    if not own:
+        name = latencies[0].metric.rpartition(".")[2] if latencies else DEFAULT_METRIC
+        own = [Objective(target, f"{target}.{name}", LATENCY_METRICS[name])]
+    first = next((index for index, item in enumerate(objectives) if item in latencies), len(objectives))
+    others = [item for item in objectives if item not in latencies]
+    return (*others[:first], *own, *others[first:])
+
+
+def _label(objective: Objective) -> str:
+    return objective.metric.rpartition(".")[0]
+
+
+def _pareto_set(
+    history: History,
+    own: tuple[Objective, ...],
+    constraints: Sequence[Constraint],
+    teacher: Mapping[str, Any],
+    objectives: Sequence[Objective],
+) -> ParetoSet:
+    usable = [
+        row for row, feasible in enumerate(feasible_rows(history, constraints)) if feasible and history.in_space[row]
+    ]
+    point = reference_point(own, constraints, teacher)
+    known = bool(teacher["values"])
+    return ParetoSet(
+        objectives=own,
+        is_objective=all(item in objectives for item in own),
+        rows=tuple(pareto_rows(history, own, constraints, teacher)),
+        hypervolume=hypervolume_of(relative_matrix(history, own, teacher)[usable], point, own, teacher)
+        if known
+        else None,
+        reference=point,
+    )

@@ -1,0 +1,116 @@
+"""Where flash runs will end, from those that have ended: for pruners, and for strategies that read a history."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autodistill.components.pruning import TrialCurve
+from autodistill.components.search import History
+from autodistill.pruners.extrapolation import StudentT, predict_gain
+
+if TYPE_CHECKING:
+    from autodistill.pruners.orientation import FloatArray
+
+#: Complete trials that an estimate for a strategy needs.
+MIN_TRIALS = 6
+
+
+def predict_end(
+    trial: TrialCurve, complete: Sequence[TrialCurve], metric: str, min_trials: int = MIN_TRIALS
+) -> StudentT | None:
+    """The distribution of a scored metric at the end of the trial's flash run.
+
+    Args:
+        trial: with at least one rung; its last one counts.
+        complete: trials that have ended; those without a score at the same rungs are left out.
+        metric: name of the metric.
+        min_trials: complete trials that are needed.
+
+    Returns:
+        None when it cannot be predicted.
+    """
+    rung = trial.rungs[-1].rung
+    # In a fixed order: the last digits of a sum must not depend on the order in which trials are shown.
+    rows = [item for item in sorted(complete, key=lambda item: item.trial) if _usable(item, rung, metric)]
+    if not _usable(trial, rung, metric) or len(rows) < min_trials:
+        return None
+    scores = np.array([_scores(item, rung, metric) for item in (trial, *rows)])
+    features = np.column_stack([scores, _size((trial, *rows))])
+    gains = np.array([float(item.final[metric]) for item in rows]) - scores[1:, 0]
+    if np.ptp(gains) <= 1e-9 * np.abs(gains).max():  # nothing to learn from: every run has gained the same
+        return None
+    gain = predict_gain(features[1:], gains, features[0])
+    return StudentT(scores[0, 0] + gain.location, gain.scale, gain.degrees)
+
+
+def expected_ends(history: History, metric: str) -> tuple[FloatArray, FloatArray]:
+    """What stopped trials would have scored at the end: a prediction that a strategy may learn from.
+
+    Args:
+        history: with ``curves``.
+        metric: a metric that is scored, e.g. an objective's.
+
+    Returns:
+        (value, variance) per trial of the history; NaN for trials that were not stopped or cannot be predicted.
+    """
+    values, variances = np.full(len(history), np.nan), np.full(len(history), np.nan)
+    curves = [_of_history(history, row) for row in range(len(history))]
+    complete = [curve for curve in curves if curve.state == "complete"]
+    for row, curve in enumerate(curves):
+        end = predict_end(curve, complete, metric) if curve.state == "stopped" and curve.rungs else None
+        if end is not None:
+            values[row], variances[row] = end.location, end.variance
+    return values, variances
+
+
+def _of_history(history: History, row: int) -> TrialCurve:
+    """A row as a curve; what is scored at rungs is not known before training."""
+    scored = {name for reports in history.curves for report in reports for name in report.metrics}
+    metrics = {name: float(column[row]) for name, column in history.metrics.items()}
+    state = history.states[row]
+    return TrialCurve(
+        trial=row,
+        architecture=history.architectures[row],
+        replicate=history.replicates[row],
+        state="complete" if state == "complete" else "stopped" if state == "stopped" else "running",
+        known={name: value for name, value in metrics.items() if name not in scored},
+        rungs=history.curves[row] if history.curves else (),
+        final={name: value for name, value in metrics.items() if name in scored},
+    )
+
+
+def _scores(trial: TrialCurve, rung: int, metric: str) -> list[float]:
+    """The score at the rung, and the increment since the rung before where there is one."""
+    values = [
+        float(report.metrics.get(metric, math.nan)) if (report := trial.at(index)) is not None else math.nan
+        for index in range(rung + 1)
+    ]
+    return [values[rung]] if rung == 0 else [values[rung], values[rung] - values[rung - 1]]
+
+
+def _usable(trial: TrialCurve, rung: int, metric: str) -> bool:
+    """Whether the scores that a prediction needs are numbers."""
+    ends = trial.state != "complete" or math.isfinite(float(trial.final.get(metric, math.nan)))
+    return ends and bool(np.isfinite(_scores(trial, rung, metric)).all())
+
+
+def _size(trials: Sequence[TrialCurve]) -> FloatArray:
+    """One number per trial for how large its architecture is: ``n x 1``, or ``n x 0`` when nothing is known of all.
+
+    The first principal component of all known positive metrics in logs; they all grow together, and as many features
+    as metrics would be too many for a few trials.
+    """
+    names = sorted(name for name in trials[0].known if all(item.known.get(name, 0.0) > 0 for item in trials))
+    if not names:
+        return np.empty((len(trials), 0))
+    logs = np.log(np.array([[item.known[name] for name in names] for item in trials]))
+    centred = logs - logs.mean(axis=0)
+    spread = centred.std(axis=0)
+    centred /= np.where(spread > 0, spread, 1.0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    component: FloatArray = centred @ directions[:1].T
+    return component

@@ -1,0 +1,295 @@
+"""What to try next when one objective must be learnt and the others are known: closed form, no sampling of candidates.
+
+Used by the `botorch` strategy. The learnt objective has a Gaussian process; every candidate's expected hypervolume
+improvement follows from `autodistill.search.ehvi`, averaged over joint posterior draws of the front, since what has
+been observed is noisy. Known objectives enter exactly, or by quadrature where their variance is stated.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.special import log_ndtr
+
+from autodistill.search.candidates import Pool
+from autodistill.search.ehvi import Cells, cells_of, log_ehvi, log_sum
+from autodistill.search.surrogates import FeatureMap, Posterior, fit_models
+from autodistill.search.view import NothingLearntError, View, scaled_bound, sign_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from autodistill.components.search import FloatArray, Objective
+    from autodistill.search.scales import Scale
+
+# Candidates that are compared under every draw of the front; the others are told from them under its mean.
+SHORTLIST = 512
+# Gauss-Hermite nodes over a known objective with a variance: exact for polynomials up to the ninth degree.
+NODES = 5
+# An architecture may be on the front when it would be, had it these many standard deviations more than the rest.
+PLAUSIBLE = 3.0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to be tried: a row of the pool, or another replicate of a row of the view; and what it promises."""
+
+    row: int
+    replicate: bool
+    log_value: float
+
+
+@dataclass
+class _Front:
+    """What has been tried or is being tried: one entry per architecture.
+
+    Args:
+        known: ``points x known``, to be maximised.
+        inputs: ``points x columns``, features.
+        rows: rows of the view, or -1 for what was chosen just now.
+        runs: how often each was tried.
+    """
+
+    known: FloatArray
+    inputs: torch.Tensor
+    rows: NDArray[np.intp]
+    runs: NDArray[np.intp]
+    believed: list[torch.Tensor] = field(default_factory=list)
+
+
+class ClosedForm:
+    """The acquisition of one proposal.
+
+    Args:
+        view: of the history; it has exactly one objective to be modelled.
+        pool: candidates to fit scales to.
+        features: of architectures.
+        draws: posterior draws of the front.
+        rng: of the draws.
+
+    Raises:
+        NothingLearntError: the history cannot carry a model.
+    """
+
+    def __init__(self, view: View, pool: Pool, features: FeatureMap, *, draws: int, rng: np.random.Generator) -> None:
+        self.view, self.features, self.draws, self.rng = view, features, draws, rng
+        self.objective: Objective = view.modelled_objectives[0]
+        observed = view.observed()
+        inputs = torch.from_numpy(features(view.past))
+        names = list(observed)
+        self._models = dict(zip(names, fit_models(observed, inputs, features.layout), strict=True))
+        self._sign = sign_of(self.objective)
+        self._scales = {item.metric: view.known_scale(item.metric, pool) for item in view.known_objectives}
+        scale = observed[self.objective.metric].scale
+        self._bounds = [
+            bound
+            for item in view.modelled_constraints
+            if item.metric in observed and (bound := scaled_bound(item, observed[item.metric].scale)) is not None
+        ]
+        self._set_reference(pool, scale, observed[self.objective.metric].values)
+        self.front = self._front_of(inputs)
+        self._believe()
+
+    def _set_reference(self, pool: Pool, scale: Scale, seen: FloatArray) -> None:
+        view = self.view
+        self._reference = view.reference(self.objective, scale, self._sign * seen)
+        known = np.vstack([self._known(pool), self._known(view.past)])
+        self._known_reference = np.array(
+            [
+                view.reference(item, self._scales[item.metric], known[:, column])
+                for column, item in enumerate(view.known_objectives)
+            ]
+        )
+
+    def _front_of(self, inputs: torch.Tensor) -> _Front:
+        """One entry per architecture of the space that is complete or pending and breaks no bound."""
+        view = self.view
+        values = view.values(self.objective.metric)
+        usable = view.feasible & view.in_space & (np.isfinite(values) | view.pending)
+        usable &= np.isfinite(self._known(view.past)).all(axis=1)
+        groups = view.groups()
+        rows = np.unique(groups[usable])
+        if not (usable & ~view.pending).any():
+            raise NothingLearntError("no feasible trial has a value for every objective")
+        runs = np.bincount(groups, minlength=len(groups))[rows]
+        waiting = torch.from_numpy(np.flatnonzero(view.pending & view.feasible))
+        front = _Front(self._known(view.past)[rows], inputs[torch.from_numpy(rows)], rows, runs)
+        if len(waiting):
+            front.believed.append(inputs[waiting])
+        return front
+
+    def _believe(self) -> None:
+        """Posteriors in which what is being tried counts as if its mean had been seen."""
+        believed = torch.cat(self.front.believed) if self.front.believed else None
+        self._posteriors = {name: Posterior(model, believed) for name, model in self._models.items()}
+        own = self._posteriors[self.objective.metric]
+        mean, deviation = own(self.front.inputs)
+        self._mean, self._deviation, self._noise = self._sign * mean, deviation, own.noise
+        self._mean_cells = cells_of(self.front.known, self._mean, self._known_reference, self._reference)
+        plausible = self._plausible()
+        draws = self._sign * own.samples(self.front.inputs[torch.from_numpy(plausible)], self.draws, self.rng)
+        known = self.front.known[plausible]
+        self._cells = [cells_of(known, draw, self._known_reference, self._reference) for draw in draws]
+
+    def _plausible(self) -> NDArray[np.intp]:
+        """Entries that may be on the front: not beaten by the pessimistic front even when optimistic themselves."""
+        reach = PLAUSIBLE * self._deviation
+        cells = cells_of(self.front.known, self._mean - reach, self._known_reference, self._reference)
+        optimistic = log_ehvi(cells, self.front.known, self._mean + reach, np.full(len(reach), 1e-6))
+        # A millionth of a standard deviation gains a log of about -14 where it touches the front and -inf or so below.
+        rows = np.flatnonzero(optimistic > -50.0)
+        return rows if len(rows) else np.array([int(np.argmax(self._mean))])
+
+    # -- values --------------------------------------------------------------------------------------------------
+
+    def _known(self, pool: Pool) -> FloatArray:
+        """``n x known`` on scales, to be maximised."""
+        columns = [sign_of(item) * self._scales[item.metric](pool.known[item.metric]) for item in self._known_items]
+        return np.stack(columns, axis=1) if columns else np.empty((len(pool), 0))
+
+    @property
+    def _known_items(self) -> list[Objective]:
+        return self.view.known_objectives
+
+    def screen(self, pool: Pool) -> FloatArray:
+        """Log expected improvement of the front's mean, of every candidate of a pool; -inf where nothing is known."""
+        inputs = torch.from_numpy(self.features(pool))
+        return self._values(pool, inputs, [self._mean_cells])
+
+    def choose(self, pool: Pool, n: int, replicates: int) -> list[Choice]:
+        """Up to ``n`` choices, best first, each in the light of those before it.
+
+        Args:
+            pool: candidates, none of which was tried.
+            n: how many.
+            replicates: runs of one architecture at most; 1 never asks for another.
+        """
+        inputs = torch.from_numpy(self.features(pool))
+        chosen: list[Choice] = []
+        taken = np.zeros(len(pool), dtype=bool)
+        screened = self._values(pool, inputs, [self._mean_cells])
+        listed = np.sort(np.argsort(-screened, kind="stable")[: max(SHORTLIST, 4 * n)])
+        short, short_inputs = pool.take(listed), inputs[torch.from_numpy(listed)]
+        for step in range(n):
+            if step:
+                self._believe()
+            values = np.where(taken[listed], -np.inf, self._values(short, short_inputs, self._cells))
+            best = int(np.argmax(values))
+            again = self._replicate(short, short_inputs, values, replicates)
+            if again is not None:
+                chosen.append(again)
+                self._take_again(again.row)
+            elif not taken[listed[best]]:
+                chosen.append(Choice(int(listed[best]), False, float(values[best])))
+                taken[listed[best]] = True
+                self._take(short.take(np.array([best])), short_inputs[[best]])
+            if len(chosen) <= step:
+                break
+        return chosen
+
+    def _take(self, pool: Pool, inputs: torch.Tensor) -> None:
+        front = self.front
+        front.known = np.vstack([front.known, self._known(pool)])
+        front.inputs = torch.cat([front.inputs, inputs])
+        front.rows, front.runs = np.append(front.rows, -1), np.append(front.runs, 1)
+        front.believed.append(inputs)
+
+    def _take_again(self, row: int) -> None:
+        entry = np.flatnonzero(self.front.rows == row)
+        self.front.runs[entry] += 1
+        self.front.believed.append(self.front.inputs[torch.from_numpy(entry)])
+
+    def _values(self, pool: Pool, inputs: torch.Tensor, fronts: list[Cells]) -> FloatArray:
+        """Log of the improvement averaged over fronts and over what is uncertain of known objectives."""
+        mean, deviation = self._posteriors[self.objective.metric](inputs)
+        least = self._least()
+        total = []
+        for known, log_weight in self._nodes(pool):
+            reachable = np.all(np.isfinite(known), axis=1, keepdims=True)
+            safe = np.where(reachable, known, self._known_reference - 1.0)
+            values = [log_ehvi(cells, safe, self._sign * mean, deviation, least) for cells in fronts]
+            total.append(log_sum(np.stack(values, axis=1)) - math.log(len(fronts)) + log_weight)
+        return log_sum(np.stack(total, axis=1)) + self._log_feasible(inputs)
+
+    def _nodes(self, pool: Pool) -> list[tuple[FloatArray, float]]:
+        """Known objectives at quadrature nodes with the logarithms of their weights; one node where all are exact."""
+        known = self._known(pool)
+        spreads = []
+        for column, item in enumerate(self._known_items):
+            scale, values = self._scales[item.metric], pool.known[item.metric]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                spread = np.nan_to_num(np.sqrt(scale.variances(values, pool.variances[item.metric])))
+            if (spread > 0).any():
+                spreads.append((column, spread))
+        if not spreads:
+            return [(known, 0.0)]
+        positions, weights = np.polynomial.hermite_e.hermegauss(NODES)
+        logs = np.log(weights / weights.sum())
+        found = []
+        for nodes in itertools.product(range(NODES), repeat=len(spreads)):
+            moved = known.copy()
+            for node, (column, spread) in zip(nodes, spreads, strict=True):
+                moved[:, column] += positions[node] * spread
+            found.append((moved, float(sum(logs[node] for node in nodes))))
+        return found
+
+    def _least(self) -> float | None:
+        """A lower bound on the learnt objective itself, to be maximised."""
+        own = [item for item in self._bounds if item.metric == self.objective.metric and item.sign * self._sign < 0]
+        return max((self._sign * item.bound for item in own), default=None)
+
+    def _log_feasible(self, inputs: torch.Tensor) -> FloatArray:
+        """Log probability that the bounds on other learnt metrics hold, taken as independent."""
+        total = np.zeros(len(inputs))
+        for bound in self._bounds:
+            if bound.metric == self.objective.metric and bound.sign * self._sign < 0:
+                continue
+            mean, deviation = self._posteriors[bound.metric](inputs)
+            total += log_ndtr(bound.sign * (bound.bound - mean) / deviation)
+        return total
+
+    # -- replicates ----------------------------------------------------------------------------------------------
+
+    def _replicate(self, pool: Pool, inputs: torch.Tensor, values: FloatArray, most: int) -> Choice | None:
+        """Another run of a tried architecture, where knowing it better is worth more than the best new candidate.
+
+        Both are valued alike: by how much one more observation is expected to raise the hypervolume of the front of
+        posterior means (a knowledge gradient with everything else held fixed). Without noise a second look at an
+        architecture changes nothing, and none is asked for.
+        """
+        entries = np.flatnonzero((self.front.rows >= 0) & (self.front.runs < most))
+        if most < 2 or not len(entries) or self._bounds:
+            return None
+        gains = np.array([self._worth_of_another_look(int(entry)) for entry in entries])
+        best = int(np.argmax(gains))
+        fresh = self._worth_of_a_first_look(pool, inputs, values)
+        if not np.isfinite(gains[best]) or gains[best] <= fresh:
+            return None
+        return Choice(int(self.front.rows[entries[best]]), True, float(gains[best]))
+
+    def _update(self, deviation: FloatArray) -> FloatArray:
+        """Standard deviation of how far one observation moves a posterior mean."""
+        return deviation**2 / np.sqrt(deviation**2 + self._noise)
+
+    def _worth_of_a_first_look(self, pool: Pool, inputs: torch.Tensor, values: FloatArray) -> float:
+        rows = np.argsort(-values, kind="stable")[:32]  # the best by one measure are among the first by the other
+        mean, deviation = self._posteriors[self.objective.metric](inputs[torch.from_numpy(rows)])
+        known = self._known(pool.take(rows))
+        gains = log_ehvi(self._mean_cells, known, self._sign * mean, self._update(deviation))
+        return float(gains.max())
+
+    def _worth_of_another_look(self, entry: int) -> float:
+        """Log of the expected rise of the hypervolume over what the entry's mean adds already."""
+        others = np.delete(np.arange(len(self._mean)), entry)
+        cells = cells_of(self.front.known[others], self._mean[others], self._known_reference, self._reference)
+        known, mean = self.front.known[[entry]], self._mean[[entry]]
+        moved = self._update(self._deviation[[entry]])
+        with np.errstate(divide="ignore"):
+            rise = log_ehvi(cells, known, mean, moved)[0]
+            sure = log_ehvi(cells, known, mean, moved * 1e-9)[0]  # what it adds with its mean as it is
+        return float(rise + np.log(-np.expm1(sure - rise))) if rise > sure else -math.inf

@@ -1,0 +1,113 @@
+"""What a history says of the architectures of the space: one outcome each, smaller is better, free of units.
+
+For strategies that compare outcomes rather than model them. A pure function of the context and the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autodistill.components.architecture import Architecture
+from autodistill.components.search import History, SearchContext
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from autodistill.components.search import FloatArray
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Architectures of the space with a finite value of every objective, in the order of their last tell.
+
+    Args:
+        architectures: ``n`` distinct ones; the values of replicates are averaged.
+        values: ``n x objectives``, smaller is better.
+        violations: ``n`` numbers >= 0: by how much the constraints are broken, each relative to the worst of the
+            history; 0 where they hold or nothing is known.
+    """
+
+    architectures: tuple[Architecture, ...]
+    values: FloatArray
+    violations: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.architectures)
+
+
+def outcomes_of(context: SearchContext, history: History) -> Outcomes:
+    """The outcomes of the trials that have any."""
+    rows = _rows(history)
+    metrics = [*(item.metric for item in context.objectives), *(item.metric for item in context.constraints)]
+    values = _values(context, history, rows, metrics)
+    objectives = [values[item.metric] * (1.0 if item.direction == "minimize" else -1.0) for item in context.objectives]
+    excess = np.zeros(len(rows))
+    for item in context.constraints:
+        excess += _excess(values[item.metric], item.bound, 1.0 if item.sense == "<=" else -1.0)
+    table = np.stack(objectives, axis=1)
+    kept = np.flatnonzero(np.isfinite(table).all(axis=1))
+    architectures = tuple(rows)
+    return Outcomes(tuple(architectures[row] for row in kept.tolist()), table[kept], excess[kept])
+
+
+def non_dominated(values: FloatArray) -> NDArray[np.bool_]:
+    """Which rows of ``n x objectives`` no other row beats: nowhere worse and somewhere better; equal rows stay."""
+    front = np.zeros(len(values), dtype=bool)
+    # In this order no row is beaten by a later one.
+    left = np.lexsort(values.T[::-1])
+    while len(left):
+        best, rest = values[left[0]], values[left]
+        front[left[0]] = True
+        beaten = (best <= rest).all(axis=1) & (best < rest).any(axis=1)
+        beaten[0] = True
+        left = left[~beaten]
+    return front
+
+
+def ranked(values: FloatArray) -> FloatArray:
+    """``n x m`` values as ranks in [0, 1] per column, equal values alike: no unit, no outlier is left."""
+    ranks = np.zeros(values.shape)
+    for column in range(values.shape[1]):
+        distinct, ranks[:, column] = np.unique(values[:, column], return_inverse=True)
+        ranks[:, column] /= max(1, len(distinct) - 1)
+    return ranks
+
+
+def _rows(history: History) -> dict[Architecture, list[int]]:
+    """The complete and stopped trials of every architecture of the space, ordered by the last tell."""
+    usable = [
+        row for row in range(len(history)) if history.in_space[row] and history.states[row] in ("complete", "stopped")
+    ]
+    rows: dict[Architecture, list[int]] = {}
+    for row in sorted(usable, key=lambda row: history.told[row]):
+        architecture = history.architectures[row]
+        rows[architecture] = [*rows.pop(architecture, []), row]
+    return rows
+
+
+def _values(
+    context: SearchContext, history: History, rows: Mapping[Architecture, Sequence[int]], metrics: Sequence[str]
+) -> dict[str, FloatArray]:
+    """Metric -> mean over the replicates of every architecture; what is known is taken from what is known."""
+    needed = context.known.metrics & set(metrics)
+    known = context.known(list(rows)) if needed and rows else {}
+    found: dict[str, FloatArray] = {}
+    for metric in metrics:
+        if metric in known:
+            found[metric] = np.asarray(known[metric][0], dtype=np.float64)
+            continue
+        column = history.metrics.get(metric, np.full(len(history), np.nan))
+        finite = [[column[row] for row in group if np.isfinite(column[row])] for group in rows.values()]
+        found[metric] = np.array([float(np.mean(group)) if group else np.nan for group in finite], dtype=np.float64)
+    return found
+
+
+def _excess(values: FloatArray, bound: float, sign: float) -> FloatArray:
+    """By how much each value breaks the bound, relative to the worst."""
+    excess = np.maximum(np.nan_to_num(sign * (values - bound), nan=0.0, posinf=np.inf, neginf=0.0), 0.0)
+    worst = float(excess[np.isfinite(excess)].max(initial=0.0))
+    return np.minimum(excess / worst, 1.0) if worst > 0 else (excess > 0).astype(np.float64)

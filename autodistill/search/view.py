@@ -1,0 +1,187 @@
+"""A history as the models of the `botorch` strategy see it: the rows whose features mean the same as the space's.
+
+Reads metrics, variances, feasibility and pending trials by row; decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autodistill.components.architecture import Architecture
+from autodistill.components.search import Constraint, History, Objective, SearchContext
+from autodistill.search.candidates import Candidates, Pool, non_dominated
+from autodistill.search.scales import Scale
+from autodistill.search.surrogates import FeatureMap, Observed, observe, representable
+
+if TYPE_CHECKING:
+    from autodistill.components.search import FloatArray
+
+#: Columns of features beyond architecture and size, e.g. predictions of earlier studies.
+ExtraFeatures = Callable[[Pool], "FloatArray"]
+
+# A reference point of our own lies beyond the worst values by this part of their extent (BoTorch's own margin).
+REFERENCE_MARGIN = 0.1
+
+
+class NothingLearntError(Exception):
+    """The history cannot carry a model; the text says why and becomes part of the proposal's note."""
+
+
+def sign_of(objective: Objective) -> float:
+    """1 for what is to be maximised, -1 for what is to be minimised."""
+    return 1.0 if objective.direction == "maximize" else -1.0
+
+
+class View:
+    """What a history shows.
+
+    Args:
+        context: of the search.
+        candidates: of the same context.
+        history: what the study has seen.
+    """
+
+    def __init__(self, context: SearchContext, candidates: Candidates, history: History) -> None:
+        self.context, self.history = context, history
+        rows = [row for row, item in enumerate(history.architectures) if representable(context.space, item)]
+        self.rows = np.array(rows, dtype=np.intp)
+        self.past = candidates.describe([history.architectures[row] for row in rows])
+        known = context.known.metrics
+        self.known_objectives = [item for item in context.objectives if item.metric in known]
+        self.modelled_objectives = [item for item in context.objectives if item.metric not in known]
+        self.modelled_constraints = [item for item in context.constraints if item.metric not in known]
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    def values(self, metric: str) -> FloatArray:
+        """What is known or observed of a metric, one value per row; NaN where there is none."""
+        if metric in self.past.known:
+            return self.past.known[metric]
+        column = self.history.metrics.get(metric)
+        return np.full(len(self.rows), np.nan) if column is None else np.asarray(column, dtype=np.float64)[self.rows]
+
+    def variances(self, metric: str) -> FloatArray | None:
+        """Variances of a metric's observations, or None when there is none at all."""
+        column = self.history.variances.get(metric)
+        return None if column is None else np.asarray(column, dtype=np.float64)[self.rows]
+
+    def _state(self, *states: str) -> NDArray[np.bool_]:
+        return np.array([self.history.states[row] in states for row in self.rows], dtype=bool)
+
+    @cached_property
+    def pending(self) -> NDArray[np.bool_]:
+        """Rows that are being tried."""
+        return self._state("pending")
+
+    @cached_property
+    def feasible(self) -> NDArray[np.bool_]:
+        """Rows that break no constraint as far as one can tell."""
+        feasible = ~self._state("infeasible")
+        for constraint in self.context.constraints:
+            values = self.values(constraint.metric)
+            feasible &= np.array([np.isnan(value) or constraint.holds(value) for value in values], dtype=bool)
+        return feasible
+
+    @cached_property
+    def in_space(self) -> NDArray[np.bool_]:
+        """Rows whose architecture lies in the study's space."""
+        return np.array([self.history.in_space[row] for row in self.rows], dtype=bool)
+
+    def front(self) -> list[Architecture]:
+        """The best architectures so far; those that nothing is known of count as unbeaten."""
+        if not len(self.rows):
+            return []
+        signed = np.stack([-sign_of(item) * self.values(item.metric) for item in self.context.objectives], axis=1)
+        best = non_dominated(signed) & self.feasible
+        return [self.past.architectures[row] for row in np.flatnonzero(best).tolist()]
+
+    def groups(self) -> NDArray[np.intp]:
+        """For every row the first row of the same architecture."""
+        first: dict[Architecture, int] = {}
+        return np.array(
+            [first.setdefault(item, row) for row, item in enumerate(self.past.architectures)], dtype=np.intp
+        )
+
+    # -- what models learn from ----------------------------------------------------------------------------------
+
+    def observed(self) -> dict[str, Observed]:
+        """Observations of every metric to be modelled; constraints that were not seen yet are left out.
+
+        Raises:
+            NothingLearntError: too little was observed.
+        """
+        observed: dict[str, Observed] = {}
+        for objective in self.modelled_objectives:
+            seen = self._observe(objective.metric)
+            if seen is None:
+                raise NothingLearntError(f"{objective.metric} was observed fewer than two times, or not as numbers")
+            observed[objective.metric] = seen
+        if not self.known_objectives and all(np.ptp(item.values) == 0 for item in observed.values()):
+            raise NothingLearntError("all trials have the same objectives")
+        for constraint in self.modelled_constraints:
+            seen = observed.get(constraint.metric) or self._observe(constraint.metric)
+            if seen is not None:
+                observed[constraint.metric] = seen
+        return observed
+
+    def _observe(self, metric: str) -> Observed | None:
+        return observe(metric, self.values(metric), self.variances(metric))
+
+    def feature_map(self, pool: Pool, extra: ExtraFeatures | None, sizes: bool) -> FeatureMap:
+        """Features on scales that fit both the past and the candidates."""
+        return FeatureMap(self.context.space, (self.past, pool), extra, sizes=sizes)
+
+    def known_scale(self, metric: str, pool: Pool) -> Scale:
+        """The scale of a known metric over the past and the candidates.
+
+        Raises:
+            NothingLearntError: it is known for none of them.
+        """
+        values = np.concatenate([self.past.known[metric], pool.known[metric]])
+        finite = values[np.isfinite(values)]
+        if not len(finite):
+            raise NothingLearntError(f"{metric} is known for no candidate")
+        return Scale.fit(metric, finite)
+
+    def known_values(self, pool: Pool) -> FloatArray:
+        """The known objectives of a pool, ``n x known``, to be minimised; infinite where they are not known."""
+        signed = [-sign_of(item) * pool.known[item.metric] for item in self.known_objectives]
+        return np.nan_to_num(np.stack(signed, axis=1), nan=np.inf)
+
+    def reference(self, objective: Objective, scale: Scale, seen: FloatArray) -> float:
+        """The reference value of an objective on its scale, to be maximised.
+
+        It is the study's own where one is fixed, else a little beyond the worst of ``seen`` (on the scale, to be
+        maximised): of everything, not only of the front, so that the ends of the front are worth extending.
+        """
+        fixed = self.context.reference.get(objective.metric, np.nan)
+        if np.isfinite(fixed):
+            value = float(scale(np.array([fixed]))[0])
+            if np.isfinite(value):
+                return sign_of(objective) * value
+        finite = seen[np.isfinite(seen)]
+        extent = float(np.ptp(finite)) or 1.0
+        return float(finite.min() - REFERENCE_MARGIN * extent)
+
+
+@dataclass(frozen=True)
+class ScaledBound:
+    """A constraint on a modelled metric's scale: ``sign * (metric - bound) <= 0``."""
+
+    metric: str
+    sign: float
+    bound: float
+
+
+def scaled_bound(constraint: Constraint, scale: Scale) -> ScaledBound | None:
+    """The bound on the scale of its metric; None where a ratio can neither reach nor break it."""
+    bound = float(scale(np.array([constraint.bound]))[0])
+    if np.isnan(bound):
+        return None
+    return ScaledBound(constraint.metric, 1.0 if constraint.sense == "<=" else -1.0, bound)

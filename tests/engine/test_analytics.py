@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autodistill.components.architecture import Architecture
+from autodistill.components.search import Constraint, History, Objective
+from autodistill.engine.analytics import encode_choices, hypervolume_curve, hypervolume_regret, study_analytics
+from autodistill.engine.pareto import hypervolume
+from autodistill.engine.records import RunKind, RunRecord, TrialRecord
+from autodistill.engine.summary import without_nan
+from autodistill.testing.search import toy_metrics, toy_space
+
+QUALITY = Objective("quality", "classification.accuracy", "maximize")
+LATENCY = Objective("latency", "onnxruntime.p50_ms", "minimize")
+TEACHER = {"values": {QUALITY.metric: 0.9, LATENCY.metric: 12.0}, "trivial": {QUALITY.metric: 0.5}}
+
+
+def test_the_curve_is_the_area_of_the_staircase_so_far() -> None:
+    points = np.array([[1.0, 3.0], [3.0, 1.0], [np.nan, 0.0], [3.0, 3.0], [1.0, 1.0]])
+    curve = hypervolume_curve(points, np.array([4.0, 4.0]))
+    assert curve.tolist() == [3.0, 5.0, 5.0, 5.0, 9.0]
+
+
+coordinates = st.integers(0, 8).map(float)
+
+
+@given(st.lists(st.tuples(coordinates, coordinates, coordinates), min_size=1, max_size=15))
+def test_every_value_of_the_curve_is_the_hypervolume_of_its_prefix(rows: list[tuple[float, float, float]]) -> None:
+    points, corner = np.array(rows), np.array([7.0, 7.0, 7.0])
+    curve = hypervolume_curve(points, corner)
+    np.testing.assert_allclose(curve, [hypervolume(points[: n + 1], corner) for n in range(len(points))])
+    assert (np.diff(curve) >= 0).all()
+
+
+@given(st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=10))
+def test_regret_falls_to_zero_when_the_front_has_been_found(rows: list[tuple[float, float]]) -> None:
+    points, corner = np.array(rows), np.array([7.0, 7.0])
+    regret = hypervolume_regret(points, points, corner)
+    assert regret[-1] == pytest.approx(0.0, abs=1e-9)
+    assert (np.diff(regret) <= 0).all()
+    whole = hypervolume(points, corner)
+    assert hypervolume_regret(points[:1], points, corner)[0] == pytest.approx(
+        whole - hypervolume(points[:1], corner), abs=1e-9
+    )
+
+
+def test_choices_become_ranks_and_what_does_not_vary_is_left_out() -> None:
+    features, names = encode_choices(
+        [
+            {"layers": 2, "kind": "relu", "fixed": 7},
+            {"layers": 12, "kind": "gelu", "fixed": 7, "ratio": 0.5},
+            {"layers": 4, "kind": "gelu", "fixed": 7, "ratio": 0.25},
+        ]
+    )
+    assert names == ["layers", "kind", "ratio"]
+    assert features.tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.5, 0.0, 0.5]]
+
+
+def test_no_architectures_have_no_features() -> None:
+    features, names = encode_choices([])
+    assert names == []
+    assert features.shape == (0, 0)
+
+
+def study(
+    n: int, states: dict[int, str] | None = None
+) -> tuple[History, list[TrialRecord], dict[tuple[int, RunKind], RunRecord]]:
+    drawn = list(dict.fromkeys(toy_space().sample(3 * n + 3, 0)))[:n]
+    given_states = [(states or {}).get(row, "complete") for row in range(n)]
+    scores = [toy_metrics(item) for item in drawn]
+    quality = [
+        values[QUALITY.metric] if state == "complete" else np.nan
+        for values, state in zip(scores, given_states, strict=True)
+    ]
+    history = History(
+        architectures=tuple(drawn),
+        replicates=(0,) * n,
+        states=tuple(given_states),
+        in_space=(True,) * n,
+        metrics={
+            QUALITY.metric: np.array(quality, dtype=np.float64),
+            LATENCY.metric: np.array([values[LATENCY.metric] for values in scores], dtype=np.float64),
+        },
+        variances={QUALITY.metric: np.full(n, 1e-6)},
+        told=tuple(range(n)),
+        notes=(None,) * n,
+    )
+    trials = [record(row, item, state) for row, (item, state) in enumerate(zip(drawn, given_states, strict=True))]
+    runs: dict[tuple[int, RunKind], RunRecord] = {
+        (row, "flash"): run(row, given_states[row]) for row in range(n) if given_states[row] != "infeasible"
+    }
+    return history, trials, runs
+
+
+def record(number: int, item: Architecture, state: Any) -> TrialRecord:
+    return TrialRecord(number, 1, item, 0, "search", None, True, state, None, number, number, 1)
+
+
+def run(number: int, state: Any) -> RunRecord:
+    cost = {"device_seconds": 2.0, "examples": 100.0}
+    return RunRecord(number, "flash", state, 1, "", "", 0.0, metrics={QUALITY.metric: {"value": 0.5}}, cost=cost)
+
+
+def analytics(n: int, states: dict[int, str] | None = None, *constraints: Constraint) -> dict[str, Any]:
+    content = study_analytics(*study(n, states), (QUALITY, LATENCY), constraints, TEACHER)
+    json.dumps(without_nan(content), allow_nan=False)
+    return content
+
+
+def test_progress_has_a_row_per_flash_run_and_grows_with_complete_ones_only() -> None:
+    found = analytics(6, {1: "infeasible", 2: "stopped", 3: "failed"})["hypervolume"]
+    assert found["trial"] == [0, 2, 3, 4, 5]
+    assert found["device_seconds"] == [2.0, 4.0, 6.0, 8.0, 10.0]
+    assert found["examples"][-1] == 500.0
+    assert found["value"][0] == found["value"][1] == found["value"][2] > 0
+    assert found["value"] == sorted(found["value"])
+
+
+def test_trials_that_break_a_bound_add_no_volume() -> None:
+    found = analytics(4, None, Constraint("fast", LATENCY.metric, "<=", 1e-3))["hypervolume"]
+    assert found["value"] == [0.0] * 4
+
+
+def test_few_trials_have_progress_and_reasons() -> None:
+    found = analytics(5)
+    assert [entry["metric"] for entry in found["importance"]] == [QUALITY.metric, LATENCY.metric]
+    for entry in [*found["importance"], found["prediction"]]:
+        assert entry["reason"] == "5 architectures are too few; 10 are needed."
+
+
+def test_a_study_that_was_just_made_has_nothing() -> None:
+    found = study_analytics(History(), [], {}, (QUALITY, LATENCY), (), {"values": {}, "trivial": {}})
+    assert found["hypervolume"] is None
+    assert found["prediction"] is None
+    assert all(entry["parameters"] == [] for entry in found["importance"])
+
+
+def test_many_trials_are_explained_and_predicted() -> None:
+    found = analytics(40, {0: "stopped"})
+    quality, latency = found["importance"]
+    assert (quality["n"], latency["n"]) == (39, 40)  # a stopped trial was timed, but has no score
+    assert quality["parameters"][0]["name"] in ("num_layers", "hidden_size")
+    assert latency["parameters"][0]["name"] == "num_layers"
+    assert sum(entry["share"] for entry in latency["parameters"]) <= 1.2
+    prediction = found["prediction"]
+    assert prediction["metric"] == QUALITY.metric
+    assert prediction["spearman"] > 0.8
+    assert prediction["coverage"] > 0.7
+    assert len(prediction["points"]) == prediction["n"] == 39
+
+
+def test_another_model_can_be_judged() -> None:
+    def flat(train_x: Any, train_y: Any, noise: Any, test_x: Any) -> tuple[Any, Any]:
+        return np.full(len(test_x), 0.25), np.ones(len(test_x))
+
+    found = study_analytics(*study(12), (QUALITY, LATENCY), (), TEACHER, flat)["prediction"]
+    assert {point["predicted"] for point in found["points"]} == {0.25}
+    assert found["spearman"] is None

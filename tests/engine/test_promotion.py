@@ -1,0 +1,104 @@
+"""Picks are trained one at a time, chosen by the model over flash and full scores, and survive a kill in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_studies import architecture, replaced, tiny_study, weights
+
+import autodistill
+from autodistill.components.search import History, Proposal, SearchContext
+from autodistill.components.specs import ComponentSpec
+from autodistill.engine.picks import averaged
+from autodistill.engine.storage import Storage
+from autodistill.hookspecs import hookimpl
+from autodistill.plugin_manager import PluginManager, Provider
+from autodistill.registry import Registry
+
+
+@dataclass
+class AgainConfig:
+    """No parameters."""
+
+
+class Again:
+    """Tries one architecture twice, then another."""
+
+    def __init__(self, context: SearchContext) -> None:
+        self.context = context
+
+    def propose(self, history: History, n: int) -> list[Proposal]:
+        first, second = architecture(1, 16), architecture(2, 32)
+        return [Proposal(second if len(history) == 2 else first, replicate=len(history) == 1)]
+
+
+class AgainPlugin:
+    @hookimpl
+    def autodistill_search_strategies(self) -> list[ComponentSpec]:
+        return [ComponentSpec("again", f"{__name__}:Again", AgainConfig, "One architecture twice.")]
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    import sys
+
+    module: Any = type(sys)(__name__)  # tests are imported by path: give the target a module to be found in
+    module.Again = Again
+    monkeypatch.setitem(sys.modules, __name__, module)
+    manager = PluginManager()
+    manager.load_builtins()
+    manager.register(AgainPlugin(), Provider("autodistill-again", "1.0", "again"))
+    return Registry(manager)
+
+
+def test_replicates_have_their_own_seeds_and_share_the_latency(tmp_path: Path, registry: Registry) -> None:
+    overrides = tiny_study(tmp_path, "baseline=[]", "picks.max=0")
+    given = replaced(overrides, "search=again")
+    study = autodistill.run(autodistill.compose(given, registry), registry=registry, explore_only=True)
+    first, again, other = study.trials()
+    assert (first.replicate, again.replicate, other.replicate) == (0, 1, 0)
+    assert first.architecture == again.architecture
+    assert first.seed != again.seed
+    assert first.latencies == again.latencies
+    history = study.history()
+    scores = history.metrics["classification.accuracy"]
+    assert averaged(history).metrics["classification.accuracy"][0] == pytest.approx(scores[:2].mean())
+    assert set(study.summary()["pareto"]) <= {first.number, other.number}
+
+
+def test_picks_are_chosen_one_after_the_other_and_the_best_comes_first(tmp_path: Path) -> None:
+    given = tiny_study(tmp_path, "picks.max=2", "budget.trials=4", "baseline=[]", "reference=[]")
+    study = autodistill.run(autodistill.compose(given), overrides=given)
+    with Storage(study.config["storage"]["url"]) as storage:
+        record = storage.get_study(study.name)
+        chosen = [storage.step(record.id, f"pick:{index}")["trial"] for index in range(2)]
+        assert storage.step(record.id, "pick:2") is None
+        frozen = storage.step(record.id, "picks_frozen")["trials"]
+        runs = {run.trial: run for run in storage.runs(record.id) if run.kind == "full"}
+    assert sorted(frozen) == sorted(chosen)
+    scores = [runs[number].metrics["select/classification.accuracy"]["value"] for number in frozen]
+    assert scores[0] == max(scores)
+    assert not any(name.startswith("test/") for run in runs.values() for name in run.metrics)
+    summary = study.summary()
+    assert [pick["trial"] for pick in summary["picks"]] == frozen
+    assert all(pick["final"]["classification.accuracy"]["split"] == "test" for pick in summary["picks"])
+    # The same command again finds everything done: the picks stay, and so do their weights.
+    before = weights(study.directory)
+    again = autodistill.run(autodistill.compose(given), overrides=given)
+    assert [pick["trial"] for pick in again.summary()["picks"]] == frozen
+    assert weights(study.directory) == before
+
+
+def test_a_choice_that_was_stored_is_kept(tmp_path: Path) -> None:
+    given = tiny_study(tmp_path, "picks.max=1", "budget.trials=3", "baseline=[]", "reference=[]")
+    study = autodistill.run(autodistill.compose(given), overrides=given, explore_only=True)
+    history = study.history()
+    best = int(history.metrics["classification.accuracy"].argmax())
+    other = study.trials()[(best + 1) % 3].number
+    with Storage(study.config["storage"]["url"]) as storage:  # as a process that was killed before training it left it
+        storage.set_step(storage.get_study(study.name).id, "pick:0", {"trial": other})
+    done = autodistill.run(autodistill.compose(given), overrides=given)
+    assert [pick["trial"] for pick in done.summary()["picks"]] == [other]

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+
+from autodistill.components.search import History, SearchContext  # noqa: E402
+from autodistill.search.promotion import Promotion  # noqa: E402
+from autodistill.search.random import RandomSearch  # noqa: E402
+from autodistill.testing.search import ACCURACY, LATENCY, toy_context, toy_history, toy_metrics  # noqa: E402
+
+
+def searched(n: int, noise: float = 0.0) -> tuple[SearchContext, History]:
+    context = toy_context()
+    proposals = RandomSearch(context).propose(History(), n)
+    return context, toy_history(context, [item.architecture for item in proposals], noise=noise)
+
+
+def few(*points: tuple[float, float]) -> tuple[SearchContext, History]:
+    """So few trials that no model is made: scores and latencies as given."""
+    context, history = searched(len(points))
+    values = np.array(points)
+    return context, replace(history, metrics={ACCURACY.metric: values[:, 0], LATENCY.metric: values[:, 1]})
+
+
+def test_the_first_is_the_best_in_the_first_objective() -> None:
+    assert Promotion(*few((0.5, 1.0), (0.8, 4.0), (0.79, 2.0)), [0, 1, 2]).first(0.0) == 1
+
+
+def test_a_margin_trades_a_little_quality_for_speed() -> None:
+    promotion = Promotion(*few((0.80, 8.0), (0.79, 2.0), (0.50, 1.0)), [0, 1, 2])
+    assert promotion.first(0.0) == 0
+    assert promotion.first(0.02) == 1
+    assert promotion.first(0.01) == 0
+
+
+def test_the_next_adds_most_to_the_front_of_full_scores() -> None:
+    promotion = Promotion(*few((0.80, 4.0), (0.79, 3.9), (0.70, 1.0)), [0, 1, 2])
+    costs = np.ones(3)
+    assert promotion.next({0: 0.85}, [0], costs) == 2
+    assert promotion.next({0: 0.85, 2: 0.75}, [0, 2], costs) == 1
+    assert promotion.next({0: 0.85, 2: 0.75, 1: 0.84}, [0, 1, 2], costs) is None
+
+
+def test_a_trial_that_costs_more_must_gain_more() -> None:
+    promotion = Promotion(*few((0.80, 4.0), (0.70, 2.0), (0.70, 2.1)), [0, 1, 2])
+    assert promotion.next({0: 0.85}, [0], np.ones(3)) == 1
+    assert promotion.next({0: 0.85}, [0], np.array([1.0, 100.0, 1.0])) == 2
+    assert promotion.next({0: 0.85}, [0], np.array([1.0, np.nan, np.nan])) in (1, 2)
+
+
+def test_rows_that_may_not_be_chosen_are_not() -> None:
+    promotion = Promotion(*few((0.9, 1.0), (0.8, 2.0), (0.7, 1.5)), [1, 2])
+    assert promotion.first(0.0) == 1
+    assert promotion.next({}, [1], np.ones(3)) == 2
+
+
+def test_full_runs_teach_how_much_flash_understates() -> None:
+    context, history = searched(20)
+    promotion = Promotion(context, history, range(20))
+    scores = history.metrics[ACCURACY.metric]
+    before = promotion.at_full({})
+    after = promotion.at_full({0: scores[0] + 0.1, 1: scores[1] + 0.1})
+    others = np.arange(2, 20)
+    assert (after.mean[others] > before.mean[others]).all()
+    assert (after.deviation[others] < before.deviation[others]).all()
+    assert after.deviation[:2] == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_lucky_score_is_regressed_towards_what_its_neighbours_say() -> None:
+    context, history = searched(60, noise=0.01)
+    lucky = 7
+    scores = history.metrics[ACCURACY.metric].copy()
+    truth = toy_metrics(history.architectures[lucky])[ACCURACY.metric]
+    scores[lucky] = truth + 0.15
+    seen = replace(history, metrics={**history.metrics, ACCURACY.metric: scores})
+    promotion = Promotion(context, seen, range(60))
+    order = np.argsort(-scores)
+    believed = promotion.flash.mean
+    assert believed[lucky] < (scores[lucky] - scores.mean()) / scores.std()
+    assert list(np.argsort(-believed)).index(lucky) >= list(order).index(lucky)
+
+
+def test_predictions_of_the_model_are_on_the_scale_of_the_candidates() -> None:
+    context, history = searched(40)
+    promotion = Promotion(context, history, range(40))
+    scores = history.metrics[ACCURACY.metric]
+    assert promotion.flash.mean == pytest.approx((scores - scores.mean()) / scores.std(), abs=0.25)
+    half = Promotion(context, history, range(0, 40, 2))
+    some = scores[::2]
+    assert half.flash.mean == pytest.approx((some - some.mean()) / some.std(), abs=0.25)
+
+
+def test_the_unit_of_a_metric_changes_nothing() -> None:
+    context, history = searched(20, noise=0.01)
+    scaled = replace(history, metrics={name: 1024.0 * column for name, column in history.metrics.items()})
+    full = {3: float(history.metrics[ACCURACY.metric][3])}
+    plain = Promotion(context, history, range(20)).next(full, [3], np.ones(20))
+    other = Promotion(context, scaled, range(20)).next({3: 1024.0 * full[3]}, [3], np.ones(20))
+    assert plain == other
