@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autodistill.components.architecture import Architecture
-from autodistill.components.search import Parameter
+from autodistill.components.architecture import Architecture, Choice
+from autodistill.components.search import Parameter, SizeEstimate
 from autodistill.engine.space import Space
 
 if TYPE_CHECKING:
-    from autodistill.components.search import FloatArray
+    from autodistill.components.search import FloatArray, IntArray
 
 #: Neighbours of an architecture: about as many as one step in each of five parameters would give.
 NEIGHBOURS = 8
@@ -43,9 +43,19 @@ class FiniteSpace:
         return self._grid.parameters
 
     @property
+    def derived(self) -> Collection[str]:
+        """The grid's derived choices."""
+        return self._grid.derived
+
+    @property
     def size(self) -> int | None:
         """How many are listed."""
         return len(self._listed)
+
+    @property
+    def estimated_size(self) -> SizeEstimate:
+        """How many are listed."""
+        return SizeEstimate(len(self._listed))
 
     def __contains__(self, architecture: object) -> bool:
         """Whether it is listed."""
@@ -63,6 +73,14 @@ class FiniteSpace:
     def encode(self, architectures: Sequence[Architecture]) -> FloatArray:
         """As the grid does."""
         return self._grid.encode(architectures)
+
+    def ranks(self, architectures: Sequence[Architecture]) -> IntArray:
+        """As the grid does."""
+        return self._grid.ranks(architectures)
+
+    def complete(self, choices: Sequence[Mapping[str, Choice]]) -> list[Architecture | None]:
+        """As the grid does, where it is listed."""
+        return [item if item in self._members else None for item in self._grid.complete(choices)]
 
     def neighbours(self, architecture: Architecture) -> list[Architecture]:
         """The nearest others: one step on the grid hardly ever meets a listed one."""

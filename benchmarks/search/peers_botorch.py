@@ -82,7 +82,7 @@ class EverythingModelled:
         )
         points = torch.from_numpy(encode(candidates)).unsqueeze(1)
         with torch.no_grad():
-            return torch.cat([acquisition(chunk) for chunk in points.split(CHUNK)])
+            return torch.cat([acquisition(chunk) for chunk in torch.split(points, CHUNK)])
 
 
 def _targets(history: History) -> Any:

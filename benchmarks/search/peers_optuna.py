@@ -33,6 +33,7 @@ class OptunaPeer:
         self.parameters = problem.space.parameters
         self.study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
         self.trial: Any = None
+        self.given: dict[str, Any] = {}
 
     def ask(self) -> Mapping[str, Choice]:
         """The sampler's choices."""
@@ -51,22 +52,38 @@ class OptunaPeer:
 
     def tell(self, accuracy: float, variance: float, latency: float) -> None:
         """Both values; Optuna takes no variance."""
-        self.study.tell(self.trial, [accuracy, math.log(latency)])
+        values = [accuracy, math.log(latency)]
+        if self.trial is not None:
+            self.study.tell(self.trial, values)
+        else:
+            self.study.add_trial(
+                optuna.trial.create_trial(params=self.given, distributions=self.distributions, values=values)
+            )
 
     def skip(self) -> None:
         """A failed trial, which samplers leave out."""
         self.study.tell(self.trial, state=optuna.trial.TrialState.FAIL)
 
     def replace(self, choices: Mapping[str, Choice]) -> None:
-        """Optuna's own way to hand in a proposal."""
-        ranks = {
-            item.name: choices[item.name] if item.type == "categorical" else list(item.values).index(choices[item.name])
+        """Added as a finished trial when its result is told."""
+        self.trial, self.given = None, self._suggestible(choices)
+
+    def _suggestible(self, choices: Mapping[str, Choice]) -> dict[str, Any]:
+        ranks = {item.name: list(item.values).index(choices[item.name]) for item in self.parameters}
+        return {
+            item.name: choices[item.name] if item.type == "categorical" else ranks[item.name]
             for item in self.parameters
         }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.study.enqueue_trial(ranks)
-        self.ask()
+
+    @property
+    def distributions(self) -> dict[str, optuna.distributions.BaseDistribution]:
+        """As the trials suggest them."""
+        return {
+            item.name: optuna.distributions.CategoricalDistribution(item.values)
+            if item.type == "categorical"
+            else optuna.distributions.IntDistribution(0, len(item.values) - 1)
+            for item in self.parameters
+        }
 
 
 class TPE(OptunaPeer):
@@ -84,6 +101,13 @@ class NSGA2(OptunaPeer):
 
     def __init__(self, problem: Problem, seed: int) -> None:
         super().__init__(problem, optuna.samplers.NSGAIISampler(seed=seed, population_size=POPULATION))
+
+    def replace(self, choices: Mapping[str, Choice]) -> None:
+        """Enqueued: only a trial that the sampler has seen begin belongs to a generation."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.study.enqueue_trial(self._suggestible(choices))
+        self.ask()
 
 
 class GP(OptunaPeer):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autodistill.components.architecture import Architecture, Choice
-from autodistill.components.search import Known, Objective, SearchContext, SearchSpace
+from autodistill.components.search import EarlierStudy, Known, Objective, SearchContext, SearchSpace
 from autodistill.engine.pareto import hypervolume, non_dominated
 
 if TYPE_CHECKING:
@@ -61,16 +61,28 @@ class Problem:
     front: FloatArray
     nearest: Callable[[Mapping[str, Choice]], Architecture | None]
 
-    def context(self, seed: int, *, known: bool = True, factors: Mapping[str, float] | None = None) -> SearchContext:
+    def context(
+        self,
+        seed: int,
+        *,
+        known: bool = True,
+        factors: Mapping[str, float] | None = None,
+        earlier: Sequence[EarlierStudy] = (),
+    ) -> SearchContext:
         """What a strategy is built from.
 
         Args:
             seed: of the search.
             known: whether anything is known before training.
             factors: metric -> factor on its values, for changes of unit.
+            earlier: studies to learn from.
         """
         answer: Known = KnownTruth(self, factors or {}) if known else NothingKnown()
-        return SearchContext(self.space, OBJECTIVES, (), answer, seed)
+        scale = {item.metric: (factors or {}).get(item.metric, 1.0) for item in OBJECTIVES}
+        reference = {
+            item.metric: scale[item.metric] * value for item, value in zip(OBJECTIVES, self.reference, strict=True)
+        }
+        return SearchContext(self.space, OBJECTIVES, (), answer, seed, reference=reference, earlier=tuple(earlier))
 
     def evaluate(self, architecture: Architecture, replicate: int, seed: int) -> Observation:
         """Train and time an architecture, as it were."""
@@ -96,7 +108,8 @@ class Problem:
     @property
     def corner(self) -> FloatArray:
         """The reference point, minimised."""
-        return minimised(np.array([self.reference[0]]), np.array([self.reference[1]]))[0]
+        corner: FloatArray = minimised(np.array([self.reference[0]]), np.array([self.reference[1]]))[0]
+        return corner
 
 
 def minimised(accuracy: FloatArray, latency: FloatArray) -> FloatArray:

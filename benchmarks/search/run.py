@@ -1,11 +1,12 @@
 """Run the searches that are missing, then print the table and write the results.
 
     python -m benchmarks.search.run --records FILE.jsonl [--jobs 2] [--seeds 20] [--trials 80]
-                                    [--problems blocks ...] [--searchers botorch ...] [--output FILE.json]
+                                    [--problems blocks ...] [--searchers ours peers ...] [--output FILE.json]
 
 One line of ``--records`` per (problem, searcher, seed); what is there is not run again, so that the command can be
-interrupted at any time and goes on. Each search runs in its own process with one thread. Peers need packages that
-the project does not (see README.md); a searcher that cannot be imported is named and left out.
+interrupted at any time and goes on. ``ours``, ``peers`` and ``ablations`` stand for their members. Each search runs in
+a process with one thread. Peers need packages that the project does not (see README.md); a searcher that cannot be
+imported, and a problem whose table has not been made, is named and left out.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ from typing import Any
 
 from benchmarks.search.harness import PROBLEMS, record
 from benchmarks.search.report import show, summarise
-from benchmarks.search.searchers import OURS, PEERS
-
-RESULTS = Path(__file__).parents[1] / "results" / "search.json"
+from benchmarks.search.results import RESULTS, write_section
+from benchmarks.search.searchers import expand
 
 Key = tuple[str, str, int]
 
@@ -89,42 +89,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
-    parser.add_argument("--searchers", nargs="+", default=[*OURS, *PEERS])
+    parser.add_argument("--searchers", nargs="+", default=["ours", "peers"])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=80)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
-    wanted = keys(given.problems, given.searchers, given.seeds)
+    wanted = keys(given.problems, expand(given.searchers), given.seeds)
     there = read_records(given.records, given.trials)
     given.records.parent.mkdir(parents=True, exist_ok=True)
     run_missing([key for key in wanted if key not in there], given.trials, given.jobs, given.records)
     there = read_records(given.records, given.trials)
     summary = summarise([there[key] for key in wanted if key in there], given.trials)
     show(summary)
-    command = "python -m benchmarks.search.run " + " ".join(sys.argv[1:])
-    _write(given.output, command, summary, given)
-    print(f"written: {given.output}")
+    write_section(given.output, "searches", {"seeds": given.seeds, "trials": given.trials}, summary)
     return 0
-
-
-def _write(path: Path, command: str, summary: dict[str, Any], given: argparse.Namespace) -> None:
-    from datetime import UTC, datetime
-
-    from autodistill.engine.environment import describe_environment
-
-    result = {
-        "benchmark": "search",
-        "command": command,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_environment(),
-        "settings": {"seeds": given.seeds, "trials": given.trials},
-        "results": summary,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    extra = {key: kept[key] for key in ("cost", "units") if key in kept}  # what the other two scripts measured
-    path.write_text(json.dumps(result | extra, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,24 @@
 """Everything that is compared, by name: our strategies from the registry, and the peers at their best setting.
 
 A searcher says what to try next, given the history of the search. Our strategies are written
-``NAME[:PARAMETER=VALUE,...]``, e.g. ``botorch``, ``nevergrad:optimizer=DE`` or ``botorch:known=false``, where
-``known`` is the benchmark's own switch: whether anything is known before training. Peers are written ``optuna_tpe``
-or, with every duplicate paid for as in plain use, ``optuna_tpe:distinct=false``.
+``NAME[:PARAMETER=VALUE,...]``, e.g. ``botorch``, ``nevergrad:optimizer=DE`` or ``botorch:known=false``. The
+benchmark's own switches are ``known`` (whether anything is known before training) and ``warm`` (``related`` or
+``unrelated``, see `benchmarks.search.earlier`). Peers are written ``optuna_tpe`` or, with every duplicate paid for as
+in plain use, ``optuna_tpe:distinct=false``.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import History, Proposal
 from autodistill.registry import default_registry
+from benchmarks.search.earlier import earlier_study
 from benchmarks.search.problems import ACCURACY, LATENCY, Problem
 
 #: What one run compares unless told otherwise.
@@ -31,6 +33,17 @@ OURS = (
     "random",
 )
 PEERS = ("optuna_tpe", "optuna_nsga2", "optuna_gp", "ax", "qlognehvi")
+
+ABLATIONS = (
+    "botorch:known=false",
+    "botorch:size_features=false",
+    "botorch:max_replicates=1",
+    "botorch:warm=related",
+    "botorch:warm=unrelated",
+    "optuna_tpe:distinct=false",
+    "optuna_nsga2:distinct=false",
+)
+GROUPS = {"ours": OURS, "peers": PEERS, "ablations": ABLATIONS}
 
 #: Peer -> ``module:Class``; imported on use, since only these need packages that the project does not.
 PEER_CLASSES = {
@@ -72,7 +85,7 @@ class Peer(Protocol):
         ...
 
     def replace(self, choices: Mapping[str, Choice]) -> None:
-        """Take these choices as the proposal made last."""
+        """Take these choices as the proposal made last, instead of an ask."""
         ...
 
 
@@ -82,11 +95,11 @@ class Named:
 
     name: str
     parameters: Mapping[str, Any]
-    switches: Mapping[str, bool]
+    switches: Mapping[str, Any]
 
 
 #: What the benchmark itself understands in a name.
-SWITCHES = {"known": True, "distinct": True}
+SWITCHES: Mapping[str, Any] = {"known": True, "distinct": True, "warm": None}
 
 
 def parse(text: str) -> Named:
@@ -94,7 +107,7 @@ def parse(text: str) -> Named:
     name, _, rest = text.partition(":")
     given = dict(item.split("=", 1) for item in rest.split(",") if item)
     parameters = {key: _value(value) for key, value in given.items() if key not in SWITCHES}
-    switches = {key: bool(_value(given[key])) if key in given else default for key, default in SWITCHES.items()}
+    switches = {key: _value(given[key]) if key in given else default for key, default in SWITCHES.items()}
     return Named(name, parameters, switches)
 
 
@@ -116,10 +129,16 @@ def make_searcher(text: str, problem: Problem, seed: int, factors: Mapping[str, 
     """
     named = parse(text)
     if named.name == "qlognehvi":
-        return _imported("benchmarks.search.peers_botorch:EverythingModelled")(problem, seed)
+        modelled: Searcher = _imported("benchmarks.search.peers_botorch:EverythingModelled")(problem, seed)
+        return modelled
     if named.name in PEER_CLASSES:
         return PeerSearch(_imported(PEER_CLASSES[named.name])(problem, seed), problem, seed, named.switches["distinct"])
     return OurSearch(problem, seed, named, factors)
+
+
+def expand(texts: Sequence[str]) -> list[str]:
+    """Replace the names of `GROUPS` by their members; nothing twice."""
+    return list(dict.fromkeys(name for text in texts for name in GROUPS.get(text, (text,))))
 
 
 def _imported(target: str) -> Any:
@@ -131,9 +150,11 @@ class OurSearch:
     """A strategy of the registry with its default parameters, but for those in its name."""
 
     def __init__(self, problem: Problem, seed: int, named: Named, factors: Mapping[str, float] | None) -> None:
-        registry = default_registry()
-        config = registry.get("search", named.name).spec.config(**named.parameters)
-        context = problem.context(seed, known=named.switches["known"], factors=factors)
+        registry, warm = default_registry(), named.switches["warm"]
+        chosen = {**named.parameters, **({"warm_start": [warm]} if warm else {})}
+        config = registry.get("search", named.name).spec.config(**chosen)
+        earlier = [earlier_study(problem, warm, seed)] if warm else []
+        context = problem.context(seed, known=named.switches["known"], factors=factors, earlier=earlier)
         self.strategy = registry.create("search", named.name, vars(config), context)
 
     def next(self, history: History) -> Proposal:

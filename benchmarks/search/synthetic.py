@@ -45,8 +45,7 @@ DEVIATION = 0.012
 
 
 def _inside(space: Space, choices: Mapping[str, Choice]) -> Architecture | None:
-    architecture = Architecture(space.family, choices)
-    return architecture if architecture in space else None
+    return space.complete([choices])[0]
 
 
 def _values(architectures: Sequence[Architecture], name: str) -> FloatArray:
@@ -166,7 +165,7 @@ def layers_front() -> FloatArray:
         best = following
     capacity = best.max(axis=0)
     ticks = np.flatnonzero(np.isfinite(capacity))
-    return true_front(_accuracy(capacity[ticks]), ticks * TICK_MS)
+    return true_front(_accuracy(capacity[ticks]), np.asarray(ticks * TICK_MS, dtype=np.float64))
 
 
 def _raise_to(row: FloatArray, index: int, value: float) -> None:

@@ -79,7 +79,9 @@ def table_rows(session: Session, family: str) -> list[dict[str, Any]]:
     """One row per architecture, in the order of the draw; the same columns in each."""
     storage, study = session.storage, session.study.id
     trials = {(trial.architecture, trial.replicate): trial for trial in storage.trials(study)}
-    runs = {(run.trial, run.kind): run for run in storage.runs(study) if run.state == "complete"}
+    runs: dict[tuple[int, str], RunRecord] = {
+        (run.trial, run.kind): run for run in storage.runs(study) if run.state == "complete"
+    }
     rungs = {
         (number, index): report
         for index in range(len(RUNGS))
@@ -112,7 +114,9 @@ def _replicate(
     found: dict[str, Any] = {}
     for index, share in enumerate(RUNGS):
         report = rungs.get((trial.number, index)) if flash is not None else None
-        found[f"rung{round(100 * share)}_accuracy_{replicate}"] = _round(report and report.metrics[ACCURACY])
+        found[f"rung{round(100 * share)}_accuracy_{replicate}"] = _round(
+            None if report is None else report.metrics[ACCURACY]
+        )
     found |= {
         f"flash_accuracy_{replicate}": _metric(flash, ACCURACY),
         f"flash_agreement_{replicate}": _metric(flash, AGREEMENT),
