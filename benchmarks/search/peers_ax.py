@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from ax.api.client import Client
-from ax.api.configs import ChoiceParameterConfig
+from ax.api.client import Client  # type: ignore[import-not-found, unused-ignore]
+from ax.api.configs import ChoiceParameterConfig  # type: ignore[import-not-found, unused-ignore]
 
 from autodistill.components.architecture import Choice
 from autodistill.components.search import Parameter

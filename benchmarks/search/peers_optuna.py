@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import optuna
+import optuna  # type: ignore[import-not-found, unused-ignore]
 
 from autodistill.components.architecture import Choice
 from benchmarks.search.problems import Problem

@@ -106,10 +106,8 @@ def layer_gain(layer: int, width: int, heads: int, ffn: int) -> float:
     """What a layer adds to the capacity."""
     attention, feed_forward = _weights(layer)
     fit = 1 - 0.18 * abs(float(np.log2(width / heads / 24)))
-    return (
-        attention * (1 - float(np.exp(-width / 55))) * fit
-        + feed_forward * (1 - float(np.exp(-ffn / 320))) * (width / 128) ** 0.4
-    )
+    mixing = attention * (1 - np.exp(-width / 55)) * fit
+    return float(mixing + feed_forward * (1 - np.exp(-ffn / 320)) * (width / 128) ** 0.4)
 
 
 def layer_ticks(width: int, heads: int, ffn: int) -> int:
