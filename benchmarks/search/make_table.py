@@ -2,8 +2,9 @@
 
     python -m benchmarks.search.make_table --family bert --step flash --data DATA --work WORK [--shard 0/2]
 
-Steps: ``flash`` (every architecture, two replicates, scored at three rungs), ``full`` (the full recipe for a part of
-them), ``latency`` (onnxruntime, fp32 and int8; the machine must be idle) and ``write`` (the files in ``tables/``).
+Steps: ``flash`` (every architecture, scored at three rungs), ``repeat`` (another replicate of each, scored at the end
+only: the scores cost more than the training), ``full`` (the full recipe for a part of them), ``latency`` (onnxruntime,
+fp32 and int8; the machine must be idle) and ``write`` (the files in ``tables/``).
 One study per family, so results are the engine's own and safe against a kill; processes on disjoint shards may run at
 the same time.
 ``--seconds`` ends a step after the trial during which they pass.
@@ -16,7 +17,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,16 +31,21 @@ from autodistill.engine.stop import StopSignal
 from autodistill.errors import StudyError, StudyInterruptedError
 from autodistill.registry import default_registry
 from autodistill.report.progress import QuietProgress
-from benchmarks.search.table_files import write_table
-from benchmarks.search.table_setup import FAMILIES, REPLICATES, full_recipe, table_architectures, table_overrides
-
-STEPS = ("flash", "full", "latency", "write")
+from benchmarks.search.table_files import STEPS, write_table
+from benchmarks.search.table_setup import (
+    FAMILIES,
+    REPLICATES,
+    RUNGS,
+    full_recipe,
+    table_architectures,
+    table_overrides,
+)
 
 
 @contextmanager
-def open_table(family: str, data: Path, work: Path) -> Iterator[Session]:
+def open_table(family: str, data: Path, work: Path, rungs: Sequence[float]) -> Iterator[Session]:
     """Open the family's study with all its trials in it."""
-    overrides = table_overrides(family, data, work)
+    overrides = table_overrides(family, data, work, rungs)
     settings = autodistill.compose(overrides)
     with (
         StopSignal() as stop,
@@ -58,7 +64,7 @@ def add_trials(session: Session, family: str) -> None:
             _add(session, architecture, replicate)
     flops = {item: session.known.exact(item)["size.flops"] for item in architectures}
     chosen = [item.canonical for item in full_recipe(flops, FAMILIES[family].full)]
-    session.storage.set_step(session.study.id, "picks_frozen", {"full_recipe": chosen})
+    session.storage.set_step(session.study.id, "picks_frozen", {"trials": [], "full_recipe": chosen})
 
 
 def _add(session: Session, architecture: Architecture, replicate: int) -> None:
@@ -86,19 +92,19 @@ def chosen_for_full(session: Session) -> set[Architecture]:
     return {Architecture.from_canonical(text) for text in session.step("picks_frozen")["full_recipe"]}
 
 
-def open_jobs(session: Session, kind: RunKind, replicates: int) -> list[TrialRecord]:
-    """Trials whose run of this kind is not over, replicate 0 of all of them first."""
+def open_jobs(session: Session, kind: RunKind, replicate: int) -> list[TrialRecord]:
+    """Trials of the replicate whose run of this kind is not over."""
     storage, study = session.storage, session.study.id
     over = {run.trial for run in storage.runs(study) if run.kind == kind and run.state in FINAL_RUN_STATES}
-    trials = [trial for trial in storage.trials(study) if trial.number not in over and trial.replicate < replicates]
+    trials = [trial for trial in storage.trials(study) if trial.number not in over and trial.replicate == replicate]
     wanted = chosen_for_full(session)
     return [trial for trial in trials if kind == "flash" or trial.architecture in wanted]
 
 
-def train(session: Session, kind: RunKind, shard: tuple[int, int], replicates: int, until: float) -> int:
+def train(session: Session, kind: RunKind, shard: tuple[int, int], replicate: int, until: float) -> int:
     """Run what is left of this shard; returns how many trials are left."""
     runner = session.runner()
-    left = [trial for trial in open_jobs(session, kind, replicates) if trial.number % shard[1] == shard[0]]
+    left = [trial for trial in open_jobs(session, kind, replicate) if trial.number % shard[1] == shard[0]]
     for done, trial in enumerate(left):
         if time.monotonic() > until:
             return len(left) - done
@@ -140,20 +146,21 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AUTODISTILL_DATA", "data")))
     parser.add_argument("--work", type=Path, required=True, help="folder of the studies; not in the repository")
     parser.add_argument("--shard", type=_shard, default=(0, 1), help="I/N: trials whose number is I modulo N")
-    parser.add_argument("--replicates", type=int, default=len(REPLICATES), help="replicates of the step `full`")
+    parser.add_argument("--replicate", type=int, choices=REPLICATES, default=0, help="of the step `full`")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no trial after so many")
     given = parser.parse_args()
     until = time.monotonic() + given.seconds
     try:
-        with open_table(given.family, given.data, given.work) as session:
+        with open_table(given.family, given.data, given.work, () if given.step == "repeat" else RUNGS) as session:
             if given.step == "write":
                 print(write_table(session, given.family))
                 return 0
             if given.step == "latency":
                 left = time_all(session, until)
             else:
-                replicates = given.replicates if given.step == "full" else len(REPLICATES)
-                left = train(session, given.step, given.shard, replicates, until)
+                kind: RunKind = "full" if given.step == "full" else "flash"
+                replicate = REPLICATES[1] if given.step == "repeat" else given.replicate
+                left = train(session, kind, given.shard, replicate, until)
     except StudyInterruptedError as error:
         print(f"{error} The same command goes on.", file=sys.stderr)
         return 130

@@ -16,7 +16,6 @@ from autodistill.registry import default_registry
 from benchmarks.search.problems import ACCURACY, FLOPS, LATENCY, OBJECTIVES, PARAMETERS, Problem, minimised
 from benchmarks.search.table_files import TABLES, Table, read_table
 from benchmarks.search.table_problem import table_problem, usable_rows
-from benchmarks.search.table_setup import REPLICATES
 
 #: Trials of a replayed study, as in the comparison of searches.
 TRIALS = 80
@@ -53,12 +52,12 @@ def replay_pruning(family: str, seeds: int, folder: Path = TABLES) -> dict[str, 
 
 
 def replay(table: Table, problem: Problem, pruner: Pruner, seed: int) -> Study:
-    """One study of random architectures, one at a time, one replicate each."""
+    """One study of random architectures, one at a time; replicate 0, whose scores at the rungs the table has."""
     rng = np.random.default_rng(seed)
     usable = usable_rows(table)
     study = Study()
     for row in rng.permutation(usable)[:TRIALS].tolist():
-        curve, spent = _trial(table, problem, pruner, row, int(rng.integers(len(REPLICATES))), study.curves)
+        curve, spent = _trial(table, problem, pruner, row, study.curves)
         study.rows.append(row)
         study.curves.append(curve)
         study.spent.append(spent)
@@ -66,7 +65,7 @@ def replay(table: Table, problem: Problem, pruner: Pruner, seed: int) -> Study:
 
 
 def _trial(
-    table: Table, problem: Problem, pruner: Pruner, row: int, replicate: int, others: Sequence[TrialCurve]
+    table: Table, problem: Problem, pruner: Pruner, row: int, others: Sequence[TrialCurve]
 ) -> tuple[TrialCurve, float]:
     """Run one trial to its end or to the rung where it is stopped; its curve, and its share of a flash run."""
     architecture, values = table.architecture(row), table.rows[row]
@@ -74,12 +73,12 @@ def _trial(
     known = {metric: float(truth[metric][0]) for metric in (LATENCY.metric, PARAMETERS, FLOPS)}
     reports: tuple[RungReport, ...] = ()
     for rung, share in enumerate(pruner.rungs):
-        score = float(values[f"rung{round(100 * share)}_accuracy_{replicate}"] or np.nan)
+        score = float(values[f"rung{round(100 * share)}_accuracy_0"] or np.nan)
         reports = (*reports, RungReport(rung, share, {ACCURACY.metric: score}))
         running = TrialCurve(len(others), architecture, 0, "running", known, reports)
         if pruner.stop_reason(running, others) is not None:
             return TrialCurve(len(others), architecture, 0, "stopped", known, reports), share
-    final = {ACCURACY.metric: float(values[f"flash_accuracy_{replicate}"] or np.nan)}
+    final = {ACCURACY.metric: float(values["flash_accuracy_0"] or np.nan)}
     return TrialCurve(len(others), architecture, 0, "complete", known, reports, final), 1.0
 
 

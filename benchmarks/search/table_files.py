@@ -20,6 +20,9 @@ from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.session import Session
 from benchmarks.search.table_setup import FAMILIES, LENGTHS, REPLICATES, RUNGS, SEED, table_architectures, table_space
 
+#: What `benchmarks.search.make_table` does, in order.
+STEPS = ("flash", "repeat", "full", "latency", "write")
+
 TABLES = Path(__file__).parent / "tables"
 
 ACCURACY = "classification.accuracy"
@@ -112,7 +115,7 @@ def _replicate(
     """Scores and cost of the flash and the full run of one replicate."""
     flash, full = runs.get((trial.number, "flash")), runs.get((trial.number, "full"))
     found: dict[str, Any] = {}
-    for index, share in enumerate(RUNGS):
+    for index, share in enumerate(RUNGS if replicate == REPLICATES[0] else ()):
         report = rungs.get((trial.number, index)) if flash is not None else None
         found[f"rung{round(100 * share)}_accuracy_{replicate}"] = _round(
             None if report is None else report.metrics[ACCURACY]
@@ -161,7 +164,7 @@ def describe_table(session: Session, family: str, rows: Sequence[Mapping[str, An
     complete = {name: sum(row[name] is not None for row in rows) for name in _COUNTED}
     return {
         "family": family,
-        "commands": [f"{module} --family {family} --step {step}" for step in ("flash", "full", "latency", "write")],
+        "commands": [f"{module} --family {family} --step {step}" for step in STEPS],
         "created": session.study.created,
         "machine": describe_environment(),
         "seed": SEED,

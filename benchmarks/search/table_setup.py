@@ -7,7 +7,7 @@ own engine, one study per family.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from autodistill.engine.space import Space, build_space
 #: Seed of the study (data stream, students' random parts) and of the sample of architectures.
 SEED = 0
 
-#: Shares of a flash run at which it is scored, so that stopping rules can be judged on the table.
+#: Shares of a flash run at which replicate 0 is scored, so that stopping rules can be judged on the table.
 RUNGS = (0.25, 0.5, 0.75)
 
 #: Replicates of every flash run: another random start of what the teacher cannot give.
@@ -112,13 +112,14 @@ def full_recipe(flops: Mapping[Architecture, float], count: int) -> list[Archite
     return [ranked[int((band + 0.5) * len(ranked) / count)] for band in range(count)]
 
 
-def table_overrides(family: str, data: Path, work: Path) -> list[str]:
+def table_overrides(family: str, data: Path, work: Path, rungs: Sequence[float] = RUNGS) -> list[str]:
     """The configuration of the family's study.
 
     Args:
         family: a key of `FAMILIES`.
         data: folder with ``glue/SST-2``.
         work: folder for studies, cache and storage; not part of the result.
+        rungs: shares of a flash run at which it is scored.
     """
     chosen, files = FAMILIES[family], data / "glue" / "SST-2"
     space: dict[str, Any] = {name: list(values) for name, values in chosen.space.items()}
@@ -146,7 +147,7 @@ def table_overrides(family: str, data: Path, work: Path) -> list[str]:
         "evaluator=[agreement,size]",
         "baseline=[]",
         "export=[]",
-        f"pruner.rungs=[{','.join(map(str, RUNGS))}]",
+        f"pruner.rungs=[{','.join(map(str, rungs))}]",
         "logger=none",
         "trainer.threads=1",
         "latency=[]",
