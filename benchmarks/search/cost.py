@@ -1,0 +1,132 @@
+"""Time and memory of one proposal: 27 parameters, 100 and 1,000 trials, each searcher in a fresh process.
+
+    python -m benchmarks.search.cost [--searchers ours peers] [--trials 100 1000] [--output FILE.json]
+
+The history holds random architectures of the problem ``layers``. A small proposal comes first, so that imports and
+warm-up do not count; then the median of ``--repeats`` proposals with as many threads as there are cores. Memory is the
+process's peak resident size, and how much of it came after the imports. The machine must be idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from autodistill.components.search import History
+from benchmarks.search.harness import Trials
+from benchmarks.search.problems import ACCURACY, LATENCY, Problem
+from benchmarks.search.results import RESULTS, write_section
+from benchmarks.search.searchers import PeerSearch, Searcher, expand, make_searcher
+from benchmarks.search.synthetic import layers
+
+#: Trials of the proposal that warms up: beyond every searcher's space-filling start.
+WARM_UP = 24
+
+#: `resource` counts kilobytes.
+KILOBYTE = 1024
+
+SEED = 0
+
+
+def random_history(problem: Problem, trials: int) -> History:
+    """A history of random architectures."""
+    tried = Trials()
+    for architecture in problem.space.sample(trials, SEED):
+        tried.add(problem, architecture, SEED)
+    return tried.history()
+
+
+def proposal(name: str, problem: Problem, history: History) -> Callable[[], object]:
+    """A searcher that has been told the history, ready for the one call that is timed."""
+    searcher: Searcher = make_searcher(name, problem, SEED)
+    if not isinstance(searcher, PeerSearch):
+        return lambda: searcher.next(history)
+    for row, architecture in enumerate(history.architectures):
+        searcher.peer.replace(architecture.choices)
+        searcher.peer.tell(
+            float(history.metrics[ACCURACY.metric][row]),
+            float(history.variances[ACCURACY.metric][row]),
+            float(history.metrics[LATENCY.metric][row]),
+        )
+    return searcher.peer.ask
+
+
+def measure(name: str, trials: int, repeats: int) -> dict[str, Any]:
+    """Seconds and bytes of one proposal; runs in a process of its own."""
+    problem = layers()
+    proposal(name, problem, random_history(problem, WARM_UP))()
+    before, seconds = peak_bytes(), []
+    history = random_history(problem, trials)
+    for _ in range(repeats):
+        propose = proposal(name, problem, history)
+        started = time.perf_counter()
+        propose()
+        seconds.append(time.perf_counter() - started)
+    return {
+        "trials": trials,
+        "repeats": repeats,
+        "seconds_median": round(statistics.median(seconds), 4),
+        "seconds_max": round(max(seconds), 4),
+        "peak_bytes": peak_bytes(),
+        "peak_bytes_beyond_imports": peak_bytes() - before,
+    }
+
+
+def peak_bytes() -> int:
+    """Largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--searchers", nargs="+", default=["ours", "peers"])
+    parser.add_argument("--trials", nargs="+", type=int, default=[100, 1000])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds after which a searcher is given up")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    found: dict[str, list[dict[str, Any]]] = {}
+    print(f"{'searcher':40s} {'trials':>6s} {'median s':>9s} {'max s':>9s} {'peak GB':>8s}")
+    for name in expand(given.searchers):
+        found[name] = []
+        for trials in given.trials:
+            row = _guarded(name, trials, given.repeats, given.timeout)
+            found[name].append(row)
+            if "error" in row:
+                print(f"{name:40s} {trials:6d} {row['error']}", flush=True)
+                continue
+            memory = row["peak_bytes"] / 1e9
+            print(
+                f"{name:40s} {trials:6d} {row['seconds_median']:9.3f} {row['seconds_max']:9.3f} {memory:8.2f}",
+                flush=True,
+            )
+    write_section(given.output, "cost", {"problem": layers().about, "repeats": given.repeats}, found)
+    return 0
+
+
+def _guarded(name: str, trials: int, repeats: int, timeout: float) -> dict[str, Any]:
+    """Measure in a fresh process; what cannot be imported or takes too long is said instead."""
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    try:
+        return pool.submit(measure, name, trials, repeats).result(timeout=timeout)
+    except ImportError as error:
+        return {"trials": trials, "error": f"left out: {error}"}
+    except TimeoutError:
+        for process in pool._processes.values():
+            process.kill()
+        return {"trials": trials, "error": f"given up after {timeout:.0f} s"}
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""A benchmark problem: a space, what is observed, what is known, and the true front that a search is judged by.
+
+Accuracy is to be maximised and must be observed, with noise or without. Latency is to be minimised and is known
+before training, as it is in a study: `SearchContext.known` answers it, and the sizes of a model, for every
+architecture. Searches are judged by the hypervolume, in (accuracy, logarithm of the latency) as the engine has it, of
+the true values of everything that was tried, relative to that of the true front.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autodistill.components.architecture import Architecture, Choice
+from autodistill.components.search import EarlierStudy, Known, Objective, SearchContext, SearchSpace
+from autodistill.engine.pareto import hypervolume, non_dominated
+
+if TYPE_CHECKING:
+    from autodistill.components.search import FloatArray
+
+ACCURACY = Objective("quality", "classification.accuracy", "maximize")
+LATENCY = Objective("latency", "onnxruntime.p50_ms", "minimize")
+OBJECTIVES = (ACCURACY, LATENCY)
+
+#: Metrics known before training beside the latency, as the evaluator `size` answers them.
+PARAMETERS, FLOPS = "size.parameters", "size.flops"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one trial tells: metric -> value, metric -> variance of that value."""
+
+    metrics: Mapping[str, float]
+    variances: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One problem.
+
+    Args:
+        name: what records call it.
+        about: one line for the table.
+        space: the architectures.
+        truth: metric -> true value of each architecture: accuracy, latency, parameters, FLOPs.
+        observe: (architecture, replicate, seed of the search) -> accuracy as a trial would show it, its variance.
+        reference: (accuracy, latency in milliseconds) that the hypervolume is measured against.
+        front: true front, ``n x 2``: accuracy, latency.
+        nearest: choices of the whole grid -> the architecture of the space that is evaluated for them, or None.
+    """
+
+    name: str
+    about: str
+    space: SearchSpace
+    truth: Callable[[Sequence[Architecture]], Mapping[str, FloatArray]]
+    observe: Callable[[Architecture, int, int], tuple[float, float]]
+    reference: tuple[float, float]
+    front: FloatArray
+    nearest: Callable[[Mapping[str, Choice]], Architecture | None]
+
+    def context(
+        self,
+        seed: int,
+        *,
+        known: bool = True,
+        factors: Mapping[str, float] | None = None,
+        earlier: Sequence[EarlierStudy] = (),
+    ) -> SearchContext:
+        """What a strategy is built from.
+
+        Args:
+            seed: of the search.
+            known: whether anything is known before training.
+            factors: metric -> factor on its values, for changes of unit.
+            earlier: studies to learn from.
+        """
+        answer: Known = KnownTruth(self, factors or {}) if known else NothingKnown()
+        scale = {item.metric: (factors or {}).get(item.metric, 1.0) for item in OBJECTIVES}
+        reference = {
+            item.metric: scale[item.metric] * value for item, value in zip(OBJECTIVES, self.reference, strict=True)
+        }
+        return SearchContext(self.space, OBJECTIVES, (), answer, seed, reference=reference, earlier=tuple(earlier))
+
+    def evaluate(self, architecture: Architecture, replicate: int, seed: int) -> Observation:
+        """Train and time an architecture, as it were."""
+        accuracy, variance = self.observe(architecture, replicate, seed)
+        latency = float(self.truth([architecture])[LATENCY.metric][0])
+        return Observation(
+            {ACCURACY.metric: accuracy, LATENCY.metric: latency}, {ACCURACY.metric: variance, LATENCY.metric: 0.0}
+        )
+
+    def curve(self, architectures: Sequence[Architecture]) -> list[float]:
+        """Normalised hypervolume of the first 1, 2, ... architectures by their true values."""
+        truth = self.truth(architectures)
+        points = minimised(truth[ACCURACY.metric], truth[LATENCY.metric])
+        corner = self.corner
+        best = hypervolume(minimised(self.front[:, 0], self.front[:, 1]), corner)
+        kept, found = np.empty((0, 2)), []
+        for point in points:
+            kept = np.vstack([kept, point])
+            kept = kept[non_dominated(kept)]
+            found.append(hypervolume(kept, corner) / best)
+        return found
+
+    @property
+    def corner(self) -> FloatArray:
+        """The reference point, minimised."""
+        corner: FloatArray = minimised(np.array([self.reference[0]]), np.array([self.reference[1]]))[0]
+        return corner
+
+
+def minimised(accuracy: FloatArray, latency: FloatArray) -> FloatArray:
+    """``n x 2``, both to be minimised: negative accuracy, logarithm of the latency."""
+    return np.stack([-np.asarray(accuracy, dtype=np.float64), np.log(latency)], axis=1)
+
+
+class KnownTruth:
+    """Everything but the accuracy is known exactly; an `autodistill.components.search.Known`."""
+
+    def __init__(self, problem: Problem, factors: Mapping[str, float]) -> None:
+        self._problem, self._factors = problem, factors
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """Latency and sizes."""
+        return frozenset({LATENCY.metric, PARAMETERS, FLOPS})
+
+    def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]]:
+        """Metric -> (values, zeros)."""
+        truth = self._problem.truth(architectures)
+        zeros = np.zeros(len(architectures))
+        return {name: (truth[name] * self._factors.get(name, 1.0), zeros) for name in self.metrics}
+
+
+class NothingKnown:
+    """Nothing is known before training: what a general-purpose optimiser sees."""
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]]:
+        """An empty mapping."""
+        return {}
+
+
+def true_front(accuracy: FloatArray, latency: FloatArray) -> FloatArray:
+    """The points that none dominates, ``n x 2``: accuracy, latency."""
+    rows = non_dominated(minimised(accuracy, latency))
+    return np.stack([accuracy[rows], latency[rows]], axis=1)
+
+
+def noisy(value: float, deviation: float, architecture: Architecture, replicate: int, seed: int) -> float:
+    """``value`` with Gaussian noise that depends on the arguments alone."""
+    rng = np.random.default_rng([seed, replicate, int(architecture.digest, 16)])
+    return value + deviation * float(rng.standard_normal())

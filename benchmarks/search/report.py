@@ -1,0 +1,130 @@
+"""From records to the table: medians over seeds with quartiles, trials to targets, paired tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+from benchmarks.search.searchers import OURS, parse
+
+if TYPE_CHECKING:
+    from autodistill.components.search import FloatArray
+
+#: Trials at which hypervolumes are compared.
+MARKS = (20, 40, 80)
+
+#: What every other searcher is tested against.
+FIRST = "botorch"
+
+
+def summarise(records: Sequence[Mapping[str, Any]], trials: int) -> dict[str, Any]:
+    """Problem -> searcher -> figures."""
+    problems = list(dict.fromkeys(item["problem"] for item in records))
+    return {name: _problem([item for item in records if item["problem"] == name], trials) for name in problems}
+
+
+def _problem(records: Sequence[Mapping[str, Any]], trials: int) -> dict[str, Any]:
+    curves: dict[str, dict[int, FloatArray]] = {}
+    for item in records:
+        curves.setdefault(item["searcher"], {})[item["seed"]] = _padded(item["curve"], trials)
+    targets = _targets(curves)
+    return {
+        "targets": targets,
+        "searchers": {
+            name: {
+                "seeds": len(by_seed),
+                "hypervolume": {str(mark): _quartiles(_at(by_seed, mark)) for mark in MARKS if mark <= trials},
+                "trials_to": {target: _quartiles(_first(by_seed, value)) for target, value in targets.items()},
+                **_costs([item for item in records if item["searcher"] == name]),
+                **({} if name == FIRST or FIRST not in curves else {"botorch_minus": _tests(curves, name, trials)}),
+            }
+            for name, by_seed in curves.items()
+        },
+    }
+
+
+def _padded(curve: Sequence[float], trials: int) -> FloatArray:
+    """A search that ended early stays where it was."""
+    return np.array([*curve, *[curve[-1]] * (trials - len(curve))][:trials])
+
+
+def _at(by_seed: Mapping[int, FloatArray], mark: int) -> FloatArray:
+    return np.array([curve[mark - 1] for curve in by_seed.values()])
+
+
+def _targets(curves: Mapping[str, Mapping[int, FloatArray]]) -> dict[str, float]:
+    """Median final hypervolume of random search, and of the best peer."""
+    ends = {name: float(np.median([curve[-1] for curve in by_seed.values()])) for name, by_seed in curves.items()}
+    ours = {parse(name).name for name in OURS}
+    peers = [value for name, value in ends.items() if parse(name).name not in ours]
+    found = {"random": ends["random"]} if "random" in ends else {}
+    return found | ({"best_peer": max(peers)} if peers else {})
+
+
+def _first(by_seed: Mapping[int, FloatArray], target: float) -> FloatArray:
+    """Trials until the target is reached; infinite where it is not."""
+    return np.array([1.0 + np.argmax(curve >= target) if curve[-1] >= target else np.inf for curve in by_seed.values()])
+
+
+def _quartiles(values: FloatArray) -> dict[str, float | None]:
+    """Median and quartiles; None where it is infinite."""
+    cuts = np.quantile(values, [0.25, 0.5, 0.75], method="inverted_cdf" if np.isinf(values).any() else "linear")
+    return {
+        name: round(float(value), 5) if np.isfinite(value) else None
+        for name, value in zip(("q1", "median", "q3"), cuts, strict=True)
+    }
+
+
+def _costs(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Repeated architectures and seconds per proposal."""
+    late = [seconds for item in records for seconds in item["seconds"][-10:]]
+    return {
+        "repeats_median": float(np.median([item["repeats"] for item in records])),
+        "last_proposals_seconds_median": round(float(np.median(late)), 4),
+        "cpu_seconds_median": round(float(np.median([item["cpu_seconds"] for item in records])), 2),
+    }
+
+
+def _tests(curves: Mapping[str, Mapping[int, FloatArray]], name: str, trials: int) -> dict[str, Any]:
+    """Median difference and two-sided Wilcoxon signed-rank test over the seeds that both have."""
+    seeds = sorted(set(curves[FIRST]) & set(curves[name]))
+    found: dict[str, Any] = {}
+    for mark in (mark for mark in MARKS if mark <= trials):
+        gain = np.array([curves[FIRST][seed][mark - 1] - curves[name][seed][mark - 1] for seed in seeds])
+        p = float(wilcoxon(gain).pvalue) if len(seeds) > 1 and np.any(gain) else 1.0
+        found[str(mark)] = {
+            "median": round(float(np.median(gain)), 5),
+            "wins": int((gain > 0).sum()),
+            "n": len(seeds),
+            "wilcoxon_p": float(f"{p:.3g}"),
+        }
+    return found
+
+
+def show(summary: Mapping[str, Any]) -> None:
+    """Print one table per problem."""
+    for problem, found in summary.items():
+        targets = ", ".join(f"{name} {value:.3f}" for name, value in found["targets"].items())
+        print(f"\n{problem}: normalised hypervolume, median [quartiles]; targets at the last trial: {targets}")
+        print(f"{'searcher':40s} {'n':>3s} " + " ".join(f"{mark:>21d}" for mark in MARKS) + "  trials to   s/proposal")
+        rows = sorted(found["searchers"].items(), key=lambda row: -_last(row[1]))
+        for name, row in rows:
+            cells = [_cell(row["hypervolume"].get(str(mark))) for mark in MARKS]
+            reached = "/".join(_trials(row["trials_to"].get(target)) for target in ("random", "best_peer"))
+            seconds = row["last_proposals_seconds_median"]
+            print(f"{name:40s} {row['seeds']:3d} " + " ".join(cells) + f"  {reached:>9s}  {seconds:9.2f}")
+
+
+def _last(row: Mapping[str, Any]) -> float:
+    return float(list(row["hypervolume"].values())[-1]["median"]) if row["hypervolume"] else 0.0
+
+
+def _cell(cuts: Mapping[str, float] | None) -> str:
+    return f"{'':>21s}" if cuts is None else f"{cuts['median']:.3f} [{cuts['q1']:.3f}, {cuts['q3']:.3f}]"
+
+
+def _trials(cuts: Mapping[str, float | None] | None) -> str:
+    return "-" if cuts is None or cuts["median"] is None else f"{cuts['median']:.0f}"

@@ -1,0 +1,110 @@
+"""Run the searches that are missing, then print the table and write the results.
+
+    python -m benchmarks.search.run --records FILE.jsonl [--jobs 2] [--seeds 20] [--trials 80]
+                                    [--problems blocks ...] [--searchers ours peers ...] [--output FILE.json]
+
+One line of ``--records`` per (problem, searcher, seed); what is there is not run again, so that the command can be
+interrupted at any time and goes on. ``ours``, ``peers`` and ``ablations`` stand for their members. Each search runs in
+a process with one thread. Peers need packages that the project does not (see README.md); a searcher that cannot be
+imported, and a problem whose table has not been made, is named and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from benchmarks.search.harness import PROBLEMS, record
+from benchmarks.search.report import show, summarise
+from benchmarks.search.results import RESULTS, write_section
+from benchmarks.search.searchers import expand
+
+Key = tuple[str, str, int]
+
+
+def read_records(path: Path, trials: int) -> dict[Key, dict[str, Any]]:
+    """Finished searches of at least so many trials; a line that was cut off by a kill is left out."""
+    found = {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            item = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if item["trials"] >= trials:
+            found[item["problem"], item["searcher"], item["seed"]] = item
+    return found
+
+
+def run_missing(missing: list[Key], trials: int, jobs: int, path: Path) -> None:
+    """Run searches and append their records as they end."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"  # inherited by the processes
+    broken: set[str] = set()
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=8) as pool:
+        futures = {pool.submit(timed_record, *key, trials): key for key in missing}
+        for done, future in enumerate(as_completed(futures), start=1):
+            problem, searcher, seed = futures[future]
+            try:
+                line = future.result()
+            except (ImportError, FileNotFoundError) as error:
+                if (reason := f"{searcher} on {problem}: {error}") not in broken:
+                    print(f"left out: {reason}", file=sys.stderr)
+                    broken.add(reason)
+                continue
+            with path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(f"{done}/{len(missing)} {problem} {searcher} seed {seed}: {line['wall_seconds']:.0f} s", flush=True)
+
+
+def timed_record(problem: str, searcher: str, seed: int, trials: int) -> dict[str, Any]:
+    """A record with its wall-clock and processor seconds."""
+    import torch
+
+    torch.set_num_threads(1)
+    started, used = time.perf_counter(), time.process_time()
+    line = record(problem, searcher, seed, trials)
+    return {
+        **line,
+        "wall_seconds": round(time.perf_counter() - started, 2),
+        "cpu_seconds": round(time.process_time() - used, 2),
+    }
+
+
+def keys(problems: Iterable[str], searchers: Iterable[str], seeds: int) -> list[Key]:
+    """Seed by seed, so that an interrupted run has something of everything."""
+    chosen = list(searchers)
+    return [(problem, searcher, seed) for seed in range(seeds) for problem in problems for searcher in chosen]
+
+
+def main() -> int:
+    """Run what is missing, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--searchers", nargs="+", default=["ours", "peers"])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=80)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    wanted = keys(given.problems, expand(given.searchers), given.seeds)
+    there = read_records(given.records, given.trials)
+    given.records.parent.mkdir(parents=True, exist_ok=True)
+    run_missing([key for key in wanted if key not in there], given.trials, given.jobs, given.records)
+    there = read_records(given.records, given.trials)
+    summary = summarise([there[key] for key in wanted if key in there], given.trials)
+    show(summary)
+    write_section(given.output, "searches", {"seeds": given.seeds, "trials": given.trials}, summary)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
