@@ -1,8 +1,9 @@
 """The quickstart, whole: wall-clock time, peak memory and outcome on this machine.
 
-    python benchmarks/quickstart.py [--seed 0] [--output benchmarks/results/quickstart.json]
+    python benchmarks/quickstart.py [--seed 0] [--make] [--output benchmarks/results/quickstart.json]
 
-Runs ``autodistill run experiment=quickstart`` in a fresh output directory, samples the memory of the process and its
+Runs ``autodistill run experiment=quickstart`` in a fresh output directory, or with ``--make`` the target
+``make quickstart`` of this checkout, whose environment must be set up and whose outputs must be new. Samples the memory of the process and its
 children twice a second, prints a table and writes JSON with the command and the machine. The machine must be idle.
 """
 
@@ -22,7 +23,8 @@ import psutil
 
 from autodistill.engine.environment import describe_environment
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 
 #: Seconds between two looks at the processes' memory.
 SAMPLE_SECONDS = 0.5
@@ -78,16 +80,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS / "quickstart.json")
     parser.add_argument("--keep", type=Path, default=None, help="keep the output directory here")
+    parser.add_argument(
+        "--make", action="store_true", help="run `make quickstart`, with its seed and its output folder"
+    )
     given = parser.parse_args()
-    directory = Path(tempfile.mkdtemp(prefix="autodistill-benchmark-"))
-    arguments = ["run", "experiment=quickstart", f"seed={given.seed}"]
-    code, seconds, peak = run_and_watch([sys.executable, "-m", "autodistill", *arguments, f"output_dir={directory}"])
+    if given.make:
+        directory, shown = ROOT / "outputs", "make quickstart"
+        if directory.exists():
+            print(f"{directory} exists; a study in it would go on instead of beginning", file=sys.stderr)
+            return 2
+        code, seconds, peak = run_and_watch(["make", "--directory", str(ROOT), "quickstart"])
+    else:
+        directory = Path(tempfile.mkdtemp(prefix="autodistill-benchmark-"))
+        arguments = ["run", "experiment=quickstart", f"seed={given.seed}"]
+        shown = f"autodistill {' '.join(arguments)}"
+        command = [sys.executable, "-m", "autodistill", *arguments, f"output_dir={directory}"]
+        code, seconds, peak = run_and_watch(command)
     if code != 0:
         print(f"the quickstart ended with exit code {code}; {directory} is kept", file=sys.stderr)
         return code
     summary = json.loads((directory / "quickstart" / "summary.json").read_text())
     result = {
-        "command": f"autodistill {' '.join(arguments)}",
+        "command": shown,
         "machine": describe_environment(),
         "wall_seconds": seconds,
         "peak_memory_bytes": peak,
@@ -99,7 +113,8 @@ def main() -> int:
     print(f"written: {given.output}")
     if given.keep is not None:
         shutil.copytree(directory, given.keep, dirs_exist_ok=True)
-    shutil.rmtree(directory)
+    if not given.make:
+        shutil.rmtree(directory)
     return 0
 
 
