@@ -3,8 +3,9 @@
     python benchmarks/quickstart.py [--seed 0] [--make] [--output benchmarks/results/quickstart.json]
 
 Runs ``autodistill run experiment=quickstart`` in a fresh output directory, or with ``--make`` the target
-``make quickstart`` of this checkout, whose environment must be set up and whose outputs must be new. Samples the memory of the process and its
-children twice a second, prints a table and writes JSON with the command and the machine. The machine must be idle.
+``make quickstart`` of this checkout, whose environment must be set up and whose outputs must be new. Samples the memory
+of the process and its children twice a second, prints a table and writes JSON with the command and the machine. The
+machine must be idle.
 """
 
 from __future__ import annotations
@@ -80,9 +81,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS / "quickstart.json")
     parser.add_argument("--keep", type=Path, default=None, help="keep the output directory here")
-    parser.add_argument(
-        "--make", action="store_true", help="run `make quickstart`, with its seed and its output folder"
-    )
+    parser.add_argument("--make", action="store_true", help="run `make quickstart`, its seed, its outputs")
     given = parser.parse_args()
     if given.make:
         directory, shown = ROOT / "outputs", "make quickstart"
