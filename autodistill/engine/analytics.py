@@ -19,6 +19,7 @@ from autodistill.engine.pareto import hypervolume, non_dominated
 from autodistill.engine.prediction import FitPredict, LeaveOneOut, leave_one_out
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, reference_point, relative, relative_matrix
+from autodistill.search.scales import FEATURE_SUFFIXES
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -99,7 +100,7 @@ def study_analytics(
         objectives: the study's.
         constraints: the study's.
         teacher: the stored step ``teacher``.
-        fit_predict: model whose prediction is judged; by default a Gaussian process.
+        fit_predict: model whose prediction is judged; by default that of the strategy `botorch`.
 
     Returns:
         ``hypervolume``: columns ``trial``, ``device_seconds`` and ``examples`` (sums of the flash runs so far) and
@@ -164,10 +165,27 @@ def _predict(
     architectures: tuple[Architecture, ...],
     values: tuple[float, ...],
     noise: tuple[float, ...],
+    sizes: tuple[tuple[float, ...], ...],
     fit_predict: FitPredict | None,
 ) -> LeaveOneOut | str:
+    from autodistill.search.prediction import SurrogatePrediction  # torch, which a summary without it does without
+
     features, _ = encode_choices([item.choices for item in architectures])
-    return leave_one_out(features, np.array(values), np.array(noise), architectures, fit_predict)
+    columns = np.array(sizes, dtype=np.float64).reshape(-1, len(architectures)).T
+    model = fit_predict or SurrogatePrediction(columns.shape[1])
+    everything = np.hstack([features, columns])
+    return leave_one_out(everything, np.array(values), np.array(noise), architectures, model)
+
+
+def _log_sizes(history: History, rows: Sequence[int]) -> tuple[tuple[float, ...], ...]:
+    """Logarithms in [0, 1] of what the strategy's model has as features beside the choices: sizes, one tuple each."""
+    found = []
+    for name in sorted(item for item in history.metrics if item.endswith(FEATURE_SUFFIXES)):
+        values = history.metrics[name][list(rows)]
+        if len(values) and np.isfinite(values).all() and values.min() > 0 and np.ptp(values) > 0:
+            logs = np.log(values)
+            found.append(tuple(((logs - logs.min()) / np.ptp(logs)).tolist()))
+    return tuple(found)
 
 
 def _importance(history: History, objective: Objective) -> dict[str, Any]:
@@ -193,7 +211,8 @@ def _prediction(history: History, objective: Objective, fit_predict: FitPredict 
     values, rows = _observed(history, objective)
     noise = history.variances.get(objective.metric, np.full(len(history), np.nan))[rows]
     architectures = tuple(history.architectures[row] for row in rows)
-    found = _predict(architectures, tuple(values.tolist()), tuple(noise.tolist()), fit_predict)
+    sizes = _log_sizes(history, rows)
+    found = _predict(architectures, tuple(values.tolist()), tuple(noise.tolist()), sizes, fit_predict)
     entry = {"metric": objective.metric, "n": len(rows)}
     if not isinstance(found, LeaveOneOut):
         return {**entry, "reason": found, "points": []}

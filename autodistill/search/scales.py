@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 #: Endings of the names of ratio metrics: positive, and compared by factors rather than by differences.
 RATIO_SUFFIXES = ("_ms", "_bytes", ".flops", ".parameters", ".throughput", ".ratio_to_reference")
 
+#: Endings of known metrics whose logarithm is a feature: size and depth explain much of accuracy and of latency.
+FEATURE_SUFFIXES = (".parameters", ".flops", ".layers")
+
 
 @dataclass(frozen=True)
 class Scale:

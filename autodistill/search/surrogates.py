@@ -29,16 +29,13 @@ from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import Parameter, SearchSpace
 from autodistill.search.candidates import Pool
 from autodistill.search.kernels import HammingKernel
-from autodistill.search.scales import Scale, power_of_two
+from autodistill.search.scales import FEATURE_SUFFIXES, Scale, power_of_two
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
     from autodistill.components.search import FloatArray
-
-#: Endings of known metrics whose logarithm is a feature: size and depth explain much of accuracy and of latency.
-FEATURE_SUFFIXES = (".parameters", ".flops", ".layers")
 
 # Noise below a hundredth of the spread of a metric makes covariance matrices ill-conditioned.
 LEAST_NOISE = 1e-4

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from autodistill.engine.pareto import hypervolume
-from autodistill.search.ehvi import cells_of, log_ehvi, log_expected_gain, log_gain
+from autodistill.search.ehvi import cells_of, log_ehvi, log_ehvi_bound, log_expected_gain, log_gain
 
 UNIT = st.floats(0.0, 1.0)
 
@@ -44,6 +44,17 @@ def test_the_closed_form_equals_numerical_integration(
     cells = cells_of(front[:, :-1], front[:, -1], np.zeros(known), 0.0)
     value = np.exp(log_ehvi(cells, where[None], np.array([mean]), np.array([deviation])))[0]
     assert value == pytest.approx(by_integration(front, where, mean, deviation), abs=2e-4)
+
+
+@given(st.integers(0, 2), st.integers(0, 10_000))
+def test_the_bound_is_never_below_the_value(known: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    front, where = rng.random((8, known + 1)), rng.random((20, known)) * 1.2 - 0.1
+    mean, deviation = rng.normal(size=20), rng.uniform(0.01, 1.0, size=20)
+    cells = cells_of(front[:, :-1], front[:, -1], np.zeros(known), 0.0)
+    value, bound = log_ehvi(cells, where, mean, deviation), log_ehvi_bound(cells, where, mean, deviation)
+    assert (bound >= value - 1e-9).all()
+    assert (np.isneginf(bound) == np.isneginf(value)).all()
 
 
 @pytest.mark.parametrize("least", [0.1, 0.55, 0.9])

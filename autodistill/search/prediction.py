@@ -1,0 +1,52 @@
+"""The model of the `botorch` strategy as something to be judged: fitted to some trials, it predicts others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from botorch.exceptions.errors import ModelFittingError
+
+from autodistill.search.acquisition import isolated
+from autodistill.search.surrogates import LEAST_NOISE, Layout, Posterior, fit_model
+
+if TYPE_CHECKING:
+    from autodistill.components.search import FloatArray
+
+
+@dataclass(frozen=True)
+class SurrogatePrediction:
+    """Fits the strategy's Gaussian process and predicts; a `FitPredict` of `autodistill.engine.prediction`.
+
+    Args:
+        linear: the last so many features are those in which the metric may be linear.
+    """
+
+    linear: int = 0
+
+    def __call__(
+        self, train_x: FloatArray, train_y: FloatArray, noise: FloatArray, test_x: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance of the test trials' metric, ``m`` each, beyond the noise that is told.
+
+        Args:
+            train_x: ``n x d`` in about [0, 1].
+            train_y: ``n`` values.
+            noise: ``n`` variances of the values, 0 where unknown.
+            test_x: ``m x d``.
+        """
+        centre, scale = float(train_y.mean()), float(train_y.std()) or 1.0
+        told = float(np.median(noise)) / scale**2
+        with isolated(0):
+            try:
+                layout = Layout(train_x.shape[1], self.linear)
+                known = told if told > LEAST_NOISE else None
+                fitted = fit_model(torch.from_numpy(train_x), (train_y - centre) / scale, known, layout)
+            except ModelFittingError:  # then nothing better than the mean is known
+                return np.full(len(test_x), centre), np.full(len(test_x), scale**2)
+            posterior = Posterior(fitted.whole)
+            mean, deviation = posterior(torch.from_numpy(test_x))
+        beyond = max(posterior.noise - told, 0.0)
+        return centre + scale * mean, scale**2 * (deviation**2 + beyond)
