@@ -83,8 +83,8 @@ class BotorchConfig:
 class NevergradConfig:
     """Parameters of the evolutionary strategies of Nevergrad."""
 
-    optimizer: str = "MetaModelOnePlusOne"
-    """Name in Nevergrad's registry of optimisers, e.g. MetaModelOnePlusOne, TwoPointsDE, DiscreteOnePlusOne."""
+    optimizer: str = "TwoPointsDE"
+    """Name in Nevergrad's registry of optimisers, e.g. TwoPointsDE, DiscreteOnePlusOne, DE."""
 
     def __post_init__(self) -> None:
         """Check that a name was given; the strategy compares it with the registry."""

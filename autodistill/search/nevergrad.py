@@ -63,7 +63,7 @@ class NevergradSearch:
         if registry[optimizer].recast:
             raise ConfigError(
                 f"search.nevergrad.optimizer {optimizer!r} runs a loop of its own and cannot take up a history; "
-                "use e.g. MetaModelOnePlusOne, TwoPointsDE or DiscreteOnePlusOne."
+                "use e.g. TwoPointsDE, DE or DiscreteOnePlusOne."
             )
         self.context, self.optimizer = context, optimizer
         parameters = context.space.parameters
@@ -126,6 +126,8 @@ class NevergradSearch:
             # A lineage of its own: populations look members up by it.
             told.heritage["lineage"] = told.uid
             optimizer.tell(told, float(losses[row]))
+        # The first answer of many optimisers is the middle of the space, whatever they were told.
+        optimizer.ask()
         return optimizer
 
     def _parametrization(self) -> Any:
