@@ -19,6 +19,9 @@ from autodistill.engine.pareto import hypervolume
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
 
+#: Part of the way from the trivial answer to the teacher from which a search counts gains in quality.
+USEFUL = 0.5
+
 
 def reference_point(
     objectives: Sequence[Objective], constraints: Sequence[Constraint], teacher: Mapping[str, Any]
@@ -38,6 +41,24 @@ def reference_point(
         if objective.direction == "minimize":
             value = min([value, *bounds]) if not math.isnan(value) else min(bounds, default=math.nan)
         point[objective.label] = value
+    return point
+
+
+def useful_reference(
+    objectives: Sequence[Objective], constraints: Sequence[Constraint], teacher: Mapping[str, Any]
+) -> dict[str, float]:
+    """Metric of an objective -> the value from which the search counts a gain.
+
+    The reference point of the report, but for qualities: there it is the trivial answer, and a search that counted
+    every gain over it would spend its trials on tiny models that nobody would serve. So it counts from half of the way
+    to the teacher.
+    """
+    labelled = reference_point(objectives, constraints, teacher)
+    point = {item.metric: labelled[item.label] for item in objectives}
+    for objective in objectives:
+        own = float(teacher["values"].get(objective.metric, math.nan))
+        if objective.metric in teacher["trivial"] and math.isfinite(own):
+            point[objective.metric] += USEFUL * (own - point[objective.metric])
     return point
 
 

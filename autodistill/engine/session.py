@@ -32,7 +32,7 @@ from autodistill.engine.guards import alarms_of, data_notes
 from autodistill.engine.identity import check_identity, study_identity
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.records import StudyRecord
-from autodistill.engine.relative import reference_point
+from autodistill.engine.relative import useful_reference
 from autodistill.engine.runner import Runner, RunnerContext
 from autodistill.engine.scores import score_all, stored_metrics
 from autodistill.engine.space_config import LARGEST_INTEGER
@@ -70,16 +70,15 @@ class Session:
 
     def search_context(self, constraints: tuple[Constraint, ...] | None = None) -> SearchContext:
         """What the search strategy is built from; other constraints than the study's where they are given."""
-        bench = self.bench
-        point = reference_point(bench.objectives, bench.constraints, self.step("teacher"))
-        reference = {item.metric: point[item.label] for item in bench.objectives if np.isfinite(point[item.label])}
+        bench, teacher = self.bench, self.step("teacher")
+        reference = useful_reference(bench.objectives, bench.constraints, teacher)
         return SearchContext(
             space=bench.space,
             objectives=bench.objectives,
             constraints=bench.constraints if constraints is None else constraints,
             known=self.known,
             seed=derive_seed(self.settings.seed, "search"),
-            reference=reference,
+            reference={metric: value for metric, value in reference.items() if np.isfinite(value)},
             earlier=self.earlier,
         )
 

@@ -253,5 +253,7 @@ def non_dominated(values: FloatArray) -> NDArray[np.bool_]:
     import torch
     from botorch.utils.multi_objective.pareto import is_non_dominated
 
-    mask: NDArray[np.bool_] = is_non_dominated(torch.from_numpy(-np.asarray(values, dtype=np.float64))).numpy()
+    mask: NDArray[np.bool_] = is_non_dominated(
+        torch.from_numpy(-np.asarray(values, dtype=np.float64)), deduplicate=False
+    ).numpy()
     return mask

@@ -163,7 +163,7 @@ class Promotion:
         return float(np.prod(np.maximum(point - self._reference(self.flash.mean), 0.0)))
 
     def next(self, full: Mapping[int, float], taken: Collection[int], costs: FloatArray) -> int | None:
-        """The row whose full run is expected to gain most for its cost; None when none is left.
+        """The row whose full run is expected to gain most for its cost; None when none is left that can gain.
 
         Args:
             full: row -> full score of the runs that have been made.
@@ -178,6 +178,8 @@ class Promotion:
         reference = self._reference(predicted.mean)
         cells = cells_of(self._others[chosen], predicted.mean[chosen], reference[1:], float(reference[0]))
         gains = log_ehvi(cells, self._others[left], predicted.mean[left], predicted.deviation[left])
+        if np.isneginf(gains).all():
+            return None
         price = np.log(np.asarray(costs, dtype=np.float64)[self.rows[left]])
         worth = gains - np.nan_to_num(price, nan=float(np.nanmean(price)) if np.isfinite(price).any() else 0.0)
         return int(self.rows[left[int(np.argmax(worth))]])

@@ -160,7 +160,8 @@ def _observation(architecture: Architecture, state: str, rng: np.random.Generato
         return {ACCURACY.metric: math.nan, LATENCY.metric: math.nan}
     values = toy_metrics(architecture)
     return {
-        ACCURACY.metric: values[ACCURACY.metric] + draws[0],
+        # A stopped trial was timed before training; its early score is no score.
+        ACCURACY.metric: values[ACCURACY.metric] + draws[0] if state == "complete" else math.nan,
         LATENCY.metric: values[LATENCY.metric] * math.exp(draws[1]),
     }
 
