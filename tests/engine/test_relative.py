@@ -16,6 +16,7 @@ from autodistill.engine.relative import (
     reference_point,
     relative,
     relative_matrix,
+    useful_reference,
 )
 
 QUALITY = Objective("quality", "classification.accuracy", "maximize")
@@ -106,3 +107,9 @@ def test_feasible_means_complete_and_every_constraint_known_to_hold() -> None:
     assert feasible_rows(seen, ()) == [True, True, False, True]
     assert feasible_rows(seen, (Constraint("fast", "ort.p50_ms", "<=", 2.0),)) == [True, False, False, False]
     assert feasible_rows(seen, (Constraint("small", "size.parameters", ">=", 2.0),)) == [False] * 4
+
+
+def test_the_search_counts_quality_from_half_way_to_the_teacher_and_latency_as_the_report_does() -> None:
+    limit = Constraint("fast", "ort.p50_ms", "<=", 4.0)
+    found = useful_reference((QUALITY, LATENCY), (limit,), teacher(quality=0.8, trivial=0.2))
+    assert found == pytest.approx({"classification.accuracy": 0.5, "ort.p50_ms": 4.0})
