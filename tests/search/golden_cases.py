@@ -23,7 +23,7 @@ from autodistill.testing.toy import ACCURACY, LATENCY, PARAMETERS, toy_context, 
 FOLDER = Path(__file__).parent / "golden"
 
 #: Strategies whose proposals are kept.
-STRATEGIES = ("evolution", "grid", "nevergrad", "random", "sobol")
+STRATEGIES = ("botorch", "evolution", "grid", "nevergrad", "random", "sobol")
 
 STATES = ("complete", "complete", "stopped", "failed", "complete", "infeasible", "complete", "complete", "pending")
 
