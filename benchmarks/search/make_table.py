@@ -106,6 +106,7 @@ def train(session: Session, kind: RunKind, shard: tuple[int, int], replicate: in
     runner = session.runner()
     left = [trial for trial in open_jobs(session, kind, replicate) if trial.number % shard[1] == shard[0]]
     for done, trial in enumerate(left):
+        session.check_stop()
         if time.monotonic() > until:
             return len(left) - done
         started = time.monotonic()
@@ -123,6 +124,7 @@ def time_all(session: Session, until: float) -> int:
     storage, study = session.storage, session.study.id
     left = [trial for trial in storage.trials(study) if trial.replicate == 0 and not trial.latencies]
     for done, trial in enumerate(left):
+        session.check_stop()
         if time.monotonic() > until:
             return len(left) - done
         started = time.monotonic()

@@ -54,8 +54,8 @@ def run_missing(missing: list[Key], trials: int, jobs: int, path: Path) -> None:
             problem, searcher, seed = futures[future]
             try:
                 line = future.result()
-            except (ImportError, FileNotFoundError) as error:
-                if (reason := f"{searcher} on {problem}: {error}") not in broken:
+            except Exception as error:  # a peer may raise anything, and one search must not end the others
+                if (reason := f"{searcher} on {problem}: {type(error).__name__}: {error}") not in broken:
                     print(f"left out: {reason}", file=sys.stderr)
                     broken.add(reason)
                 continue

@@ -28,7 +28,7 @@ REPLICATES = (0, 1)
 BATCH_SIZE = 16
 
 #: Tokens of the timed requests: close to the deciles (5 %, 15 %, ..., 95 %) of the whole sentences of SST-2's dev set,
-#: which are 10, 14, 17, 20, 23, 26, 29, 32, 37 and 44. The train set is of phrases, 9 tokens long in the median, which
+#: which are 10, 14, 17, 20, 23, 26, 29, 32, 37 and 44. The train set is of phrases, 10 tokens long in the median, which
 #: nobody would send to a server one by one.
 LENGTHS = (8, 13, 17, 20, 23, 26, 29, 33, 37, 45)
 
