@@ -47,10 +47,10 @@ abbr[title] { text-decoration: underline dotted; text-underline-offset: 3px; cur
 .verdict.open strong { color: var(--warn) }
 .alarms { background: var(--warn-paper); border: 1px solid var(--warn); border-radius: 8px;
   padding: 10px 14px 10px 34px; margin: 14px 0 }
-.headlines { display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 12px; margin: 18px 0 0 }
+.headlines { display: flex; flex-wrap: wrap; gap: 12px; margin: 18px 0 0 }
 .headlines div, .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: 12px 16px }
-.headlines div { padding: 10px 12px }
+.headlines div { padding: 10px 12px; flex: 1 1 118px }
 .headlines dt { font-size: 14px; color: var(--quiet) }
 .headlines dd { margin: 0; font-size: 20px; font-weight: 650; line-height: 1.3; white-space: nowrap }
 .headlines small { font-weight: 400; white-space: normal; line-height: 1.35 }

@@ -143,9 +143,8 @@ def log_ehvi_bound(cells: Cells, known: FloatArray, mean: FloatArray, deviation:
     def chunk(rows: slice) -> FloatArray:
         widths = _log_widths(cells, known[rows])
         bottoms = np.where(np.isneginf(widths), np.inf, cells.bottom[None]).min(axis=1)
-        with np.errstate(invalid="ignore"):
-            gains = log_expected_gain(mean[rows], deviation[rows], np.minimum(bottoms, 1e300), np.array(np.inf))
-        return log_sum(widths) + gains
+        bottoms = np.where(np.isinf(bottoms), mean[rows], bottoms)  # reaches no cell: the widths say so
+        return log_sum(widths) + log_expected_gain(mean[rows], deviation[rows], bottoms, np.array(np.inf))
 
     return _by_chunks(chunk, len(mean))
 

@@ -18,6 +18,9 @@ from autodistill.errors import ConfigError, ExportError
 from autodistill.exporters.configs import HuggingFaceConfig
 from autodistill.exporters.huggingface import HuggingFaceExporter
 
+# A few units in the last place of logits below one.
+ROUNDING = 1e-6
+
 
 def exporter(**changes: float) -> HuggingFaceExporter:
     return HuggingFaceExporter(**dataclasses.asdict(HuggingFaceConfig(**changes)))
@@ -30,9 +33,12 @@ def test_exported_directory_loads_with_auto_classes_and_answers_the_same(
     model = AutoModelForSequenceClassification.from_pretrained(report.path)
     tokenizer = AutoTokenizer.from_pretrained(report.path)
     assert type(model) is BertForSequenceClassification
+    saved, loaded = subject.model.state_dict(), model.state_dict()
+    assert saved.keys() == loaded.keys()
+    assert all(torch.equal(saved[name], loaded[name]) for name in saved)
     inputs = tokenizer(["good bad good"], return_tensors="pt")
-    with torch.inference_mode():
-        torch.testing.assert_close(model(**inputs).logits, subject.model(**inputs).logits, rtol=0, atol=0)
+    with torch.inference_mode():  # equal weights at other addresses may be added up in another order
+        torch.testing.assert_close(model(**inputs).logits, subject.model(**inputs).logits, rtol=0, atol=ROUNDING)
 
 
 def test_weights_are_safetensors_without_any_pickle(subject: ExportSubject, leftovers: Path) -> None:
@@ -45,7 +51,7 @@ def test_weights_are_safetensors_without_any_pickle(subject: ExportSubject, left
 def test_report_tells_parity_over_every_example_of_the_sample(subject: ExportSubject, leftovers: Path) -> None:
     report = exporter().export(subject, leftovers / "hf")
     assert report.parity["n"] == 7
-    assert report.parity["max_abs_difference"] == 0
+    assert report.parity["max_abs_difference"] <= ROUNDING
     assert report.parity["same_prediction"] == 1
     assert json.loads((report.path / "parity.json").read_text()) == report.parity
     assert report.bytes > 4 * subject.model.num_parameters()
