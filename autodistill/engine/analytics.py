@@ -148,9 +148,12 @@ def _observed(history: History, objective: Objective) -> tuple[FloatArray, list[
     column = history.metrics.get(objective.metric, np.full(len(history), np.nan))
     rows = [row for row in range(len(history)) if history.in_space[row] and np.isfinite(column[row])]
     values = column[rows]
-    if objective.direction == "minimize" and len(rows) and values.min() > 0:
-        values = np.log(values)
-    return values, rows
+    return (np.log(values) if _in_logs(objective, values) else values), rows
+
+
+def _in_logs(objective: Objective, values: FloatArray) -> bool:
+    """Whether an objective's values are compared by factors: positive, and to be minimised."""
+    return objective.direction == "minimize" and len(values) > 0 and bool(values.min() > 0)
 
 
 # A report is made several times in one command from the same trials; these take seconds.
@@ -209,7 +212,10 @@ def _importance(history: History, objective: Objective) -> dict[str, Any]:
 
 def _prediction(history: History, objective: Objective, fit_predict: FitPredict | None) -> dict[str, Any]:
     values, rows = _observed(history, objective)
-    noise = history.variances.get(objective.metric, np.full(len(history), np.nan))[rows]
+    noise = np.nan_to_num(history.variances.get(objective.metric, np.full(len(history), np.nan))[rows])
+    plain = history.metrics.get(objective.metric, np.full(len(history), np.nan))[rows]
+    if _in_logs(objective, plain):
+        noise = noise / plain**2  # of the logarithms, to first order
     architectures = tuple(history.architectures[row] for row in rows)
     sizes = _log_sizes(history, rows)
     found = _predict(architectures, tuple(values.tolist()), tuple(noise.tolist()), sizes, fit_predict)

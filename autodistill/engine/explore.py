@@ -17,7 +17,7 @@ from autodistill.components.search import History, Proposal, SearchStrategy
 from autodistill.engine.cache import write_json
 from autodistill.engine.explore_clock import ExploreClock
 from autodistill.engine.lease import release_dead
-from autodistill.engine.picks import pareto_rows
+from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.session import Session
 from autodistill.errors import ConfigError, LatencyError, PluginError, SpaceExhaustedError, TrialError
@@ -167,7 +167,7 @@ class Explorer:
             for trial in session.storage.trials(session.study.id)
             if trial.architecture == proposal.architecture and trial.origin == "search"
         ]
-        added = session.storage.add_trial(
+        return session.storage.add_trial(
             session.study.id,
             proposal.architecture,
             replicate=len(before),
@@ -177,12 +177,6 @@ class Explorer:
             note=dict(proposal.note) if proposal.note else None,
             seed=trial_seed(session, proposal.architecture, len(before)),
         )
-        timed = next((trial for trial in before if trial.latencies), None)
-        if timed is not None:  # random weights are timed: another replicate has the same latency
-            latencies = dict(timed.latencies)
-            session.storage.update_trial(session.study.id, added.number, known=dict(timed.known), latencies=latencies)
-            return session.storage.trial(session.study.id, added.number)
-        return added
 
     def _screen(self, trial: TrialRecord) -> bool:
         """Check constraints on what is known, then time the architecture; false ends the trial before training."""
@@ -191,7 +185,8 @@ class Explorer:
         reason = self._violated(known)
         if reason is None and not trial.latencies:
             try:
-                latencies = measure_architecture(session, trial)
+                # Random weights are timed: another replicate has the latency of the first.
+                latencies = self._timed_before(trial) or measure_architecture(session, trial)
             except (LatencyError, ConfigError, TrialError) as error:
                 session.storage.update_trial(
                     session.study.id, trial.number, state="failed", known=known, error=str(error)
@@ -205,6 +200,12 @@ class Explorer:
         if reason is not None:
             session.storage.update_trial(session.study.id, trial.number, state="infeasible", known=known, error=reason)
         return reason is None
+
+    def _timed_before(self, trial: TrialRecord) -> dict[str, dict[str, object]] | None:
+        """The latencies of an earlier replicate of the same architecture; None when there is none."""
+        others = (item for item in self._trials() if item.architecture == trial.architecture and item.latencies)
+        found = next(others, None)
+        return None if found is None else {label: dict(report) for label, report in found.latencies.items()}
 
     def _violated(self, values: dict[str, float]) -> str | None:
         for constraint in self.session.bench.constraints:
@@ -224,7 +225,7 @@ class Explorer:
         )
         session.progress.trials(done, session.settings.budget_trials)
         teacher = session.step("teacher")
-        history = session.storage.history(session.study.id)
+        history = averaged(session.storage.history(session.study.id))
         front = pareto_rows(history, session.bench.objectives, session.bench.constraints, teacher)
         if front:
             first = session.bench.objectives[0]

@@ -1,4 +1,4 @@
-"""After the search: train picks and baselines in full, export, time, and read the test split once.
+"""After the search, part by part: train picks and baselines in full, export, time.
 
 Every part is a stored step, so that a killed run goes on where it was and nothing on the test split is measured
 twice. Picks and baselines get the same recipe from the same start; baselines are exempt from constraints.
@@ -19,6 +19,7 @@ from autodistill.components.outcome import Executor, ExecutorContext, ExportSubj
 from autodistill.engine.explore import trial_seed
 from autodistill.engine.lease import release_dead
 from autodistill.engine.places import final_folder, final_name
+from autodistill.engine.promotion import Promoter
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.session import Session
 from autodistill.engine.workbench import Workbench
@@ -33,33 +34,11 @@ logger = logging.getLogger(__name__)
 _PARITY_BATCH = 8
 
 
-def finalise(session: Session) -> None:
-    """Do everything that follows the search; what an earlier run has done is not done again."""
-    from autodistill.engine.comparison import compare
-    from autodistill.engine.references import measure_references
-
-    picks = train_picks(session)
-    baselines = baseline_trials(session)
-    trials = [session.storage.trial(session.study.id, number) for number in (*picks, *baselines)]
-    train_in_full(session, trials)
-    done = complete_trials(session, trials)
-    session.progress.stage("exporting", len(picks))
-    for trial in done:
-        if trial.number in picks:
-            export_trial(session, trial)
-            session.progress.advance()
-    measure_references(session)
-    time_finals(session, done)
-    compare(session)
-
-
 def train_picks(session: Session) -> list[int]:
     """Train the picks in full and write them down, the best first; from then on they do not change.
 
     Until then nothing has been read of the test split: they are chosen, and put in order, by the select split.
     """
-    from autodistill.engine.promotion import Promoter
-
     storage, study = session.storage, session.study
     frozen = storage.step(study.id, "picks_frozen")
     searched = sum(trial.origin == "search" for trial in storage.trials(study.id))

@@ -20,7 +20,8 @@ from autodistill.engine.relative import feasible_rows, relative_matrix
 def averaged(history: History) -> History:
     """The history with every complete trial's metrics replaced by the mean over its architecture's replicates.
 
-    Rows stay where they are; variances become those of the means, with the replicates taken as independent.
+    Rows stay where they are, and what a row lacks it still lacks: a baseline has no flash score. Variances become
+    those of the means, with the replicates taken as independent.
     """
     groups: dict[Architecture, list[int]] = {}
     for row, (item, state) in enumerate(zip(history.architectures, history.states, strict=True)):
@@ -33,11 +34,11 @@ def averaged(history: History) -> History:
     variances = {name: np.array(column, dtype=np.float64) for name, column in history.variances.items()}
     for rows in repeated:
         for column in metrics.values():
-            seen = column[rows][np.isfinite(column[rows])]
-            column[rows] = seen.mean() if len(seen) else np.nan
+            seen = [row for row in rows if np.isfinite(column[row])]
+            column[seen] = column[seen].mean() if seen else np.nan
         for column in variances.values():
-            seen = column[rows][np.isfinite(column[rows])]
-            column[rows] = seen.mean() / len(seen) if len(seen) else np.nan
+            seen = [row for row in rows if np.isfinite(column[row])]
+            column[seen] = column[seen].mean() / len(seen) if seen else np.nan
     return replace(history, metrics=metrics, variances=variances)
 
 

@@ -22,9 +22,15 @@ def chosen_picks(storage: Storage, study: StudyRecord) -> list[int]:
     return found
 
 
+def picks_of(storage: Storage, study: StudyRecord) -> list[int]:
+    """Trial numbers of the picks, the frozen ones in their order first, then those that are being trained or failed."""
+    frozen = frozen_picks(storage, study) or []
+    return [*frozen, *(number for number in chosen_picks(storage, study) if number not in frozen)]
+
+
 def is_pick(storage: Storage, study: StudyRecord, trial: TrialRecord) -> bool:
     """Whether a trial is a pick, frozen or about to be."""
-    return trial.number in (frozen_picks(storage, study) or chosen_picks(storage, study))
+    return trial.number in picks_of(storage, study)
 
 
 def final_folder(storage: Storage, study: StudyRecord, trial: TrialRecord) -> Path:

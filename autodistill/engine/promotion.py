@@ -7,13 +7,14 @@ stored step, so that a killed run goes on with the picks that it had chosen.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autodistill.components.outcome import Executor, ExecutorContext, Job
-from autodistill.components.search import History
-from autodistill.engine.explore import searched_history, searched_trials
+from autodistill.components.search import History, Objective
+from autodistill.engine.explore import MAX_FAILED, searched_history, searched_trials
 from autodistill.engine.lease import release_dead
 from autodistill.engine.picks import averaged, candidate_rows
 from autodistill.engine.places import chosen_picks
@@ -34,7 +35,8 @@ class Promoter:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.trials: list[TrialRecord] = searched_trials(session)
-        self.history: History = averaged(searched_history(session))
+        self.history: History = searched_history(session)
+        self.means: History = averaged(self.history)
         self._number = {row: trial.number for row, trial in enumerate(self.trials)}
         self._row = {trial.number: row for row, trial in enumerate(self.trials)}
         self.failures: list[str] = []
@@ -47,19 +49,28 @@ class Promoter:
         """
         session, wanted = self.session, self.session.settings.picks_max
         objectives, constraints = session.bench.objectives, session.bench.constraints
-        rows = candidate_rows(self.history, objectives, constraints)
-        if not rows or wanted < 1:
-            why = "picks.max is 0" if wanted < 1 else "no trial is complete and feasible"
+        rows = candidate_rows(self.means, objectives, constraints)
+        if not rows or wanted < 1 or self.quality is None:
+            why = (
+                "picks.max is 0"
+                if wanted < 1
+                else "no objective is a score of trained models"
+                if self.quality is None
+                else "no trial is complete and feasible"
+            )
             session.progress.message(f"There are no picks, because {why}; only baselines are trained in full.")
             return []
         release_dead(session.storage, session.study.id)
         session.progress.stage("training picks in full", min(wanted, len(rows)))
-        context = session.search_context(constraints=())  # infeasible rows are out already
+        others = tuple(item for item in objectives if item != self.quality)
+        # Infeasible rows are out already.
+        context = replace(session.search_context(constraints=()), objectives=(self.quality, *others))
         with session.timed("distill"):
-            self._train(Promotion(context, self.history, rows), wanted)
+            self._train(Promotion(context, self.history, rows, self.means), wanted)
         done = [number for number in self._chosen() if number in self._full_scores()]
         if not done:
-            raise TrialError(f"Every full run failed. The first was {self.failures[0]}")
+            first = self.failures[0] if self.failures else "a score that is no number"
+            raise TrialError(f"Every full run failed. The first was {first}")
         return self._best_first(done[:wanted])
 
     # -- one at a time -------------------------------------------------------------------------------------------
@@ -74,7 +85,7 @@ class Promoter:
         try:
             while True:
                 session.check_stop()
-                if len(under_way) < executor.capacity:
+                if len(under_way) < executor.capacity and len(lost) < MAX_FAILED:
                     number = waiting.pop(0) if waiting else self._choose(promotion, wanted + len(lost))
                     if number is not None:
                         executor.submit(Job(session.study.name, number, "full"))
@@ -112,13 +123,24 @@ class Promoter:
         stored = self.session.storage.set_step(self.session.study.id, f"pick:{len(chosen)}", step)
         return int(stored["trial"])
 
+    @property
+    def quality(self) -> Objective | None:
+        """The first objective that is a score of trained models; flash estimates it."""
+        bench = self.session.bench
+        scored = {label for label, evaluator in bench.evaluators.items() if not evaluator.before_training}
+        return next((item for item in bench.objectives if item.metric.partition(".")[0] in scored), None)
+
     def _full_scores(self) -> dict[int, float]:
-        """Trial number -> first objective on the select split, of every complete full run of the search."""
-        metric = f"select/{self.session.bench.objectives[0].metric}"
+        """Trial number -> quality on the select split, of every complete full run of the search that has a number."""
+        metric = f"select/{self.quality.metric}" if self.quality else ""
         return {
             run.trial: float(run.metrics[metric]["value"])
             for run in self.session.storage.runs(self.session.study.id)
-            if run.kind == "full" and run.state == "complete" and run.trial in self._row and metric in run.metrics
+            if run.kind == "full"
+            and run.state == "complete"
+            and run.trial in self._row
+            and metric in run.metrics
+            and np.isfinite(float(run.metrics[metric]["value"]))
         }
 
     def _costs(self) -> FloatArray:
@@ -126,15 +148,15 @@ class Promoter:
         bench = self.session.bench
         return np.array(
             [
-                float(bench.family.flops(item, bench.task, bench.vocabulary, bench.median_tokens))
+                float(bench.family_of(item.family).flops(item, bench.task, bench.vocabulary, bench.median_tokens))
                 for item in self.history.architectures
             ]
         )
 
     def _best_first(self, numbers: list[int]) -> list[int]:
         """The pick that the verdict is about comes first: by the same rule as the first pick, from full scores."""
-        metric, scores = self.session.bench.objectives[0], self._full_scores()
-        sign = 1.0 if metric.direction == "maximize" else -1.0
+        scores = self._full_scores()
+        sign = -1.0 if self.quality and self.quality.direction == "minimize" else 1.0
         best = max(numbers, key=lambda number: sign * scores[number])
         allowed = self.session.settings.picks_margin * abs(scores[best])
         close = [number for number in numbers if abs(scores[number] - scores[best]) <= allowed]
@@ -143,8 +165,8 @@ class Promoter:
 
     def _second_objective(self, number: int) -> float:
         """A trial's value of the second objective, to be minimised; 0 when there is none."""
-        others = self.session.bench.objectives[1:2]
+        others = [item for item in self.session.bench.objectives if item != self.quality]
         if not others:
             return 0.0
         sign = -1.0 if others[0].direction == "maximize" else 1.0
-        return sign * float(self.history.metrics[others[0].metric][self._row[number]])
+        return sign * float(self.means.metrics[others[0].metric][self._row[number]])

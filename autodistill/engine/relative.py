@@ -57,7 +57,8 @@ def useful_reference(
     point = {item.metric: labelled[item.label] for item in objectives}
     for objective in objectives:
         own = float(teacher["values"].get(objective.metric, math.nan))
-        if objective.metric in teacher["trivial"] and math.isfinite(own):
+        better = own > point[objective.metric] if objective.direction == "maximize" else own < point[objective.metric]
+        if objective.metric in teacher["trivial"] and better:
             point[objective.metric] += USEFUL * (own - point[objective.metric])
     return point
 

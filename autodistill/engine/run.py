@@ -10,8 +10,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from autodistill.configs.settings import Settings
+from autodistill.engine.comparison import compare
 from autodistill.engine.explore import Explorer
-from autodistill.engine.finals import finalise
+from autodistill.engine.finals import (
+    baseline_trials,
+    complete_trials,
+    export_trial,
+    time_finals,
+    train_in_full,
+    train_picks,
+)
+from autodistill.engine.places import frozen_picks
+from autodistill.engine.references import measure_references
 from autodistill.engine.session import Session, how_to_go_on, open_session
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.study import Study, open_study
@@ -83,4 +93,24 @@ def open_for_work(
 def _work(session: Session, explore_only: bool) -> None:
     Explorer(session).run()
     if not explore_only:
-        finalise(session)
+        _finalise(session)
+
+
+def _finalise(session: Session) -> None:
+    """Do everything that follows the search; what an earlier run has done is not done again."""
+    picks = train_picks(session)
+    baselines = baseline_trials(session)
+    trials = [session.storage.trial(session.study.id, number) for number in (*picks, *baselines)]
+    train_in_full(session, trials)
+    done = complete_trials(session, trials)
+    session.progress.stage("exporting", len(picks))
+    for trial in done:
+        if trial.number in picks:
+            export_trial(session, trial)
+            session.progress.advance()
+    time_finals(session, done)
+    if frozen_picks(session.storage, session.study) is None:
+        session.progress.message("The test split is not read, because no picks are frozen; nothing is compared yet.")
+        return
+    measure_references(session)
+    compare(session)

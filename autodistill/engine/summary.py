@@ -19,6 +19,7 @@ from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import truncation_alarms
 from autodistill.engine.pareto import non_dominated
 from autodistill.engine.picks import averaged, pareto_rows
+from autodistill.engine.places import picks_of
 from autodistill.engine.pruning import savings
 from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, hypervolume_of, reference_point, relative, relative_matrix
@@ -44,7 +45,9 @@ class SummaryBuilder:
         self.storage, self.study = storage, study
         self.trials = storage.trials(study.id)
         self.runs = {(run.trial, run.kind): run for run in storage.runs(study.id)}
-        self.history: History = averaged(storage.history(study.id))
+        #: As it was observed, and with replicates averaged, which is what an architecture counts for.
+        self.seen: History = storage.history(study.id)
+        self.history: History = averaged(self.seen)
         self.teacher = self.step("teacher") or {
             "values": {},
             "trivial": {},
@@ -100,7 +103,7 @@ class SummaryBuilder:
             "flash_fidelity": self._flash_fidelity(),
             "flash_spread": self._flash_spread(),
             "analytics": study_analytics(
-                self.history, self.trials, self.runs, self.objectives, self.constraints, self.teacher
+                self.seen, self.trials, self.runs, self.objectives, self.constraints, self.teacher
             ),
             "history": [self._history_row(trial) for trial in self.trials],
             "alarms": [*self.teacher["alarms"], *truncation_alarms(notes), *self._majority_alarms()],
@@ -254,7 +257,7 @@ class SummaryBuilder:
     def _members(self, group: str) -> list[TrialRecord]:
         if group == "baselines":
             return [trial for trial in self.trials if trial.origin == "baseline"]
-        numbers = [int(number) for number in (self.step("picks_frozen") or {"trials": []})["trials"]]
+        numbers = picks_of(self.storage, self.study)
         by_number = {trial.number: trial for trial in self.trials}
         return [by_number[number] for number in numbers]
 

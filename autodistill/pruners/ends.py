@@ -35,7 +35,11 @@ def predict_end(
     """
     rung = trial.rungs[-1].rung
     # In a fixed order: the last digits of a sum must not depend on the order in which trials are shown.
-    rows = [item for item in sorted(complete, key=lambda item: item.trial) if _usable(item, rung, metric)]
+    rows = [
+        item
+        for item in sorted(complete, key=lambda item: item.trial)
+        if _usable(item, rung, metric) and _shares(item, rung) == _shares(trial, rung)
+    ]
     if not _usable(trial, rung, metric) or len(rows) < min_trials:
         return None
     scores = np.array([_scores(item, rung, metric) for item in (trial, *rows)])
@@ -58,7 +62,8 @@ def expected_ends(history: History, metric: str) -> tuple[FloatArray, FloatArray
         (value, variance) per trial of the history; NaN for trials that were not stopped or cannot be predicted.
     """
     values, variances = np.full(len(history), np.nan), np.full(len(history), np.nan)
-    curves = [_of_history(history, row) for row in range(len(history))]
+    scored = frozenset(name for reports in history.curves for report in reports for name in report.metrics)
+    curves = [_of_history(history, row, scored) for row in range(len(history))]
     complete = [curve for curve in curves if curve.state == "complete"]
     for row, curve in enumerate(curves):
         end = predict_end(curve, complete, metric) if curve.state == "stopped" and curve.rungs else None
@@ -67,9 +72,8 @@ def expected_ends(history: History, metric: str) -> tuple[FloatArray, FloatArray
     return values, variances
 
 
-def _of_history(history: History, row: int) -> TrialCurve:
-    """A row as a curve; what is scored at rungs is not known before training."""
-    scored = {name for reports in history.curves for report in reports for name in report.metrics}
+def _of_history(history: History, row: int, scored: frozenset[str]) -> TrialCurve:
+    """A row as a curve; what is ``scored`` at rungs is not known before training."""
     metrics = {name: float(column[row]) for name, column in history.metrics.items()}
     state = history.states[row]
     return TrialCurve(
@@ -90,6 +94,11 @@ def _scores(trial: TrialCurve, rung: int, metric: str) -> list[float]:
         for index in range(rung + 1)
     ]
     return [values[rung]] if rung == 0 else [values[rung], values[rung] - values[rung - 1]]
+
+
+def _shares(trial: TrialCurve, rung: int) -> list[float]:
+    """Where the rungs up to one stand: a study may have gone on with others, which do not compare."""
+    return [report.share for report in trial.rungs if report.rung <= rung]
 
 
 def _usable(trial: TrialCurve, rung: int, metric: str) -> bool:

@@ -11,16 +11,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from botorch.acquisition import AcquisitionFunction
-from botorch.acquisition.logei import qLogNoisyExpectedImprovement
 from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.objective import MCMultiOutputObjective
-from botorch.acquisition.objective import GenericMCObjective
 from botorch.exceptions.warnings import BotorchWarning
 from botorch.models import ModelListGP
 from botorch.models.model import Model
@@ -188,8 +185,6 @@ def _promise(
 def _cells(problem: Problem) -> tuple[Tensor, Tensor]:
     """Boxes that tile what the front of the observed values does not dominate above the reference point."""
     values = problem.values
-    if values.shape[1] == 1:
-        return torch.tensor([[values.max()]]), torch.tensor([[torch.inf]], dtype=torch.float64)
     reference = torch.from_numpy(problem.reference)
     lower, upper = FastNondominatedPartitioning(reference, torch.from_numpy(values)).get_hypercell_bounds()
     return lower, upper
@@ -198,16 +193,6 @@ def _cells(problem: Problem) -> tuple[Tensor, Tensor]:
 def _acquisition(problem: Problem, pending: Tensor, sampler: SobolQMCNormalSampler) -> AcquisitionFunction:
     bounds: list[Callable[[Tensor], Tensor]] | None = list(problem.bounds) or None
     waiting = pending if len(pending) else None
-    if len(problem.sources) == 1:
-        return qLogNoisyExpectedImprovement(
-            problem.model,
-            problem.baseline,
-            sampler=sampler,
-            objective=GenericMCObjective(partial(_only_objective, problem.sources)),
-            constraints=bounds,
-            X_pending=waiting,
-            prune_baseline=True,
-        )
     return logei.qLogNoisyExpectedHypervolumeImprovement(
         problem.model,
         ref_point=problem.reference.tolist(),
@@ -232,10 +217,6 @@ class _Objectives(MCMultiOutputObjective):
         if X is None:
             raise ValueError("Known objectives are read from the inputs; X is needed.")
         return _gather(self.sources, samples, X)
-
-
-def _only_objective(sources: tuple[Source, ...], samples: Tensor, X: Tensor) -> Tensor:  # noqa: N803
-    return _gather(sources, samples, X)[..., 0]
 
 
 def _gather(sources: tuple[Source, ...], samples: Tensor, inputs: Tensor) -> Tensor:

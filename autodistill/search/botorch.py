@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from botorch.exceptions.errors import BotorchError, ModelFittingError
-from linear_operator.utils.errors import NanError, NotPSDError
 
 from autodistill.components.search import History, Objective, Proposal, SearchContext
 from autodistill.errors import ConfigError
@@ -30,7 +28,7 @@ from autodistill.search.candidates import Candidates, Pool, generator, non_domin
 from autodistill.search.closed_form import ClosedForm
 from autodistill.search.ehvi import cells_of, log_ehvi
 from autodistill.search.sobol import SobolSearch
-from autodistill.search.surrogates import fit_models
+from autodistill.search.surrogates import NUMERICAL_ERRORS, fit_models
 from autodistill.search.transfer import Earlier
 from autodistill.search.view import NothingLearntError, View, scaled_bound, sign_of
 
@@ -42,8 +40,6 @@ MOST_OBJECTIVES = 3
 SAMPLE = 2000
 ROUNDS = 8
 CENTRES = 8
-
-_NUMERICAL_ERRORS = (NanError, NotPSDError, ModelFittingError, BotorchError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 
 
 class BotorchSearch:
@@ -93,17 +89,17 @@ class BotorchSearch:
         rng = generator(self.context, history)
         rows = zip(history.in_space, history.states, strict=True)
         begun = sum(here and state != "infeasible" for here, state in rows)
-        if begun < self.initial:
-            # Every other start is what earlier studies think best: a quick win if they are right, a small loss if not.
-            if self.earlier and begun % 2 == 0:
-                return self._from_earlier(history, rng)
+        # Every other start is what earlier studies think best: a quick win if they are right, a small loss if not.
+        if begun < self.initial and not (self.earlier and begun % 2 == 0):
             return self._space_filling(history, n, {"by": "start"})
         with isolated(int(rng.integers(2**31))):
             try:
+                if begun < self.initial:
+                    return self._from_earlier(history, rng)
                 return self._model_based(history, n, rng)
             except NothingLearntError as error:
                 why = str(error)
-            except _NUMERICAL_ERRORS as error:
+            except NUMERICAL_ERRORS as error:
                 why = f"the model could not be fitted ({type(error).__name__})"
         return self._space_filling(history, n, {"by": "fallback", "why": why})
 

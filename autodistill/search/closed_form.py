@@ -182,11 +182,13 @@ class ClosedForm:
                 self._believe()
             values = np.where(taken[listed], -np.inf, self._values(short, short_inputs, self._cells))
             best = int(np.argmax(values))
+            if np.isneginf(values[best]) and not chosen:
+                raise NothingLearntError("no candidate can add to the hypervolume")
             again = self._replicate(short, short_inputs, values, replicates)
             if again is not None:
                 chosen.append(again)
                 self._take_again(again.row)
-            elif not taken[listed[best]]:
+            elif not np.isneginf(values[best]):
                 chosen.append(Choice(int(listed[best]), False, float(values[best])))
                 taken[listed[best]] = True
                 self._take(short.take(np.array([best])), short_inputs[[best]])

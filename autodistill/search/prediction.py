@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from botorch.exceptions.errors import ModelFittingError
 
 from autodistill.search.acquisition import isolated
-from autodistill.search.surrogates import LEAST_NOISE, Layout, Posterior, fit_model
+from autodistill.search.surrogates import LEAST_NOISE, NUMERICAL_ERRORS, Layout, Posterior, fit_model
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -39,14 +38,14 @@ class SurrogatePrediction:
         """
         centre, scale = float(train_y.mean()), float(train_y.std()) or 1.0
         told = float(np.median(noise)) / scale**2
-        with isolated(0):
-            try:
-                layout = Layout(train_x.shape[1], self.linear)
-                known = told if told > LEAST_NOISE else None
+        layout = Layout(train_x.shape[1], self.linear)
+        known = told if told > LEAST_NOISE else None
+        try:
+            with isolated(0):
                 fitted = fit_model(torch.from_numpy(train_x), (train_y - centre) / scale, known, layout)
-            except ModelFittingError:  # then nothing better than the mean is known
-                return np.full(len(test_x), centre), np.full(len(test_x), scale**2)
-            posterior = Posterior(fitted.whole)
-            mean, deviation = posterior(torch.from_numpy(test_x))
+                posterior = Posterior(fitted.whole)
+                mean, deviation = posterior(torch.from_numpy(test_x))
+        except NUMERICAL_ERRORS:  # then nothing better than the mean is known
+            return np.full(len(test_x), centre), np.full(len(test_x), scale**2)
         beyond = max(posterior.noise - told, 0.0)
         return centre + scale * mean, scale**2 * (deviation**2 + beyond)

@@ -20,7 +20,7 @@ from autodistill.search.acquisition import isolated
 from autodistill.search.candidates import Candidates
 from autodistill.search.ehvi import cells_of, log_ehvi
 from autodistill.search.scales import Scale
-from autodistill.search.surrogates import Posterior, fit_model, observe
+from autodistill.search.surrogates import NUMERICAL_ERRORS, Posterior, fit_model, observe
 from autodistill.search.view import REFERENCE_MARGIN, View, sign_of
 
 if TYPE_CHECKING:
@@ -55,39 +55,48 @@ class Promotion:
         context: of the search; its first objective is what flash estimates, the others are taken as measured.
         history: what the search has seen; one row per trial.
         rows: rows that may be chosen: complete, feasible, in the space, one per architecture, at least one.
+        means: the history with the means over replicates, which architectures count for; by default as it is. The
+            model is fitted to the history itself: it infers the noise from what replicates differ by.
     """
 
-    def __init__(self, context: SearchContext, history: History, rows: Collection[int]) -> None:
-        self.context, self.history = context, history
+    def __init__(
+        self, context: SearchContext, history: History, rows: Collection[int], means: History | None = None
+    ) -> None:
+        self.context, self.history, self.means = context, history, means or history
         self.rows: NDArray[np.intp] = np.array(sorted(rows), dtype=np.intp)
         self.objective = context.objectives[0]
         self._sign = sign_of(self.objective)
-        values = np.asarray(history.metrics[self.objective.metric], dtype=np.float64)
+        values = np.asarray(self.means.metrics[self.objective.metric], dtype=np.float64)
         self._scale = Scale.fit(self.objective.metric, values[self.rows])
         self.flash = self._at_flash(values)
         self._other_scales = [
-            Scale.fit(item.metric, np.asarray(history.metrics[item.metric], dtype=np.float64)[self.rows])
+            Scale.fit(item.metric, np.asarray(self.means.metrics[item.metric], dtype=np.float64)[self.rows])
             for item in context.objectives[1:]
         ]
         self._others = self._other_objectives()
 
     def _at_flash(self, values: FloatArray) -> Predicted:
         """Flash scores as the search's model sees them, which regress lucky ones; as they are where there are few."""
-        told = self.history.variances.get(self.objective.metric)
+        told = self.means.variances.get(self.objective.metric)
         seen = self._sign * self._scale(values[self.rows])
         variances = np.zeros(len(self.rows)) if told is None else self._scale.variances(values, told)[self.rows]
         plain = Predicted(seen, np.sqrt(np.nan_to_num(variances)) + 1e-6)
         view = View(self.context, Candidates(self.context), self.history)
-        observed = observe(self.objective.metric, values[view.rows], None if told is None else told[view.rows])
+        metric = self.objective.metric
+        observed = observe(metric, view.learnt(metric), view.variances(metric))
         if observed is None or len(observed.rows) < LEAST_TRIALS or np.ptp(observed.values) == 0:
             return plain
         features = view.feature_map(view.past, None, sizes=True)
         inputs = torch.from_numpy(features(view.past))
-        with isolated(self.context.seed % 2**31):
-            model = fit_model(inputs[torch.from_numpy(observed.rows)], observed.values, observed.noise, features.layout)
-            position = {int(row): index for index, row in enumerate(view.rows)}
-            wanted = torch.tensor([position[int(row)] for row in self.rows])
-            mean, deviation = Posterior(model.whole)(inputs[wanted])
+        position = {int(row): index for index, row in enumerate(view.rows)}
+        wanted = torch.tensor([position[int(row)] for row in self.rows])
+        rows = torch.from_numpy(observed.rows)
+        try:
+            with isolated(self.context.seed % 2**31):
+                model = fit_model(inputs[rows], observed.values, observed.noise, features.layout)
+                mean, deviation = Posterior(model.whole)(inputs[wanted])
+        except NUMERICAL_ERRORS:
+            return plain
         # From the scale of all observations to that of the rows that may be chosen.
         own = observed.scale
         plainly = mean * own.deviation + own.mean
@@ -99,15 +108,14 @@ class Promotion:
     def _other_objectives(self) -> FloatArray:
         """``rows x others`` as measured, on scales, to be maximised."""
         columns = [
-            sign_of(item) * scale(np.asarray(self.history.metrics[item.metric], dtype=np.float64)[self.rows])
+            sign_of(item) * scale(np.asarray(self.means.metrics[item.metric], dtype=np.float64)[self.rows])
             for item, scale in zip(self.context.objectives[1:], self._other_scales, strict=True)
         ]
         return np.stack(columns, axis=1) if columns else np.empty((len(self.rows), 0))
 
     def _reference(self, mean: FloatArray) -> FloatArray:
         """The study's reference point, to be maximised; where none is fixed, a little beyond the worst trial."""
-        points = np.column_stack([mean, self._others])
-        worst = points.min(axis=0) - REFERENCE_MARGIN * np.maximum(np.ptp(points, axis=0), 1e-9)
+        worst = _beyond_worst(np.column_stack([mean, self._others]))
         for column, (item, scale) in enumerate(
             zip(self.context.objectives, [self._scale, *self._other_scales], strict=True)
         ):
@@ -159,8 +167,8 @@ class Promotion:
         return np.asarray((np.exp(flat) if self._scale.log else flat) * self._scale.unit)
 
     def _volume_alone(self, entry: int) -> float:
-        point = np.array([self.flash.mean[entry], *self._others[entry]])
-        return float(np.prod(np.maximum(point - self._reference(self.flash.mean), 0.0)))
+        points = np.column_stack([self.flash.mean, self._others])
+        return float(np.prod(points[entry] - _beyond_worst(points)))
 
     def next(self, full: Mapping[int, float], taken: Collection[int], costs: FloatArray) -> int | None:
         """The row whose full run is expected to gain most for its cost; None when none is left that can gain.
@@ -183,3 +191,9 @@ class Promotion:
         price = np.log(np.asarray(costs, dtype=np.float64)[self.rows[left]])
         worth = gains - np.nan_to_num(price, nan=float(np.nanmean(price)) if np.isfinite(price).any() else 0.0)
         return int(self.rows[left[int(np.argmax(worth))]])
+
+
+def _beyond_worst(points: FloatArray) -> FloatArray:
+    """A little beyond the worst value of every column of ``n x m``, to be maximised."""
+    extent = np.maximum(np.ptp(points, axis=0), 1e-9)  # where all are equal, any margin will do
+    return np.asarray(points.min(axis=0) - REFERENCE_MARGIN * extent)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from botorch.exceptions.errors import ModelFittingError
+from botorch.exceptions.errors import BotorchError, ModelFittingError
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.transforms.input import FilterFeatures
@@ -24,6 +24,7 @@ from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from linear_operator.utils.cholesky import psd_safe_cholesky
+from linear_operator.utils.errors import NanError, NotPSDError
 
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import Parameter, SearchSpace
@@ -49,6 +50,8 @@ LEAST_PART = 1e-5
 FIT_OPTIONS = {"maxiter": 50, "ftol": 1e-6}
 # Hyperparameters are fitted to at most so many rows; the time grows with the cube, their quality hardly at all.
 FIT_ROWS = 192
+#: What fitting and predicting may raise where numbers are too bad for a model.
+NUMERICAL_ERRORS = (NanError, NotPSDError, ModelFittingError, BotorchError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 # Candidates predicted at once: bounds the memory to some tens of megabytes at a thousand observations.
 CHUNK = 4096
 # Of a posterior, on standardised values: keeps roots and factors of covariances real.

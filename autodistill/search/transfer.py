@@ -23,7 +23,7 @@ from autodistill.components.search import EarlierStudy, Objective, SearchContext
 from autodistill.errors import ConfigError
 from autodistill.search.acquisition import isolated
 from autodistill.search.candidates import Candidates, Pool
-from autodistill.search.surrogates import FeatureMap, Posterior, fit_model, observe, representable
+from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, Posterior, fit_model, observe, representable
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -88,9 +88,15 @@ class _Predictor:
         past = candidates.describe([history.architectures[row] for row in rows])
         self._features = FeatureMap(context.space, (past,), sizes=sizes)
         inputs = torch.from_numpy(self._features(past))[torch.from_numpy(observed.rows)]
-        with isolated(context.seed % 2**31):
-            model = fit_model(inputs, observed.values, observed.noise, self._features.layout)
-            self._posterior = Posterior(model.whole)
+        try:
+            with isolated(context.seed % 2**31):
+                model = fit_model(inputs, observed.values, observed.noise, self._features.layout)
+                self._posterior = Posterior(model.whole)
+        except NUMERICAL_ERRORS as error:
+            raise ConfigError(
+                f"search.warm_start: no model could be fitted to {metric} of the study {study.name!r} "
+                f"({type(error).__name__}). Leave it out."
+            ) from error
         self._seen: dict[Architecture, float] = {}
 
     def __call__(self, pool: Pool) -> FloatArray:

@@ -112,7 +112,7 @@ class View:
         if not len(self.rows):
             return []
         signed = np.stack([-sign_of(item) * self.values(item.metric) for item in self.context.objectives], axis=1)
-        best = non_dominated(signed) & self.feasible
+        best = non_dominated(signed) & self.feasible & (self.complete | self.pending)
         return [self.past.architectures[row] for row in np.flatnonzero(best).tolist()]
 
     def groups(self) -> NDArray[np.intp]:
@@ -171,15 +171,16 @@ class View:
     def reference(self, objective: Objective, scale: Scale, seen: FloatArray) -> float:
         """The reference value of an objective on its scale, to be maximised.
 
-        It is the study's own where one is fixed, else a little beyond the worst of ``seen`` (on the scale, to be
-        maximised): of everything, not only of the front, so that the ends of the front are worth extending.
+        It is the study's own where one is fixed and has been beaten by anything, else a little beyond the worst of
+        ``seen`` (on the scale, to be maximised): of everything, not only of the front, so that the ends of the front
+        are worth extending. (A quality is fixed for full runs; short ones may all lie below it.)
         """
+        finite = seen[np.isfinite(seen)]
         fixed = self.context.reference.get(objective.metric, np.nan)
         if np.isfinite(fixed):
-            value = float(scale(np.array([fixed]))[0])
-            if np.isfinite(value):
-                return sign_of(objective) * value
-        finite = seen[np.isfinite(seen)]
+            value = sign_of(objective) * float(scale(np.array([fixed]))[0])
+            if np.isfinite(value) and (finite > value).any():
+                return value
         extent = float(np.ptp(finite)) or 1.0
         return float(finite.min() - REFERENCE_MARGIN * extent)
 

@@ -81,3 +81,10 @@ def test_a_failed_replicate_does_not_count() -> None:
     twice = replace(seen, architectures=(seen.architectures[0],) * 2, replicates=(0, 1))
     assert averaged(twice) is twice
     assert front(twice) == [0]
+
+
+def test_what_a_row_lacks_it_still_lacks() -> None:
+    seen = history([(np.nan, 4.0), (0.8, 4.0), (0.7, 2.0)])
+    twice = replace(seen, architectures=(seen.architectures[0], seen.architectures[0], seen.architectures[1]))
+    assert np.isnan(averaged(twice).metrics["classification.accuracy"][0])  # a baseline that had no flash run
+    assert candidate_rows(averaged(twice), OBJECTIVES, ()) == [1, 2]

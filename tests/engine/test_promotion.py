@@ -10,6 +10,7 @@ import pytest
 from tiny_studies import architecture, replaced, tiny_study, weights
 
 import autodistill
+from autodistill.components.architecture import Architecture
 from autodistill.components.search import History, Proposal, SearchContext
 from autodistill.components.specs import ComponentSpec
 from autodistill.engine.picks import averaged
@@ -102,3 +103,54 @@ def test_a_choice_that_was_stored_is_kept(tmp_path: Path) -> None:
         storage.set_step(storage.get_study(study.name).id, "pick:0", {"trial": other})
     done = autodistill.run(autodistill.compose(given), overrides=given)
     assert [pick["trial"] for pick in done.summary()["picks"]] == [other]
+
+
+def test_without_an_objective_that_is_scored_there_are_no_picks_and_the_test_split_is_not_read(tmp_path: Path) -> None:
+    given = tiny_study(
+        tmp_path, "budget.trials=2", "baseline=[teacher_truncated]", "objectives.quality.metric=size.parameters"
+    )
+    study = autodistill.run(autodistill.compose(given), overrides=given)
+    summary = study.summary()
+    assert summary["picks"] == []
+    assert summary["verdict"]["holds"] is None
+    with Storage(study.config["storage"]["url"]) as storage:
+        runs = storage.runs(storage.get_study(study.name).id)
+    assert not any(name.startswith("test/") for run in runs for name in run.metrics)
+
+
+def test_trials_of_another_family_do_not_stand_in_the_way_of_the_next_pick(tmp_path: Path) -> None:
+    from autodistill.engine.promotion import Promoter
+    from autodistill.engine.session import open_session
+    from autodistill.engine.stop import StopSignal
+    from autodistill.registry import default_registry
+    from autodistill.report.progress import QuietProgress
+
+    given = tiny_study(tmp_path, "picks.max=2", "budget.trials=3", "baseline=[]")
+    settings = autodistill.compose(given)
+    autodistill.run(settings, overrides=given, explore_only=True)
+    stranger = Architecture(
+        "mobilebert",
+        {
+            "num_layers": 6,
+            "hidden_size": 256,
+            "bottleneck_size": 64,
+            "num_heads": 2,
+            "intermediate_size": 384,
+            "num_ffn": 2,
+        },
+    )
+    with (
+        StopSignal() as stop,
+        open_session(settings, default_registry(), progress=QuietProgress(), stop=stop) as session,
+    ):
+        session.storage.add_trial(
+            session.study.id,
+            stranger,
+            replicate=0,
+            origin="baseline",
+            label="mobilebert",
+            in_space=False,
+            note=None,
+            seed=1,
+        )
+        assert len(Promoter(session).run()) == 2

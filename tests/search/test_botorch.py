@@ -232,6 +232,14 @@ def test_a_reference_point_of_the_study_decides_which_part_of_the_front_matters(
     assert min(chosen) > 1.0
 
 
+def test_a_reference_that_nothing_has_reached_yet_does_not_hide_the_front() -> None:
+    history = drawn_history(toy_context(), 20)
+    best = float(history.metrics[ACCURACY.metric].max())
+    beyond = replace(toy_context(known=LatencyKnown()), reference={ACCURACY.metric: best + 0.2, LATENCY.metric: 20.0})
+    chosen = [toy_metrics(item.architecture)[LATENCY.metric] for item in make(beyond).propose(history, 3)]
+    assert min(chosen) < 4.0  # not the largest models alone
+
+
 def test_a_stated_variance_of_a_known_objective_is_integrated_over() -> None:
     history = drawn_history(toy_context(), 10)
     for spread in (1e-9, 0.3):

@@ -94,6 +94,34 @@ def test_predictions_of_the_model_are_on_the_scale_of_the_candidates() -> None:
     assert half.flash.mean == pytest.approx((some - some.mean()) / some.std(), abs=0.25)
 
 
+def test_the_first_does_not_depend_on_whether_the_reference_is_reached() -> None:
+    context, history = few((0.78, 8.0), (0.80, 8.5), (0.79, 2.0))
+    far = replace(context, reference={ACCURACY.metric: 0.85, LATENCY.metric: 9.0})
+    assert Promotion(context, history, [0, 1, 2]).first(0.02) == 2
+    assert Promotion(far, history, [0, 1, 2]).first(0.02) == 2
+
+
+def test_the_noise_is_learnt_from_replicates_and_not_from_their_means() -> None:
+    context, plain = searched(12)
+    rng = np.random.default_rng(0)
+    rows = np.repeat(np.arange(12), 3)
+    scores = plain.metrics[ACCURACY.metric][rows] + 0.05 * rng.standard_normal(36)
+    history = replace(
+        plain,
+        architectures=tuple(plain.architectures[row] for row in rows),
+        replicates=tuple(np.tile(np.arange(3), 12).tolist()),
+        states=("complete",) * 36,
+        in_space=(True,) * 36,
+        metrics={ACCURACY.metric: scores, LATENCY.metric: plain.metrics[LATENCY.metric][rows]},
+        told=tuple(range(36)),
+        notes=(None,) * 36,
+    )
+    means = replace(history, metrics={**history.metrics, ACCURACY.metric: scores.reshape(12, 3).mean(axis=1)[rows]})
+    candidates = list(range(0, 36, 3))
+    raw = Promotion(context, history, candidates, means).flash.deviation
+    assert np.median(raw) > 2 * np.median(Promotion(context, means, candidates).flash.deviation)
+
+
 def test_the_unit_of_a_metric_changes_nothing() -> None:
     context, history = searched(20, noise=0.01)
     scaled = replace(history, metrics={name: 1024.0 * column for name, column in history.metrics.items()})
