@@ -173,6 +173,7 @@ def describe_table(session: Session, family: str, rows: Sequence[Mapping[str, An
         "space_size": table_space(family).size,
         "architectures": len(rows),
         "complete": complete,
+        "failed": _failed(session),
         "data": {
             "name": "SST-2 (GLUE), 20,000 training examples",
             "splits": session.step("splits"),
@@ -199,6 +200,21 @@ def describe_table(session: Session, family: str, rows: Sequence[Mapping[str, An
         "latency": {"runtime": "onnxruntime", "batch_size": 1, "threads": 1, "lengths": list(LENGTHS)},
         "seconds": session.storage.seconds(session.study.id),
     }
+
+
+def _failed(session: Session) -> list[dict[str, Any]]:
+    """Runs that failed, with the reason: their cells stay empty."""
+    trials = {trial.number: trial for trial in session.storage.trials(session.study.id)}
+    return [
+        {
+            "architecture": dict(trials[run.trial].architecture.choices),
+            "replicate": trials[run.trial].replicate,
+            "run": run.kind,
+            "error": run.error,
+        }
+        for run in session.storage.runs(session.study.id)
+        if run.state == "failed"
+    ]
 
 
 #: Columns whose filled rows are counted, so that a reader sees what is there.
