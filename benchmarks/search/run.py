@@ -17,7 +17,6 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -48,20 +47,28 @@ def run_missing(missing: list[Key], trials: int, jobs: int, path: Path) -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # inherited by the processes
     broken: set[str] = set()
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=8) as pool:
-        futures = {pool.submit(timed_record, *key, trials): key for key in missing}
-        for done, future in enumerate(as_completed(futures), start=1):
-            problem, searcher, seed = futures[future]
-            try:
-                line = future.result()
-            except Exception as error:  # a peer may raise anything, and one search must not end the others
-                if (reason := f"{searcher} on {problem}: {type(error).__name__}: {error}") not in broken:
+    # Not concurrent.futures: its pools come to a halt when processes are renewed, which keeps their memory small.
+    with get_context("spawn").Pool(jobs, maxtasksperchild=8) as pool:
+        jobs_done = pool.imap_unordered(attempt, [(*key, trials) for key in missing])
+        for done, (key, line) in enumerate(jobs_done, start=1):
+            problem, searcher, seed = key
+            if isinstance(line, str):
+                if (reason := f"{searcher} on {problem}: {line}") not in broken:
                     print(f"left out: {reason}", file=sys.stderr)
                     broken.add(reason)
                 continue
             with path.open("a") as file:
                 file.write(json.dumps(line) + "\n")
             print(f"{done}/{len(missing)} {problem} {searcher} seed {seed}: {line['wall_seconds']:.0f} s", flush=True)
+
+
+def attempt(job: tuple[str, str, int, int]) -> tuple[Key, dict[str, Any] | str]:
+    """The record of one search, or in words why there is none."""
+    problem, searcher, seed, trials = job
+    try:
+        return (problem, searcher, seed), timed_record(problem, searcher, seed, trials)
+    except Exception as error:  # a peer may raise anything, and one search must not end the others
+        return (problem, searcher, seed), f"{type(error).__name__}: {error}"
 
 
 def timed_record(problem: str, searcher: str, seed: int, trials: int) -> dict[str, Any]:
