@@ -21,6 +21,7 @@ what you conclude from it. The short form of the file maps digests of architectu
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -85,16 +86,22 @@ class ReplayLatency:
         return report
 
     def estimate(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]] | None:
-        """Values and variances of the metrics that all the architectures have; None when one is not in the file."""
-        reports = [self._reports.get(architecture.digest, self._default) for architecture in architectures]
-        found = [report for report in reports if report is not None]
-        if not found or len(found) < len(reports):
+        """Values and variances of the metrics that all listed architectures have, NaN for those that are not in the
+        file; None when it lists no architecture at all.
+        """
+        if not self._reports and self._default is None:
             return None
-        metrics = [report.metrics() for report in found]
-        shared = [name for name in metrics[0] if all(name in others for others in metrics)]
-        variances = {name: np.zeros(len(found)) for name in shared}
-        variances["p50_ms"] = np.array([_median_variance(report) for report in found])
-        return {name: (np.array([row[name] for row in metrics]), variances[name]) for name in shared}
+        reports = [self._reports.get(architecture.digest, self._default) for architecture in architectures]
+        metrics = [None if report is None else report.metrics() for report in reports]
+        listed = [values for values in metrics if values is not None]
+        shared = [name for name in (listed[0] if listed else {"p50_ms": 0.0}) if all(name in row for row in listed)]
+        found = {}
+        for name in shared:
+            values = np.array([math.nan if row is None else row[name] for row in metrics])
+            variances = np.where(np.isnan(values), math.nan, 0.0)
+            found[name] = (values, variances)
+        medians = [math.nan if report is None else _median_variance(report) for report in reports]
+        return {**found, "p50_ms": (found["p50_ms"][0], np.array(medians))}
 
     def close(self) -> None:
         """Nothing to end."""

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autodistill.components.architecture import Architecture
@@ -79,8 +81,14 @@ def test_estimate_has_the_metrics_that_all_have_with_the_variance_of_the_median(
     assert variances == pytest.approx([0.0, (0.1 / 1.96) ** 2], rel=1e-3)
 
 
-def test_estimate_of_an_unlisted_architecture_is_none(context: LatencyContext, tmp_path: Path) -> None:
-    assert backend(context, tmp_path, {ONE.digest: 1.5}).estimate([ONE, THREE]) is None
+def test_an_unlisted_architecture_is_not_known_and_does_not_hide_the_others(
+    context: LatencyContext, tmp_path: Path
+) -> None:
+    estimate = backend(context, tmp_path, {ONE.digest: 1.5}).estimate([ONE, THREE])
+    assert estimate is not None
+    values, variances = estimate["p50_ms"]
+    assert values.tolist() == pytest.approx([1.5, math.nan], nan_ok=True)
+    assert np.isnan(variances[1])
 
 
 @pytest.mark.parametrize(
