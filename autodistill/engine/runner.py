@@ -273,15 +273,14 @@ class Runner:
         folder = self.final_dir(trial)
         student.save_pretrained(folder / "hf")
         self.context.bench.teacher.tokenizer.save_pretrained(folder / "hf")
-        found = {
-            f"select/{name}": value for name, value in stored_metrics(self._score(student, "select"), "select").items()
-        }
+        file = folder / "predictions.parquet"
         compared = is_compared(self.context.storage, self.context.study, trial)
-        if "test" in self.context.bench.splits and compared:
-            scores = self._score(student, "test", folder / "predictions.parquet")
+        compared = compared and "test" in self.context.bench.splits
+        scores = self._score(student, "select", None if compared else file)
+        found = {f"select/{name}": value for name, value in stored_metrics(scores, "select").items()}
+        if compared:
+            scores = self._score(student, "test", file)
             found |= {f"test/{name}": value for name, value in stored_metrics(scores, "test").items()}
-        else:
-            self._score(student, "select", folder / "predictions.parquet")
         return found
 
     def _artifacts(self, job: Job, trial: TrialRecord) -> dict[str, str]:
