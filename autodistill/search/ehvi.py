@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import erfcx, log_ndtr
+from scipy.special import erfcx, log_ndtr, ndtr
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -90,11 +90,12 @@ def log_gain(z: FloatArray) -> FloatArray:
     result = np.empty_like(z)
     high = z > -1.0
     upper = z[high]
-    result[high] = np.log(np.exp(-0.5 * upper**2 - _LOG_ROOT_2PI) + upper * np.exp(log_ndtr(upper)))
+    result[high] = np.log(np.exp(-0.5 * upper * upper - _LOG_ROOT_2PI) + upper * ndtr(upper))
     low = z[~high]
-    series = low**-2.0 * (1.0 - 3.0 * low**-2.0)
+    inverse = 1.0 / (low * low)  # a power of an array takes ten times as long
+    series = inverse * (1.0 - 3.0 * inverse)
     bracket = np.where(low < _ASYMPTOTIC, series, 1.0 + low * _ROOT_HALF_PI * erfcx(-low / math.sqrt(2.0)))
-    result[~high] = -0.5 * low**2 - _LOG_ROOT_2PI + np.log(bracket)
+    result[~high] = -0.5 * low * low - _LOG_ROOT_2PI + np.log(bracket)
     return result
 
 
@@ -127,8 +128,8 @@ def log_ehvi(
     """
 
     def chunk(rows: slice) -> FloatArray:
-        with np.errstate(invalid="ignore"):
-            widths = _log_widths(cells, known[rows])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            widths = np.log(_widths(cells, known[rows]))
             gains = _gains(cells, mean[rows], deviation[rows], least)
             return log_sum(np.where(np.isneginf(widths), -np.inf, widths + gains))
 
@@ -141,10 +142,12 @@ def log_ehvi_bound(cells: Cells, known: FloatArray, mean: FloatArray, deviation:
     """
 
     def chunk(rows: slice) -> FloatArray:
-        widths = _log_widths(cells, known[rows])
-        bottoms = np.where(np.isneginf(widths), np.inf, cells.bottom[None]).min(axis=1)
+        widths = _widths(cells, known[rows])
+        bottoms = np.where(widths > 0, cells.bottom[None], np.inf).min(axis=1)
         bottoms = np.where(np.isinf(bottoms), mean[rows], bottoms)  # reaches no cell: the widths say so
-        return log_sum(widths) + log_expected_gain(mean[rows], deviation[rows], bottoms, np.array(np.inf))
+        with np.errstate(divide="ignore"):
+            total = np.log(widths.sum(axis=1))
+        return np.asarray(total + log_expected_gain(mean[rows], deviation[rows], bottoms, np.array(np.inf)))
 
     return _by_chunks(chunk, len(mean))
 
@@ -154,11 +157,12 @@ def _by_chunks(chunk: Callable[[slice], FloatArray], n: int) -> FloatArray:
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def _log_widths(cells: Cells, known: FloatArray) -> FloatArray:
+def _widths(cells: Cells, known: FloatArray) -> FloatArray:
     """``candidates x cells``: the extent of each cell that a candidate reaches, over the known objectives."""
-    reach = np.minimum(known[:, None, :], cells.upper[None]) - cells.lower[None]
-    with np.errstate(divide="ignore"):
-        widths: FloatArray = np.log(np.maximum(reach, 0.0)).sum(axis=2)
+    widths = np.ones((len(known), len(cells.bottom)))
+    for column in range(known.shape[1]):
+        reach = np.minimum(known[:, [column]], cells.upper[None, :, column]) - cells.lower[None, :, column]
+        widths *= np.maximum(reach, 0.0, out=reach)
     return widths
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.configs.composition import compose
@@ -57,7 +57,6 @@ def test_a_name_on_a_hub_and_a_missing_file_stay_as_they_were_given(here: Path, 
     assert lasting(found) == list(found.overrides)
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from([*string.ascii_letters, *string.digits, *"\\\"'=,:;(){}[]#&~+ .-_/"]), min_size=1))
 def test_every_path_survives_the_grammar_of_overrides(name: str) -> None:
     (override,) = overrides_with_paths([], {"data.train": f"/{name}"})

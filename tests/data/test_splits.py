@@ -44,7 +44,7 @@ def test_boilerplate_joins_nothing() -> None:
     assert len(set(near_duplicate_groups(texts))) > 1
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(SENTENCES, st.integers(0, 20))
 def test_no_text_or_shingle_is_on_both_sides(texts: list[str], target: int) -> None:
     chosen = carve(texts, target)
@@ -54,7 +54,7 @@ def test_no_text_or_shingle_is_on_both_sides(texts: list[str], target: int) -> N
     assert sum(chosen) <= target
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(SENTENCES, st.integers(0, 20), st.integers(0, 5))
 def test_the_order_of_the_examples_does_not_matter(texts: list[str], target: int, seed: int) -> None:
     shuffled = list(texts)

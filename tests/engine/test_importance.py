@@ -93,7 +93,7 @@ def test_a_metric_that_did_not_vary_is_refused() -> None:
     assert parameter_importance(x, ["a", "b", "c"], np.ones(30), [tuple(row) for row in x]) == "nothing varied."
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.floats(0.01, 100.0), st.floats(-100.0, 100.0))
 def test_the_unit_of_the_metric_changes_nothing(scale: float, shift: float) -> None:
     x = table(25)

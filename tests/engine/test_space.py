@@ -74,7 +74,7 @@ def _values(item: Any) -> list[Any]:
 
 
 @given(spaces())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_space_is_exactly_its_feasible_points(given_space: tuple[dict[str, Any], dict[str, str]]) -> None:
     expected = brute_force(*given_space)
     assume(expected)
@@ -87,7 +87,7 @@ def test_a_space_is_exactly_its_feasible_points(given_space: tuple[dict[str, Any
 
 
 @given(spaces(), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_encoding_neighbours_and_round_trip(given_space: tuple[dict[str, Any], dict[str, str]], seed: int) -> None:
     assume(brute_force(*given_space))
     space = build_space("toy", *given_space)
@@ -149,7 +149,7 @@ def test_what_does_not_matter_has_its_default() -> None:
 
 
 @given(spaces(), st.integers(0, 2**32))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_choices_are_completed_to_their_canonical_form(
     given_space: tuple[dict[str, Any], dict[str, str]], seed: int
 ) -> None:

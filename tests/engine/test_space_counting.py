@@ -57,7 +57,7 @@ def brute_force(space: dict[str, Any], rules: dict[str, str]) -> set[tuple[int, 
 
 @pytest.mark.parametrize("narrow", [1, space_factors.NARROW], ids=["taken apart", "whole"])
 @given(given_space=entangled())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_counts_points_and_draws_are_those_of_the_definition(narrow: int, given_space: Any) -> None:
     expected = brute_force(*given_space)
     assume(expected)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
@@ -60,7 +60,6 @@ def test_the_variance_of_macro_f1_is_that_of_the_bootstrap() -> None:
     assert macro_f1(labels, answers, 3).variance == pytest.approx(resampled, rel=0.2)
 
 
-@settings(deadline=None)  # the first call imports torchmetrics
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30))
 def test_macro_f1_is_scikit_learns_for_any_answers(pairs: list[tuple[int, int]]) -> None:
     labels, answers = np.array(pairs).T

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.components.training import Optimisation
@@ -21,7 +21,6 @@ def make(**changes: Any) -> OnePhase:
     return OnePhase(**asdict(OnePhaseConfig(**changes)))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(examples=st.integers(1, 10**6), size=st.integers(1, 256), percent=st.integers(1, 100))
 def test_steps_are_whole_batches_of_the_share_of_examples(examples: int, size: int, percent: int) -> None:
     steps = examples * percent // (100 * size)
@@ -86,7 +85,6 @@ def test_mappings_are_what_they_are_called() -> None:
     assert layer_pairs("first", 2, 6) == ((1, 1), (2, 2))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(mapping=st.sampled_from(LAYER_MAPPINGS), student=st.integers(1, 30), teacher=st.integers(1, 30))
 def test_every_mapping_is_a_rising_matching_within_both_models(mapping: str, student: int, teacher: int) -> None:
     pairs = layer_pairs(mapping, student, teacher)

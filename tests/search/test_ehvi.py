@@ -28,7 +28,7 @@ def by_integration(
     return float((counted * norm.pdf(grid, mean, deviation)).sum() * (grid[1] - grid[0]))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 2),
     st.lists(st.tuples(UNIT, UNIT, UNIT), min_size=1, max_size=6),

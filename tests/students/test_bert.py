@@ -46,7 +46,7 @@ def task_of(kind: str, classes: int) -> TaskSpec:
 tasks = st.builds(task_of, st.sampled_from(TASK_KINDS), st.integers(2, 5))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(architectures, tasks, vocabularies)
 def test_parameters_in_closed_form_are_those_of_the_built_model(
     architecture: Architecture, task: TaskSpec, vocabulary: Vocabulary
@@ -56,7 +56,7 @@ def test_parameters_in_closed_form_are_those_of_the_built_model(
     assert family.parameters(architecture, task, vocabulary) == sum(p.numel() for p in model.parameters())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(architectures, tasks, vocabularies, st.integers(1, 16))
 def test_flops_in_closed_form_are_what_the_built_model_computes(
     architecture: Architecture, task: TaskSpec, vocabulary: Vocabulary, tokens: int

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -13,7 +13,6 @@ from autodistill.errors import ConfigError
 from autodistill.training.optimisers import learning_rate_factor, make_optimiser
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(steps=st.integers(1, 200), share=st.floats(0, 1))
 def test_every_step_has_a_learning_rate_and_the_peak_is_the_peak(steps: int, share: float) -> None:
     factors = [learning_rate_factor(step, steps, share) for step in range(steps)]

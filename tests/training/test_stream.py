@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.training.stream import WINDOW, ExampleStream
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(rows=st.integers(1, 40), seed=st.integers(0, 5), sizes=st.lists(st.integers(0, 30), max_size=8))
 def test_the_stream_does_not_depend_on_how_it_is_read(rows: int, seed: int, sizes: list[int]) -> None:
     whole = ExampleStream(rows, seed).rows_at(0, sum(sizes))
@@ -19,7 +18,6 @@ def test_the_stream_does_not_depend_on_how_it_is_read(rows: int, seed: int, size
     assert np.array_equal(np.concatenate(parts), whole)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(rows=st.integers(1, 40), seed=st.integers(0, 5), start=st.integers(0, 100), length=st.integers(0, 50))
 def test_a_later_part_needs_no_earlier_one(rows: int, seed: int, start: int, length: int) -> None:
     assert np.array_equal(
@@ -28,14 +26,12 @@ def test_a_later_part_needs_no_earlier_one(rows: int, seed: int, start: int, len
     )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(rows=st.integers(1, 40), epoch=st.integers(0, 4))
 def test_every_epoch_reads_every_row_once(rows: int, epoch: int) -> None:
     stream = ExampleStream(rows, 3)
     assert sorted(stream.rows_at(epoch * rows, (epoch + 1) * rows)) == list(range(rows))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(rows=st.integers(1, 40), examples=st.integers(0, 100))
 def test_the_prefix_is_what_a_run_reads(rows: int, examples: int) -> None:
     stream = ExampleStream(rows, 1)
