@@ -20,7 +20,7 @@ from autodistill.components.task import IGNORED
 from autodistill.components.training import Batch
 from autodistill.folders import build_once
 from autodistill.training.arrays import ArrayWriter, open_array
-from autodistill.training.encoding import Encoded, encode
+from autodistill.training.encoding import Encoded, encode, labelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,7 +198,7 @@ def _write_split(
     ids: list[str] = []
     lengths: list[int] = []
     owners: list[int] = []
-    truncated, labelled = 0, False
+    truncated = 0
     with ExitStack() as stack:
 
         def writer(name: str, dtype: str, row_shape: tuple[int, ...] = ()) -> ArrayWriter:
@@ -206,7 +206,7 @@ def _write_split(
 
         tokens, types = writer("tokens.npy", "<i4"), writer("types.npy", "|u1")
         offsets = writer("offsets.npy", "<i4", (2,)) if task.kind == "question_answering" else None
-        labels = writer("labels.npy", *_label_layout(task)) if not task.label_free else None
+        labels = writer("labels.npy", *_label_layout(task)) if labelled(task, split.column_names) else None
         for first, chunk in _chunks(split):
             encoded = encode(tokenizer, chunk, task, max_length, first)
             truncated += encoded.truncated
@@ -217,14 +217,13 @@ def _write_split(
             owners.extend(encoded.owners)
             if offsets is not None:
                 offsets.append(_flat(encoded.offsets))
-            if labels is not None and (encoded.labels or encoded.token_labels):
+            if labels is not None:
                 labels.append(_label_array(task, encoded))
-                labelled = True
     np.save(directory / "lengths.npy", np.asarray(lengths, dtype=np.int32))
     if owners:
         np.save(directory / "owners.npy", np.asarray(owners, dtype=np.int64))
     (directory / "ids.json").write_text(json.dumps(ids))
-    meta = {"fingerprint": fingerprint, "kind": task.kind, "truncated": truncated, "labels": labelled}
+    meta = {"fingerprint": fingerprint, "kind": task.kind, "truncated": truncated, "labels": labels is not None}
     (directory / "meta.json").write_text(json.dumps(meta))
 
 
@@ -241,7 +240,7 @@ def _label_layout(task: TaskSpec) -> tuple[str, tuple[int, ...]]:
 
 def _label_array(task: TaskSpec, encoded: Encoded) -> NDArray[Any]:
     """The labels of a chunk as they are stored."""
-    if encoded.token_labels:
+    if task.kind == "token_classification":
         return _flat(encoded.token_labels)
     if not task.multi_label:
         return np.asarray(encoded.labels)

@@ -111,7 +111,7 @@ def test_a_long_question_is_cut_and_counted(tmp_path: Path) -> None:
 
 def test_a_stride_without_room_is_refused(tmp_path: Path) -> None:
     task = TaskSpec("question_answering", (), ("question", "context"), "squad.f1", stride=13)
-    with pytest.raises(ConfigError, match="data.stride=13 leaves no room .* data.max_length=16 .* data.stride=4 or"):
+    with pytest.raises(ConfigError, match=r"data.stride=13 leaves no room .* data.max_length=16 .* data.stride=4 or"):
         split_of(task, questions("w2 w3", "w3", 3), tmp_path)
 
 
