@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def write_tiny_squad(path: Path, paragraphs: int = 30, seed: int = 0, impossible
     found = []
     for number in range(paragraphs):
         words = list(map(str, rng.permutation(VOCABULARY)[:24]))
-        questions = []
+        questions: list[dict[str, Any]] = []
         for place in map(int, rng.choice(23, size=2, replace=False)):
             start = len(" ".join(words[: place + 1])) + 1
             answers = [{"text": words[place + 1], "answer_start": start}]

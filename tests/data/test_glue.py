@@ -87,7 +87,7 @@ def test_missing_files_are_explained(tmp_path: Path) -> None:
         load(task="qnli", root=str(tmp_path))
     with pytest.raises(DataError, match="has no folder SST-2 for sst2; its folders: QNLI"):
         load(task="sst2", root=str(tmp_path))
-    with pytest.raises(DataError, match="data.root: the folder .*none' does not exist"):
+    with pytest.raises(DataError, match=r"data.root: the folder .*none' does not exist"):
         load(task="sst2", root=str(tmp_path / "none"))
 
 

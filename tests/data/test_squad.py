@@ -39,9 +39,7 @@ def test_version_2_has_questions_without_answers(tmp_path: Path) -> None:
     path = write_tiny_squad(tmp_path / "train.json", impossible=True)
     data = load(train=str(path), version="2.0")
     assert sum(not row["answers"]["text"] for row in data.splits["train"]) >= 28
-    with pytest.raises(
-        DataError, match=r"paragraph 1, question 2: the question .* has no answer. Set data.version=2.0"
-    ):
+    with pytest.raises(DataError, match=r"paragraph 1, question 2: .* has no answer. Set data.version=2.0"):
         load(train=str(path))
 
 
@@ -95,9 +93,9 @@ def test_files_that_cannot_be_read_are_explained(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data.train: .*train.json.gz breaks off or is damaged in line"):
         load(train=str(path))
     (tmp_path / "b.json").write_text("{")
-    with pytest.raises(DataError, match="b.json is not JSON"):
+    with pytest.raises(DataError, match=r"b.json is not JSON"):
         load(train=str(tmp_path / "b.json"))
-    with pytest.raises(DataError, match="data.train names the file .* which does not exist"):
+    with pytest.raises(DataError, match=r"data.train names the file .* which does not exist"):
         load(train="none.json")
     with pytest.raises(DataError, match="rajpurkar/squad would be read from the hub"):
         load()

@@ -96,7 +96,7 @@ def test_windows_cover_the_context_and_point_at_the_answer(tmp_path: Path) -> No
 
 
 def test_unanswerable_questions_point_at_the_first_token(tmp_path: Path) -> None:
-    columns = {"question": ["w1"], "context": ["w2 w3"], "answers": [{"text": [], "start": []}]}
+    columns: dict[str, list[Any]] = {"question": ["w1"], "context": ["w2 w3"], "answers": [{"text": [], "start": []}]}
     labels = split_of(QUESTIONS, columns, tmp_path).batch(np.arange(1)).labels
     assert labels is not None
     assert labels.tolist() == [[0, 0]]
