@@ -11,6 +11,7 @@ from autodistill.data.configs import (
     TextRegressionConfig,
     TokenClassificationConfig,
 )
+from autodistill.data.corpus_configs import CorpusConfig
 from autodistill.hookspecs import hookimpl
 
 
@@ -18,6 +19,12 @@ from autodistill.hookspecs import hookimpl
 def autodistill_data_sources() -> list[ComponentSpec]:
     """Return the data sources that come with autodistill."""
     return [
+        ComponentSpec(
+            name="corpus",
+            target="autodistill.data.corpus:Corpus",
+            config=CorpusConfig,
+            summary="Any amount of text, for masked language models: files, folders or the hub.",
+        ),
         ComponentSpec(
             name="glue",
             target="autodistill.data.glue:Glue",

@@ -103,7 +103,7 @@ class Workbench:
     def task(self) -> TaskSpec:
         """What is to be learnt; a label-free task takes its classes from the teacher's own head."""
         task = self.data.task
-        if not task.label_free or task.labels:
+        if not task.label_free or task.labels or task.kind not in ("classification", "token_classification"):
             return task
         if not self.teacher.labels:
             raise TeacherError(
@@ -132,7 +132,7 @@ class Workbench:
     def splits(self) -> Mapping[str, TokenisedSplit]:
         """Role -> tokenised split, memory-mapped from the cache."""
         tokenizer = deepcopy(self.teacher.tokenizer)  # truncating changes a tokeniser, and this one is exported
-        return tokenise(self.data, tokenizer, self.max_length, self.settings.cache_dir)
+        return tokenise(self.data, tokenizer, self.max_length, self.settings.cache_dir, self.settings.seed)
 
     @property
     def final_role(self) -> str:
@@ -143,7 +143,8 @@ class Workbench:
     def stream(self) -> ExampleStream:
         """The stream of training examples; the same for every trial of every study on this data and seed."""
         seed = derive_seed(self.settings.seed, self.data.fingerprint, "stream")
-        return ExampleStream(len(self.splits["train"]), seed, self.splits["train"].lengths)
+        train = self.splits["train"]
+        return ExampleStream(len(train), seed, train.lengths, train.copies)
 
     # -- students ------------------------------------------------------------------------------------------------
 
@@ -351,9 +352,11 @@ class Workbench:
 def model_dimensions(model: PreTrainedModel) -> Dimensions:
     """Sizes of a stock transformers encoder."""
     config = model.config
+    # Masked language models and models without a head have no classes, whatever number their configuration holds.
+    headless = type(model).__name__.endswith(("Model", "ForMaskedLM"))
     return Dimensions(
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
         heads=config.num_attention_heads,
-        classes=getattr(config, "num_labels", 0),
+        classes=0 if headless else getattr(config, "num_labels", 0),
     )

@@ -147,7 +147,7 @@ def _write(
 
     Rows are written longest first, so that batches are hardly padded; ``rows.npy`` holds that order.
     """
-    order = rows[np.argsort(-split.lengths[rows], kind="stable")]
+    order = rows[np.argsort(-split.lengths_of(rows), kind="stable")]
     precisions: dict[FeatureKey, Precision] = {
         key: "bfloat16" if wide and shape.precision == "float16" else shape.precision for key, shape in shapes.items()
     }
@@ -158,11 +158,11 @@ def _write(
         }
         for start in range(0, len(order), BATCH_SIZE):
             part = order[start : start + BATCH_SIZE]
-            lengths = split.lengths[part]
+            lengths = split.lengths_of(part)
             for key, value in _compute(teacher, split, frozenset(shapes), part).items():
                 writers[key].append(_unpadded(value, shapes[key], lengths, precisions[key]))
     np.save(directory / "rows.npy", order)
-    np.save(directory / "lengths.npy", split.lengths[order])
+    np.save(directory / "lengths.npy", split.lengths_of(order))
     described = [
         {"feature": key[0], "layer": key[1], "shape": list(shapes[key].dimensions), "precision": precisions[key]}
         for key in _ordered(frozenset(shapes))

@@ -69,7 +69,7 @@ def estimate_bytes(
         keys: features to keep.
         rows: examples to keep, or None for all; those named twice count once.
     """
-    lengths = split.lengths if rows is None else split.lengths[np.unique(rows)]
+    lengths = split.lengths if rows is None else split.lengths_of(np.unique(rows))
     return sum(shape.total_bytes(lengths) for shape in feature_shapes(teacher, split, keys).values())
 
 
@@ -97,7 +97,7 @@ def cached_teacher_features(
     """
     if not keys or not len(split):
         return OnlineTeacherFeatures(teacher, keys)
-    everything = np.arange(len(split), dtype=np.int64)
+    everything = np.arange(len(split) * split.copies, dtype=np.int64)
     whole = cache_directory(cache_dir, split, keys, fingerprint, everything)
     if whole.is_dir():
         os.utime(whole)  # eviction goes by last use

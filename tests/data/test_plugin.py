@@ -11,7 +11,7 @@ def test_every_registered_source_can_be_imported() -> None:
     specs = autodistill_data_sources()
     names = [spec.name for spec in specs]
     assert names == sorted(names)
-    assert {"glue", "python_docs", "squad", "text_classification"} <= set(names)
+    assert {"corpus", "glue", "python_docs", "squad", "text_classification"} <= set(names)
     for spec in specs:
         module, attribute = spec.target.split(":")
         assert callable(getattr(importlib.import_module(module), attribute))

@@ -18,13 +18,15 @@ from autodistill.components.task import IGNORED, TaskData, TaskSpec
 from autodistill.errors import ConfigError, DataError
 from autodistill.losses.hard_label import label_loss
 from autodistill.training.encoding import QUESTION_TOKENS, answer_tokens
-from autodistill.training.tokenised import TokenisedSplit, tokenise
+from autodistill.training.tokenised import StoredSplit, tokenise
 
 
-def split_of(task: TaskSpec, columns: dict[str, list[Any]], folder: Path, max_length: int = 16) -> TokenisedSplit:
+def split_of(task: TaskSpec, columns: dict[str, list[Any]], folder: Path, max_length: int = 16) -> StoredSplit:
     count = len(next(iter(columns.values())))
     split = datasets.Dataset.from_dict({"id": [f"e{row}" for row in range(count)], **columns})
-    return tokenise(TaskData(task, {"train": split}, task.kind), make_tokenizer(), max_length, folder)["train"]
+    found = tokenise(TaskData(task, {"train": split}, task.kind), make_tokenizer(), max_length, folder)["train"]
+    assert isinstance(found, StoredSplit)
+    return found
 
 
 def test_several_labels_are_ones_and_zeros(tmp_path: Path) -> None:
