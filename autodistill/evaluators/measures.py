@@ -58,7 +58,8 @@ def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
 
 
 def _one_hot(values: NDArray[np.int64], classes: int) -> FloatArray:
-    return (values[:, None] == np.arange(classes)).astype(np.float64)
+    marked: FloatArray = (values[:, None] == np.arange(classes)).astype(np.float64)
+    return marked
 
 
 # -- shares and F1 -----------------------------------------------------------------------------------------------
@@ -201,7 +202,8 @@ def _weighted_pearson(x: FloatArray, y: FloatArray, weights: FloatArray) -> Floa
 
     def centred(values: FloatArray) -> FloatArray:
         values = np.broadcast_to(values, weights.shape)
-        return values - ((weights * values).sum(axis=1) / n)[:, None]
+        moved: FloatArray = values - ((weights * values).sum(axis=1) / n)[:, None]
+        return moved
 
     left, right = centred(x), centred(y)
     products = [(weights * a * b).sum(axis=1) for a, b in ((left, right), (left, left), (right, right))]
