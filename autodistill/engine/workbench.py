@@ -18,7 +18,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LATENCY_METRICS, LatencyBackend, LatencyContext, LatencySubject
-from autodistill.components.outcome import Described, Evaluator
+from autodistill.components.outcome import Described, Evaluator, metrics_of
 from autodistill.components.search import Constraint, Direction, Objective
 from autodistill.components.students import (
     Baseline,
@@ -258,7 +258,7 @@ class Workbench:
         """Every metric that this study can measure -> its direction."""
         found: dict[str, Direction] = {}
         for label, evaluator in self.evaluators.items():
-            found |= {f"{label}.{name}": direction for name, direction in evaluator.metrics.items()}
+            found |= {f"{label}.{name}": direction for name, direction in metrics_of(evaluator, self.task).items()}
         for label in self.settings.several["latency"]:
             found |= {f"{label}.{name}": direction for name, direction in LATENCY_METRICS.items()}
         return found
