@@ -107,7 +107,13 @@ class MobileBertFamily:
     def dimensions(self, architecture: Architecture, task: TaskSpec) -> Dimensions:
         """Sizes of the architecture; ``classes`` is 0 where logits are over the vocabulary or absent."""
         sizes = self._sizes(architecture)
-        return Dimensions(sizes.num_layers, sizes.hidden_size, sizes.num_heads, head_width(task))
+        return Dimensions(
+            layers=sizes.num_layers,
+            hidden=sizes.hidden_size,
+            heads=sizes.num_heads,
+            classes=head_width(task),
+            attention_width=sizes.bottleneck_size,
+        )
 
     def initialise(self, student: PreTrainedModel, teacher: PreTrainedModel) -> Initialisation:
         """Start from a MobileBERT teacher of the same widths by choosing layers and units; else by word embeddings.
