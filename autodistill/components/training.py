@@ -37,7 +37,7 @@ class Batch:
         input_ids: batch x tokens, int64.
         attention_mask: batch x tokens, bool, true where the token counts.
         token_type_ids: batch x tokens, int64.
-        labels: batch, int64 (classes) or float32 (regression); None when label-free.
+        labels: see the table in `autodistill.components.task.TaskSpec`; None when label-free.
         rows: batch, int64: the examples' rows in the tokenised split (keys of cached teacher features).
     """
 
