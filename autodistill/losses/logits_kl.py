@@ -76,7 +76,9 @@ class LogitsKL:
             Scalar float32, >= 0, and 0 when student and teacher agree.
         """
         own, other = student["logits", None], teacher["logits", None].detach()
-        if own.dim() > 2 and self._task.kind != "question_answering":  # only the tokens that count: vocabularies are large
+        if (
+            own.dim() > 2 and self._task.kind != "question_answering"
+        ):  # only the tokens that count: vocabularies are large
             counted = counted_tokens(batch)
             own, other = own[counted], other[counted]
         values = self._divergence(own.float(), other.float(), batch)

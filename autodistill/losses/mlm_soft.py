@@ -61,7 +61,7 @@ class MLMSoft:
             Scalar float32, >= 0; 0 when nothing is masked.
         """
         if batch.labels is None:
-            raise ConfigError("loss.mlm_soft needs masked batches, but the batch has no labels.")
+            raise ConfigError("loss.mlm_soft needs masked batches, but the batch has none.")
         masked = counted_tokens(batch)
         labels = batch.labels[masked]
         student_log = F.log_softmax(student["logits", None][masked].float(), dim=-1)

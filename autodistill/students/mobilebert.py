@@ -11,6 +11,7 @@ from transformers import MobileBertConfig, PreTrainedModel
 from autodistill.components.architecture import Architecture
 from autodistill.components.students import Dimensions, Initialisation, Vocabulary
 from autodistill.components.task import TaskSpec
+from autodistill.components.training import FEATURES
 from autodistill.errors import ConfigError
 from autodistill.students.choices import integer_choices
 from autodistill.students.configs import MOBILEBERT_EMBEDDING_SIZE
@@ -47,7 +48,7 @@ class MobileBertFamily:
         dropout: while training, in [0, 1).
     """
 
-    features = frozenset({"logits", "hidden_states", "attentions"})
+    features = frozenset(FEATURES)
 
     def __init__(self, *, space: dict[str, Any], rules: dict[str, str], layer_selection: str, dropout: float) -> None:
         self.space = space

@@ -80,6 +80,7 @@ class FeatureShape:
 _TOKEN_DIMENSIONS = {
     "logits": (),
     "hidden_states": (0,),
+    "embeddings": (0,),
     "attentions": (1, 2),
     "attention_scores": (1, 2),
     "queries": (1,),

@@ -32,7 +32,7 @@ def make_request(root: Path, run: str = "run", **changes: Any) -> Distillation:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         hidden = HiddenMSE(context, weight=1.0, embeddings=True)
-    kl = LogitsKL(context, weight=1.0, temperature=2.0)
+    kl = LogitsKL(context, weight=1.0, temperature=2.0, divergence="forward", beta=0.5)
     keys = hidden.teacher_features | kl.teacher_features
     request = Distillation(
         student=student,
