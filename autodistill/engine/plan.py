@@ -18,6 +18,7 @@ from autodistill.engine.environment import prepare_process
 from autodistill.engine.runner import FEATURES_SHARE, TRAINING_FACTOR
 from autodistill.engine.session import check_workbench
 from autodistill.engine.workbench import Workbench, model_dimensions
+from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.teacher_features import estimate_bytes
 
 if TYPE_CHECKING:
@@ -214,4 +215,11 @@ class _Planner:
             "examples": {role: len(split) for role, split in self.bench.splits.items()},
             "tokens per example (median)": self.bench.median_tokens,
             "teacher features": f"{bytes_needed / 1e6:.1f} MB",
+            "layers compared (largest)": "\n" + self._mapping(),
         }
+
+    def _mapping(self) -> str:
+        """Which teacher layers the largest student's layers are compared with."""
+        student = self.bench.family.dimensions(self.extremes[1], self.bench.task).layers
+        teacher = model_dimensions(self.teacher).layers
+        return mapping_table(self.bench.schedule.layer_pairs(student, teacher), student, teacher)

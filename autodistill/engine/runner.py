@@ -29,6 +29,7 @@ from autodistill.engine.storage import Storage
 from autodistill.engine.teacher import PreparedTeacher, trainer_arguments
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import PluginError, StudyInterruptedError, TrialError
+from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.seeds import derive_seed
 from autodistill.training.teacher_features import TeacherFeatures, cached_teacher_features
@@ -194,6 +195,7 @@ class Runner:
         family = bench.family_of(trial.architecture.family)
         dimensions = family.dimensions(trial.architecture, bench.task)
         losses = self._losses(trial, dimensions)
+        logger.info("trial %d (%s) compares layers:\n%s", trial.number, job.run, self._mapping(dimensions))
         folder = self.trial_dir(trial)
         return Distillation(
             student=student,
@@ -221,6 +223,12 @@ class Runner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(trial.seed, "projections"))
             return self.context.bench.make_losses(dimensions, self.context.teacher.dimensions)
+
+    def _mapping(self, student: Dimensions) -> str:
+        """Which layers are compared, as a table."""
+        teacher = self.context.teacher.dimensions
+        pairs = self.context.bench.schedule.layer_pairs(student.layers, teacher.layers)
+        return mapping_table(pairs, student.layers, teacher.layers)
 
     def _phases(self, job: Job, dimensions: Dimensions) -> list[Phase]:
         schedule = self.context.bench.schedule

@@ -139,7 +139,7 @@ def test_a_cross_entropy_is_smallest_at_the_label_frequencies() -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.floats(0.0, 1.0), st.integers(0, 1000))
+@given(st.floats(0.0, 0.9), st.integers(0, 1000))
 def test_soft_masked_words_are_cheapest_at_the_mixture(share: float, seed: int) -> None:
     loss = make("mlm_soft", replace(CONTEXT, task=MLM), hard_share=share)
     generator = torch.Generator().manual_seed(seed)
@@ -325,7 +325,7 @@ def test_layers_that_were_not_run_are_left_out(name: str) -> None:
 @pytest.mark.parametrize("name", [*TRANSFER, "minilm_relation"])
 def test_a_loss_none_of_whose_layers_was_run_is_zero(name: str) -> None:
     batch = toy_batch([3, 5])
-    parameters = {"embeddings": False} if name == "hidden_mse" else {}
+    parameters: dict[str, Any] = {"embeddings": False} if name == "hidden_mse" else {}
     value = make(name, **parameters)({}, toy_features(batch, replace(SIZES, layers=4), seed=2), batch)
     torch.autograd.backward(value)
     assert float(value.detach()) == 0.0
