@@ -80,11 +80,10 @@ def fine_tune(
         progress=progress,
         identity=identity,
     )
-    regression = split.labels.dtype.kind == "f"
     batches = StreamBatches(split, stream, recipe.batch_size, steps)
     with _frozen(model.get_input_embeddings() if recipe.freeze_embeddings else None):
         return run(
-            lambda: FineTuneModule(model, optimisation, steps, recipe.head_lr_factor, regression=regression),
+            lambda: FineTuneModule(model, optimisation, steps, recipe.head_lr_factor, split.kind),
             batches,
             recipe.batch_size,
             CLIP_NORM,
@@ -113,19 +112,19 @@ class FineTuneModule(StreamModule):
         optimisation: how steps are taken.
         steps: of the whole run.
         head_lr_factor: on the learning rate of pooler and classifier.
-        regression: mean squared error instead of cross-entropy.
+        kind: of the task, which decides the loss.
     """
 
     def __init__(
-        self, model: PreTrainedModel, optimisation: Optimisation, steps: int, head_lr_factor: float, *, regression: bool
+        self, model: PreTrainedModel, optimisation: Optimisation, steps: int, head_lr_factor: float, kind: str
     ) -> None:
         super().__init__(model, (), optimisation, steps, {"labels": 1.0})
         self.head_lr_factor = head_lr_factor
-        self._regression = regression
+        self._kind = kind
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The loss against the labels."""
         if batch.labels is None:
             raise ConfigError("A teacher can be fine-tuned only on a train split with labels, and this one has none.")
         logits = forward_features(self.model, batch, frozenset({("logits", None)}))["logits", None]
-        return {"labels": label_loss(logits, batch.labels, regression=self._regression)}
+        return {"labels": label_loss(logits, batch.labels, self._kind, batch.attention_mask)}
