@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 import torch
 
+from autodistill.training.cache_plan import make_plan
 from autodistill.training.features import forward_features
-from autodistill.training.teacher_cache import TeacherCache, cache_directory, feature_shapes, write_cache
+from autodistill.training.teacher_cache import TeacherCache, cache_directory, write_cache
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,8 +32,13 @@ _log = logging.getLogger(__name__)
 class TeacherFeatures(Protocol):
     """Gives the teacher's features of a batch."""
 
-    def get(self, batch: Batch) -> Features:
-        """Features of the examples ``batch.rows``, padded as the batch is, on its device, without gradients."""
+    def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
+        """Features of the examples ``batch.rows``, padded as the batch is, on its device, without gradients.
+
+        Args:
+            batch: the examples.
+            keys: what is wanted of what it gives; None for all. No layer above is run.
+        """
         ...
 
 
@@ -48,14 +54,38 @@ class OnlineTeacherFeatures:
         self._teacher = teacher.eval()
         self._keys = keys
 
-    def get(self, batch: Batch) -> Features:
+    def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
         """See `TeacherFeatures.get`."""
-        if not self._keys:
+        wanted = self._keys if keys is None else keys
+        if not wanted:
             return {}
         if self._teacher.device != batch.input_ids.device:
             self._teacher.to(batch.input_ids.device)
         with torch.no_grad():
-            return forward_features(self._teacher, batch, self._keys)
+            return forward_features(self._teacher, batch, wanted, max_layer=deepest_layer(wanted))
+
+
+def deepest_layer(keys: frozenset[FeatureKey]) -> int | None:
+    """The last block that must be run for these features; None for all of them, as the logits need."""
+    layers = [layer for name, layer in keys if layer is not None]
+    return max(1, *layers) if layers and len(layers) == len(keys) else None
+
+
+class SelectedTeacherFeatures:
+    """Some of the features that another source gives.
+
+    Args:
+        source: gives these and more.
+        keys: what is wanted.
+    """
+
+    def __init__(self, source: TeacherFeatures, keys: frozenset[FeatureKey]) -> None:
+        self._source = source
+        self._keys = keys
+
+    def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
+        """See `TeacherFeatures.get`."""
+        return self._source.get(batch, self._keys if keys is None else keys)
 
 
 def estimate_bytes(
@@ -70,7 +100,7 @@ def estimate_bytes(
         rows: examples to keep, or None for all; those named twice count once.
     """
     lengths = split.lengths if rows is None else split.lengths[np.unique(rows)]
-    return sum(shape.total_bytes(lengths) for shape in feature_shapes(teacher, split, keys).values())
+    return make_plan(teacher, split, keys, lengths).total_bytes(lengths)
 
 
 def cached_teacher_features(
