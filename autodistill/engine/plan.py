@@ -15,11 +15,11 @@ import psutil
 
 from autodistill.components.architecture import Architecture
 from autodistill.engine.environment import prepare_process
-from autodistill.engine.runner import FEATURES_SHARE, TRAINING_FACTOR
+from autodistill.engine.features import FeaturesSize, StudyFeatures
+from autodistill.engine.runner import TRAINING_FACTOR
 from autodistill.engine.session import check_workbench
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.schedules.layer_mapping import mapping_table
-from autodistill.training.teacher_features import estimate_bytes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -104,14 +104,7 @@ class _Planner:
         bench, settings = self.bench, self.bench.settings
         times = {architecture: self._step_seconds(self._build(architecture)) for architecture in self.extremes}
         baselines = [named.architecture for named in bench.baselines(self.teacher)]
-        losses = bench.make_losses(
-            bench.family.dimensions(self.extremes[1], bench.task), model_dimensions(self.teacher)
-        )
-        keys = frozenset().union(*(loss.teacher_features for loss, _ in losses.values()))
-        bytes_needed = estimate_bytes(
-            self.teacher, bench.splits["train"], keys, bench.stream.rows_at(0, bench.schedule.total_examples)
-        )
-        cached = bytes_needed <= settings.cache_max_bytes * FEATURES_SHARE
+        features = StudyFeatures(bench, self.teacher, model_dimensions(self.teacher), "plan").size
         mean = float(np.mean(list(self.flops.values())))
         stages = (
             *self._teacher_stages(),
@@ -126,10 +119,10 @@ class _Planner:
         results = (settings.picks_max * 2 + len(baselines)) * largest * 4
         return Plan(
             stages=stages,
-            facts=self._facts(times, bytes_needed),
-            disk_bytes=int(teacher_bytes + (bytes_needed if cached else 0) + results + largest * BYTES_PER_PARAMETER),
+            facts=self._facts(times, features),
+            disk_bytes=int(teacher_bytes + features.bytes_stored + results + largest * BYTES_PER_PARAMETER),
             memory_bytes=int(psutil.Process().memory_info().rss + largest * BYTES_PER_PARAMETER),
-            features_cached=cached,
+            features_cached=features.stored == "everything",
         )
 
     def _sample(self) -> list[Architecture]:
@@ -205,7 +198,7 @@ class _Planner:
         backends = len(self.bench.settings.several["latency"])
         return PlannedStage(name, runs * backends, 0, 0, 0.0, runs * backends * SECONDS_PER_TIMING)
 
-    def _facts(self, times: dict[Architecture, float], bytes_needed: int) -> dict[str, Any]:
+    def _facts(self, times: dict[Architecture, float], features: FeaturesSize) -> dict[str, Any]:
         small, large = self.extremes
         space = self.bench.space
         return {
@@ -214,7 +207,7 @@ class _Planner:
             "largest": f"{large}, {times[large] * 1000:.0f} ms per step",
             "examples": {role: len(split) for role, split in self.bench.splits.items()},
             "tokens per example (median)": self.bench.median_tokens,
-            "teacher features": f"{bytes_needed / 1e6:.1f} MB",
+            "teacher features": str(features),
             "layers compared (largest)": "\n" + self._mapping(),
         }
 

@@ -20,6 +20,7 @@ from autodistill.components.pruning import Pruner, PrunerContext
 from autodistill.components.students import Dimensions, Initialisation
 from autodistill.components.training import DistillationLoss, Phase
 from autodistill.configs.targets import instantiate
+from autodistill.engine.features import StudyFeatures
 from autodistill.engine.lease import Lease, held
 from autodistill.engine.places import final_folder, is_compared
 from autodistill.engine.pruning import judge
@@ -32,7 +33,7 @@ from autodistill.errors import PluginError, StudyInterruptedError, TrialError
 from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.seeds import derive_seed
-from autodistill.training.teacher_features import TeacherFeatures, cached_teacher_features
+from autodistill.training.teacher_features import TeacherFeatures
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,9 +47,6 @@ _WAIT_SECONDS = 1.0
 
 #: A training step costs a forward pass and a backward pass of twice its operations.
 TRAINING_FACTOR = 3
-
-#: Share of the cache that the features of one teacher on one data set may take; what is larger runs online.
-FEATURES_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Runner:
     def __init__(self, context: RunnerContext, retry_failed: bool = False) -> None:
         self.context = context
         self.retry_failed = retry_failed
-        self._features: dict[frozenset[Any], TeacherFeatures] = {}
+        self._features = StudyFeatures.of(context.bench, context.teacher)
         bench = context.bench
         pruning = PrunerContext(bench.objectives, bench.constraints)
         self._pruner: Pruner = bench.create(bench.settings.one("pruner"), pruning)
@@ -237,20 +235,10 @@ class Runner:
 
     def _teacher_features(self, losses: Mapping[str, tuple[DistillationLoss, float]]) -> TeacherFeatures:
         keys = frozenset().union(*(loss.teacher_features for loss, _ in losses.values()))
-        if keys not in self._features:
-            bench = self.context.bench
-            started = time.monotonic()
-            self._features[keys] = cached_teacher_features(
-                self.context.teacher.model,
-                bench.splits["train"],
-                keys,
-                bench.settings.cache_dir,
-                self.context.teacher.key,
-                int(bench.settings.cache_max_bytes * FEATURES_SHARE),
-                bench.stream.rows_at(0, bench.schedule.total_examples),
-            )
-            self.context.storage.add_seconds(self.context.study.id, "teacher_cache", time.monotonic() - started)
-        return self._features[keys]
+        started = time.monotonic()
+        features = self._features.get(keys)
+        self.context.storage.add_seconds(self.context.study.id, "teacher_cache", time.monotonic() - started)
+        return features
 
     def _on_rung(self, trial: TrialRecord, student: PreTrainedModel) -> Callable[[int, float], bool]:
         context = self.context

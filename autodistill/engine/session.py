@@ -27,6 +27,7 @@ from autodistill.engine.cache import evict, write_json
 from autodistill.engine.checks import check_components, check_trainer
 from autodistill.engine.earlier import earlier_studies
 from autodistill.engine.environment import describe_environment, prepare_process
+from autodistill.engine.features import StudyFeatures
 from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import alarms_of, data_notes
 from autodistill.engine.identity import check_identity, study_identity
@@ -168,6 +169,7 @@ def open_session(
         progress.stage("teacher")
         teacher = prepare_teacher(bench, progress.step, lambda: stop.requested)
         storage.add_seconds(study.id, "teacher", teacher.seconds)
+        StudyFeatures.of(bench, teacher).check()
         reference = LatencySubject("teacher", None, _builder(teacher), {"huggingface": teacher.directory})
         backends = bench.make_backends(reference)
         for backend in backends.values():

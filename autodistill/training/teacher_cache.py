@@ -212,6 +212,10 @@ class TeacherCache:
         }
         return derive(wanted, stored, batch)
 
+    def holds(self, rows: IntArray) -> bool:
+        """Whether all of these rows are kept."""
+        return bool(np.isin(rows, self._sorted_rows).all())
+
     def _places(self, rows: IntArray) -> IntArray:
         """Positions of rows in the files."""
         found = np.searchsorted(self._sorted_rows, rows).clip(max=len(self._sorted_rows) - 1)
