@@ -212,7 +212,7 @@ class TeacherCache:
         self._sorted_rows = order[self._sorting]
         self._stored = {_key(entry): _Stored(directory, entry, self._lengths) for entry in _read_meta(directory)}
 
-    def get(self, batch: Batch) -> Features:
+    def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
         """See `autodistill.training.teacher_features.TeacherFeatures.get`.
 
         Raises:
@@ -221,7 +221,11 @@ class TeacherCache:
         places = self._places(batch.rows.cpu().numpy())
         tokens = batch.input_ids.shape[1]
         device = batch.input_ids.device
-        return {key: stored.padded(places, tokens).to(device).float() for key, stored in self._stored.items()}
+        return {
+            key: stored.padded(places, tokens).to(device).float()
+            for key, stored in self._stored.items()
+            if keys is None or key in keys
+        }
 
     def _places(self, rows: IntArray) -> IntArray:
         """Positions of rows in the files."""

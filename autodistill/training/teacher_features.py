@@ -31,8 +31,13 @@ _log = logging.getLogger(__name__)
 class TeacherFeatures(Protocol):
     """Gives the teacher's features of a batch."""
 
-    def get(self, batch: Batch) -> Features:
-        """Features of the examples ``batch.rows``, padded as the batch is, on its device, without gradients."""
+    def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
+        """Features of the examples ``batch.rows``, padded as the batch is, on its device, without gradients.
+
+        Args:
+            batch: the examples.
+            keys: what is wanted of what it gives; None for all. No layer above is run.
+        """
         ...
 
 
@@ -48,14 +53,21 @@ class OnlineTeacherFeatures:
         self._teacher = teacher.eval()
         self._keys = keys
 
-    def get(self, batch: Batch) -> Features:
+    def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
         """See `TeacherFeatures.get`."""
-        if not self._keys:
+        wanted = self._keys if keys is None else keys
+        if not wanted:
             return {}
         if self._teacher.device != batch.input_ids.device:
             self._teacher.to(batch.input_ids.device)
         with torch.no_grad():
-            return forward_features(self._teacher, batch, self._keys)
+            return forward_features(self._teacher, batch, wanted, max_layer=deepest_layer(wanted))
+
+
+def deepest_layer(keys: frozenset[FeatureKey]) -> int | None:
+    """The last block that must be run for these features; None for all of them, as the logits need."""
+    layers = [layer for name, layer in keys if layer is not None]
+    return max(1, *layers) if layers and len(layers) == len(keys) else None
 
 
 def estimate_bytes(
