@@ -74,9 +74,9 @@ def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensi
         losses = {label: loss for label, (loss, _) in bench.make_losses(size, dimensions).items()}
         for fidelity in dict.fromkeys((bench.schedule.flash_fidelity, 1.0)):
             check_phases(bench.schedule.phases(size.layers, dimensions.layers, fidelity), losses)
-    accumulate, size = bench.settings.trainer.get("accumulate", 1), bench.schedule.optimisation.batch_size
-    if not isinstance(accumulate, int) or not 1 <= accumulate <= size:
+    accumulate, most = bench.settings.trainer.get("accumulate", 1), bench.schedule.optimisation.batch_size
+    if not isinstance(accumulate, int) or not 1 <= accumulate <= most:
         raise ConfigError(
-            f"trainer.accumulate must be a whole number from 1 to the {size} examples of a step "
+            f"trainer.accumulate must be a whole number from 1 to the {most} examples of a step "
             f"(schedule.batch_size), got {accumulate!r}."
         )

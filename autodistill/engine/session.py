@@ -130,8 +130,8 @@ def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) ->
     model = bench.teacher.load(bench.task)
     bench.check_losses(model_dimensions(model))
     check_components(bench, model, earlier)
-    check_trainer(bench.settings)
     check_recipe(bench, model, model_dimensions(model))
+    check_trainer(bench.settings)
     return study_identity(bench)
 
 

@@ -17,7 +17,7 @@ FP16_OVERFLOWS = frozenset({"mobilebert"})
 
 
 def check_precision(trainer: Mapping[str, Any], families: Iterable[str]) -> None:
-    """Raise `ConfigError` when one of the families cannot train in the chosen precision.
+    """Raise `ConfigError` when the device or one of the families cannot train in the chosen precision.
 
     Args:
         trainer: arguments of Lightning's Trainer.
@@ -29,6 +29,11 @@ def check_precision(trainer: Mapping[str, Any], families: Iterable[str]) -> None
         raise ConfigError(
             f"trainer.precision={precision} is fp16, in which the activations of {overflowing[0]} overflow to NaN. "
             "Use trainer.precision=bf16-mixed or 32-true."
+        )
+    if precision.startswith("16") and trainer.get("accelerator") == "cpu":
+        raise ConfigError(
+            f"trainer.precision={precision} is fp16, which does not train on a CPU. Use trainer.precision=bf16-mixed or "
+            "32-true, or another trainer.accelerator."
         )
 
 

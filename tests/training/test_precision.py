@@ -20,6 +20,11 @@ def test_fp16_is_refused_where_it_overflows(precision: object) -> None:
     check_precision({"precision": precision}, ("bert",))
 
 
+def test_fp16_is_refused_on_a_cpu() -> None:
+    with pytest.raises(ConfigError, match=r"is fp16, which does not train on a CPU\. Use trainer.precision=bf16"):
+        check_precision({"precision": "16-mixed", "accelerator": "cpu"}, ("bert",))
+
+
 @pytest.mark.parametrize("trainer", [{}, {"precision": "32-true"}, {"precision": "bf16-mixed"}])
 def test_other_precisions_are_fine(trainer: dict[str, object]) -> None:
     check_precision(trainer, ("mobilebert",))
