@@ -32,8 +32,8 @@ def check_precision(trainer: Mapping[str, Any], families: Iterable[str]) -> None
         )
     if precision.startswith("16") and trainer.get("accelerator") == "cpu":
         raise ConfigError(
-            f"trainer.precision={precision} is fp16, which does not train on a CPU. Use trainer.precision=bf16-mixed or "
-            "32-true, or another trainer.accelerator."
+            f"trainer.precision={precision} is fp16, which does not train on a CPU. Use trainer.precision=bf16-mixed "
+            "or 32-true, or another trainer.accelerator."
         )
 
 
