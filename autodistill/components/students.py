@@ -108,6 +108,13 @@ class StudentFamily(Protocol):
         """Sizes of the architecture."""
         ...
 
+    def lr_factor(self, architecture: Architecture) -> float:
+        """Factor on the schedule's learning rate, > 0, by one rule for every architecture; 1 where there is no rule.
+
+        It applies where the schedule says so (``schedule.scale_lr``).
+        """
+        ...
+
     def initialise(self, student: PreTrainedModel, teacher: PreTrainedModel) -> Initialisation:
         """Start ``student`` from ``teacher`` in place, by one rule for every architecture; tell what was done.
 

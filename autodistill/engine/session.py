@@ -32,6 +32,7 @@ from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import alarms_of, data_notes
 from autodistill.engine.identity import check_identity, study_identity
 from autodistill.engine.known import KnownMetrics
+from autodistill.engine.recipe import check_recipe
 from autodistill.engine.records import StudyRecord
 from autodistill.engine.relative import useful_reference
 from autodistill.engine.runner import Runner, RunnerContext
@@ -130,8 +131,8 @@ def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) ->
     model = bench.teacher.load(bench.task)
     bench.check_losses(model_dimensions(model))
     check_components(bench, model, earlier)
+    check_recipe(bench, model, model_dimensions(model))
     check_trainer(bench.settings)
-    bench.schedule.phases(model.config.num_hidden_layers, model.config.num_hidden_layers, bench.schedule.flash_fidelity)
     return study_identity(bench)
 
 

@@ -18,6 +18,7 @@ from autodistill.students.configs import MOBILEBERT_EMBEDDING_SIZE
 from autodistill.students.embeddings import initialise_word_embeddings
 from autodistill.students.heads import head_of, head_width, label_fields
 from autodistill.students.layers import layer_map
+from autodistill.students.learning_rate import lr_factor
 from autodistill.students.mobilebert_initialisation import FIXED, initialise_mobilebert, same_widths, tensor_groups
 
 CHOICES = ("num_layers", "hidden_size", "bottleneck_size", "num_heads", "intermediate_size", "num_ffn")
@@ -115,6 +116,14 @@ class MobileBertFamily:
             classes=head_width(task),
             attention_width=sizes.bottleneck_size,
         )
+
+    def lr_factor(self, architecture: Architecture) -> float:
+        """1 for MobileBERT's own 24 layers of width 128; see `autodistill.students.learning_rate`.
+
+        The width is the bottleneck's: attention and feed-forward networks work in it.
+        """
+        sizes = self._sizes(architecture)
+        return lr_factor(width=sizes.bottleneck_size, depth=sizes.num_layers, reference_width=128, reference_depth=24)
 
     def initialise(self, student: PreTrainedModel, teacher: PreTrainedModel) -> Initialisation:
         """Start from a MobileBERT teacher of the same widths by choosing layers and units; else by word embeddings.

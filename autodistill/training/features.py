@@ -149,6 +149,15 @@ def _truncated(model: PreTrainedModel, max_layer: int | None) -> Iterator[None]:
         setattr(parent, name, blocks)
 
 
+def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
+    """Return the transformer blocks of a model, lowest first.
+
+    Raises:
+        ConfigError: it has no such list.
+    """
+    return _blocks(model)[2]
+
+
 def _blocks(model: PreTrainedModel) -> tuple[nn.Module, str, nn.ModuleList]:
     """The list of transformer blocks, its name and the module that holds it."""
     count = model.config.num_hidden_layers

@@ -69,8 +69,11 @@ def test_values_out_of_range_are_refused(field: str, value: Any, condition: str)
         OnePhaseConfig(**{field: value})
 
 
-def test_the_schedule_is_registered() -> None:
-    (spec,) = autodistill_schedules()
-    module, attribute = spec.target.split(":")
-    schedule = getattr(import_module(module), attribute)(**asdict(spec.config()))
-    assert schedule.layer_pairs(2, 4) == ((1, 2), (2, 4))
+def test_the_schedules_are_registered_and_build_from_their_defaults() -> None:
+    specs = autodistill_schedules()
+    assert [spec.name for spec in specs] == ["one_phase", "two_phase", "progressive", "wsd"]
+    for spec in specs:
+        module, attribute = spec.target.split(":")
+        schedule = getattr(import_module(module), attribute)(**asdict(spec.config()))
+        assert schedule.layer_pairs(2, 4) == ((1, 2), (2, 4))
+        assert schedule.total_examples == 40000
