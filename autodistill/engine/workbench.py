@@ -31,7 +31,7 @@ from autodistill.components.students import (
     Vocabulary,
 )
 from autodistill.components.task import DataContext, TaskData, TaskSpec
-from autodistill.components.training import DistillationLoss, LossContext, Schedule
+from autodistill.components.training import DistillationLoss, FeatureKey, LossContext, Schedule
 from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings
 from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
@@ -325,9 +325,21 @@ class Workbench:
     def check_losses(self, teacher: Dimensions) -> None:
         """Build the losses for the architectures of the space, so that contradictions show before training."""
         sizes = {self.family.dimensions(architecture, self.task) for architecture in self.some_architectures}
-        distinct = {(size.layers, size.heads, size.hidden == teacher.hidden): size for size in sizes}
+        distinct = {(size.layers, size.heads, size.hidden == teacher.hidden, size.attention): size for size in sizes}
         for size in distinct.values():
             self._check_losses(size, teacher)
+
+    def teacher_keys(self, teacher: Dimensions) -> frozenset[FeatureKey]:
+        """Features of the teacher that the losses of any architecture of the space ask for."""
+        import torch
+
+        sizes = {self.family.dimensions(architecture, self.task) for architecture in self.some_architectures}
+        found: set[FeatureKey] = set()
+        with torch.random.fork_rng(devices=[]):  # losses draw their projections
+            for size in {size.layers: size for size in sizes}.values():
+                for loss, _ in self.make_losses(size, teacher).values():
+                    found |= loss.teacher_features
+        return frozenset(found)
 
     def _check_losses(self, student: Dimensions, teacher: Dimensions) -> None:
         for label, (loss, _) in self.make_losses(student, teacher).items():

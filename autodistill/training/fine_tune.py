@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from autodistill.errors import ConfigError
 from autodistill.losses.hard_label import label_loss
 from autodistill.training.features import forward_features
 from autodistill.training.lightning import StreamBatches, StreamModule
+from autodistill.training.optimisers import learning_rate_factor
 from autodistill.training.results import TrainingResult
 from autodistill.training.runner import Surroundings, run
 from autodistill.training.seeds import derive_seed
@@ -118,7 +120,8 @@ class FineTuneModule(StreamModule):
     def __init__(
         self, model: PreTrainedModel, optimisation: Optimisation, steps: int, head_lr_factor: float, kind: str
     ) -> None:
-        super().__init__(model, (), optimisation, steps, {"labels": 1.0})
+        course = functools.partial(learning_rate_factor, steps=steps, warmup_share=optimisation.warmup_share)
+        super().__init__(model, (), optimisation, course, {"labels": 1.0})
         self.head_lr_factor = head_lr_factor
         self._kind = kind
 
