@@ -33,6 +33,7 @@ from autodistill.components.students import (
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.components.training import DistillationLoss, LossContext, Schedule
 from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings
+from autodistill.engine.cache import cache_key
 from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
@@ -243,9 +244,21 @@ class Workbench:
         """Label -> latency backend; nothing is started yet."""
         work = self.settings.cache_dir / "latency"
         return {
-            label: self.create(chosen, LatencyContext(label, self.lengths, work, reference))
+            label: self.create(
+                chosen, LatencyContext(label, self.lengths, work, reference, self._build, self._model_key)
+            )
             for label, chosen in self.settings.several["latency"].items()
         }
+
+    def _build(self, architecture: Architecture) -> PreTrainedModel:
+        return self.family_of(architecture.family).build(architecture, self.task, self.vocabulary)
+
+    @cached_property
+    def _model_key(self) -> str:
+        """What decides how fast a model is besides its architecture: head, vocabulary, the family's parameters."""
+        parameters = self.settings.one("student").parameters
+        fixed = {name: value for name, value in parameters.items() if name not in ("space", "rules")}
+        return cache_key({"task": [self.task.kind, len(self.task.labels)], "vocabulary": self.vocabulary, **fixed})
 
     def known(self, backends: Mapping[str, LatencyBackend]) -> KnownMetrics:
         """Metrics known before training."""
