@@ -168,6 +168,8 @@ class LatencyContext:
         work_dir: where it may write and cache.
         reference: the model that ratios refer to, or None.
         build: makes the model of an architecture (random weights), of any depth; None outside studies.
+        flops: (architecture, tokens) -> floating-point operations of one sequence, as the family counts them; or None.
+        max_positions: tokens that models of the study take at most; None outside studies.
         model_key: stands for everything but the architecture that decides what ``build`` makes (head, vocabulary,
             the family's parameters); part of the name under which timings of blocks are stored.
     """
@@ -177,6 +179,8 @@ class LatencyContext:
     work_dir: Path
     reference: LatencySubject | None
     build: Callable[[Architecture], PreTrainedModel] | None = None
+    flops: Callable[[Architecture, int], int] | None = None
+    max_positions: int | None = None
     model_key: str = ""
 
 

@@ -242,16 +242,18 @@ class Workbench:
 
     def make_backends(self, reference: LatencySubject | None) -> dict[str, LatencyBackend]:
         """Label -> latency backend; nothing is started yet."""
-        work = self.settings.cache_dir / "latency"
-        return {
-            label: self.create(
-                chosen, LatencyContext(label, self.lengths, work, reference, self._build, self._model_key)
-            )
-            for label, chosen in self.settings.several["latency"].items()
-        }
-
-    def _build(self, architecture: Architecture) -> PreTrainedModel:
-        return self.family_of(architecture.family).build(architecture, self.task, self.vocabulary)
+        context = LatencyContext(
+            "",
+            self.lengths,
+            self.settings.cache_dir / "latency",
+            reference,
+            build=lambda item: self.family_of(item.family).build(item, self.task, self.vocabulary),
+            flops=lambda item, tokens: self.family_of(item.family).flops(item, self.task, self.vocabulary, tokens),
+            max_positions=self.vocabulary.max_positions,
+            model_key=self._model_key,
+        )
+        chosen = self.settings.several["latency"]
+        return {label: self.create(item, replace(context, label=label)) for label, item in chosen.items()}
 
     @cached_property
     def _model_key(self) -> str:

@@ -23,7 +23,7 @@ def test_candidate_that_is_too_slow_by_its_blocks_is_never_measured_whole(tmp_pa
         "trainer.threads=1",
     )
     assert main(["explore", *given]) != 130
-    trials = json.loads(next(tmp_path.rglob("summary.json")).read_text())["trials"]
+    trials = json.loads(next(tmp_path.rglob("summary.json")).read_text())["history"]
     assert len(trials) == 2
     for trial in trials:
         assert trial["state"] == "infeasible"

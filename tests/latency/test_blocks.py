@@ -49,7 +49,7 @@ class Counted:
 
 
 def composer(directory: Path, counted: Counted, model_key: str = "k") -> Composer:
-    context = LatencyContext("torch", (8,), directory, None, lambda item: build_tiny(), model_key)
+    context = LatencyContext("torch", (8,), directory, None, lambda item: build_tiny(), model_key=model_key)
     return Composer(context, counted, IDENTITY)
 
 
@@ -111,7 +111,7 @@ def test_store_that_is_cut_off_is_as_good_as_empty(tmp_path: Path) -> None:
 
 def test_real_backend_composes_only_when_asked_and_learns_from_whole_models(tmp_path: Path) -> None:
     context = LatencyContext(
-        "torch", (4, 9), tmp_path, None, lambda item: build_tiny(item.choices["num_layers"]), "tiny"
+        "torch", (4, 9), tmp_path, None, lambda item: build_tiny(item.choices["num_layers"]), model_key="tiny"
     )
     subject = LatencySubject("trial 3", architecture(6), lambda: build_tiny(6))
     quick = {"max_seconds": 0.1, "threads": 1}
