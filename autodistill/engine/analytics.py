@@ -15,10 +15,10 @@ import numpy as np
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.importance import Importance, parameter_importance
-from autodistill.engine.pareto import hypervolume, non_dominated
 from autodistill.engine.prediction import FitPredict, LeaveOneOut, leave_one_out
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, reference_point, relative, relative_matrix
+from autodistill.pareto import hypervolume, non_dominated
 from autodistill.search.scales import FEATURE_SUFFIXES
 
 if TYPE_CHECKING:

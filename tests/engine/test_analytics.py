@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.analytics import encode_choices, hypervolume_curve, hypervolume_regret, study_analytics
-from autodistill.engine.pareto import hypervolume
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
 from autodistill.engine.summary import without_nan
+from autodistill.pareto import hypervolume
 from autodistill.testing.search import toy_metrics, toy_space
 
 QUALITY = Objective("quality", "classification.accuracy", "maximize")
