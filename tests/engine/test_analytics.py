@@ -62,6 +62,11 @@ def test_choices_become_ranks_and_what_does_not_vary_is_left_out() -> None:
     assert features.tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.5, 0.0, 0.5]]
 
 
+def test_numbers_keep_their_order_where_some_architectures_lack_the_parameter() -> None:
+    features, _ = encode_choices([{"a": 1, "width": 16}, {"a": 1, "width": 2}, {"a": 1}, {"a": 1, "width": 4}])
+    assert features[:, 0].tolist() == [1.0, 1 / 3, 0.0, 2 / 3]
+
+
 def test_no_architectures_have_no_features() -> None:
     features, names = encode_choices([])
     assert names == []
