@@ -83,12 +83,12 @@ class _Varying:
     @property
     def column(self) -> FloatArray:
         """The places in [0, 1]."""
-        return np.asarray(self.places / (self.count - 1))
+        return self.places / (self.count - 1)
 
     @property
     def indicators(self) -> FloatArray:
         """``n x count``, one column per place."""
-        return (self.places[:, None] == np.arange(self.count)).astype(np.float64)
+        return np.asarray(self.places[:, None] == np.arange(self.count), dtype=np.float64)
 
 
 def _varying(choices: Sequence[Mapping[str, Any]]) -> list[_Varying]:
