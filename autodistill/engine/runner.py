@@ -30,6 +30,7 @@ from autodistill.engine.teacher import PreparedTeacher, trainer_arguments
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import PluginError, StudyInterruptedError, TrialError
 from autodistill.training.distil import Distillation, distil
+from autodistill.training.replicates import stream_of
 from autodistill.training.seeds import derive_seed
 from autodistill.training.teacher_features import TeacherFeatures, cached_teacher_features
 
@@ -195,13 +196,15 @@ class Runner:
         dimensions = family.dimensions(trial.architecture, bench.task)
         losses = self._losses(trial, dimensions)
         folder = self.trial_dir(trial)
+        phases, optimisation = self._phases(job, dimensions), bench.schedule.optimisation
+        examples = sum(phase.steps for phase in phases) * optimisation.batch_size
         return Distillation(
             student=student,
             losses=losses,
-            phases=self._phases(job, dimensions),
-            optimisation=bench.schedule.optimisation,
+            phases=phases,
+            optimisation=optimisation,
             train=bench.splits["train"],
-            stream=bench.stream,
+            stream=stream_of(bench.stream, examples, trial.replicate),
             teacher=self._teacher_features(losses),
             seed=derive_seed(trial.seed, job.run),
             checkpoint_dir=folder / "checkpoint" / job.run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def make_request(root: Path, run: str = "run", **changes: Any) -> Distillation:
 if __name__ == "__main__":
     from autodistill.training.distil import distil
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # sums depend on it in their last digits
     distil(
         make_request(
             Path(sys.argv[1]),
