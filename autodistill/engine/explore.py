@@ -254,17 +254,7 @@ def searched_history(session: Session) -> History:
     """
     history = session.storage.history(session.study.id)
     rows = [row for row, trial in enumerate(session.storage.trials(session.study.id)) if _is_searched(trial)]
-    return History(
-        architectures=tuple(history.architectures[row] for row in rows),
-        replicates=tuple(history.replicates[row] for row in rows),
-        states=tuple(history.states[row] for row in rows),
-        in_space=tuple(history.in_space[row] for row in rows),
-        metrics={name: column[rows] for name, column in history.metrics.items()},
-        variances={name: column[rows] for name, column in history.variances.items()},
-        told=tuple(history.told[row] for row in rows),
-        notes=tuple(history.notes[row] for row in rows),
-        curves=tuple(history.curves[row] for row in rows),
-    )
+    return history.take(rows)
 
 
 def trial_seed(session: Session, architecture: Architecture, replicate: int) -> int:
