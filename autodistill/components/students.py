@@ -23,12 +23,19 @@ class Dimensions:
         hidden: width of the residual stream, i.e. of ``hidden_states``.
         heads: attention heads per block.
         classes: width of the logits.
+        attention_width: width of all queries of a block together; 0 where it is that of ``hidden_states``.
     """
 
     layers: int
     hidden: int
     heads: int
     classes: int
+    attention_width: int = 0
+
+    @property
+    def attention(self) -> int:
+        """Width of all queries, keys or values of a block together."""
+        return self.attention_width or self.hidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,13 @@ class StudentFamily(Protocol):
 
     def dimensions(self, architecture: Architecture, task: TaskSpec) -> Dimensions:
         """Sizes of the architecture."""
+        ...
+
+    def lr_factor(self, architecture: Architecture) -> float:
+        """Factor on the schedule's learning rate, > 0, by one rule for every architecture; 1 where there is no rule.
+
+        It applies where the schedule says so (``schedule.scale_lr``).
+        """
         ...
 
     def initialise(self, student: PreTrainedModel, teacher: PreTrainedModel) -> Initialisation:

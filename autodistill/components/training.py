@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 #: What a loss may need from a model.
 FEATURES = ("logits", "hidden_states", "attention_scores", "attentions", "queries", "keys", "values", "embeddings")
 
-#: (feature, layer). ``layer`` is None for ``logits``; 0..L for ``hidden_states`` (0 = output of the embedding block,
-#: k = output of block k); 1..L for the features of a block.
+#: (feature, layer). ``layer`` is None for ``logits`` and ``embeddings``; 0..L for ``hidden_states`` (0 = output of the
+#: embedding block, k = output of block k); 1..L for the features of a block.
 FeatureKey: TypeAlias = "tuple[str, int | None]"
 
-#: Feature key -> tensor. ``logits``: batch x classes; ``hidden_states``: batch x tokens x hidden; ``attentions``:
-#: batch x heads x tokens x tokens, rows sum to 1 over unmasked keys.
+#: Feature key -> tensor. ``logits``: batch x classes; ``hidden_states``: batch x tokens x hidden; ``embeddings``: what
+#: the embedding block puts out, the same; ``queries``, ``keys``, ``values``: batch x heads x tokens x size;
+#: ``attention_scores``: batch x heads x tokens x tokens, before mask and softmax; ``attentions``: the same shape after
+#: them, rows sum to 1 over unmasked keys.
 Features: TypeAlias = "Mapping[FeatureKey, Tensor]"
 
 LossRole: TypeAlias = Literal["transfer", "prediction"]
@@ -88,6 +90,19 @@ class DistillationLoss(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Course:
+    """The learning rate's course over a phase: rising, level, falling, each linear.
+
+    Args:
+        warmup_steps: rising steps at its start; the last of them has the peak rate.
+        decay_steps: falling steps at its end; the first of them has the peak rate, and 0 would follow the last.
+    """
+
+    warmup_steps: int
+    decay_steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """One phase of a schedule, already compressed by the fidelity.
 
@@ -95,26 +110,36 @@ class Phase:
         name: for logs and ``plan``.
         roles: the losses that act in it, by role.
         steps: optimiser steps, >= 1.
-        max_student_layer: run only the first k student layers; None for all.
+        max_student_layer: run only the first k student layers; None for all. Losses that compare none of them rest.
+        max_teacher_layer: the teacher layer that student layer k is compared with: no more of it is run; None for all.
+        course: of the learning rate; None in all phases is one course over the whole run, as `Optimisation` says.
+        trunk: longer runs begin with these very steps, so that they may go on from its end.
     """
 
     name: str
     roles: frozenset[str]
     steps: int
     max_student_layer: int | None = None
+    max_teacher_layer: int | None = None
+    course: Course | None = None
+    trunk: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Optimisation:
-    """How the steps of a schedule are taken: optimiser, linear warm-up, linear decay to zero over each run.
+    """How the steps of a schedule are taken: optimiser, learning rate, regularisation.
+
+    Where phases have no `Course` of their own, the rate rises linearly and falls linearly to zero over each run.
 
     Args:
         batch_size: examples per step.
-        lr: peak learning rate.
+        lr: peak learning rate; multiplied by the family's factor for the architecture if ``scale_lr``.
         warmup_share: share of the steps with rising learning rate, in [0, 1].
         weight_decay: of weights; biases and normalisations do not decay.
         clip_norm: gradient norm is clipped to this; 0 = not at all.
-        optimizer: ``_target_`` of `torch.optim` and its further arguments; None for AdamW.
+        optimizer: ``_target_`` of `torch.optim` or `autodistill.training.lamb`, and its further arguments; None for
+            AdamW.
+        scale_lr: whether `autodistill.components.students.StudentFamily.lr_factor` applies.
     """
 
     batch_size: int
@@ -123,6 +148,7 @@ class Optimisation:
     weight_decay: float
     clip_norm: float
     optimizer: Mapping[str, Any] | None = None
+    scale_lr: bool = False
 
 
 class Schedule(Protocol):

@@ -356,6 +356,9 @@ def typed_parameters(registered: Registered, given: Mapping[str, Any], where: st
 
 
 def _expected(config: type[Any], key: str) -> str:
-    annotation = config.__annotations__.get(key, "another type")
+    annotation = next(
+        (base.__annotations__[key] for base in config.__mro__ if key in vars(base).get("__annotations__", {})),
+        "another type",
+    )
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
     return {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a string"}.get(text, text)

@@ -1,4 +1,4 @@
-"""`_target_` for Lightning callbacks and loggers and torch's optimisers, behind an allow-list.
+"""`_target_` for Lightning callbacks and loggers and optimisers, behind an allow-list.
 
 Everything else is a component and found by its registered name: a configuration never makes the program import an
 arbitrary module.
@@ -17,10 +17,11 @@ ALLOWED = (
     "pytorch_lightning.callbacks",
     "pytorch_lightning.loggers",
     "torch.optim",
+    "autodistill.training.lamb",
 )
 
 #: Where those classes are defined; what these packages import from elsewhere cannot be named.
-ALLOWED_ORIGINS = ("pytorch_lightning.", "lightning_fabric.", "torch.optim.")
+ALLOWED_ORIGINS = ("pytorch_lightning.", "lightning_fabric.", "torch.optim.", "autodistill.training.lamb")
 
 
 def instantiate(node: Mapping[str, Any], where: str, **more: Any) -> Any:
@@ -50,7 +51,10 @@ def instantiate(node: Mapping[str, Any], where: str, **more: Any) -> Any:
     try:
         factory = getattr(import_module(module_name), attribute)
         if not (isinstance(factory, type) and factory.__module__.startswith(ALLOWED_ORIGINS)):
-            raise ConfigError(f"{where}._target_ must name a class of Lightning or torch.optim, got {target!r}.")
+            raise ConfigError(
+                f"{where}._target_ must name a class of Lightning, torch.optim or autodistill.training.lamb, "
+                f"got {target!r}."
+            )
         return factory(**{**more, **arguments})
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {target} cannot be built: {type(error).__name__}: {error}") from error

@@ -7,6 +7,7 @@ twice. Picks and baselines get the same recipe from the same start; baselines ar
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,8 @@ def train_picks(session: Session) -> list[int]:
     if not numbers:  # not written down: a larger budget may find some
         return []
     stored = storage.set_step(study.id, "picks_frozen", {"trials": numbers, "searched": searched})
+    for trunk in session.settings.study_dir.glob("trials/*/trunk"):  # no other trial will be promoted
+        shutil.rmtree(trunk, ignore_errors=True)
     return [int(number) for number in stored["trials"]]
 
 

@@ -49,6 +49,10 @@ class WithoutHelpers:
         """Sizes of the architecture."""
         return self._family.dimensions(self._told(architecture), task)
 
+    def lr_factor(self, architecture: Architecture) -> float:
+        """Factor on the schedule's learning rate."""
+        return self._family.lr_factor(self._told(architecture))
+
     def initialise(self, student: PreTrainedModel, teacher: PreTrainedModel) -> Initialisation:
         """Start ``student`` from ``teacher`` in place."""
         return self._family.initialise(student, teacher)

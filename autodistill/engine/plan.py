@@ -15,14 +15,16 @@ import psutil
 
 from autodistill.components.architecture import Architecture
 from autodistill.engine.environment import prepare_process
-from autodistill.engine.runner import FEATURES_SHARE, TRAINING_FACTOR
+from autodistill.engine.features import FeaturesSize, StudyFeatures
+from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, training_flops
 from autodistill.engine.session import check_workbench
 from autodistill.engine.workbench import Workbench, model_dimensions
-from autodistill.training.teacher_features import estimate_bytes
+from autodistill.schedules.layer_mapping import mapping_table
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from autodistill.components.training import Phase
     from autodistill.configs.settings import Settings
     from autodistill.registry import Registry
 
@@ -52,11 +54,35 @@ class PlannedStage:
 
 
 @dataclass(frozen=True)
+class PlannedPhase:
+    """One phase of the recipe: run (flash or full), student depths that have it so, phase, steps, layers that run.
+
+    Args:
+        run: ``"flash"`` or ``"full"``.
+        depths: layers of the students whose runs look like this.
+        name: the phase's.
+        roles: of the losses that act.
+        steps: of the optimiser.
+        student_layers: how many run; None for all.
+        teacher_layers: how many run, where it runs online; None for all.
+    """
+
+    run: str
+    depths: tuple[int, ...]
+    name: str
+    roles: tuple[str, ...]
+    steps: int
+    student_layers: int | None
+    teacher_layers: int | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a run would cost.
 
     Args:
         stages: in order.
+        phases: of flash and full runs, for every depth of the search space.
         facts: what the plan rests on, for people.
         disk_bytes: caches, checkpoints and results.
         memory_bytes: peak of the training process, roughly.
@@ -64,6 +90,7 @@ class Plan:
     """
 
     stages: tuple[PlannedStage, ...]
+    phases: tuple[PlannedPhase, ...]
     facts: dict[str, Any]
     disk_bytes: int
     memory_bytes: int
@@ -103,14 +130,7 @@ class _Planner:
         bench, settings = self.bench, self.bench.settings
         times = {architecture: self._step_seconds(self._build(architecture)) for architecture in self.extremes}
         baselines = [named.architecture for named in bench.baselines(self.teacher)]
-        losses = bench.make_losses(
-            bench.family.dimensions(self.extremes[1], bench.task), model_dimensions(self.teacher)
-        )
-        keys = frozenset().union(*(loss.teacher_features for loss, _ in losses.values()))
-        bytes_needed = estimate_bytes(
-            self.teacher, bench.splits["train"], keys, bench.stream.rows_at(0, bench.schedule.total_examples)
-        )
-        cached = bytes_needed <= settings.cache_max_bytes * FEATURES_SHARE
+        features = StudyFeatures(bench, self.teacher, model_dimensions(self.teacher), "plan").size
         mean = float(np.mean(list(self.flops.values())))
         stages = (
             *self._teacher_stages(),
@@ -125,10 +145,11 @@ class _Planner:
         results = (settings.picks_max * 2 + len(baselines)) * largest * 4
         return Plan(
             stages=stages,
-            facts=self._facts(times, bytes_needed),
-            disk_bytes=int(teacher_bytes + (bytes_needed if cached else 0) + results + largest * BYTES_PER_PARAMETER),
+            phases=self._phases(),
+            facts=self._facts(times, features),
+            disk_bytes=int(teacher_bytes + features.bytes_stored + results + largest * BYTES_PER_PARAMETER),
             memory_bytes=int(psutil.Process().memory_info().rss + largest * BYTES_PER_PARAMETER),
-            features_cached=cached,
+            features_cached=features.stored == "everything",
         )
 
     def _sample(self) -> list[Architecture]:
@@ -183,35 +204,76 @@ class _Planner:
             stages.insert(0, PlannedStage("fine-tuning the teacher", 1, steps, examples, 0.0, examples * step / size))
         return stages
 
+    def _phases(self) -> tuple[PlannedPhase, ...]:
+        """The phases of both runs; depths whose phases are the same are told together."""
+        schedule, teacher = self.bench.schedule, model_dimensions(self.teacher).layers
+        depths = sorted({self._layers(architecture) for architecture in self.flops})
+        found = []
+        for run, fidelity in (("flash", schedule.flash_fidelity), ("full", 1.0)):
+            alike: dict[tuple[Phase, ...], list[int]] = {}
+            for depth in depths:
+                alike.setdefault(tuple(schedule.phases(depth, teacher, fidelity)), []).append(depth)
+            for phases, same in alike.items():
+                found += [
+                    PlannedPhase(
+                        run,
+                        tuple(same),
+                        phase.name,
+                        tuple(sorted(phase.roles)),
+                        phase.steps,
+                        phase.max_student_layer,
+                        phase.max_teacher_layer,
+                    )
+                    for phase in phases
+                ]
+        return tuple(found)
+
+    def _layers(self, architecture: Architecture) -> int:
+        return self.bench.family_of(architecture.family).dimensions(architecture, self.bench.task).layers
+
     def _runs(
         self, name: str, runs: int, forward: float, fidelity: float, times: dict[Architecture, float]
     ) -> PlannedStage:
-        optimisation = self.bench.schedule.optimisation
-        dimensions = self.bench.family.dimensions(self.extremes[1], self.bench.task)
-        layers = model_dimensions(self.teacher).layers
-        steps = sum(phase.steps for phase in self.bench.schedule.phases(dimensions.layers, layers, fidelity))
+        size = self.bench.schedule.optimisation.batch_size
+        largest, teacher = self.extremes[1], model_dimensions(self.teacher).layers
+        phases = self.bench.schedule.phases(self._layers(largest), teacher, fidelity)
+        steps = sum(phase.steps for phase in phases)
+        # What the largest saves in phases that run some layers only, every architecture is taken to save.
+        whole = TRAINING_FACTOR * self.flops[largest] * steps * size
+        share_run = training_flops(self.bench, largest, phases, 0, steps) / whole
         small, large = self.extremes
         low, high = self.flops[small], self.flops[large]
         share = (forward - low) / (high - low) if high > low else 0.0
         seconds = times[small] + share * (times[large] - times[small])
-        examples = steps * optimisation.batch_size
-        answers = len(self.bench.splits["select"])
-        scoring = answers * seconds / optimisation.batch_size / TRAINING_FACTOR
-        flops = TRAINING_FACTOR * forward * examples
-        return PlannedStage(name, runs, steps, examples, flops, runs * (steps * seconds + scoring))
+        scoring = len(self.bench.splits["select"]) * seconds / size / TRAINING_FACTOR
+        flops = TRAINING_FACTOR * forward * steps * size * share_run
+        return PlannedStage(name, runs, steps, steps * size, flops, runs * (steps * seconds * share_run + scoring))
+
+    def _rates(self) -> list[float]:
+        """The least and the largest peak learning rate of the sampled architectures; one where they are the same."""
+        rates = {optimisation_for(self.bench, architecture).lr for architecture in self.flops}
+        return sorted({min(rates), max(rates)})
 
     def _timing(self, name: str, runs: int) -> PlannedStage:
         backends = len(self.bench.settings.several["latency"])
         return PlannedStage(name, runs * backends, 0, 0, 0.0, runs * backends * SECONDS_PER_TIMING)
 
-    def _facts(self, times: dict[Architecture, float], bytes_needed: int) -> dict[str, Any]:
+    def _facts(self, times: dict[Architecture, float], features: FeaturesSize) -> dict[str, Any]:
         small, large = self.extremes
         space = self.bench.space
         return {
             "search space": f"{len(space.parameters)} parameters, {space.estimated_size} feasible architectures",
             "smallest": f"{small}, {times[small] * 1000:.0f} ms per step",
             "largest": f"{large}, {times[large] * 1000:.0f} ms per step",
+            "learning rate": " to ".join(f"{rate:.2g}" for rate in self._rates()),
             "examples": {role: len(split) for role, split in self.bench.splits.items()},
             "tokens per example (median)": self.bench.median_tokens,
-            "teacher features": f"{bytes_needed / 1e6:.1f} MB",
+            "teacher features": str(features),
+            "layers compared (largest)": "\n" + self._mapping(),
         }
+
+    def _mapping(self) -> str:
+        """Which teacher layers the largest student's layers are compared with."""
+        student = self.bench.family.dimensions(self.extremes[1], self.bench.task).layers
+        teacher = model_dimensions(self.teacher).layers
+        return mapping_table(self.bench.schedule.layer_pairs(student, teacher), student, teacher)

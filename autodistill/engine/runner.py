@@ -20,18 +20,22 @@ from autodistill.components.pruning import Pruner, PrunerContext
 from autodistill.components.students import Dimensions, Initialisation
 from autodistill.components.training import DistillationLoss, Phase
 from autodistill.configs.targets import instantiate
+from autodistill.engine.features import StudyFeatures
 from autodistill.engine.lease import Lease, held
 from autodistill.engine.places import final_folder, is_compared
 from autodistill.engine.pruning import judge
+from autodistill.engine.recipe import optimisation_for, training_flops
 from autodistill.engine.records import FINAL_RUN_STATES, RunRecord, StudyRecord, TrialRecord, TrialState
 from autodistill.engine.scores import predictions_of, score_all, stored_metrics, write_predictions
 from autodistill.engine.storage import Storage
 from autodistill.engine.teacher import PreparedTeacher, trainer_arguments
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import PluginError, StudyInterruptedError, TrialError
+from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.distil import Distillation, distil
+from autodistill.training.results import TrainingResult
 from autodistill.training.seeds import derive_seed
-from autodistill.training.teacher_features import TeacherFeatures, cached_teacher_features
+from autodistill.training.teacher_features import TeacherFeatures
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,12 +46,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at a run that another process holds.
 _WAIT_SECONDS = 1.0
-
-#: A training step costs a forward pass and a backward pass of twice its operations.
-TRAINING_FACTOR = 3
-
-#: Share of the cache that the features of one teacher on one data set may take; what is larger runs online.
-FEATURES_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class Runner:
     def __init__(self, context: RunnerContext, retry_failed: bool = False) -> None:
         self.context = context
         self.retry_failed = retry_failed
-        self._features: dict[frozenset[Any], TeacherFeatures] = {}
+        self._features = StudyFeatures.of(context.bench, context.teacher)
         bench = context.bench
         pruning = PrunerContext(bench.objectives, bench.constraints)
         self._pruner: Pruner = bench.create(bench.settings.one("pruner"), pruning)
@@ -157,7 +155,7 @@ class Runner:
             state=state,
             metrics=metrics,
             seconds=seconds,
-            cost=self._cost(trial, result.examples, seconds["prepare"] + result.seconds + seconds["evaluate"]),
+            cost=self._cost(trial, training, result, seconds["prepare"] + seconds["evaluate"]),
             initialisation={
                 "groups": dict(initialisation.groups),
                 "summary": initialisation.summary,
@@ -169,6 +167,8 @@ class Runner:
         if not committed:
             return JobResult(job, "elsewhere")
         shutil.rmtree(training.checkpoint_dir, ignore_errors=True)
+        if job.run == "full" or state == "stopped":  # nothing will go on from it
+            shutil.rmtree(self.trunk_file(trial).parent, ignore_errors=True)
         values = {
             name if "/" in name else f"{item['split']}/{name}": float(item["value"]) for name, item in metrics.items()
         }
@@ -194,21 +194,28 @@ class Runner:
         family = bench.family_of(trial.architecture.family)
         dimensions = family.dimensions(trial.architecture, bench.task)
         losses = self._losses(trial, dimensions)
+        logger.info("trial %d (%s) compares layers:\n%s", trial.number, job.run, self._mapping(dimensions))
         folder = self.trial_dir(trial)
+        phases = self._phases(job, dimensions)
+        on_trunk = any(phase.trunk for phase in phases)
         return Distillation(
             student=student,
             losses=losses,
-            phases=self._phases(job, dimensions),
-            optimisation=bench.schedule.optimisation,
+            phases=phases,
+            optimisation=optimisation_for(bench, trial.architecture),
             train=bench.splits["train"],
             stream=bench.stream,
             teacher=self._teacher_features(losses),
-            seed=derive_seed(trial.seed, job.run),
+            seed=derive_seed(trial.seed, "trunk" if on_trunk else job.run),  # runs on one trunk draw alike
             checkpoint_dir=folder / "checkpoint" / job.run,
             trainer=trainer_arguments(settings.trainer),
             loggers=self._loggers(folder / "log" / job.run),
             callbacks=self._callbacks(),
+            accumulate=int(settings.trainer.get("accumulate", 1)),
+            compile=bool(settings.trainer.get("compile")),
             checkpoint_every_steps=int(settings.trainer["checkpoint_every_steps"]),
+            keep_trunk=self.trunk_file(trial) if job.run == "flash" and trial.origin == "search" else None,
+            start_from=self.trunk_file(trial) if job.run == "full" else None,
             rungs=self._pruner.rungs if job.run == "flash" else (),
             on_rung=self._on_rung(trial, student) if job.run == "flash" else None,
             stop_requested=lambda: lease.lost or self.context.stop_requested(),
@@ -222,6 +229,12 @@ class Runner:
             torch.manual_seed(derive_seed(trial.seed, "projections"))
             return self.context.bench.make_losses(dimensions, self.context.teacher.dimensions)
 
+    def _mapping(self, student: Dimensions) -> str:
+        """Which layers are compared, as a table."""
+        teacher = self.context.teacher.dimensions
+        pairs = self.context.bench.schedule.layer_pairs(student.layers, teacher.layers)
+        return mapping_table(pairs, student.layers, teacher.layers)
+
     def _phases(self, job: Job, dimensions: Dimensions) -> list[Phase]:
         schedule = self.context.bench.schedule
         fidelity = schedule.flash_fidelity if job.run == "flash" else 1.0
@@ -229,20 +242,10 @@ class Runner:
 
     def _teacher_features(self, losses: Mapping[str, tuple[DistillationLoss, float]]) -> TeacherFeatures:
         keys = frozenset().union(*(loss.teacher_features for loss, _ in losses.values()))
-        if keys not in self._features:
-            bench = self.context.bench
-            started = time.monotonic()
-            self._features[keys] = cached_teacher_features(
-                self.context.teacher.model,
-                bench.splits["train"],
-                keys,
-                bench.settings.cache_dir,
-                self.context.teacher.key,
-                int(bench.settings.cache_max_bytes * FEATURES_SHARE),
-                bench.stream.rows_at(0, bench.schedule.total_examples),
-            )
-            self.context.storage.add_seconds(self.context.study.id, "teacher_cache", time.monotonic() - started)
-        return self._features[keys]
+        started = time.monotonic()
+        features = self._features.get(keys)
+        self.context.storage.add_seconds(self.context.study.id, "teacher_cache", time.monotonic() - started)
+        return features
 
     def _on_rung(self, trial: TrialRecord, student: PreTrainedModel) -> Callable[[int, float], bool]:
         context = self.context
@@ -293,14 +296,15 @@ class Runner:
             "predictions": str((folder / "predictions.parquet").relative_to(root)),
         }
 
-    def _cost(self, trial: TrialRecord, examples: int, seconds: float) -> dict[str, float]:
+    def _cost(
+        self, trial: TrialRecord, training: Distillation, result: TrainingResult, other_seconds: float
+    ) -> dict[str, float]:
         bench = self.context.bench
-        family = bench.family_of(trial.architecture.family)
-        forward = family.flops(trial.architecture, bench.task, bench.vocabulary, bench.median_tokens)
+        first = result.steps - result.examples // training.optimisation.batch_size  # not 0 on another run's trunk
         return {
-            "examples": float(examples),
-            "flops": float(TRAINING_FACTOR * forward * examples),
-            "device_seconds": seconds,
+            "examples": float(result.examples),
+            "flops": float(training_flops(bench, trial.architecture, training.phases, first, result.steps)),
+            "device_seconds": result.seconds + other_seconds,
         }
 
     def _loggers(self, folder: Path) -> list[Any]:
@@ -316,6 +320,10 @@ class Runner:
     def trial_dir(self, trial: TrialRecord) -> Path:
         """Folder of a trial: checkpoints, training log, latency."""
         return self.context.bench.settings.study_dir / "trials" / str(trial.number)
+
+    def trunk_file(self, trial: TrialRecord) -> Path:
+        """Where the state at the end of the trunk of a trial's flash run is kept, under schedules that have one."""
+        return self.trial_dir(trial) / "trunk" / "trunk.ckpt"
 
     def final_dir(self, trial: TrialRecord) -> Path:
         """Folder of a trial that got the full recipe."""

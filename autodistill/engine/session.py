@@ -26,10 +26,12 @@ from autodistill.engine.cache import evict, write_json
 from autodistill.engine.checks import check_components, check_trainer
 from autodistill.engine.earlier import earlier_studies
 from autodistill.engine.environment import describe_environment, prepare_process
+from autodistill.engine.features import StudyFeatures
 from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import data_notes, trivial_predictions
 from autodistill.engine.identity import check_identity, study_identity
 from autodistill.engine.known import KnownMetrics
+from autodistill.engine.recipe import check_recipe
 from autodistill.engine.records import StudyRecord
 from autodistill.engine.relative import useful_reference
 from autodistill.engine.runner import Runner, RunnerContext
@@ -128,8 +130,8 @@ def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) ->
     model = bench.teacher.load(bench.task)
     bench.check_losses(model_dimensions(model))
     check_components(bench, model, earlier)
+    check_recipe(bench, model, model_dimensions(model))
     check_trainer(bench.settings)
-    bench.schedule.phases(model.config.num_hidden_layers, model.config.num_hidden_layers, bench.schedule.flash_fidelity)
     return study_identity(bench)
 
 
@@ -167,6 +169,7 @@ def open_session(
         progress.stage("teacher")
         teacher = prepare_teacher(bench, progress.step, lambda: stop.requested)
         storage.add_seconds(study.id, "teacher", teacher.seconds)
+        StudyFeatures.of(bench, teacher).check()
         reference = LatencySubject("teacher", None, _builder(teacher), {"huggingface": teacher.directory})
         backends = bench.make_backends(reference)
         for backend in backends.values():

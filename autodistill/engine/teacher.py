@@ -145,5 +145,5 @@ def _build(
 
 def trainer_arguments(trainer: Mapping[str, Any]) -> dict[str, Any]:
     """The trainer group's keys that are Lightning's own."""
-    ours = ("threads", "checkpoint_every_steps", "callbacks")
+    ours = ("threads", "accumulate", "compile", "checkpoint_every_steps", "callbacks")
     return {key: value for key, value in trainer.items() if key not in ours}

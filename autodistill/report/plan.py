@@ -31,12 +31,27 @@ def render_plan(plan: Plan, console: Console) -> None:
             formats.duration(stage.seconds),
         )
     console.print(table)
+    _render_phases(plan, console)
     console.print(
         f"disk {plan.disk_bytes / 1e6:,.0f} MB, memory about {plan.memory_bytes / 1e9:.1f} GB", highlight=False
     )
-    where = (
-        "computed once and cached" if plan.features_cached else "computed online in every run: too big for the cache"
-    )
-    console.print(f"teacher features: {where}", highlight=False)
     for name, value in plan.facts.items():
         console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
+
+
+def _render_phases(plan: Plan, console: Console) -> None:
+    """Print the steps of every phase of the recipe."""
+    table = Table("run", "students of layers", "phase", "losses", title="schedule", title_justify="left")
+    for name in ("steps", "student layers run", "teacher layers compared"):
+        table.add_column(name, justify="right")
+    for phase in plan.phases:
+        table.add_row(
+            phase.run,
+            ", ".join(map(str, phase.depths)),
+            phase.name,
+            ", ".join(phase.roles),
+            f"{phase.steps:,}",
+            "all" if phase.student_layers is None else str(phase.student_layers),
+            "all" if phase.teacher_layers is None else str(phase.teacher_layers),
+        )
+    console.print(table)

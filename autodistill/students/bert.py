@@ -11,12 +11,14 @@ from transformers import BertConfig, PreTrainedModel
 from autodistill.components.architecture import Architecture
 from autodistill.components.students import Dimensions, Initialisation, Vocabulary
 from autodistill.components.task import TaskSpec
+from autodistill.components.training import FEATURES
 from autodistill.errors import ConfigError
 from autodistill.students.choices import integer_choices
 from autodistill.students.embeddings import initialise_word_embeddings
 from autodistill.students.heads import head_of, head_width, label_fields
 from autodistill.students.initialisation import initialise_bert, tensor_groups
 from autodistill.students.layers import layer_map
+from autodistill.students.learning_rate import lr_factor
 
 CHOICES = ("num_layers", "hidden_size", "num_heads", "intermediate_size")
 
@@ -43,7 +45,7 @@ class BertFamily:
             so the default is none.
     """
 
-    features = frozenset({"logits", "hidden_states", "attentions"})
+    features = frozenset(FEATURES)
 
     def __init__(
         self, *, space: dict[str, Any], rules: dict[str, str], layer_selection: str, activation: str, dropout: float
@@ -105,6 +107,11 @@ class BertFamily:
         """Sizes of the architecture; ``classes`` is 0 where logits are over the vocabulary or absent."""
         sizes = self._sizes(architecture)
         return Dimensions(sizes.num_layers, sizes.hidden_size, sizes.num_heads, head_width(task))
+
+    def lr_factor(self, architecture: Architecture) -> float:
+        """1 for 6 layers of width 384, the geometry of MiniLM-L6-H384; see `autodistill.students.learning_rate`."""
+        sizes = self._sizes(architecture)
+        return lr_factor(width=sizes.hidden_size, depth=sizes.num_layers, reference_width=384, reference_depth=6)
 
     def initialise(self, student: PreTrainedModel, teacher: PreTrainedModel) -> Initialisation:
         """Start from a BERT teacher by choosing layers, channels, heads and units; from others by word embeddings."""

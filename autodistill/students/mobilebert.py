@@ -11,12 +11,14 @@ from transformers import MobileBertConfig, PreTrainedModel
 from autodistill.components.architecture import Architecture
 from autodistill.components.students import Dimensions, Initialisation, Vocabulary
 from autodistill.components.task import TaskSpec
+from autodistill.components.training import FEATURES
 from autodistill.errors import ConfigError
 from autodistill.students.choices import integer_choices
 from autodistill.students.configs import MOBILEBERT_EMBEDDING_SIZE
 from autodistill.students.embeddings import initialise_word_embeddings
 from autodistill.students.heads import head_of, head_width, label_fields
 from autodistill.students.layers import layer_map
+from autodistill.students.learning_rate import lr_factor
 from autodistill.students.mobilebert_initialisation import FIXED, initialise_mobilebert, same_widths, tensor_groups
 
 CHOICES = ("num_layers", "hidden_size", "bottleneck_size", "num_heads", "intermediate_size", "num_ffn")
@@ -47,7 +49,7 @@ class MobileBertFamily:
         dropout: while training, in [0, 1).
     """
 
-    features = frozenset({"logits", "hidden_states", "attentions"})
+    features = frozenset(FEATURES)
 
     def __init__(self, *, space: dict[str, Any], rules: dict[str, str], layer_selection: str, dropout: float) -> None:
         self.space = space
@@ -107,7 +109,21 @@ class MobileBertFamily:
     def dimensions(self, architecture: Architecture, task: TaskSpec) -> Dimensions:
         """Sizes of the architecture; ``classes`` is 0 where logits are over the vocabulary or absent."""
         sizes = self._sizes(architecture)
-        return Dimensions(sizes.num_layers, sizes.hidden_size, sizes.num_heads, head_width(task))
+        return Dimensions(
+            layers=sizes.num_layers,
+            hidden=sizes.hidden_size,
+            heads=sizes.num_heads,
+            classes=head_width(task),
+            attention_width=sizes.bottleneck_size,
+        )
+
+    def lr_factor(self, architecture: Architecture) -> float:
+        """1 for MobileBERT's own 24 layers of width 128; see `autodistill.students.learning_rate`.
+
+        The width is the bottleneck's: attention and feed-forward networks work in it.
+        """
+        sizes = self._sizes(architecture)
+        return lr_factor(width=sizes.bottleneck_size, depth=sizes.num_layers, reference_width=128, reference_depth=24)
 
     def initialise(self, student: PreTrainedModel, teacher: PreTrainedModel) -> Initialisation:
         """Start from a MobileBERT teacher of the same widths by choosing layers and units; else by word embeddings.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from autodistill.components.training import Batch
@@ -24,6 +26,25 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
         labels=None if batch.labels is None else batch.labels.to(device),
         rows=batch.rows.to(device),
     )
+
+
+def in_parts(batch: Batch, parts: int) -> list[Batch]:
+    """Return the batch in parts whose sizes differ by one example at most; no more parts than examples.
+
+    Args:
+        batch: of one example at least; every tensor of it begins with the dimension of the examples.
+        parts: >= 1.
+    """
+    size = len(batch.rows)
+    parts = min(parts, size)
+    if parts == 1:
+        return [batch]
+    borders = [index * size // parts for index in range(parts + 1)]
+    tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    return [
+        replace(batch, **{name: value[start:stop] for name, value in tensors.items() if value is not None})
+        for start, stop in itertools.pairwise(borders)
+    ]
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,10 @@ from autodistill.errors import ConfigError
 from autodistill.training.attention import ATTENTION_FEATURES, recordable
 from autodistill.training.features import forward_features
 from autodistill.training.lightning import StreamBatches, StreamModule
+from autodistill.training.optimisers import learning_rate_course
+from autodistill.training.precision import check_precision, compiled
 from autodistill.training.results import TrainingResult
-from autodistill.training.runner import Surroundings, run
+from autodistill.training.runner import Surroundings, Trunk, run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +46,12 @@ class Distillation:
         trainer: arguments of Lightning's Trainer, e.g. ``accelerator``, ``precision``, ``log_every_n_steps``.
         loggers: Lightning loggers.
         callbacks: Lightning callbacks.
+        accumulate: in how many parts the examples of a step go through the student, >= 1; the recipe is the same.
+        compile: whether torch.compile compiles the student's blocks for the run.
         checkpoint_every_steps: steps between checkpoints; one is written at the end of each phase too.
+        keep_trunk: file in which the state at the end of a trunk phase is kept for a longer run; None for none.
+        start_from: such a file of a run with the same seed, to go on from when this one has no checkpoint yet; what
+            does not fit is left alone.
         rungs: shares of the run in (0, 1), rising.
         on_rung: called with (rung index, share) and the student in evaluation mode; returns True to stop for good.
             After a crash the same rung may be reported again.
@@ -64,7 +71,11 @@ class Distillation:
     trainer: Mapping[str, Any] = field(default_factory=dict)
     loggers: list[Any] = field(default_factory=list)
     callbacks: list[Any] = field(default_factory=list)
+    accumulate: int = 1
+    compile: bool = False
     checkpoint_every_steps: int = 500
+    keep_trunk: Path | None = None
+    start_from: Path | None = None
     rungs: tuple[float, ...] = ()
     on_rung: Callable[[int, float], bool] | None = None
     stop_requested: Callable[[], bool] | None = None
@@ -79,15 +90,18 @@ def distil(request: Distillation) -> TrainingResult:
         StudyError: ``checkpoint_dir`` holds another run's checkpoint.
         TrialError: a loss is not finite; names step, loss and learning rate.
     """
-    check_phases(request)
+    check_phases(request.phases, {label: loss for label, (loss, _) in request.losses.items()})
+    check_precision(request.trainer, (request.student.config.model_type,))
     size = request.optimisation.batch_size
     ends = list(itertools.accumulate(phase.steps for phase in request.phases))
+    trunks = [end for phase, end in zip(request.phases, ends, strict=True) if phase.trunk]
     around = Surroundings(
         seed=request.seed,
         checkpoint_dir=request.checkpoint_dir,
         trainer=request.trainer,
         loggers=request.loggers,
         callbacks=request.callbacks,
+        accumulate=request.accumulate,
         checkpoint_every_steps=request.checkpoint_every_steps,
         borders=frozenset(ends),
         rungs=request.rungs,
@@ -95,40 +109,72 @@ def distil(request: Distillation) -> TrainingResult:
         stop_requested=request.stop_requested,
         progress=request.progress,
         identity=_identity(request),
+        trunk=Trunk(trunks[-1], _trunk_identity(request), request.keep_trunk, request.start_from) if trunks else None,
     )
     batches = StreamBatches(request.train, request.stream, size, ends[-1])
-    with _attention_ready(request):
+    with _attention_ready(request), compiled(request.student) if request.compile else contextlib.nullcontext():
         return run(lambda: DistillationModule(request), batches, size, request.optimisation.clip_norm, around)
 
 
-def check_phases(request: Distillation) -> None:
-    """Raise `ConfigError` unless every phase has a loss that acts in it."""
-    if not request.phases:
+def check_phases(phases: Sequence[Phase], losses: Mapping[str, DistillationLoss]) -> None:
+    """Raise `ConfigError` unless every phase has a loss that acts in it.
+
+    Args:
+        phases: of a run.
+        losses: label -> loss.
+    """
+    if not phases:
         raise ConfigError("A schedule needs at least one phase.")
-    for phase in request.phases:
-        if not _acting(request, phase):
-            given = ", ".join(f"{label} ({loss.role})" for label, (loss, _) in request.losses.items()) or "none"
-            raise ConfigError(
-                f"Phase {phase.name!r} of the schedule needs a loss of role {' or '.join(sorted(phase.roles))}, but "
-                f"the losses are: {given}. Add such a loss, or choose another schedule."
-            )
+    for phase in phases:
+        if acting(losses, phase):
+            continue
+        given = ", ".join(f"{label} ({loss.role})" for label, loss in losses.items()) or "none"
+        limit = phase.max_student_layer
+        what = "" if limit is None else f" that compares something up to the student's layer {limit}"
+        raise ConfigError(
+            f"Phase {phase.name!r} of the schedule needs a loss of role {' or '.join(sorted(phase.roles))}{what}, but "
+            f"the losses are: {given}. Add such a loss, or choose another schedule."
+        )
 
 
-def _acting(request: Distillation, phase: Phase) -> dict[str, DistillationLoss]:
-    """The losses of a phase, by label."""
-    return {label: loss for label, (loss, _) in request.losses.items() if loss.role in phase.roles}
+def acting(losses: Mapping[str, DistillationLoss], phase: Phase) -> dict[str, DistillationLoss]:
+    """The losses of a phase, by label: of its roles, and not only about layers that it does not run."""
+    limit = phase.max_student_layer
+    return {
+        label: loss
+        for label, loss in losses.items()
+        if loss.role in phase.roles
+        and (limit is None or _deepest(loss.student_features) is None or _reached(loss, limit))
+    }
+
+
+def _deepest(keys: Iterable[FeatureKey]) -> int | None:
+    """The uppermost block among features; None when no block is."""
+    return max((layer for _, layer in keys if layer), default=None)
+
+
+def _reached(loss: DistillationLoss, limit: int) -> bool:
+    """Whether a loss compares a block among the first ``limit``."""
+    return any(layer and layer <= limit for _, layer in loss.student_features)
 
 
 def _identity(request: Distillation) -> dict[str, Any]:
     """What must be the same for a run to go on from its checkpoint."""
     return {
-        "phases": [[phase.name, sorted(phase.roles), phase.steps, phase.max_student_layer] for phase in request.phases],
+        "phases": [{**asdict(phase), "roles": sorted(phase.roles)} for phase in request.phases],
         "losses": {label: weight for label, (_, weight) in request.losses.items()},
         "optimisation": asdict(request.optimisation),
         "train": request.train.fingerprint,
         "stream": [request.stream.rows, request.stream.seed],
         "parameters": sum(parameter.numel() for parameter in request.student.parameters()),
     }
+
+
+def _trunk_identity(request: Distillation) -> dict[str, Any]:
+    """What runs of different length on one trunk have in common."""
+    (first, *_), whole = request.phases, _identity(request)
+    course = None if first.course is None else first.course.warmup_steps
+    return {**whole, "phases": [sorted(first.roles), first.max_student_layer, course]}
 
 
 def _attention_ready(request: Distillation) -> contextlib.AbstractContextManager[None]:
@@ -147,17 +193,18 @@ class DistillationModule(StreamModule):
     def __init__(self, request: Distillation) -> None:
         extra = [parameter for _, (loss, _) in sorted(request.losses.items()) for parameter in loss.parameters()]
         weights = {label: weight for label, (_, weight) in request.losses.items()}
-        steps = sum(phase.steps for phase in request.phases)
-        super().__init__(request.student, extra, request.optimisation, steps, weights)
+        course = learning_rate_course(request.phases, request.optimisation.warmup_share)
+        super().__init__(request.student, extra, request.optimisation, course, weights)
+        losses = {label: loss for label, (loss, _) in request.losses.items()}
         self._teacher = request.teacher
-        self._phases = [_ActingPhase(phase, _acting(request, phase)) for phase in request.phases]
+        self._phases = [_ActingPhase(phase, acting(losses, phase)) for phase in request.phases]
         self._ends = list(itertools.accumulate(phase.steps for phase in request.phases))
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The losses of this step's phase."""
         phase = next(phase for phase, end in zip(self._phases, self._ends, strict=True) if step < end)
-        teacher = self._teacher.get(batch)
-        student = forward_features(self.model, batch, phase.keys, max_layer=phase.max_layer)
+        teacher = self._teacher.get(batch, phase.teacher_keys)
+        student = forward_features(self.model, batch, phase.student_keys, max_layer=phase.max_layer)
         return {label: loss(student, teacher, batch) for label, loss in phase.losses.items()}
 
 
@@ -167,4 +214,17 @@ class _ActingPhase:
     def __init__(self, phase: Phase, losses: Mapping[str, DistillationLoss]) -> None:
         self.losses = losses
         self.max_layer = phase.max_student_layer
-        self.keys: frozenset[FeatureKey] = frozenset().union(*(loss.student_features for loss in losses.values()))
+        self.student_keys: frozenset[FeatureKey] = _union(loss.student_features for loss in losses.values())
+        self.teacher_keys = _union(_teacher_keys(loss, phase) for loss in losses.values())
+
+
+def _teacher_keys(loss: DistillationLoss, phase: Phase) -> frozenset[FeatureKey]:
+    """What a loss needs of the teacher in a phase: of a loss that acts in part, no layer above the phase's."""
+    deepest, student, teacher = _deepest(loss.student_features), phase.max_student_layer, phase.max_teacher_layer
+    if student is None or teacher is None or deepest is None or deepest <= student:
+        return loss.teacher_features
+    return frozenset(key for key in loss.teacher_features if key[1] is None or key[1] <= teacher)
+
+
+def _union(sets: Iterable[frozenset[FeatureKey]]) -> frozenset[FeatureKey]:
+    return frozenset().union(*sets)

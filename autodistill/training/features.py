@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from autodistill.components.training import FeatureKey, Features
 
 
+#: What is read from transformers' hidden states.
+STATE_FEATURES = frozenset({"hidden_states", "embeddings"})
+
+
 def forward_features(
     model: PreTrainedModel, batch: Batch, keys: frozenset[FeatureKey], *, max_layer: int | None = None
 ) -> Features:
@@ -43,10 +47,11 @@ def forward_features(
         ConfigError: a feature that this model cannot give.
     """
     names = frozenset(name for name, _ in keys)
-    if max_layer is not None and "hidden_states" in names:
+    with_states = bool(names & STATE_FEATURES)
+    if max_layer is not None and with_states:
         _install_hooks(model, batch)
     with _truncated(model, max_layer), recording(model, names & ATTENTION_FEATURES) as blocks:
-        output = model(**model_inputs(model, batch), output_hidden_states="hidden_states" in names, return_dict=True)
+        output = model(**model_inputs(model, batch), output_hidden_states=with_states, return_dict=True)
     features: dict[FeatureKey, Tensor] = {}
     for name, layer in keys:
         if layer is not None and max_layer is not None and layer > max_layer:
@@ -101,6 +106,9 @@ def _feature(
         if logits is not None:
             return logits
     states = output.get("hidden_states") or ()
+    if name == "embeddings" and layer is None and states:
+        embedded: Tensor = states[0]
+        return embedded
     if name == "hidden_states" and layer is not None and 0 <= layer < len(states):
         state: Tensor = states[layer]
         return state
@@ -139,6 +147,15 @@ def _truncated(model: PreTrainedModel, max_layer: int | None) -> Iterator[None]:
         yield
     finally:
         setattr(parent, name, blocks)
+
+
+def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
+    """Return the transformer blocks of a model, lowest first.
+
+    Raises:
+        ConfigError: it has no such list.
+    """
+    return _blocks(model)[2]
 
 
 def _blocks(model: PreTrainedModel) -> tuple[nn.Module, str, nn.ModuleList]:

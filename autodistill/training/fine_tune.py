@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from autodistill.errors import ConfigError
 from autodistill.losses.hard_label import label_loss
 from autodistill.training.features import forward_features
 from autodistill.training.lightning import StreamBatches, StreamModule
+from autodistill.training.optimisers import learning_rate_factor
 from autodistill.training.results import TrainingResult
 from autodistill.training.runner import Surroundings, run
 from autodistill.training.seeds import derive_seed
@@ -67,7 +69,7 @@ def fine_tune(
         raise ConfigError("A teacher can be fine-tuned only on a train split with labels, and this one has none.")
     steps = max(1, round(recipe.epochs * len(split) / recipe.batch_size))
     optimisation = Optimisation(recipe.batch_size, recipe.lr, recipe.warmup_share, recipe.weight_decay, CLIP_NORM)
-    stream = ExampleStream(len(split), derive_seed("fine_tune", seed), split.lengths)
+    stream = ExampleStream(len(split), derive_seed("fine_tune", seed), split.lengths, split.copies)
     identity = {"fine_tune": split.fingerprint, **asdict(recipe)}
     around = Surroundings(
         seed=seed,
@@ -118,7 +120,8 @@ class FineTuneModule(StreamModule):
     def __init__(
         self, model: PreTrainedModel, optimisation: Optimisation, steps: int, head_lr_factor: float, kind: str
     ) -> None:
-        super().__init__(model, (), optimisation, steps, {"labels": 1.0})
+        course = functools.partial(learning_rate_factor, steps=steps, warmup_share=optimisation.warmup_share)
+        super().__init__(model, (), optimisation, course, {"labels": 1.0})
         self.head_lr_factor = head_lr_factor
         self._kind = kind
 

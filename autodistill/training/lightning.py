@@ -5,7 +5,9 @@ What the losses are is the subclasses' matter (`autodistill.training.distil`, `.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import gc
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
@@ -13,8 +15,9 @@ import torch
 from torch import nn
 
 from autodistill.components.training import Optimisation
-from autodistill.training.batches import on_device
-from autodistill.training.optimisers import learning_rate_factor, make_optimiser
+from autodistill.training.batches import in_parts, on_device
+from autodistill.training.health import out_of_memory
+from autodistill.training.optimisers import make_optimiser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from autodistill.components.training import Batch
     from autodistill.training.stream import ExampleStream
     from autodistill.training.tokenised import TokenisedSplit
+
+logger = logging.getLogger(__name__)
 
 
 class StreamBatches:
@@ -71,7 +76,7 @@ class StreamModule(pl.LightningModule):
         model: trained.
         extra: modules and parameters that are trained beside it.
         optimisation: how steps are taken.
-        steps: of the whole run.
+        course: step, from 0 -> factor of the learning rate.
         weights: label -> factor of each loss, in a fixed order.
     """
 
@@ -83,15 +88,17 @@ class StreamModule(pl.LightningModule):
         model: PreTrainedModel,
         extra: Iterable[Parameter],
         optimisation: Optimisation,
-        steps: int,
+        course: Callable[[int], float],
         weights: Mapping[str, float],
     ) -> None:
         super().__init__()
         self.model = model
         self.extra = nn.ParameterList(list(extra))
         self._optimisation = optimisation
-        self._steps = steps
+        self._course = course
         self._weights = dict(weights)
+        #: In how many parts the examples of a step go through the model; their gradients add up to those of the step.
+        self.parts = 1
         self._recent: dict[str, Tensor] = {}
         self._unchecked: list[tuple[int, dict[str, Tensor]]] = []
 
@@ -105,15 +112,68 @@ class StreamModule(pl.LightningModule):
         return bool(self.device.type == "cpu")
 
     def training_step(self, numbered: tuple[int, Batch], index: int) -> Tensor:
-        """Weighted sum of the losses; logged every ``log_every_n_steps``."""
+        """Weighted sum of the losses, of the last part of the batch; the gradients of the parts before are there."""
         step, batch = numbered
-        losses = self.losses(batch, step)
-        total = torch.stack([self._weights[label] * value for label, value in losses.items()]).sum()
-        self._recent = {label: value.detach() for label, value in {**losses, "total": total}.items()}
-        self._unchecked.append((step, self._recent))
+        self.zero_grad(set_to_none=True)
+        found: dict[str, Tensor] = {}
+        parts = in_parts(batch, self.parts)
+        for number, part in enumerate(parts, start=1):
+            losses = self.losses(part, step)
+            total = torch.stack([self._weights[label] * value for label, value in losses.items()]).sum()
+            share = len(part.rows) / len(batch.rows)
+            for label, value in {**losses, "total": total}.items():
+                found[label] = found.get(label, 0.0) + share * value.detach()
+            if number < len(parts):
+                with torch.autocast(self.device.type, enabled=False):
+                    self.trainer.strategy.backward(share * total, None)
+        self._note(step, found)
+        return share * total
+
+    def _note(self, step: int, losses: dict[str, Tensor]) -> None:
+        """Keep a step's losses, the mean over all processes; logged every ``log_every_n_steps``."""
+        if self.trainer.world_size > 1:
+            means = self.trainer.strategy.reduce(torch.stack(list(losses.values())), reduce_op="mean")
+            losses = dict(zip(losses, means.unbind(), strict=True))
+        self._recent = losses
+        self._unchecked.append((step, losses))
         if (step + 1) % self.trainer.log_every_n_steps == 0 and self.trainer.loggers:
-            self.log_dict({f"loss/{label}": value for label, value in self._recent.items()}, batch_size=1)
-        return total
+            self.log_dict({f"loss/{label}": value for label, value in losses.items()}, batch_size=1)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        """Lightning's hook, called between forward and backward pass: too late for a batch in parts."""
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """Lightning's hook; where a step does not fit into memory, it is taken again in twice as many parts."""
+        if optimizer_closure is None or self.trainer.world_size > 1:  # processes must do the same
+            optimizer.step(closure=optimizer_closure)
+            return
+        optimizer.step(closure=lambda: self._in_memory(optimizer_closure))
+
+    def _in_memory(self, closure: Callable[[], Any]) -> Any:
+        """Forward and backward pass, in as many parts as it takes; no weight has changed before."""
+        while True:
+            device = self.device
+            state = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+            try:
+                return closure()
+            except Exception as error:
+                if not out_of_memory(error) or self.parts >= self._optimisation.batch_size:
+                    raise
+                self.parts = min(2 * self.parts, self._optimisation.batch_size)
+                logger.warning("A step did not fit into memory (%s); from now on it has %d parts.", error, self.parts)
+            # Outside of the handler: the error's traceback holds what is to be freed.
+            self.zero_grad(set_to_none=True)
+            gc.collect()
+            torch.set_rng_state(state[0])
+            if state[1] is not None:
+                torch.cuda.empty_cache()
+                torch.cuda.set_rng_state(state[1], device)
 
     def transfer_batch_to_device(
         self, batch: tuple[int, Batch], device: torch.device, dataloader_idx: int
@@ -122,17 +182,17 @@ class StreamModule(pl.LightningModule):
         step, examples = batch
         return step, on_device(examples, device)
 
-    def first_bad_step(self) -> tuple[str, int, float] | None:
-        """(label, step from 0, value) of the first loss that was not finite since the last call, or None."""
+    def unchecked_losses(self) -> list[tuple[int, dict[str, float]]]:
+        """(step from 0, label -> loss) of every step since the last call; one transfer from the device."""
         unchecked, self._unchecked = self._unchecked, []
         if not unchecked:
-            return None
-        totals = torch.stack([losses["total"] for _, losses in unchecked])
-        if bool(torch.isfinite(totals).all()):
-            return None
-        place = int(torch.isfinite(totals).int().argmin())
-        step, losses = unchecked[place]
-        return next((label, step, float(value)) for label, value in losses.items() if not bool(torch.isfinite(value)))
+            return []
+        values = torch.cat([torch.stack(list(losses.values())) for _, losses in unchecked]).tolist()
+        found, start = [], 0
+        for step, losses in unchecked:
+            found.append((step, dict(zip(losses, values[start : start + len(losses)], strict=True))))
+            start += len(losses)
+        return found
 
     def last_losses(self) -> dict[str, float]:
         """Label -> value at the last step, and ``total``."""
@@ -155,6 +215,5 @@ class StreamModule(pl.LightningModule):
         optimiser = make_optimiser(
             self.model, self.extra, self._optimisation, fused=fused, head_lr_factor=self.head_lr_factor
         )
-        steps, share = self._steps, self._optimisation.warmup_share
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: learning_rate_factor(step, steps, share))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._course)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,14 +1,15 @@
-"""AdamW, or another optimiser of torch, under linear warm-up and linear decay of the learning rate."""
+"""AdamW, LAMB or another optimiser of torch, and the learning rate's course over the phases of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from autodistill.components.training import Optimisation
+from autodistill.components.training import Course, Optimisation, Phase
 from autodistill.configs.targets import instantiate
 from autodistill.errors import ConfigError
 
@@ -30,6 +31,38 @@ def learning_rate_factor(step: int, steps: int, warmup_share: float) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return max(0.0, (steps - step) / max(1, steps - warmup))
+
+
+def learning_rate_course(phases: Sequence[Phase], warmup_share: float) -> Callable[[int], float]:
+    """Return the function from a step of the run, counted from 0, to the factor of its learning rate, in (0, 1].
+
+    Args:
+        phases: of the run; with courses of their own, or all without.
+        warmup_share: of the whole run, where phases have no course.
+    """
+    ends = list(itertools.accumulate(phase.steps for phase in phases))
+
+    def factor(step: int) -> float:
+        for phase, end in zip(phases, ends, strict=True):
+            if step < end and phase.course is not None:
+                return course_factor(phase.course, step - (end - phase.steps), phase.steps)
+        return learning_rate_factor(step, ends[-1], warmup_share)
+
+    return factor
+
+
+def course_factor(course: Course, step: int, steps: int) -> float:
+    """Return the factor of a step within its phase.
+
+    Args:
+        course: up, level, down.
+        step: from 0, of the phase.
+        steps: of the phase.
+    """
+    if step < course.warmup_steps:
+        return (step + 1) / course.warmup_steps
+    left = steps - step
+    return left / course.decay_steps if left <= course.decay_steps else 1.0
 
 
 def make_optimiser(

@@ -17,6 +17,7 @@ from autodistill.components.task import IGNORED
 from autodistill.evaluators.spans import best_span
 from autodistill.training.batches import evaluating, on_device
 from autodistill.training.features import forward_features
+from autodistill.training.tokenised import StoredSplit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def predict(
     in_order: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(order)
     for place, answer in zip(order, (answer for batch_answers in answers for answer in batch_answers), strict=True):
         in_order[place] = answer
-    if split.kind == "question_answering":
+    if isinstance(split, StoredSplit) and split.kind == "question_answering":
         return _spans(split, in_order)
     if not in_order:
         return np.empty((0, int(model.config.num_labels)), dtype=np.float32)
@@ -101,7 +102,7 @@ def _masked_scores(logits: Tensor, labels: Tensor | None, counted: Tensor) -> Te
     return torch.stack([loss, (logits.argmax(dim=-1) == truth).float()], dim=1)
 
 
-def _spans(split: TokenisedSplit, windows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _spans(split: StoredSplit, windows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     """One span per question out of its windows: ``questions x 4``."""
     questions: dict[int, list[tuple[Any, Any]]] = {}
     for window, (owner, logits) in enumerate(zip(split.owners.tolist(), windows, strict=True)):

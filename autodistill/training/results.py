@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, Literal
 import torch
 
 from autodistill.errors import StudyError
+
+logger = logging.getLogger(__name__)
 
 RunState = Literal["complete", "stopped", "interrupted"]
 
@@ -28,7 +31,7 @@ class TrainingResult:
     Args:
         state: ``complete``; ``stopped`` at a rung or by a callback, for good; ``interrupted``, to be gone on with.
         steps: optimiser steps taken, over all sessions.
-        examples: examples read, over all sessions.
+        examples: examples read, over all sessions; without those of a run whose trunk this one went on from.
         seconds: wall clock of training, rungs included, over all sessions (what a crash undid is not counted).
         losses: label -> value at the last step, before weighting, and ``total``, their weighted sum.
     """
@@ -51,6 +54,9 @@ class RunProgress:
         state: ``"running"`` or how it ended.
         losses: see `TrainingResult.losses`.
         random_states: device -> state of torch's generator.
+        watch: fields of `autodistill.training.health.LossWatch`.
+        parts: in how many parts the examples of a step go through the model.
+        taken_over: steps that another run took, on whose trunk this one goes on.
     """
 
     step: int = 0
@@ -59,6 +65,9 @@ class RunProgress:
     state: str = "running"
     losses: dict[str, float] = field(default_factory=dict)
     random_states: dict[str, torch.Tensor] = field(default_factory=dict)
+    watch: dict[str, Any] = field(default_factory=dict)
+    parts: int = 1
+    taken_over: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The fields, for the checkpoint."""
@@ -90,4 +99,26 @@ def load_checkpoint(directory: Path, identity: str) -> dict[str, Any] | None:
             f"  there: {checkpoint[SECTION]['identity']}\n  here:  {identity}\n"
             "Use the same settings, or another checkpoint directory."
         )
+    return checkpoint
+
+
+def load_trunk(path: Path, identity: str, end: int) -> dict[str, Any] | None:
+    """Return the state that another run kept at the end of its trunk, as the start of a longer run.
+
+    What cannot be used is not needed either: the run then takes all of its steps itself, to the same result.
+
+    Args:
+        path: where it is, if it is.
+        identity: what runs on one trunk have in common.
+        end: step at which the longer run's trunk ends.
+    """
+    if not path.is_file():
+        return None
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    section = checkpoint[SECTION]
+    step = section["progress"]["step"]
+    if section["shared"] != identity or step > end:
+        logger.warning("%s is of a run with other settings; this one starts from the beginning.", path)
+        return None
+    section["progress"] |= {"taken_over": step, "seconds": 0.0, "rungs": 0}
     return checkpoint

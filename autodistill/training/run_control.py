@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from autodistill.errors import TrialError
 from autodistill.folders import private_directory
 from autodistill.training.batches import evaluating
+from autodistill.training.health import LossWatch
 from autodistill.training.results import CHECKPOINT, SECTION, RunProgress
 
 if TYPE_CHECKING:
@@ -27,10 +29,13 @@ class RunControl(pl.Callback):
     Args:
         directory: of the checkpoint.
         identity: what must be the same for the run to go on.
+        shared: what must be the same for another run to go on from this one's trunk; None where there is none.
         progress: where the run stands; changed in place.
         steps: of the whole run.
         checkpoint_every_steps: between checkpoints.
         borders: steps after which a phase ends; a checkpoint is written there too.
+        trunk_end: step after which the trunk ends, or None.
+        trunk_file: where its state is kept, or None.
         rungs: shares of the run in (0, 1), rising.
         on_rung: called with (rung, share), the student in evaluation mode; true = stop for good.
         stop_requested: asked after every step; true = save and interrupt.
@@ -42,10 +47,13 @@ class RunControl(pl.Callback):
         *,
         directory: Path,
         identity: str,
+        shared: str | None,
         progress: RunProgress,
         steps: int,
         checkpoint_every_steps: int,
         borders: frozenset[int] = frozenset(),
+        trunk_end: int | None = None,
+        trunk_file: Path | None = None,
         rungs: Sequence[float] = (),
         on_rung: Callable[[int, float], bool] | None = None,
         stop_requested: Callable[[], bool] | None = None,
@@ -53,15 +61,19 @@ class RunControl(pl.Callback):
     ) -> None:
         self._directory = directory
         self._identity = identity
+        self._shared = shared
         self.progress = progress
         self._steps = steps
         self._every = checkpoint_every_steps
         self._borders = borders
+        self._trunk_end = trunk_end
+        self._trunk_file = trunk_file
         self._rungs = [(index, share, rung_step(share, steps)) for index, share in enumerate(rungs)]
         self._on_rung = on_rung
         self._stop_requested = stop_requested
         self._report = report
         self._started = 0.0
+        self._watch = LossWatch(**progress.watch)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: StreamModule) -> None:
         """Start the clock and put the random generators where the checkpoint left them."""
@@ -112,32 +124,46 @@ class RunControl(pl.Callback):
                 return
 
     def _check_losses(self, trainer: pl.Trainer, pl_module: StreamModule) -> None:
-        """Keep the losses and raise `TrialError` when one was not finite since the last check."""
-        bad = pl_module.first_bad_step()
-        if bad is not None:
-            label, step, value = bad
-            raise TrialError(
-                f"The loss {label!r} became {value} at step {step + 1} of {self._steps} (learning rate "
-                f"{trainer.optimizers[0].param_groups[0]['lr']:.3g}). Lower schedule.lr, raise schedule.warmup_share, "
-                "or use trainer.precision=32-true."
-            )
-        self.progress.losses = pl_module.last_losses()
+        """Keep the losses and raise `TrialError` when they went astray since the last check."""
+        for step, losses in pl_module.unchecked_losses():
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            where = f"at step {step + 1} of {self._steps} (learning rate {rate:.3g})"
+            if not math.isfinite(losses["total"]):
+                label = next(label for label, value in losses.items() if not math.isfinite(value))
+                raise TrialError(
+                    f"The loss {label!r} became {losses[label]} {where}. Lower schedule.lr, raise "
+                    "schedule.warmup_share, or use trainer.precision=32-true."
+                )
+            first = self._watch.first
+            if self._watch.exploded(losses["total"], new_phase=step in self._borders):
+                raise TrialError(
+                    f"The training diverged: its loss was {first:.3g} at the start of the phase and is "
+                    f"{self._watch.recent:.3g} {where}. Lower schedule.lr, or raise schedule.warmup_share."
+                )
+            self.progress.losses = losses
+        self.progress.watch = dict(vars(self._watch))
 
     def save(self, trainer: pl.Trainer, pl_module: StreamModule) -> None:
         """Write the checkpoint; it replaces the last one when it is whole."""
         self._check_losses(trainer, pl_module)
         self.progress.seconds = time.perf_counter() - self._started
         self.progress.random_states = _random_states(pl_module)
+        self.progress.parts = pl_module.parts
         private_directory(self._directory)
         temporary = self._directory / f"{CHECKPOINT}.{os.getpid()}.tmp"
         trainer.save_checkpoint(temporary, weights_only=False)
         os.replace(temporary, self._directory / CHECKPOINT)
+        if self._trunk_file is not None and self.progress.step == self._trunk_end and self.progress.state == "running":
+            shutil.copyfile(self._directory / CHECKPOINT, temporary)
+            private_directory(self._trunk_file.parent)
+            os.replace(temporary, self._trunk_file)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: StreamModule, checkpoint: dict[str, Any]) -> None:
         """Add what is ours to Lightning's checkpoint."""
         # An interrupted run is still running: it goes on from here.
         state = "running" if self.progress.state == "interrupted" else self.progress.state
-        checkpoint[SECTION] = {"identity": self._identity, "progress": {**self.progress.as_dict(), "state": state}}
+        progress = {**self.progress.as_dict(), "state": state}
+        checkpoint[SECTION] = {"identity": self._identity, "shared": self._shared, "progress": progress}
 
 
 def rung_step(share: float, steps: int) -> int:

@@ -17,7 +17,8 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from autodistill.errors import ConfigError
+from autodistill.errors import ConfigError, TrialError
+from autodistill.training.health import out_of_memory
 from autodistill.training.results import (
     CHECKPOINT,
     SECTION,
@@ -26,6 +27,7 @@ from autodistill.training.results import (
     TrainingResult,
     identity_text,
     load_checkpoint,
+    load_trunk,
 )
 from autodistill.training.run_control import RunControl
 
@@ -55,6 +57,23 @@ RESERVED = (
 )
 
 
+@dataclass(frozen=True)
+class Trunk:
+    """Where runs of different length part.
+
+    Args:
+        end: step of this run after which its trunk ends.
+        identity: what runs on one trunk have in common.
+        keep: file for the state at the end, or None.
+        start_from: file of another run's, or None.
+    """
+
+    end: int
+    identity: Mapping[str, Any]
+    keep: Path | None
+    start_from: Path | None
+
+
 @dataclass
 class Surroundings:
     """What stands around a run; see `autodistill.training.distil.Distillation` for the fields."""
@@ -64,6 +83,7 @@ class Surroundings:
     trainer: Mapping[str, Any]
     loggers: Sequence[Any] = ()
     callbacks: Sequence[Any] = ()
+    accumulate: int = 1
     checkpoint_every_steps: int = 500
     borders: frozenset[int] = frozenset()
     rungs: tuple[float, ...] = ()
@@ -71,6 +91,7 @@ class Surroundings:
     stop_requested: Callable[[], bool] | None = None
     progress: Callable[[int, int], None] | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
+    trunk: Trunk | None = None
 
 
 def run(
@@ -94,24 +115,34 @@ def run(
     Raises:
         ConfigError: trainer settings that the run decides itself, or several devices.
         StudyError: the checkpoint is of another run.
-        TrialError: a loss is not finite.
+        TrialError: a loss is not finite or explodes, or memory ran out.
     """
-    identity = identity_text({**around.identity, "seed": around.seed, "steps": len(batches), "batch_size": batch_size})
+    common = {"seed": around.seed, "batch_size": batch_size}
+    identity = identity_text({**around.identity, **common, "steps": len(batches)})
+    path = around.checkpoint_dir / CHECKPOINT
     checkpoint = load_checkpoint(around.checkpoint_dir, identity)
+    trunk = around.trunk
+    shared = None if trunk is None else identity_text({**trunk.identity, **common})
+    if checkpoint is None and trunk is not None and trunk.start_from is not None and shared is not None:
+        path, checkpoint = trunk.start_from, load_trunk(trunk.start_from, shared, trunk.end)
     progress = RunProgress(**checkpoint[SECTION]["progress"]) if checkpoint else RunProgress()
     module = make_module()
+    module.parts = max(around.accumulate, progress.parts)
     if checkpoint is not None and progress.state != "running":
         module.load_state_dict(checkpoint["state_dict"])
         return _result(progress, batch_size)
-    resume = checkpoint is not None
+    resume = path if checkpoint is not None else None
     del checkpoint
     control = RunControl(
         directory=around.checkpoint_dir,
         identity=identity,
+        shared=shared,
         progress=progress,
         steps=len(batches),
         checkpoint_every_steps=around.checkpoint_every_steps,
         borders=around.borders,
+        trunk_end=trunk.end if trunk is not None else None,
+        trunk_file=trunk.keep if trunk is not None else None,
         rungs=around.rungs,
         on_rung=around.on_rung,
         stop_requested=around.stop_requested,
@@ -120,7 +151,7 @@ def run(
     with quiet_lightning(), torch.random.fork_rng(devices=_random_devices(around.trainer)):
         torch.manual_seed(around.seed)
         trainer = make_trainer(around, control, len(batches), clip_norm)
-        _fit(trainer, module, batches, around.checkpoint_dir / CHECKPOINT if resume else None, control)
+        _fit(trainer, module, batches, resume, control)
     return _result(progress, batch_size)
 
 
@@ -169,6 +200,13 @@ def _fit(
         if isinstance(error.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise TrialError(
+            f"Memory ran out after step {control.progress.step}, with the examples of a step in {module.parts} parts: "
+            f"{error}. Take a smaller data.max_length or student, or a machine with more memory."
+        ) from None
     finally:
         module.model.eval()
         _release(trainer, module)
@@ -181,6 +219,8 @@ def _release(trainer: pl.Trainer, module: StreamModule) -> None:
     trainer.strategy.lr_scheduler_configs = []
     module.trainer = None
     gc.collect()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _random_devices(trainer: Mapping[str, Any]) -> list[int]:
@@ -195,7 +235,7 @@ def _result(progress: RunProgress, batch_size: int) -> TrainingResult:
     return TrainingResult(
         state=states.get(progress.state, "interrupted"),
         steps=progress.step,
-        examples=progress.step * batch_size,
+        examples=(progress.step - progress.taken_over) * batch_size,
         seconds=progress.seconds,
         losses=dict(progress.losses),
     )

@@ -221,7 +221,9 @@ def test_losses_act_by_role(tmp_path: Path) -> None:
 def test_a_phase_without_a_loss_is_refused(tmp_path: Path) -> None:
     request = make_request(tmp_path)
     request.losses = {"kl": request.losses["kl"]}
-    with pytest.raises(ConfigError, match=r"Phase 'transfer' .* role transfer, but the losses are: kl \(prediction\)"):
+    with pytest.raises(
+        ConfigError, match=r"Phase 'transfer' .* role transfer that compares .* layer 1, but .*: kl \(prediction\)"
+    ):
         distil(request)
     with pytest.raises(ConfigError, match="at least one phase"):
         distil(replace(request, phases=()))

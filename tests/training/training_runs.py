@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +15,25 @@ sys.path.insert(0, str(Path(__file__).parent))
 from training_tiny import make_data, make_model, make_tokenizer
 
 from autodistill.components.students import Dimensions
-from autodistill.components.training import LossContext, Optimisation, Phase
+from autodistill.components.training import LossContext, Optimisation, Phase, Schedule
 from autodistill.losses.hidden_mse import HiddenMSE
 from autodistill.losses.logits_kl import LogitsKL
+from autodistill.schedules.plugin import autodistill_schedules
 from autodistill.training.distil import Distillation
 from autodistill.training.stream import ExampleStream
 from autodistill.training.teacher_features import cached_teacher_features
 from autodistill.training.tokenised import tokenise
 
 STEPS = 30
+
+
+def make_phases(schedule: str, fidelity: float = 1.0, *, student_layers: int = 2) -> Sequence[Phase]:
+    """The phases of a registered schedule whose full run takes `STEPS` steps, on a teacher of two layers."""
+    (spec,) = [spec for spec in autodistill_schedules() if spec.name == schedule]
+    module, attribute = spec.target.split(":")
+    config = spec.config(examples=8 * STEPS, batch_size=8, flash_fidelity=0.5)
+    built: Schedule = getattr(import_module(module), attribute)(**asdict(config))
+    return built.phases(student_layers, 2, fidelity)
 
 
 def make_request(root: Path, run: str = "run", **changes: Any) -> Distillation:
@@ -32,7 +45,7 @@ def make_request(root: Path, run: str = "run", **changes: Any) -> Distillation:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         hidden = HiddenMSE(context, weight=1.0, embeddings=True)
-    kl = LogitsKL(context, weight=1.0, temperature=2.0)
+    kl = LogitsKL(context, weight=1.0, temperature=2.0, divergence="forward", beta=0.5)
     keys = hidden.teacher_features | kl.teacher_features
     request = Distillation(
         student=student,
@@ -58,11 +71,14 @@ if __name__ == "__main__":
     from autodistill.training.distil import distil
 
     torch.set_num_threads(1)
+    root, run, *schedule = sys.argv[1:]
+    changes: dict[str, Any] = {"phases": make_phases(schedule[0])} if schedule else {}
     distil(
         make_request(
-            Path(sys.argv[1]),
-            sys.argv[2],
+            Path(root),
+            run,
             checkpoint_every_steps=5,
             progress=lambda step, steps: print(step, flush=True),
+            **changes,
         )
     )

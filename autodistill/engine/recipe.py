@@ -1,0 +1,82 @@
+"""The study's recipe for one architecture: learning rate, phases, cost; and its checks before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from autodistill.components.architecture import Architecture
+from autodistill.components.students import Dimensions
+from autodistill.components.training import Optimisation, Phase
+from autodistill.errors import ConfigError
+from autodistill.training.distil import check_phases
+from autodistill.training.precision import check_precision
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from autodistill.engine.workbench import Workbench
+
+#: A training step costs a forward pass and a backward pass of twice its operations.
+TRAINING_FACTOR = 3
+
+
+def optimisation_for(bench: Workbench, architecture: Architecture) -> Optimisation:
+    """How the steps of an architecture are taken: the schedule's way, with the family's rule for the learning rate."""
+    optimisation = bench.schedule.optimisation
+    if not optimisation.scale_lr:
+        return optimisation
+    return replace(optimisation, lr=optimisation.lr * bench.family_of(architecture.family).lr_factor(architecture))
+
+
+def training_flops(
+    bench: Workbench, architecture: Architecture, phases: Sequence[Phase], first: int, last: int
+) -> float:
+    """Floating-point operations of the student in some steps of a run; a phase of k layers costs their share.
+
+    Args:
+        bench: the study's shared parts.
+        architecture: of the student.
+        phases: of the run.
+        first: the first of the steps, counted from 0.
+        last: the step after the last one.
+    """
+    family = bench.family_of(architecture.family)
+    forward = family.flops(architecture, bench.task, bench.vocabulary, bench.median_tokens)
+    layers = family.dimensions(architecture, bench.task).layers
+    weighted, start = 0.0, 0
+    for phase in phases:
+        steps = max(0, min(last, start + phase.steps) - max(first, start))
+        run = layers if phase.max_student_layer is None else min(phase.max_student_layer, layers)
+        weighted += steps * run / layers
+        start += phase.steps
+    return TRAINING_FACTOR * forward * weighted * bench.schedule.optimisation.batch_size
+
+
+def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensions) -> None:
+    """Build the phases of flash and full runs for every depth, and look whether each has a loss that acts in it.
+
+    Args:
+        bench: the study's shared parts.
+        teacher: the teacher's model.
+        dimensions: its sizes.
+
+    Raises:
+        ConfigError: a schedule without steps at a fidelity, a phase without a loss, a precision that overflows.
+    """
+    baselines = [named.architecture for named in bench.baselines(teacher)]
+    architectures = [*bench.some_architectures, *baselines]
+    families = {item.family for item in architectures} | {teacher.config.model_type}
+    check_precision(bench.settings.trainer, families)
+    sizes = [bench.family_of(item.family).dimensions(item, bench.task) for item in architectures]
+    for size in {size.layers: size for size in sizes}.values():
+        losses = {label: loss for label, (loss, _) in bench.make_losses(size, dimensions).items()}
+        for fidelity in dict.fromkeys((bench.schedule.flash_fidelity, 1.0)):
+            check_phases(bench.schedule.phases(size.layers, dimensions.layers, fidelity), losses)
+    accumulate, most = bench.settings.trainer.get("accumulate", 1), bench.schedule.optimisation.batch_size
+    if not isinstance(accumulate, int) or not 1 <= accumulate <= most:
+        raise ConfigError(
+            f"trainer.accumulate must be a whole number from 1 to the {most} examples of a step "
+            f"(schedule.batch_size), got {accumulate!r}."
+        )

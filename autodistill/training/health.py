@@ -1,0 +1,55 @@
+"""What tells that a run has gone astray: losses that are not finite or that explode, and memory that ran out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+#: Steps at the start of a phase whose mean loss is what the later ones are compared with.
+FIRST_STEPS = 10
+
+#: A loss this many times what the phase began with (or 1, if that was less) is no longer training. Far beyond what a
+#: warm-up, a new layer or a bad batch does: a KL that starts at 0.5 would have to reach 100.
+EXPLODED = 100.0
+
+#: Weight of the past in the moving mean of the loss: one bad batch is no divergence, ten are.
+MEMORY = 0.9
+
+
+@dataclass
+class LossWatch:
+    """Sees every step's total loss, in order; plain numbers, so that it can travel in a checkpoint.
+
+    Args:
+        seen: steps of the phase so far.
+        first: mean loss of its first `FIRST_STEPS` steps.
+        recent: moving mean of its loss.
+    """
+
+    seen: int = 0
+    first: float = 0.0
+    recent: float = 0.0
+
+    def exploded(self, total: float, *, new_phase: bool) -> bool:
+        """Take in a step's finite loss; true when the run diverges.
+
+        Args:
+            total: weighted sum of the losses.
+            new_phase: whether the step is the first of its phase: losses of two phases do not compare.
+        """
+        if new_phase:
+            self.seen, self.first = 0, 0.0
+        self.recent = total if self.seen == 0 else MEMORY * self.recent + (1 - MEMORY) * total
+        if self.seen < FIRST_STEPS:
+            self.first += (total - self.first) / (self.seen + 1)
+        self.seen += 1
+        return self.seen > FIRST_STEPS and self.recent > EXPLODED * max(1.0, self.first)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on the CPU or on a GPU."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)  # torch's allocator of the CPU has no error of its own
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)

@@ -1,0 +1,54 @@
+"""Precisions that a model cannot train in, and compiled blocks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from autodistill.errors import ConfigError
+from autodistill.training.features import blocks_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+#: Families whose activations leave the range of fp16: without layer norm they reach far beyond 65,504.
+FP16_OVERFLOWS = frozenset({"mobilebert"})
+
+
+def check_precision(trainer: Mapping[str, Any], families: Iterable[str]) -> None:
+    """Raise `ConfigError` when the device or one of the families cannot train in the chosen precision.
+
+    Args:
+        trainer: arguments of Lightning's Trainer.
+        families: names of student families, which are transformers' model types.
+    """
+    precision = str(trainer.get("precision", "32-true"))
+    overflowing = sorted(FP16_OVERFLOWS & set(families))
+    if precision.startswith("16") and overflowing:
+        raise ConfigError(
+            f"trainer.precision={precision} is fp16, in which the activations of {overflowing[0]} overflow to NaN. "
+            "Use trainer.precision=bf16-mixed or 32-true."
+        )
+    if precision.startswith("16") and trainer.get("accelerator") == "cpu":
+        raise ConfigError(
+            f"trainer.precision={precision} is fp16, which does not train on a CPU. Use trainer.precision=bf16-mixed "
+            "or 32-true, or another trainer.accelerator."
+        )
+
+
+@contextlib.contextmanager
+def compiled(model: PreTrainedModel) -> Iterator[None]:
+    """Let torch.compile compile the model's blocks; they are alike, so that one compilation serves all of them.
+
+    Args:
+        model: of any family with a list of blocks; its weights, names and hooks stay as they are.
+    """
+    blocks = list(blocks_of(model))
+    for block in blocks:
+        block.compile(dynamic=True)  # lengths vary from batch to batch
+    try:
+        yield
+    finally:
+        for block in blocks:
+            block._compiled_call_impl = None

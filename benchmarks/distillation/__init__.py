@@ -1,0 +1,1 @@
+"""The benchmark of the distillation: step time, learning rates; see README.md."""

@@ -1,0 +1,111 @@
+"""The recipe inside a study: every schedule, what `plan` prints of it, what it costs, and promotion along a trunk."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from tiny_studies import architecture, replaced, tiny_study, weights
+
+import autodistill
+from autodistill.components.training import Phase
+from autodistill.configs.composition import compose
+from autodistill.engine.plan import make_plan
+from autodistill.engine.recipe import optimisation_for, training_flops
+from autodistill.engine.workbench import Workbench
+from autodistill.registry import Registry
+from autodistill.report.plan import render_plan
+from autodistill.testing.tiny import tiny_overrides
+
+PROGRESSIVE = ("schedule=progressive", "loss=[logits_kl,hidden_mse]", "baseline=[]")
+
+
+def test_a_plan_prints_the_steps_of_every_stage(tmp_path: Path, fresh_registry: Registry) -> None:
+    plan = make_plan(compose([*tiny_overrides(tmp_path), *PROGRESSIVE], fresh_registry), fresh_registry)
+    found = {(item.run, item.depths, item.name): item.steps for item in plan.phases}
+    assert found == {  # 640 examples are 20 steps, a quarter of them in a flash run
+        ("flash", (1,), "stage 1 of 1"): 2,
+        ("flash", (1,), "end to end"): 3,
+        ("flash", (2,), "stage 1 of 2"): 1,
+        ("flash", (2,), "stage 2 of 2"): 1,
+        ("flash", (2,), "end to end"): 3,
+        ("full", (1,), "stage 1 of 1"): 6,
+        ("full", (1,), "end to end"): 14,
+        ("full", (2,), "stage 1 of 2"): 3,
+        ("full", (2,), "stage 2 of 2"): 3,
+        ("full", (2,), "end to end"): 14,
+    }
+    text = StringIO()
+    render_plan(plan, Console(file=text, width=160))
+    for words in (
+        ["flash", "2", "stage 1 of 2", "transfer", "1", "1"],
+        ["full", "1", "end to end", "prediction", "14"],
+    ):
+        lines = [line for line in text.getvalue().splitlines() if all(word in line for word in words)]
+        assert lines, words
+    json.dumps(plan.as_dict())
+
+
+def test_stages_of_fewer_layers_cost_their_share(tmp_path: Path, fresh_registry: Registry) -> None:
+    bench = Workbench(compose(tiny_overrides(tmp_path), fresh_registry), fresh_registry)
+    phases = (Phase("low", frozenset(), 4, max_student_layer=1), Phase("all", frozenset(), 6))
+    cost = {
+        pair: training_flops(bench, architecture(2, 32), phases, *pair) for pair in ((0, 10), (0, 4), (4, 10), (2, 5))
+    }
+    whole = cost[4, 10] / 6
+    assert cost[0, 4] == pytest.approx(4 * whole / 2)
+    assert cost[0, 10] == pytest.approx(8 * whole)
+    assert cost[2, 5] == pytest.approx(2 * whole)
+
+
+def test_the_learning_rate_follows_the_family_where_the_schedule_says_so(
+    tmp_path: Path, fresh_registry: Registry
+) -> None:
+    rates = []
+    for scale in ("false", "true"):
+        settings = compose([*tiny_overrides(tmp_path), f"schedule.scale_lr={scale}"], fresh_registry)
+        bench = Workbench(settings, fresh_registry)
+        rates.append([optimisation_for(bench, architecture(layers, 32)).lr for layers in (1, 2)])
+    assert rates[0] == [3e-3, 3e-3]
+    assert rates[1] == pytest.approx([3e-3 * (384 / 32 * 6) ** 0.5, 3e-3 * (384 / 32 * 3) ** 0.5])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return tiny_study(tmp_path_factory.mktemp("files"), "budget.trials=2", "baseline=[]", "schedule=wsd")
+
+
+def run(overrides: list[str], *new: str, explore_only: bool = False) -> None:
+    mine = replaced(overrides, *new)
+    autodistill.run(autodistill.compose(mine), overrides=mine, explore_only=explore_only)
+
+
+def test_a_pick_on_its_trunk_is_the_pick_from_the_beginning(files: list[str], tmp_path: Path) -> None:
+    trunks = {}
+    for name in ("promoted", "anew"):
+        output = tmp_path / name
+        run(files, f"output_dir={output}", explore_only=True)
+        trunks[name] = sorted((output / "study").glob("trials/*/trunk/trunk.ckpt"))
+        assert len(trunks[name]) == 2
+        if name == "anew":
+            for trunk in trunks[name]:
+                trunk.unlink()
+        run(files, f"output_dir={output}")
+        assert not any((output / "study").glob("trials/*/trunk"))  # the picks are frozen: nothing goes on from them
+    study = {name: tmp_path / name / "study" for name in trunks}
+    assert weights(study["promoted"]) == weights(study["anew"])
+    assert len(weights(study["anew"])) == 1
+    costs = {name: json.loads((folder / "summary.json").read_text())["cost"] for name, folder in study.items()}
+    saved = costs["anew"]["picks"]["examples"] - costs["promoted"]["picks"]["examples"]
+    assert saved == 32 * 4  # flash: 5 steps of 32, one of them decays
+
+
+@pytest.mark.parametrize("schedule", [PROGRESSIVE, ("schedule=two_phase", *PROGRESSIVE[1:])])
+def test_whole_studies_run_under_other_schedules(files: list[str], tmp_path: Path, schedule: tuple[str, ...]) -> None:
+    run(files, *schedule, f"output_dir={tmp_path}", "budget.trials=1", "trainer.accumulate=2")
+    summary = json.loads((tmp_path / "study" / "summary.json").read_text())
+    assert len(summary["picks"]) == 1
+    assert summary["cost"]["picks"]["examples"] == 640

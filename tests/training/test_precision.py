@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from training_runs import make_request
+from training_tiny import make_model
+
+from autodistill.errors import ConfigError
+from autodistill.training.distil import distil
+from autodistill.training.features import blocks_of
+from autodistill.training.precision import check_precision, compiled
+
+
+@pytest.mark.parametrize("precision", ["16-mixed", "16-true", 16])
+def test_fp16_is_refused_where_it_overflows(precision: object) -> None:
+    with pytest.raises(ConfigError, match=r"is fp16, in which the activations of mobilebert overflow .*bf16-mixed"):
+        check_precision({"precision": precision}, ("bert", "mobilebert"))
+    check_precision({"precision": precision}, ("bert",))
+
+
+def test_fp16_is_refused_on_a_cpu() -> None:
+    with pytest.raises(ConfigError, match=r"is fp16, which does not train on a CPU\. Use trainer.precision=bf16"):
+        check_precision({"precision": "16-mixed", "accelerator": "cpu"}, ("bert",))
+
+
+@pytest.mark.parametrize("trainer", [{}, {"precision": "32-true"}, {"precision": "bf16-mixed"}])
+def test_other_precisions_are_fine(trainer: dict[str, object]) -> None:
+    check_precision(trainer, ("mobilebert",))
+
+
+def test_a_run_refuses_before_training(tmp_path: Path) -> None:
+    request = make_request(tmp_path, trainer={"precision": "16-mixed"})
+    request.student.config.model_type = "mobilebert"
+    with pytest.raises(ConfigError, match="overflow"):
+        distil(request)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own, while it compiles
+def test_compiled_blocks_compute_the_same_and_are_put_back(tmp_path: Path) -> None:
+    losses = []
+    for run, chosen in (("plain", False), ("compiled", True)):
+        request = make_request(tmp_path, run, compile=chosen)
+        for module in request.student.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        request.student.config.attention_probs_dropout_prob = 0.0
+        losses.append(distil(request).losses["total"])
+        assert all(block._compiled_call_impl is None for block in blocks_of(request.student))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_blocks_are_compiled_inside_only() -> None:
+    model = make_model()
+    with compiled(model):
+        assert all(block._compiled_call_impl is not None for block in blocks_of(model))
+    assert all(block._compiled_call_impl is None for block in blocks_of(model))
