@@ -7,7 +7,7 @@ range-checked by its config dataclass. Errors say key, value, and what is possib
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TOP_LEVEL = frozenset(
     {
         *("study", "seed", "output_dir", "cache_dir", "cache_max_gb", "budget", "objectives", "constraints", "picks"),
-        *("trial", "architecture", "model", "storage", "trainer", "logger"),
+        *("trial", "architecture", "model", "storage", "trainer", "logger", "fine_tuning"),
     }
 )
 
@@ -102,6 +102,7 @@ class Settings:
     architecture: Mapping[str, Any] | None
     model: str | None
     raw: Mapping[str, Any]
+    fine_tuning: Mapping[str, Any] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
 
@@ -167,6 +168,7 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         trial=raw.get("trial"),
         architecture=raw.get("architecture"),
         model=raw.get("model"),
+        fine_tuning=raw.get("fine_tuning") or {},
         raw={**raw, "study": {**section["study"], "name": name}},
         overrides=tuple(overrides),
         paths=paths,
@@ -356,9 +358,6 @@ def typed_parameters(registered: Registered, given: Mapping[str, Any], where: st
 
 
 def _expected(config: type[Any], key: str) -> str:
-    annotation = next(
-        (base.__annotations__[key] for base in config.__mro__ if key in vars(base).get("__annotations__", {})),
-        "another type",
-    )
+    annotation = {item.name: item.type for item in fields(config)}.get(key, "another type")
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
     return {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a string"}.get(text, text)
