@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +15,7 @@ from tiny_studies import command, environment
 import autodistill
 from autodistill.engine.plan import make_plan
 from autodistill.registry import Registry
-from autodistill.testing.sources import write_tiny_corpus, write_tiny_glue, write_tiny_squad
+from autodistill.testing.sources import VOCABULARY, write_tiny_corpus, write_tiny_glue, write_tiny_squad
 from autodistill.testing.tiny import write_tiny_teacher
 
 #: What makes any of them small; the baselines and references of some would not be.
@@ -76,6 +77,50 @@ def test_an_experiment_takes_a_tiny_step(experiment: str, tmp_path: Path, fresh_
     assert f'"{expected}"' in json.dumps(summary["picks"][0])
 
 
+def own_task(folder: Path, kind: str) -> list[str]:
+    """A data source, and what it reads."""
+    rng = random.Random(0)
+
+    def row() -> dict[str, Any]:
+        words = rng.choices(VOCABULARY, k=8)
+        labels = ["X" if word.startswith("w") else "O" for word in words]
+        return {
+            "text_classification": {"text": " ".join(words), "label": rng.sample(["a", "b", "c"], rng.randint(0, 3))},
+            "text_regression": {"text": " ".join(words), "label": rng.random()},
+            "token_classification": {"words": words, "labels": labels},
+            "sentences": {"text": " ".join(words)},
+        }[kind]
+
+    path = folder / "train.jsonl"
+    path.write_text("".join(json.dumps(row()) + "\n" for _ in range(120)))
+    more = {"text_classification": ["data.multi_label=true"], "sentences": ["loss=[hidden_mse]"]}
+    return [f"data={kind}", f"data.train={path}", *more.get(kind, [])]
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        ("text_classification", "classification.micro_f1"),
+        ("text_regression", "regression.spearman"),
+        ("token_classification", "token_classification.f1"),
+        ("sentences", "embedding.retrieval"),
+    ],
+)
+def test_own_tasks_need_no_code(kind: str, metric: str, tmp_path: Path, fresh_registry: Registry) -> None:
+    given = [
+        *own_task(tmp_path, kind),
+        "data.max_length=32",
+        f"teacher.path={write_tiny_teacher(tmp_path / 'teacher')}",
+        f"output_dir={tmp_path / 'outputs'}",
+        *SMALL,
+        "export=[huggingface,onnx]",
+    ]
+    study = autodistill.run(autodistill.compose(given, fresh_registry), registry=fresh_registry, overrides=given)
+    pick = study.summary()["picks"][0]
+    assert f'"{metric}"' in json.dumps(pick)
+    assert {export["format"] for export in pick["exports"]} == {"huggingface", "onnx"}
+
+
 def test_the_plan_of_the_paper_prints_its_cost(tmp_path: Path, fresh_registry: Registry) -> None:
     small = [
         "student.space.num_layers=[2]",
@@ -101,7 +146,7 @@ def test_all_of_glue_is_a_sweep(tmp_path: Path) -> None:
         write_tiny_glue(tmp_path / "glue", task)
     given = [
         "experiment=glue_all",
-        "hydra.sweeper.params.data=glue_rte,glue_stsb",
+        "hydra.sweeper.params.data='glue_rte,glue_stsb'",
         f"data.root={tmp_path / 'glue'}",
         "data.max_length=32",
         f"teacher.path={write_tiny_teacher(tmp_path / 'teacher')}",
@@ -115,7 +160,9 @@ def test_all_of_glue_is_a_sweep(tmp_path: Path) -> None:
 
 
 def test_every_experiment_is_tested() -> None:
-    found = {path.name for path in files("autodistill.conf.experiment").iterdir() if path.name.endswith(".yaml")}
+    found = {
+        path.name for path in files("autodistill.conf").joinpath("experiment").iterdir() if path.name.endswith(".yaml")
+    }
     tested = {"glue_sst2", "glue_all", "squad", "corpus_mlm", "paper_like", "quickstart"}
     assert {name.removesuffix(".yaml") for name in found} == tested
 
