@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.data.memory                       (2.2 GB of text; about 5 GB of disk)
 
-Peak memory is that of the process and of everything it starts, added up every tenth of a second: resident bytes, and the
-private ones without pages of files that are only mapped, which the system takes back when it wants. The text and what
-was tokenised stay in --work, so a run that was stopped goes on.
+Peak memory is that of the process and of everything it starts, added up every tenth of a second: resident bytes, and
+the private ones without pages of files that are only mapped, which the system takes back when it wants. The text and
+what was tokenised stay in --work, so a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -79,12 +79,17 @@ def main() -> None:
 
 def survey(text: Path, work: Path) -> dict[str, Any]:
     """The first pass."""
+    return {"documents": load(text, work).notes["train_documents"]}
+
+
+def load(text: Path, work: Path) -> Any:
+    """The corpus, dealt to its splits."""
     from autodistill.components.task import DataContext
     from autodistill.data.corpus import Corpus
     from autodistill.data.corpus_configs import CorpusConfig
 
-    data = Corpus(DataContext(work / "cache"), **asdict(CorpusConfig(path=str(text)))).load()
-    return {"documents": data.notes["train_documents"]}
+    config = CorpusConfig(path=str(text), select_documents=100, test_documents=100)
+    return Corpus(DataContext(work / "cache"), **asdict(config)).load()
 
 
 def tokenise_all(text: Path, work: Path) -> dict[str, Any]:
@@ -96,15 +101,11 @@ def split(text: Path, work: Path) -> Any:
     """The training split, tokenised unless it is there."""
     from transformers import AutoTokenizer
 
-    from autodistill.components.task import DataContext
-    from autodistill.data.corpus import Corpus
-    from autodistill.data.corpus_configs import CorpusConfig
     from autodistill.teachers.packaged import packaged_directory
     from autodistill.training.tokenised import tokenise
 
-    data = Corpus(DataContext(work / "cache"), **asdict(CorpusConfig(path=str(text)))).load()
     tokenizer = AutoTokenizer.from_pretrained(packaged_directory(), local_files_only=True)
-    return tokenise(data, tokenizer, 128, work / "cache")["train"]
+    return tokenise(load(text, work), tokenizer, 128, work / "cache")["train"]
 
 
 def read(text: Path, work: Path) -> dict[str, Any]:
