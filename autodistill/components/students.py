@@ -23,12 +23,19 @@ class Dimensions:
         hidden: width of the residual stream, i.e. of ``hidden_states``.
         heads: attention heads per block.
         classes: width of the logits.
+        attention_width: width of all queries of a block together; 0 where it is that of ``hidden_states``.
     """
 
     layers: int
     hidden: int
     heads: int
     classes: int
+    attention_width: int = 0
+
+    @property
+    def attention(self) -> int:
+        """Width of all queries, keys or values of a block together."""
+        return self.attention_width or self.hidden
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 #: What a loss may need from a model.
 FEATURES = ("logits", "hidden_states", "attention_scores", "attentions", "queries", "keys", "values", "embeddings")
 
-#: (feature, layer). ``layer`` is None for ``logits``; 0..L for ``hidden_states`` (0 = output of the embedding block,
-#: k = output of block k); 1..L for the features of a block.
+#: (feature, layer). ``layer`` is None for ``logits`` and ``embeddings``; 0..L for ``hidden_states`` (0 = output of the
+#: embedding block, k = output of block k); 1..L for the features of a block.
 FeatureKey: TypeAlias = "tuple[str, int | None]"
 
-#: Feature key -> tensor. ``logits``: batch x classes; ``hidden_states``: batch x tokens x hidden; ``attentions``:
-#: batch x heads x tokens x tokens, rows sum to 1 over unmasked keys.
+#: Feature key -> tensor. ``logits``: batch x classes; ``hidden_states``: batch x tokens x hidden; ``embeddings``: what
+#: the embedding block puts out, the same; ``queries``, ``keys``, ``values``: batch x heads x tokens x size;
+#: ``attention_scores``: batch x heads x tokens x tokens, before mask and softmax; ``attentions``: the same shape after
+#: them, rows sum to 1 over unmasked keys.
 Features: TypeAlias = "Mapping[FeatureKey, Tensor]"
 
 LossRole: TypeAlias = Literal["transfer", "prediction"]
@@ -37,7 +39,7 @@ class Batch:
         input_ids: batch x tokens, int64.
         attention_mask: batch x tokens, bool, true where the token counts.
         token_type_ids: batch x tokens, int64.
-        labels: batch, int64 (classes) or float32 (regression); None when label-free.
+        labels: see the table in `autodistill.components.task.TaskSpec`; None when label-free.
         rows: batch, int64: the examples' rows in the tokenised split (keys of cached teacher features).
     """
 

@@ -16,17 +16,14 @@ from autodistill.engine.cache import write_json
 from autodistill.engine.finals import complete_full_runs, load_model
 from autodistill.engine.places import final_folder, final_name
 from autodistill.engine.records import RunRecord, TrialRecord
+from autodistill.engine.score_statistics import Estimate, difference, estimate
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
-from autodistill.engine.statistics import interval, paired_difference
 from autodistill.engine.summary import without_nan
 from autodistill.training.predict import predict
 
 if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray
-
-#: Seed of the bootstrap: the same numbers from the same predictions.
-_BOOTSTRAP_SEED = 0
 
 #: A baseline within this share of a pick's latency counts as no slower, however narrow the intervals of both are.
 SAME_LATENCY = 0.03
@@ -178,11 +175,13 @@ def _answered_test(session: Session, trial: TrialRecord, run: RunRecord) -> Path
 
 def metric_entry(score: Score, split: str) -> dict[str, Any]:
     """A final metric: value, 95 % interval, n, seeds and split."""
-    low, high, count = None, None, None
-    if score.per_example is not None:
-        low, high = interval(score.per_example)
-        count = len(score.per_example)
-    return {"value": score.value, "low": low, "high": high, "n": count, "seeds": 1, "split": split}
+    return entry_of(estimate(score), split)
+
+
+def entry_of(found: Estimate, split: str) -> dict[str, Any]:
+    """An estimate as the summary has it; the p-value only where there is one."""
+    entry = {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "seeds": found.seeds}
+    return {**entry, "split": split, **({} if found.p_value is None else {"p_value": found.p_value})}
 
 
 def _row(contender: Contender, role: str) -> dict[str, Any]:
@@ -195,14 +194,9 @@ def _row(contender: Contender, role: str) -> dict[str, Any]:
 
 
 def gain(session: Session, ours: Contender, theirs: Contender, role: str) -> dict[str, Any]:
-    """Paired difference of the task's default metric, with its 95 % interval."""
+    """Paired difference of the task's default metric, with its 95 % interval, and McNemar's p-value for answers."""
     metric = session.bench.task.metric
-    mine, other = ours.scores[metric], theirs.scores[metric]
-    entry = {"value": mine.value - other.value, "low": None, "high": None, "n": None, "seeds": 1, "split": role}
-    if mine.per_example is not None and other.per_example is not None:
-        difference, low, high = paired_difference(mine.per_example, other.per_example, _BOOTSTRAP_SEED)
-        entry |= {"value": difference, "low": low, "high": high, "n": len(mine.per_example)}
-    return entry
+    return entry_of(difference(ours.scores[metric], theirs.scores[metric]), role)
 
 
 def _versus(session: Session, pick: Contender, others: Sequence[Contender], role: str) -> dict[str, Any]:
@@ -249,13 +243,13 @@ def _verdict(
     rivals = [item for item in baselines if _no_slower(item, best, label)] or list(baselines)
     sign = -1.0 if session.bench.directions[metric] == "minimize" else 1.0
     rival = max(rivals, key=lambda item: sign * item.scores[metric].value)
-    difference = gain(session, best, rival, role)
-    worst = difference["low"] if sign > 0 else difference["high"]
+    ahead = gain(session, best, rival, role)
+    worst = ahead["low"] if sign > 0 else ahead["high"]
     holds = None if worst is None or math.isnan(worst) else bool(sign * worst > 0)
     verb = "beats" if holds else "does not beat" if holds is not None else "has no interval against"
-    numbers = f"{difference['value']:+.4f}"
-    if difference["low"] is not None:
-        numbers += f", 95 % interval {difference['low']:+.4f} to {difference['high']:+.4f}, n = {difference['n']}"
+    numbers = f"{ahead['value']:+.4f}"
+    if ahead["low"] is not None:
+        numbers += f", 95 % interval {ahead['low']:+.4f} to {ahead['high']:+.4f}, n = {ahead['n']}"
     speed = _speed(best, rival, label)
     claim = f"{about}; it {verb} the strongest baseline, {rival.name} ({numbers}{speed.replace(' at', ', at', 1)})."
     return {"claim": claim, "holds": holds, "baseline": rival.name}

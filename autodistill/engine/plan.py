@@ -15,11 +15,11 @@ import psutil
 
 from autodistill.components.architecture import Architecture
 from autodistill.engine.environment import prepare_process
+from autodistill.engine.features import FeaturesSize, StudyFeatures
 from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, training_flops
-from autodistill.engine.runner import FEATURES_SHARE
 from autodistill.engine.session import check_workbench
 from autodistill.engine.workbench import Workbench, model_dimensions
-from autodistill.training.teacher_features import estimate_bytes
+from autodistill.schedules.layer_mapping import mapping_table
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -130,14 +130,7 @@ class _Planner:
         bench, settings = self.bench, self.bench.settings
         times = {architecture: self._step_seconds(self._build(architecture)) for architecture in self.extremes}
         baselines = [named.architecture for named in bench.baselines(self.teacher)]
-        losses = bench.make_losses(
-            bench.family.dimensions(self.extremes[1], bench.task), model_dimensions(self.teacher)
-        )
-        keys = frozenset().union(*(loss.teacher_features for loss, _ in losses.values()))
-        bytes_needed = estimate_bytes(
-            self.teacher, bench.splits["train"], keys, bench.stream.rows_at(0, bench.schedule.total_examples)
-        )
-        cached = bytes_needed <= settings.cache_max_bytes * FEATURES_SHARE
+        features = StudyFeatures(bench, self.teacher, model_dimensions(self.teacher), "plan").size
         mean = float(np.mean(list(self.flops.values())))
         stages = (
             *self._teacher_stages(),
@@ -153,10 +146,10 @@ class _Planner:
         return Plan(
             stages=stages,
             phases=self._phases(),
-            facts=self._facts(times, bytes_needed),
-            disk_bytes=int(teacher_bytes + (bytes_needed if cached else 0) + results + largest * BYTES_PER_PARAMETER),
+            facts=self._facts(times, features),
+            disk_bytes=int(teacher_bytes + features.bytes_stored + results + largest * BYTES_PER_PARAMETER),
             memory_bytes=int(psutil.Process().memory_info().rss + largest * BYTES_PER_PARAMETER),
-            features_cached=cached,
+            features_cached=features.stored == "everything",
         )
 
     def _sample(self) -> list[Architecture]:
@@ -265,7 +258,7 @@ class _Planner:
         backends = len(self.bench.settings.several["latency"])
         return PlannedStage(name, runs * backends, 0, 0, 0.0, runs * backends * SECONDS_PER_TIMING)
 
-    def _facts(self, times: dict[Architecture, float], bytes_needed: int) -> dict[str, Any]:
+    def _facts(self, times: dict[Architecture, float], features: FeaturesSize) -> dict[str, Any]:
         small, large = self.extremes
         space = self.bench.space
         return {
@@ -275,5 +268,12 @@ class _Planner:
             "learning rate": " to ".join(f"{rate:.2g}" for rate in self._rates()),
             "examples": {role: len(split) for role, split in self.bench.splits.items()},
             "tokens per example (median)": self.bench.median_tokens,
-            "teacher features": f"{bytes_needed / 1e6:.1f} MB",
+            "teacher features": str(features),
+            "layers compared (largest)": "\n" + self._mapping(),
         }
+
+    def _mapping(self) -> str:
+        """Which teacher layers the largest student's layers are compared with."""
+        student = self.bench.family.dimensions(self.extremes[1], self.bench.task).layers
+        teacher = model_dimensions(self.teacher).layers
+        return mapping_table(self.bench.schedule.layer_pairs(student, teacher), student, teacher)

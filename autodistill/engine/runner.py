@@ -20,6 +20,7 @@ from autodistill.components.pruning import Pruner, PrunerContext
 from autodistill.components.students import Dimensions, Initialisation
 from autodistill.components.training import DistillationLoss, Phase
 from autodistill.configs.targets import instantiate
+from autodistill.engine.features import StudyFeatures
 from autodistill.engine.lease import Lease, held
 from autodistill.engine.places import final_folder, is_compared
 from autodistill.engine.pruning import judge
@@ -30,10 +31,12 @@ from autodistill.engine.storage import Storage
 from autodistill.engine.teacher import PreparedTeacher, trainer_arguments
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import PluginError, StudyInterruptedError, TrialError
+from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.distil import Distillation, distil
+from autodistill.training.replicates import stream_of
 from autodistill.training.results import TrainingResult
 from autodistill.training.seeds import derive_seed
-from autodistill.training.teacher_features import TeacherFeatures, cached_teacher_features
+from autodistill.training.teacher_features import TeacherFeatures
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,9 +47,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at a run that another process holds.
 _WAIT_SECONDS = 1.0
-
-#: Share of the cache that the features of one teacher on one data set may take; what is larger runs online.
-FEATURES_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Runner:
     def __init__(self, context: RunnerContext, retry_failed: bool = False) -> None:
         self.context = context
         self.retry_failed = retry_failed
-        self._features: dict[frozenset[Any], TeacherFeatures] = {}
+        self._features = StudyFeatures.of(context.bench, context.teacher)
         bench = context.bench
         pruning = PrunerContext(bench.objectives, bench.constraints)
         self._pruner: Pruner = bench.create(bench.settings.one("pruner"), pruning)
@@ -195,6 +195,7 @@ class Runner:
         family = bench.family_of(trial.architecture.family)
         dimensions = family.dimensions(trial.architecture, bench.task)
         losses = self._losses(trial, dimensions)
+        logger.info("trial %d (%s) compares layers:\n%s", trial.number, job.run, self._mapping(dimensions))
         folder = self.trial_dir(trial)
         phases = self._phases(job, dimensions)
         on_trunk = any(phase.trunk for phase in phases)
@@ -204,7 +205,7 @@ class Runner:
             phases=phases,
             optimisation=optimisation_for(bench, trial.architecture),
             train=bench.splits["train"],
-            stream=bench.stream,
+            stream=stream_of(bench.stream, self._parts(), trial.replicate),
             teacher=self._teacher_features(losses),
             seed=derive_seed(trial.seed, "trunk" if on_trunk else job.run),  # runs on one trunk draw alike
             checkpoint_dir=folder / "checkpoint" / job.run,
@@ -229,6 +230,19 @@ class Runner:
             torch.manual_seed(derive_seed(trial.seed, "projections"))
             return self.context.bench.make_losses(dimensions, self.context.teacher.dimensions)
 
+    def _mapping(self, student: Dimensions) -> str:
+        """Which layers are compared, as a table."""
+        teacher = self.context.teacher.dimensions
+        pairs = self.context.bench.schedule.layer_pairs(student.layers, teacher.layers)
+        return mapping_table(pairs, student.layers, teacher.layers)
+
+    def _parts(self) -> tuple[int, int]:
+        """Examples of a flash run and of a full run: a replicate of either reads what replicate 0 reads."""
+        schedule = self.context.bench.schedule
+        batch = schedule.optimisation.batch_size
+        flash = int(schedule.flash_fidelity * schedule.total_examples) // batch * batch
+        return flash, max(flash, schedule.total_examples // batch * batch)
+
     def _phases(self, job: Job, dimensions: Dimensions) -> list[Phase]:
         schedule = self.context.bench.schedule
         fidelity = schedule.flash_fidelity if job.run == "flash" else 1.0
@@ -236,20 +250,10 @@ class Runner:
 
     def _teacher_features(self, losses: Mapping[str, tuple[DistillationLoss, float]]) -> TeacherFeatures:
         keys = frozenset().union(*(loss.teacher_features for loss, _ in losses.values()))
-        if keys not in self._features:
-            bench = self.context.bench
-            started = time.monotonic()
-            self._features[keys] = cached_teacher_features(
-                self.context.teacher.model,
-                bench.splits["train"],
-                keys,
-                bench.settings.cache_dir,
-                self.context.teacher.key,
-                int(bench.settings.cache_max_bytes * FEATURES_SHARE),
-                bench.stream.rows_at(0, bench.schedule.total_examples),
-            )
-            self.context.storage.add_seconds(self.context.study.id, "teacher_cache", time.monotonic() - started)
-        return self._features[keys]
+        started = time.monotonic()
+        features = self._features.get(keys)
+        self.context.storage.add_seconds(self.context.study.id, "teacher_cache", time.monotonic() - started)
+        return features
 
     def _on_rung(self, trial: TrialRecord, student: PreTrainedModel) -> Callable[[int, float], bool]:
         context = self.context

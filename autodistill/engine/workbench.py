@@ -18,7 +18,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LATENCY_METRICS, LatencyBackend, LatencyContext, LatencySubject
-from autodistill.components.outcome import Described, Evaluator
+from autodistill.components.outcome import Described, Evaluator, metrics_of
 from autodistill.components.search import Constraint, Direction, Objective
 from autodistill.components.students import (
     Baseline,
@@ -31,8 +31,9 @@ from autodistill.components.students import (
     Vocabulary,
 )
 from autodistill.components.task import DataContext, TaskData, TaskSpec
-from autodistill.components.training import DistillationLoss, LossContext, Schedule
+from autodistill.components.training import DistillationLoss, FeatureKey, LossContext, Schedule
 from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings
+from autodistill.engine.cache import cache_key
 from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
@@ -103,7 +104,7 @@ class Workbench:
     def task(self) -> TaskSpec:
         """What is to be learnt; a label-free task takes its classes from the teacher's own head."""
         task = self.data.task
-        if not task.label_free or task.labels:
+        if not task.label_free or task.labels or task.kind not in ("classification", "token_classification"):
             return task
         if not self.teacher.labels:
             raise TeacherError(
@@ -132,7 +133,7 @@ class Workbench:
     def splits(self) -> Mapping[str, TokenisedSplit]:
         """Role -> tokenised split, memory-mapped from the cache."""
         tokenizer = deepcopy(self.teacher.tokenizer)  # truncating changes a tokeniser, and this one is exported
-        return tokenise(self.data, tokenizer, self.max_length, self.settings.cache_dir)
+        return tokenise(self.data, tokenizer, self.max_length, self.settings.cache_dir, self.settings.seed)
 
     @property
     def final_role(self) -> str:
@@ -143,7 +144,8 @@ class Workbench:
     def stream(self) -> ExampleStream:
         """The stream of training examples; the same for every trial of every study on this data and seed."""
         seed = derive_seed(self.settings.seed, self.data.fingerprint, "stream")
-        return ExampleStream(len(self.splits["train"]), seed, self.splits["train"].lengths)
+        train = self.splits["train"]
+        return ExampleStream(len(train), seed, train.lengths, train.copies)
 
     # -- students ------------------------------------------------------------------------------------------------
 
@@ -241,11 +243,25 @@ class Workbench:
 
     def make_backends(self, reference: LatencySubject | None) -> dict[str, LatencyBackend]:
         """Label -> latency backend; nothing is started yet."""
-        work = self.settings.cache_dir / "latency"
-        return {
-            label: self.create(chosen, LatencyContext(label, self.lengths, work, reference))
-            for label, chosen in self.settings.several["latency"].items()
-        }
+        context = LatencyContext(
+            "",
+            self.lengths,
+            self.settings.cache_dir / "latency",
+            reference,
+            build=lambda item: self.family_of(item.family).build(item, self.task, self.vocabulary),
+            flops=lambda item, tokens: self.family_of(item.family).flops(item, self.task, self.vocabulary, tokens),
+            max_positions=self.vocabulary.max_positions,
+            model_key=self._model_key,
+        )
+        chosen = self.settings.several["latency"]
+        return {label: self.create(item, replace(context, label=label)) for label, item in chosen.items()}
+
+    @cached_property
+    def _model_key(self) -> str:
+        """What decides how fast a model is besides its architecture: head, vocabulary, the family's parameters."""
+        parameters = self.settings.one("student").parameters
+        fixed = {name: value for name, value in parameters.items() if name not in ("space", "rules")}
+        return cache_key({"task": [self.task.kind, len(self.task.labels)], "vocabulary": self.vocabulary, **fixed})
 
     def known(self, backends: Mapping[str, LatencyBackend]) -> KnownMetrics:
         """Metrics known before training."""
@@ -257,7 +273,7 @@ class Workbench:
         """Every metric that this study can measure -> its direction."""
         found: dict[str, Direction] = {}
         for label, evaluator in self.evaluators.items():
-            found |= {f"{label}.{name}": direction for name, direction in evaluator.metrics.items()}
+            found |= {f"{label}.{name}": direction for name, direction in metrics_of(evaluator, self.task).items()}
         for label in self.settings.several["latency"]:
             found |= {f"{label}.{name}": direction for name, direction in LATENCY_METRICS.items()}
         return found
@@ -324,9 +340,21 @@ class Workbench:
     def check_losses(self, teacher: Dimensions) -> None:
         """Build the losses for the architectures of the space, so that contradictions show before training."""
         sizes = {self.family.dimensions(architecture, self.task) for architecture in self.some_architectures}
-        distinct = {(size.layers, size.heads, size.hidden == teacher.hidden): size for size in sizes}
+        distinct = {(size.layers, size.heads, size.hidden == teacher.hidden, size.attention): size for size in sizes}
         for size in distinct.values():
             self._check_losses(size, teacher)
+
+    def teacher_keys(self, teacher: Dimensions) -> frozenset[FeatureKey]:
+        """Features of the teacher that the losses of any architecture of the space ask for."""
+        import torch
+
+        sizes = {self.family.dimensions(architecture, self.task) for architecture in self.some_architectures}
+        found: set[FeatureKey] = set()
+        with torch.random.fork_rng(devices=[]):  # losses draw their projections
+            for size in {size.layers: size for size in sizes}.values():
+                for loss, _ in self.make_losses(size, teacher).values():
+                    found |= loss.teacher_features
+        return frozenset(found)
 
     def _check_losses(self, student: Dimensions, teacher: Dimensions) -> None:
         for label, (loss, _) in self.make_losses(student, teacher).items():
@@ -351,9 +379,11 @@ class Workbench:
 def model_dimensions(model: PreTrainedModel) -> Dimensions:
     """Sizes of a stock transformers encoder."""
     config = model.config
+    # Masked language models and models without a head have no classes, whatever number their configuration holds.
+    headless = type(model).__name__.endswith(("Model", "ForMaskedLM"))
     return Dimensions(
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
         heads=config.num_attention_heads,
-        classes=getattr(config, "num_labels", 0),
+        classes=0 if headless else getattr(config, "num_labels", 0),
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
-from autodistill.errors import ConfigError
-from autodistill.losses.masking import masked_mean, present_pairs, require_layer_pairs
+from autodistill.losses.masking import (
+    masked_mean,
+    mean_over_layers,
+    present_pairs,
+    require_equal_heads,
+    require_layer_pairs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,10 +26,11 @@ SMALLEST_PROBABILITY = 2.0**-25
 
 
 class AttentionKL:
-    """KL(teacher || student) of attention maps, averaged over unmasked queries, heads and layer pairs.
+    """KL(teacher || student) of attention maps: ``mean_l mean_h mean_q sum_k t_lhqk log(t_lhqk / s_lhqk)``.
 
-    The attention transfer of MobileBERT (Sun et al. 2020, arXiv 2004.02984) as a divergence, so that it is zero at
-    equality. Head i of the student is compared with head i of the teacher.
+    ``q`` and ``k`` run over unmasked queries and keys, ``h`` over heads, ``l`` over layer pairs. It is the attention
+    transfer of MobileBERT (Sun et al. 2020, arXiv 2004.02984) as a divergence, so that it is zero at equality. Head i
+    of the student is compared with head i of the teacher.
 
     Args:
         context: layer pairs; both models must have as many heads.
@@ -40,12 +44,7 @@ class AttentionKL:
 
     def __init__(self, context: LossContext, *, weight: float) -> None:
         require_layer_pairs("attention_kl", context.layer_pairs)
-        if context.student.heads != context.teacher.heads:
-            raise ConfigError(
-                f"loss.attention_kl compares attention maps head by head, but the student has {context.student.heads} "
-                f"heads and the teacher {context.teacher.heads}. Fix the student's heads to the teacher's, or use the "
-                "loss 'hidden_mse', which leaves the number of heads free."
-            )
+        require_equal_heads("attention_kl", context.student.heads, context.teacher.heads)
         self.weight = weight
         self.pairs = context.layer_pairs
         self.student_features: frozenset[FeatureKey] = frozenset(("attentions", pair[0]) for pair in self.pairs)
@@ -69,7 +68,7 @@ class AttentionKL:
             )
             for own, other in present_pairs(self.pairs, "attentions", student)
         ]
-        return torch.stack(divergences).mean()
+        return mean_over_layers(divergences, batch)
 
     def parameters(self) -> Iterable[Parameter]:
         """No parameters of its own."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 
+from autodistill.components.task import IGNORED
 from autodistill.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,9 +18,12 @@ if TYPE_CHECKING:
 
     from autodistill.components.training import Batch, FeatureKey, Features, LossContext, LossRole
 
+#: Kinds of task whose labels are of tokens.
+TOKEN_KINDS = ("token_classification", "mlm")
+
 
 class HardLabel:
-    """Cross-entropy of the student's outputs with the labels; mean squared error for a regression.
+    """The task's own loss on the labels: see `label_loss`.
 
     Args:
         context: its task must have labels.
@@ -39,36 +44,51 @@ class HardLabel:
                 "Use the loss 'logits_kl', which learns from the teacher's answers."
             )
         self.weight = weight
-        self._regression = context.task.kind == "regression"
+        self._kind = context.task.kind
 
     def __call__(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Compare the outputs with the labels.
 
         Args:
-            student: ``logits`` as ``batch x classes``, any float dtype.
+            student: ``logits``, shaped as the task's kind has them, any float dtype.
             teacher: not used.
-            batch: its ``labels`` are ``batch``.
+            batch: its ``labels``.
 
         Returns:
             Scalar float32, >= 0.
         """
         if batch.labels is None:
             raise ConfigError("loss.hard_label needs reference labels, but the batch has none.")
-        return label_loss(student["logits", None], batch.labels, regression=self._regression)
+        return label_loss(student["logits", None], batch.labels, self._kind, batch.attention_mask)
 
     def parameters(self) -> Iterable[Parameter]:
         """No parameters of its own."""
         return ()
 
 
-def label_loss(logits: Tensor, labels: Tensor, *, regression: bool) -> Tensor:
-    """Return the mean cross-entropy, or mean squared error for a regression.
+def label_loss(logits: Tensor, labels: Tensor, kind: str, mask: Tensor | None = None) -> Tensor:
+    """Return the mean loss of a task's own kind against its labels.
+
+    Cross-entropy of classes, of token classes and of masked tokens (over the tokens that count); binary cross-entropy
+    where an example may have several classes; mean squared error for a regression; for question answering the mean of
+    the cross-entropies of the answer's first and last token.
 
     Args:
-        logits: ``batch x classes``, any float dtype (``batch x 1`` for a regression).
-        labels: ``batch``, int64 (float32 for a regression).
-        regression: which of the two.
+        logits: see `autodistill.components.task.TaskSpec`, any float dtype.
+        labels: see there.
+        kind: of the task.
+        mask: ``batch x tokens``, true where a token counts; an answer cannot begin elsewhere. None: all count.
     """
-    if regression:
-        return F.mse_loss(logits.float().squeeze(-1), labels.float())
-    return F.cross_entropy(logits.float(), labels)
+    scores = logits.float()
+    if kind == "regression":
+        return F.mse_loss(scores.squeeze(-1), labels.float())
+    if kind == "question_answering":
+        scores = scores if mask is None else scores.masked_fill(~mask.unsqueeze(-1), -torch.inf)
+        return torch.stack([F.cross_entropy(scores[..., end], labels[:, end]) for end in (0, 1)]).mean()
+    if kind in TOKEN_KINDS:
+        counted = labels != IGNORED
+        # A batch without a single masked token teaches nothing; its mean would be 0 / 0.
+        return F.cross_entropy(scores[counted], labels[counted], reduction="sum") / counted.sum().clamp_min(1)
+    if labels.is_floating_point():
+        return F.binary_cross_entropy_with_logits(scores, labels)
+    return F.cross_entropy(scores, labels)

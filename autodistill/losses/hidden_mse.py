@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
-from autodistill.losses.masking import masked_mean, present_pairs, require_layer_pairs
+from autodistill.losses.masking import masked_mean, mean_over_layers, present_pairs, require_layer_pairs
+from autodistill.losses.projections import Projections
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torch import Tensor
+    from torch.nn import Parameter
 
     from autodistill.components.training import Batch, FeatureKey, Features, LossContext, LossRole
 
 
 class HiddenMSE:
-    """Mean squared error of hidden states, averaged over unmasked tokens, channels and layer pairs.
+    """Mean squared error of hidden states: ``mean_l mean_t |W_l s_lt - h_lt|^2 / width``.
 
-    Where the widths differ, every pair has a learned linear projection from the student's width to the teacher's
+    ``l`` runs over the layer pairs, ``t`` over unmasked tokens. Where the widths differ, every pair has a learned
+    linear projection ``W_l`` from the student's width to the teacher's; else it is the identity
     (TinyBERT, Jiao et al. 2019, arXiv 1909.10351). It is drawn from torch's global generator when the loss is built.
 
     Args:
@@ -40,13 +40,7 @@ class HiddenMSE:
         self.pairs = (*(((0, 0),) if embeddings else ()), *context.layer_pairs)
         self.student_features: frozenset[FeatureKey] = frozenset(("hidden_states", pair[0]) for pair in self.pairs)
         self.teacher_features: frozenset[FeatureKey] = frozenset(("hidden_states", pair[1]) for pair in self.pairs)
-        same_width = context.student.hidden == context.teacher.hidden
-        #: Student layer -> projection; empty when none is needed.
-        self.projections: dict[int, nn.Linear] = (
-            {}
-            if same_width
-            else {layer: nn.Linear(context.student.hidden, context.teacher.hidden) for layer, _ in self.pairs}
-        )
+        self.projections = Projections((own for own, _ in self.pairs), context.student, context.teacher)
 
     def __call__(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Compare the paired hidden states.
@@ -61,18 +55,13 @@ class HiddenMSE:
         """
         errors = [
             masked_mean(
-                (self._projected(student[own], own[1]) - teacher[other].detach().float()).square().mean(-1),
+                (self.projections(student[own], own[1] or 0) - teacher[other].detach().float()).square().mean(-1),
                 batch.attention_mask,
             )
             for own, other in present_pairs(self.pairs, "hidden_states", student)
         ]
-        return torch.stack(errors).mean()
+        return mean_over_layers(errors, batch)
 
-    def _projected(self, states: Tensor, layer: int | None) -> Tensor:
-        """The student's states in the teacher's width, float32."""
-        projection = self.projections.get(-1 if layer is None else layer)
-        return states.float() if projection is None else projection(states.to(projection.weight.dtype)).float()
-
-    def parameters(self) -> Iterable[nn.Parameter]:
+    def parameters(self) -> Iterable[Parameter]:
         """The projections' weights and biases, in the order of the pairs."""
-        return [parameter for projection in self.projections.values() for parameter in projection.parameters()]
+        return self.projections.parameters()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch.nn.functional as F  # noqa: N812
-
 from autodistill.errors import ConfigError
-from autodistill.losses.masking import masked_mean
+from autodistill.losses.divergences import divergence, log_classes, log_spans, log_switches
+from autodistill.losses.masking import counted_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,22 +14,32 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
+    from autodistill.components.students import Dimensions
+    from autodistill.components.task import TaskSpec
     from autodistill.components.training import Batch, FeatureKey, Features, LossContext, LossRole
 
 _KEYS: frozenset[FeatureKey] = frozenset({("logits", None)})
 
+#: Kinds of task whose outputs are values, not scores of a distribution.
+VALUES = ("regression", "embedding")
+
 
 class LogitsKL:
-    """KL(teacher || student) of the softened outputs, averaged over what counts.
+    """Divergence of the softened outputs: ``T^2 mean_i D(softmax(z^t_i / T), softmax(z^s_i / T))``.
 
-    With temperature ``t`` both distributions are softened and the loss is scaled by ``t ** 2``, so that the size of
-    its gradients hardly depends on ``t`` (Hinton, Vinyals and Dean 2015, arXiv 1503.02531). A regression has no
-    distribution: there it is the mean squared error of the outputs.
+    ``i`` runs over examples, or over the tokens that count where every token has its own answer. The factor ``T^2``
+    keeps the size of the gradients hardly dependent on ``T`` (Hinton, Vinyals and Dean 2015, arXiv 1503.02531).
+    ``D`` is one of `autodistill.losses.divergences.divergence`. Where several classes may hold at once, ``D`` is the
+    mean over the classes' yes-or-no distributions; for answer spans, the mean over start and end, each a distribution
+    over tokens. A regression and a sentence embedding are no
+    distributions: there it is the mean squared error of the outputs.
 
     Args:
         context: both models must have as many classes.
         weight: the trainer's factor.
-        temperature: > 0.
+        temperature: ``T`` > 0.
+        divergence: forward, reverse, symmetric or jsd.
+        beta: share of the teacher in jsd's mixture, in (0, 1).
 
     Raises:
         ConfigError: the numbers of classes differ.
@@ -40,15 +49,20 @@ class LogitsKL:
     student_features = _KEYS
     teacher_features = _KEYS
 
-    def __init__(self, context: LossContext, *, weight: float, temperature: float) -> None:
-        if context.student.classes != context.teacher.classes:
+    def __init__(
+        self, context: LossContext, *, weight: float, temperature: float, divergence: str, beta: float
+    ) -> None:
+        outputs = _outputs(context.student, context.task), _outputs(context.teacher, context.task)
+        if outputs[0] != outputs[1]:
             raise ConfigError(
-                f"loss.logits_kl needs as many student outputs as teacher outputs, got {context.student.classes} and "
-                f"{context.teacher.classes}. Use a teacher with a head for this task, or the loss 'hidden_mse'."
+                f"loss.logits_kl needs as many student outputs as teacher outputs, got {outputs[0]} and {outputs[1]}. "
+                "Use a teacher with a head for this task, or the loss 'hidden_mse'."
             )
         self.weight = weight
         self.temperature = temperature
-        self._regression = context.task.kind == "regression"
+        self.divergence = divergence
+        self.beta = beta
+        self._task = context.task
 
     def __call__(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Compare the outputs.
@@ -56,27 +70,41 @@ class LogitsKL:
         Args:
             student: ``logits`` as ``batch x classes`` or ``batch x tokens x classes``, any float dtype.
             teacher: the same shape; constant.
-            batch: its attention mask says which tokens count.
+            batch: its attention mask and labels say which tokens count.
 
         Returns:
             Scalar float32, >= 0, and 0 when student and teacher agree.
         """
-        student_logits = student["logits", None].float()
-        teacher_logits = teacher["logits", None].detach().float()
-        divergence = self._divergence(student_logits, teacher_logits)
-        if divergence.dim() == 1:
-            return divergence.mean()
-        return masked_mean(divergence, batch.attention_mask)
+        own, other = student["logits", None], teacher["logits", None].detach()
+        if (
+            own.dim() > 2 and self._task.kind != "question_answering"
+        ):  # only the tokens that count: vocabularies are large
+            counted = counted_tokens(batch)
+            own, other = own[counted], other[counted]
+        values = self._divergence(own.float(), other.float(), batch)
+        return values.sum() / max(1, values.numel())
 
-    def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Divergence per item: the shape of the logits without the last dimension."""
-        if self._regression:
-            return (student - teacher).square().mean(-1)
-        student_log = F.log_softmax(student / self.temperature, dim=-1)
-        teacher_log = F.log_softmax(teacher / self.temperature, dim=-1)
-        divergence = F.kl_div(student_log, teacher_log, reduction="none", log_target=True)
-        return divergence.sum(-1) * self.temperature**2
+    def _divergence(self, student: Tensor, teacher: Tensor, batch: Batch) -> Tensor:
+        """Divergence per item; their mean is the loss."""
+        if self._task.kind in VALUES:
+            return (student - teacher).square()
+        student, teacher = student / self.temperature, teacher / self.temperature
+        if self._task.kind == "question_answering":
+            mask = batch.attention_mask
+            logs = log_spans(teacher, mask), log_spans(student, mask)
+        elif self._task.multi_label:
+            logs = log_switches(teacher), log_switches(student)
+        else:
+            logs = log_classes(teacher), log_classes(student)
+        return divergence(self.divergence, *logs, self.beta) * self.temperature**2
 
     def parameters(self) -> Iterable[Parameter]:
         """No parameters of its own."""
         return ()
+
+
+def _outputs(size: Dimensions, task: TaskSpec) -> int:
+    """Width of the outputs; 0 where they are over the vocabulary, which student and teacher share."""
+    if task.kind == "mlm":
+        return 0
+    return size.hidden if task.kind == "embedding" else size.classes

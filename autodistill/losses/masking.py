@@ -1,9 +1,12 @@
-"""Averages over what counts: tokens that are not padding."""
+"""Averages over what counts: tokens that are not padding, layers that were run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
+from autodistill.components.task import IGNORED
 from autodistill.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from autodistill.components.training import FeatureKey, Features
+    from autodistill.components.training import Batch, FeatureKey, Features
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -26,6 +29,17 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """
     weights = mask.to(values.dtype)
     return (values * weights).sum() / weights.sum().clamp_min(1.0)
+
+
+def counted_tokens(batch: Batch) -> Tensor:
+    """Tokens whose answers count: ``batch x tokens``, bool.
+
+    Where every token has a label (token classification, masked language models) those of `IGNORED` do not count.
+    """
+    labels = batch.labels
+    if labels is None or labels.shape != batch.attention_mask.shape:
+        return batch.attention_mask
+    return batch.attention_mask & (labels != IGNORED)
 
 
 def present_pairs(
@@ -43,10 +57,32 @@ def present_pairs(
     return [((feature, student), (feature, teacher)) for student, teacher in pairs if (feature, student) in features]
 
 
+def mean_over_layers(values: Sequence[Tensor], batch: Batch) -> Tensor:
+    """The mean of the layers' losses; 0, without effect on the student, when none of the layers was run.
+
+    Args:
+        values: scalars, float32.
+        batch: says where the result lies.
+    """
+    if not values:
+        return torch.zeros((), device=batch.attention_mask.device, requires_grad=True)
+    return torch.stack(list(values)).mean()
+
+
 def require_layer_pairs(name: str, pairs: Sequence[tuple[int, int]]) -> None:
     """Raise `ConfigError` when a transfer loss has nothing to compare."""
     if not pairs:
         raise ConfigError(
             f"loss.{name} compares layers, but the schedule pairs no student layer with a teacher layer. "
             "Choose another schedule.layer_mapping, or leave this loss out."
+        )
+
+
+def require_equal_heads(name: str, student: int, teacher: int) -> None:
+    """Raise `ConfigError` when a loss that goes head by head is given unequal numbers of heads."""
+    if student != teacher:
+        raise ConfigError(
+            f"loss.{name} compares attention head by head, but the student has {student} heads and the teacher "
+            f"{teacher}. Use the loss 'minilm_relation', which leaves widths and numbers of heads free, or fix the "
+            f"student's heads to the teacher's: student.space.num_heads=[{teacher}]."
         )

@@ -35,10 +35,6 @@ def render_plan(plan: Plan, console: Console) -> None:
     console.print(
         f"disk {plan.disk_bytes / 1e6:,.0f} MB, memory about {plan.memory_bytes / 1e9:.1f} GB", highlight=False
     )
-    where = (
-        "computed once and cached" if plan.features_cached else "computed online in every run: too big for the cache"
-    )
-    console.print(f"teacher features: {where}", highlight=False)
     for name, value in plan.facts.items():
         console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from autodistill.errors import ConfigError, did_you_mean
-
-#: Ways to choose the teacher layer of each student layer; see `autodistill.schedules.layer_mapping`.
-LAYER_MAPPINGS = ("uniform", "last", "first")
+from autodistill.errors import ConfigError
+from autodistill.schedules.layer_mapping import check_layer_mapping
 
 
 @dataclass
@@ -43,8 +41,8 @@ class RecipeConfig:
     """``{_target_: torch.optim.CLASS, ARGUMENT: VALUE}`` without lr and weight_decay; null is AdamW.
     ``autodistill.training.lamb.Lamb`` may be named too."""
 
-    layer_mapping: str = "uniform"
-    """Teacher layers that transfer losses compare with: uniform, last or first."""
+    layer_mapping: Any = "uniform"
+    """Teacher layers that transfer losses compare with: uniform, last, first, skip, or a list such as [4,8,12]."""
 
     def __post_init__(self) -> None:
         self._check("examples", self.examples >= 1, ">= 1")
@@ -54,11 +52,7 @@ class RecipeConfig:
         self._check("warmup_share", 0 <= self.warmup_share <= 1, "in [0, 1]")
         self._check("weight_decay", self.weight_decay >= 0, ">= 0")
         self._check("clip_norm", self.clip_norm >= 0, ">= 0")
-        if self.layer_mapping not in LAYER_MAPPINGS:
-            raise ConfigError(
-                f"schedule.layer_mapping must be one of {', '.join(LAYER_MAPPINGS)}, got {self.layer_mapping!r}."
-                + did_you_mean(self.layer_mapping, LAYER_MAPPINGS)
-            )
+        check_layer_mapping(self.layer_mapping)
 
     def _check(self, name: str, holds: bool, condition: str) -> None:
         """Raise `ConfigError` that names the field and its range."""

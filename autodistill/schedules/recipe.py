@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ class Recipe:
     weight_decay: float
     clip_norm: float
     optimizer: Mapping[str, Any] | None
-    layer_mapping: str
+    layer_mapping: str | Sequence[int]
 
     @property
     def optimisation(self) -> Optimisation:

@@ -11,6 +11,7 @@ from transformers import BertConfig, PreTrainedModel
 from autodistill.components.architecture import Architecture
 from autodistill.components.students import Dimensions, Initialisation, Vocabulary
 from autodistill.components.task import TaskSpec
+from autodistill.components.training import FEATURES
 from autodistill.errors import ConfigError
 from autodistill.students.choices import integer_choices
 from autodistill.students.embeddings import initialise_word_embeddings
@@ -44,7 +45,7 @@ class BertFamily:
             so the default is none.
     """
 
-    features = frozenset({"logits", "hidden_states", "attentions"})
+    features = frozenset(FEATURES)
 
     def __init__(
         self, *, space: dict[str, Any], rules: dict[str, str], layer_selection: str, activation: str, dropout: float

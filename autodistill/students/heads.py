@@ -70,5 +70,5 @@ def label_fields(task: TaskSpec) -> dict[str, Any]:
     names = dict(enumerate(task.labels))
     fields: dict[str, Any] = {"id2label": names, "label2id": {name: index for index, name in names.items()}}
     if task.kind == "classification":
-        fields["problem_type"] = "single_label_classification"
+        fields["problem_type"] = "multi_label_classification" if task.multi_label else "single_label_classification"
     return fields

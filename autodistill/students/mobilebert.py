@@ -11,6 +11,7 @@ from transformers import MobileBertConfig, PreTrainedModel
 from autodistill.components.architecture import Architecture
 from autodistill.components.students import Dimensions, Initialisation, Vocabulary
 from autodistill.components.task import TaskSpec
+from autodistill.components.training import FEATURES
 from autodistill.errors import ConfigError
 from autodistill.students.choices import integer_choices
 from autodistill.students.configs import MOBILEBERT_EMBEDDING_SIZE
@@ -48,7 +49,7 @@ class MobileBertFamily:
         dropout: while training, in [0, 1).
     """
 
-    features = frozenset({"logits", "hidden_states", "attentions"})
+    features = frozenset(FEATURES)
 
     def __init__(self, *, space: dict[str, Any], rules: dict[str, str], layer_selection: str, dropout: float) -> None:
         self.space = space
@@ -108,7 +109,13 @@ class MobileBertFamily:
     def dimensions(self, architecture: Architecture, task: TaskSpec) -> Dimensions:
         """Sizes of the architecture; ``classes`` is 0 where logits are over the vocabulary or absent."""
         sizes = self._sizes(architecture)
-        return Dimensions(sizes.num_layers, sizes.hidden_size, sizes.num_heads, head_width(task))
+        return Dimensions(
+            layers=sizes.num_layers,
+            hidden=sizes.hidden_size,
+            heads=sizes.num_heads,
+            classes=head_width(task),
+            attention_width=sizes.bottleneck_size,
+        )
 
     def lr_factor(self, architecture: Architecture) -> float:
         """1 for MobileBERT's own 24 layers of width 128; see `autodistill.students.learning_rate`.

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 
 from autodistill.components.students import FineTuning, TeacherContext, Vocabulary
 from autodistill.components.task import TaskSpec
+from autodistill.components.training import FEATURES
 from autodistill.errors import TeacherError
 from autodistill.students.heads import head_of, label_fields
 from autodistill.teachers.checkpoint import load_checkpoint, set_dropout
@@ -50,7 +51,7 @@ class HuggingFaceTeacher:
         TeacherError: files are missing, weights have another digest, or the tokeniser does not fit the model.
     """
 
-    features = frozenset({"logits", "hidden_states", "attentions"})
+    features = frozenset(FEATURES)
 
     def __init__(
         self,

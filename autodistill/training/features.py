@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from autodistill.components.training import FeatureKey, Features
 
 
+#: What is read from transformers' hidden states.
+STATE_FEATURES = frozenset({"hidden_states", "embeddings"})
+
+
 def forward_features(
     model: PreTrainedModel, batch: Batch, keys: frozenset[FeatureKey], *, max_layer: int | None = None
 ) -> Features:
@@ -43,15 +47,16 @@ def forward_features(
         ConfigError: a feature that this model cannot give.
     """
     names = frozenset(name for name, _ in keys)
-    if max_layer is not None and "hidden_states" in names:
+    with_states = bool(names & STATE_FEATURES)
+    if max_layer is not None and with_states:
         _install_hooks(model, batch)
     with _truncated(model, max_layer), recording(model, names & ATTENTION_FEATURES) as blocks:
-        output = model(**model_inputs(model, batch), output_hidden_states="hidden_states" in names, return_dict=True)
+        output = model(**model_inputs(model, batch), output_hidden_states=with_states, return_dict=True)
     features: dict[FeatureKey, Tensor] = {}
     for name, layer in keys:
         if layer is not None and max_layer is not None and layer > max_layer:
             continue
-        features[name, layer] = _feature(model, name, layer, output, blocks)
+        features[name, layer] = _feature(model, name, layer, output, blocks, batch.attention_mask)
     return features
 
 
@@ -69,14 +74,41 @@ def _takes_token_types(forward: Callable[..., Any]) -> bool:
     return "token_type_ids" in inspect.signature(forward).parameters
 
 
-def _feature(
-    model: PreTrainedModel, name: str, layer: int | None, output: Any, blocks: list[dict[str, Tensor]]
-) -> Tensor:
-    """One feature of a forward pass's output."""
-    if name == "logits" and layer is None and "logits" in output:
+def _logits(output: Any, mask: Tensor) -> Tensor | None:
+    """Outputs of the head; of a model without one the sentence embedding, the mean of its tokens at unit length.
+
+    Args:
+        output: of a forward pass.
+        mask: ``batch x tokens``, true where the token counts.
+    """
+    if "logits" in output:
         logits: Tensor = output.logits
         return logits
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], dim=-1)
+    if "last_hidden_state" in output:
+        states = output.last_hidden_state.float() * mask.unsqueeze(-1)
+        return nn.functional.normalize(states.sum(1) / mask.sum(1, keepdim=True).clamp_min(1), dim=-1)
+    return None
+
+
+def _feature(
+    model: PreTrainedModel,
+    name: str,
+    layer: int | None,
+    output: Any,
+    blocks: list[dict[str, Tensor]],
+    mask: Tensor,
+) -> Tensor:
+    """One feature of a forward pass's output."""
+    if name == "logits" and layer is None:
+        logits = _logits(output, mask)
+        if logits is not None:
+            return logits
     states = output.get("hidden_states") or ()
+    if name == "embeddings" and layer is None and states:
+        embedded: Tensor = states[0]
+        return embedded
     if name == "hidden_states" and layer is not None and 0 <= layer < len(states):
         state: Tensor = states[layer]
         return state

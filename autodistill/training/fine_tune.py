@@ -69,7 +69,7 @@ def fine_tune(
         raise ConfigError("A teacher can be fine-tuned only on a train split with labels, and this one has none.")
     steps = max(1, round(recipe.epochs * len(split) / recipe.batch_size))
     optimisation = Optimisation(recipe.batch_size, recipe.lr, recipe.warmup_share, recipe.weight_decay, CLIP_NORM)
-    stream = ExampleStream(len(split), derive_seed("fine_tune", seed), split.lengths)
+    stream = ExampleStream(len(split), derive_seed("fine_tune", seed), split.lengths, split.copies)
     identity = {"fine_tune": split.fingerprint, **asdict(recipe)}
     around = Surroundings(
         seed=seed,
@@ -95,11 +95,10 @@ def fine_tune(
             checkpoint_every_steps=checkpoint_every_steps,
         ),
     )
-    regression = split.labels.dtype.kind == "f"
     batches = StreamBatches(split, stream, recipe.batch_size, steps)
     with _frozen(model.get_input_embeddings() if recipe.freeze_embeddings else None):
         return run(
-            lambda: FineTuneModule(model, optimisation, steps, recipe.head_lr_factor, regression=regression),
+            lambda: FineTuneModule(model, optimisation, steps, recipe.head_lr_factor, split.kind),
             batches,
             recipe.batch_size,
             CLIP_NORM,
@@ -128,20 +127,20 @@ class FineTuneModule(StreamModule):
         optimisation: how steps are taken.
         steps: of the whole run.
         head_lr_factor: on the learning rate of pooler and classifier.
-        regression: mean squared error instead of cross-entropy.
+        kind: of the task, which decides the loss.
     """
 
     def __init__(
-        self, model: PreTrainedModel, optimisation: Optimisation, steps: int, head_lr_factor: float, *, regression: bool
+        self, model: PreTrainedModel, optimisation: Optimisation, steps: int, head_lr_factor: float, kind: str
     ) -> None:
         course = functools.partial(learning_rate_factor, steps=steps, warmup_share=optimisation.warmup_share)
         super().__init__(model, (), optimisation, course, {"labels": 1.0})
         self.head_lr_factor = head_lr_factor
-        self._regression = regression
+        self._kind = kind
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The loss against the labels."""
         if batch.labels is None:
             raise ConfigError("A teacher can be fine-tuned only on a train split with labels, and this one has none.")
         logits = forward_features(self.model, batch, frozenset({("logits", None)}))["logits", None]
-        return {"labels": label_loss(logits, batch.labels, regression=self._regression)}
+        return {"labels": label_loss(logits, batch.labels, self._kind, batch.attention_mask)}

@@ -1,30 +1,30 @@
-"""The files of cached teacher features: unpadded, memory-mapped, written in one pass of the teacher.
+"""The files of cached teacher features: written in one pass of the teacher, gone on with when that was interrupted.
 
-One file per feature and layer holds the rows one after another: logits in float32, token features in float16, or in
-bfloat16 where a teacher's activations exceed float16's range. Who decides what is cached is `.teacher_features`.
+What is stored of each feature stands in `autodistill.training.cache_plan` and `.stored_features`; who decides what is
+cached is `.teacher_features`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 
 from autodistill.folders import build_once
-from autodistill.training.arrays import ArrayWriter, open_array
-from autodistill.training.batches import evaluating, on_device
-from autodistill.training.features import forward_features
+from autodistill.training.arrays import ArrayWriter
+from autodistill.training.batches import on_device
+from autodistill.training.cache_plan import CachePlan, compute, derive, make_plan, needed, ordered
+from autodistill.training.stored_features import OutOfRangeError, StoredForm, form_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
     from transformers import PreTrainedModel
 
     from autodistill.components.training import Batch, FeatureKey, Features
@@ -33,73 +33,19 @@ if TYPE_CHECKING:
     IntArray: TypeAlias = "NDArray[np.int64]"
 
 #: Changes when the files' layout does.
-FORMAT = 1
+FORMAT = 2
 
-#: Examples per forward pass of the teacher.
+#: Examples per forward pass of the teacher at most.
 BATCH_SIZE = 64
 
-_TOKENS = "tokens"
+#: Outputs of a vocabulary per forward pass at most: 256 MB in float32.
+LARGEST_OUTPUT = 2**26
 
-_NUMPY_TYPES = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
+#: Forward passes between two savings of an unfinished cache.
+SAVE_EVERY = 16
 
-Precision = Literal["float32", "float16", "bfloat16"]
-
-
-class _OutOfRangeError(Exception):
-    """A value does not fit into float16."""
-
-
-@dataclass(frozen=True)
-class FeatureShape:
-    """Shape of one example's feature: sizes, with ``"tokens"`` for the dimensions that follow the example's length."""
-
-    dimensions: tuple[int | str, ...]
-
-    def of(self, tokens: int) -> tuple[int, ...]:
-        """The shape for an example of ``tokens`` tokens."""
-        return tuple(tokens if isinstance(size, str) else size for size in self.dimensions)
-
-    def elements(self, lengths: NDArray[Any]) -> IntArray:
-        """Numbers per example, given the examples' lengths."""
-        elements = np.ones(len(lengths), dtype=np.int64)
-        for size in self.dimensions:
-            elements *= lengths.astype(np.int64) if isinstance(size, str) else size
-        return elements
-
-    @property
-    def precision(self) -> Precision:
-        """Precision on the disk, unless the range demands bfloat16."""
-        return "float16" if _TOKENS in self.dimensions else "float32"
-
-    def total_bytes(self, lengths: NDArray[Any]) -> int:
-        """Bytes of all examples."""
-        return int(self.elements(lengths).sum()) * np.dtype(_NUMPY_TYPES[self.precision]).itemsize
-
-
-#: Sizes of a feature's dimensions after the batch that follow the number of tokens.
-_TOKEN_DIMENSIONS = {
-    "logits": (),
-    "hidden_states": (0,),
-    "attentions": (1, 2),
-    "attention_scores": (1, 2),
-    "queries": (1,),
-    "keys": (1,),
-    "values": (1,),
-}
-
-
-def feature_shapes(
-    teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey]
-) -> dict[FeatureKey, FeatureShape]:
-    """Return the shapes of a teacher's features, from the shortest example."""
-    shortest = np.array([int(np.argmin(split.lengths))], dtype=np.int64)
-    shapes = {}
-    for key, value in _compute(teacher, split, keys, shortest).items():
-        dimensions: list[int | str] = list(value.shape[1:])
-        for position in _TOKEN_DIMENSIONS[key[0]]:
-            dimensions[position] = _TOKENS
-        shapes[key] = FeatureShape(tuple(dimensions))
-    return shapes
+#: How far an unfinished cache is.
+PROGRESS = "progress.json"
 
 
 def cache_directory(
@@ -115,84 +61,121 @@ def cache_directory(
         rows: sorted, distinct.
     """
     row_digest = hashlib.sha256(np.ascontiguousarray(rows, dtype="<i8").tobytes()).hexdigest()
-    parts = [FORMAT, fingerprint, split.fingerprint, _ordered(keys), row_digest]
+    parts = [FORMAT, fingerprint, split.fingerprint, ordered(keys), row_digest]
     return cache_dir / "teacher_features" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
 def write_cache(
     directory: Path, teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey], rows: IntArray
 ) -> None:
-    """Compute and publish the features of ``rows`` (sorted, distinct); see `build_once`."""
+    """Compute and publish the features of ``rows`` (sorted, distinct).
 
-    def build(temporary: Path) -> None:
-        shapes = feature_shapes(teacher, split, keys)
-        try:
-            _write(temporary, teacher, split, shapes, rows, wide=False)
-        except _OutOfRangeError:
-            _write(temporary, teacher, split, shapes, rows, wide=True)
-
-    build_once(directory, build)
-
-
-def _write(
-    directory: Path,
-    teacher: PreTrainedModel,
-    split: TokenisedSplit,
-    shapes: Mapping[FeatureKey, FeatureShape],
-    rows: IntArray,
-    *,
-    wide: bool,
-) -> None:
-    """One pass of the teacher over the rows in their order.
-
-    Rows are written longest first, so that batches are hardly padded; ``rows.npy`` holds that order.
+    Of several processes one writes and the others wait. A process that is killed leaves a scratch folder under another
+    name, with which the next one goes on from the last saving; nobody reads it. See `build_once`.
     """
-    order = rows[np.argsort(-split.lengths[rows], kind="stable")]
-    precisions: dict[FeatureKey, Precision] = {
-        key: "bfloat16" if wide and shape.precision == "float16" else shape.precision for key, shape in shapes.items()
-    }
-    with ExitStack() as stack:
-        writers = {
-            key: stack.enter_context(ArrayWriter(directory / _file(key), _NUMPY_TYPES[precisions[key]]))
-            for key in shapes
-        }
-        for start in range(0, len(order), BATCH_SIZE):
-            part = order[start : start + BATCH_SIZE]
-            lengths = split.lengths[part]
-            for key, value in _compute(teacher, split, frozenset(shapes), part).items():
-                writers[key].append(_unpadded(value, shapes[key], lengths, precisions[key]))
-    np.save(directory / "rows.npy", order)
-    np.save(directory / "lengths.npy", split.lengths[order])
-    described = [
-        {"feature": key[0], "layer": key[1], "shape": list(shapes[key].dimensions), "precision": precisions[key]}
-        for key in _ordered(frozenset(shapes))
-    ]
-    (directory / "meta.json").write_text(json.dumps(described))
+
+    def build(scratch: Path) -> None:
+        plan = make_plan(teacher, split, keys, split.lengths_of(rows))
+        # Longest first, so that batches are hardly padded.
+        order = rows[np.argsort(-split.lengths_of(rows), kind="stable")]
+        writer = _CacheWriter(scratch, teacher, split, plan, order)
+        try:
+            writer.write()
+        except OutOfRangeError:
+            writer.write(wide=True)
+
+    build_once(directory, build, resumable=True)
 
 
-def _compute(
-    teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey], rows: IntArray
-) -> dict[FeatureKey, Tensor]:
-    """Features of some rows, on the CPU, float32."""
-    batch = on_device(split.batch(rows), teacher.device)
-    with evaluating(teacher), torch.inference_mode():
-        features = forward_features(teacher, batch, keys)
-        return {key: value.float().cpu() for key, value in features.items()}
+class _CacheWriter:
+    """Fills a folder; goes on with what is in it.
 
+    Args:
+        directory: the folder.
+        teacher: runs where its weights are.
+        split: the examples.
+        plan: what is stored.
+        order: rows in the order of the files.
+    """
 
-def _unpadded(value: Tensor, shape: FeatureShape, lengths: NDArray[Any], precision: Precision) -> NDArray[Any]:
-    """The values of a batch without padding, flat, as they are stored."""
-    flat = torch.cat(
-        [row[_corner(shape.of(int(length)))].reshape(-1) for row, length in zip(value, lengths, strict=True)]
-    )
-    if precision == "bfloat16":
-        return flat.to(torch.bfloat16).view(torch.uint16).numpy()
-    if precision == "float16":
-        half = flat.to(torch.float16)
-        if bool(torch.isinf(half).any()):
-            raise _OutOfRangeError
-        return half.numpy()
-    return flat.numpy()
+    def __init__(
+        self, directory: Path, teacher: PreTrainedModel, split: TokenisedSplit, plan: CachePlan, order: IntArray
+    ) -> None:
+        self._directory = directory
+        self._teacher = teacher
+        self._split = split
+        self._plan = plan
+        self._order = order
+
+    def write(self, *, wide: bool = False) -> None:
+        """Write everything that is not there yet.
+
+        Args:
+            wide: with the larger range of values; else as an unfinished cache says.
+
+        Raises:
+            OutOfRangeError: a value does not fit.
+        """
+        kept = self._read_progress()
+        if wide and not kept.get("wide"):
+            kept = {"done": 0, "wide": True, "rows": {}}
+        forms = [form.wider() if kept["wide"] else form for form in self._plan.forms]
+        with ExitStack() as stack:
+            writers = {
+                name: stack.enter_context(
+                    ArrayWriter(self._directory / name, dtype, keep_rows=kept["rows"].get(name, 0))
+                )
+                for form in forms
+                for name, dtype in form.files.items()
+            }
+            start, passes = kept["done"], 0
+            while start < len(self._order):
+                part = self._order[start : start + self._batch_size(start, forms)]
+                self._append(writers, forms, part)
+                start, passes = start + len(part), passes + 1
+                if passes % SAVE_EVERY == 0:
+                    self._save_progress(start, kept["wide"], writers)
+        self._finish(forms)
+
+    def _batch_size(self, start: int, forms: Iterable[StoredForm]) -> int:
+        """Examples of the pass that begins here: fewer where vocabularies are large."""
+        tokens = int(self._split.lengths_of(self._order[start : start + 1])[0])
+        outputs = max(1, *(form.outputs for form in forms))
+        return max(1, min(BATCH_SIZE, LARGEST_OUTPUT // (tokens * outputs)))
+
+    def _append(self, writers: dict[str, ArrayWriter], forms: Iterable[StoredForm], rows: IntArray) -> None:
+        """Compute some rows and add them to the files."""
+        batch = on_device(self._split.batch(rows), self._teacher.device)
+        values = compute(self._teacher, batch, self._plan.stored)
+        with torch.inference_mode():
+            # All of a pass before any file grows, so that a value out of range leaves the files as they were.
+            encoded = [form.encode(values[form.key], batch) for form in forms]
+        for arrays in encoded:
+            for name, array in arrays.items():
+                writers[name].append(array)
+
+    def _read_progress(self) -> dict[str, Any]:
+        """Where an interrupted process was."""
+        try:
+            progress: dict[str, Any] = json.loads((self._directory / PROGRESS).read_text())
+        except FileNotFoundError:
+            return {"done": 0, "wide": False, "rows": {}}
+        return progress
+
+    def _save_progress(self, done: int, wide: bool, writers: dict[str, ArrayWriter]) -> None:
+        """First the data, then how much of it there is: whatever comes between loses a pass, never mixes two."""
+        rows = {name: writer.save() for name, writer in writers.items()}
+        scratch = self._directory / f"{PROGRESS}.new"
+        scratch.write_text(json.dumps({"done": done, "wide": wide, "rows": rows}))
+        os.replace(scratch, self._directory / PROGRESS)
+
+    def _finish(self, forms: Iterable[StoredForm]) -> None:
+        """Write what describes the files."""
+        np.save(self._directory / "rows.npy", self._order)
+        np.save(self._directory / "lengths.npy", self._split.lengths_of(self._order))
+        described = {"keys": [list(key) for key in self._plan.keys], "forms": [form.describe() for form in forms]}
+        (self._directory / "meta.json").write_text(json.dumps(described))
+        (self._directory / PROGRESS).unlink(missing_ok=True)
 
 
 class TeacherCache:
@@ -207,10 +190,13 @@ class TeacherCache:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         order = np.load(directory / "rows.npy", allow_pickle=False)
-        self._lengths = np.load(directory / "lengths.npy", allow_pickle=False)
+        lengths = np.load(directory / "lengths.npy", allow_pickle=False)
         self._sorting = np.argsort(order)
         self._sorted_rows = order[self._sorting]
-        self._stored = {_key(entry): _Stored(directory, entry, self._lengths) for entry in _read_meta(directory)}
+        meta = json.loads((directory / "meta.json").read_text())
+        self._keys: frozenset[FeatureKey] = frozenset((name, layer) for name, layer in meta["keys"])
+        forms = [form_of(description) for description in meta["forms"]]
+        self._readers = {form.key: form.open(directory, lengths) for form in forms}
 
     def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
         """See `autodistill.training.teacher_features.TeacherFeatures.get`.
@@ -218,14 +204,17 @@ class TeacherCache:
         Raises:
             KeyError: a row that the cache was not built for.
         """
+        wanted = self._keys if keys is None else keys
         places = self._places(batch.rows.cpu().numpy())
-        tokens = batch.input_ids.shape[1]
         device = batch.input_ids.device
-        return {
-            key: stored.padded(places, tokens).to(device).float()
-            for key, stored in self._stored.items()
-            if keys is None or key in keys
+        stored = {
+            key: self._readers[key].padded(places, batch).to(device) for key in needed(wanted, frozenset(self._readers))
         }
+        return derive(wanted, stored, batch)
+
+    def holds(self, rows: IntArray) -> bool:
+        """Whether all of these rows are kept."""
+        return bool(np.isin(rows, self._sorted_rows).all())
 
     def _places(self, rows: IntArray) -> IntArray:
         """Positions of rows in the files."""
@@ -241,51 +230,3 @@ class TeacherCache:
 
     def __reduce__(self) -> tuple[type[TeacherCache], tuple[Path]]:
         return TeacherCache, (self.directory,)
-
-
-class _Stored:
-    """One feature's file."""
-
-    def __init__(self, directory: Path, entry: Mapping[str, Any], lengths: NDArray[Any]) -> None:
-        self.shape = FeatureShape(tuple(entry["shape"]))
-        self.precision: Precision = entry["precision"]
-        self.lengths = lengths
-        elements = self.shape.elements(lengths)
-        self.stops: IntArray = np.cumsum(elements, dtype=np.int64)
-        self.starts: IntArray = self.stops - elements
-        self.values = open_array(directory / _file(_key(entry)))
-
-    def padded(self, places: IntArray, tokens: int) -> Tensor:
-        """Values of a batch, padded with zeros to ``tokens``, as stored, on the CPU."""
-        result = torch.zeros((len(places), *self.shape.of(tokens)), dtype=getattr(torch, self.precision))
-        target = result.view(torch.uint16).numpy() if self.precision == "bfloat16" else result.numpy()
-        for index, place in enumerate(places):
-            shape = self.shape.of(int(self.lengths[place]))
-            values = self.values[self.starts[place] : self.stops[place]].reshape(shape)
-            target[index][_corner(shape)] = values
-        return result
-
-
-def _corner(shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """The part of an array without its padding."""
-    return tuple(slice(size) for size in shape)
-
-
-def _ordered(keys: frozenset[FeatureKey]) -> list[FeatureKey]:
-    """Keys by name and layer."""
-    return sorted(keys, key=lambda key: (key[0], -1 if key[1] is None else key[1]))
-
-
-def _file(key: FeatureKey) -> str:
-    """File name of a feature."""
-    return f"{key[0]}.npy" if key[1] is None else f"{key[0]}_{key[1]}.npy"
-
-
-def _key(entry: Mapping[str, Any]) -> FeatureKey:
-    """Feature key of a line of the description."""
-    return entry["feature"], entry["layer"]
-
-
-def _read_meta(directory: Path) -> list[dict[str, Any]]:
-    """The description that `_write` left."""
-    return list(json.loads((directory / "meta.json").read_text()))

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import torch
 
+from autodistill.errors import ConfigError
+from autodistill.training.cache_plan import make_plan
 from autodistill.training.features import forward_features
-from autodistill.training.teacher_cache import TeacherCache, cache_directory, feature_shapes, write_cache
+from autodistill.training.teacher_cache import TeacherCache, cache_directory, write_cache
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +73,41 @@ def deepest_layer(keys: frozenset[FeatureKey]) -> int | None:
     return max(1, *layers) if layers and len(layers) == len(keys) else None
 
 
+class SelectedTeacherFeatures:
+    """Some of the features that another source gives.
+
+    Args:
+        source: gives these and more.
+        keys: what is wanted.
+    """
+
+    def __init__(self, source: TeacherFeatures, keys: frozenset[FeatureKey]) -> None:
+        self._source = source
+        self._keys = keys
+
+    def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
+        """See `TeacherFeatures.get`."""
+        return self._source.get(batch, self._keys if keys is None else keys)
+
+
+class PartlyCachedTeacherFeatures:
+    """Reads batches that a cache holds, and runs the teacher on the others.
+
+    Args:
+        cache: of some rows.
+        online: gives the features of any.
+    """
+
+    def __init__(self, cache: TeacherCache, online: OnlineTeacherFeatures) -> None:
+        self._cache = cache
+        self._online = online
+
+    def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
+        """See `TeacherFeatures.get`."""
+        source = self._cache if self._cache.holds(batch.rows.cpu().numpy()) else self._online
+        return source.get(batch, keys)
+
+
 def estimate_bytes(
     teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey], rows: IntArray | None = None
 ) -> int:
@@ -81,8 +119,8 @@ def estimate_bytes(
         keys: features to keep.
         rows: examples to keep, or None for all; those named twice count once.
     """
-    lengths = split.lengths if rows is None else split.lengths[np.unique(rows)]
-    return sum(shape.total_bytes(lengths) for shape in feature_shapes(teacher, split, keys).values())
+    lengths = split.lengths if rows is None else split.lengths_of(np.unique(rows))
+    return make_plan(teacher, split, keys, lengths).total_bytes(lengths)
 
 
 def cached_teacher_features(
@@ -93,10 +131,12 @@ def cached_teacher_features(
     fingerprint: str,
     max_bytes: int,
     rows: IntArray | None,
+    first_rows: IntArray | None = None,
 ) -> TeacherFeatures:
     """Return the teacher's features, computed once for ``rows`` and shared by all processes that use ``cache_dir``.
 
-    What would be larger than ``max_bytes`` is not written: then the teacher runs on every batch.
+    What would be larger than ``max_bytes`` is not written: then ``first_rows`` are, if those fit, and the teacher runs
+    on every other batch.
 
     Args:
         teacher: whose features they are; runs where its weights are.
@@ -106,21 +146,44 @@ def cached_teacher_features(
         fingerprint: of the teacher's weights, as they are now.
         max_bytes: largest size of these files; 0 = never write.
         rows: examples that will be asked for (repetitions do no harm), or None for all.
+        first_rows: those of them that every run asks for, or None.
+
+    Raises:
+        ConfigError: there is room by ``max_bytes``, but not on the disk.
     """
+    online = OnlineTeacherFeatures(teacher, keys)
     if not keys or not len(split):
-        return OnlineTeacherFeatures(teacher, keys)
-    everything = np.arange(len(split), dtype=np.int64)
-    whole = cache_directory(cache_dir, split, keys, fingerprint, everything)
-    if whole.is_dir():
-        os.utime(whole)  # eviction goes by last use
-        return TeacherCache(whole)
-    wanted = everything if rows is None else np.unique(rows).astype(np.int64)
-    directory = cache_directory(cache_dir, split, keys, fingerprint, wanted)
-    if not directory.is_dir():
-        needed = estimate_bytes(teacher, split, keys, wanted)
-        if needed > max_bytes:
-            _log.info("Teacher features need %d bytes, more than %d: the teacher runs online.", needed, max_bytes)
-            return OnlineTeacherFeatures(teacher, keys)
+        return online
+    everything = np.arange(len(split) * split.copies, dtype=np.int64)
+    for wanted in (everything, everything if rows is None else _distinct(rows)):
+        directory = cache_directory(cache_dir, split, keys, fingerprint, wanted)
+        if directory.is_dir():
+            os.utime(directory)  # eviction goes by last use
+            return TeacherCache(directory)
+    needed = estimate_bytes(teacher, split, keys, wanted)
+    if needed <= max_bytes:
+        check_disk(cache_dir, needed)
         write_cache(directory, teacher, split, keys, wanted)
-    os.utime(directory)  # eviction goes by last use
-    return TeacherCache(directory)
+        return TeacherCache(directory)
+    if first_rows is None:
+        _log.info("Teacher features need %d bytes, more than %d: the teacher runs online.", needed, max_bytes)
+        return online
+    some = cached_teacher_features(teacher, split, keys, cache_dir, fingerprint, max_bytes, first_rows)
+    return PartlyCachedTeacherFeatures(some, online) if isinstance(some, TeacherCache) else some
+
+
+def _distinct(rows: IntArray) -> IntArray:
+    """Sorted rows, each once."""
+    return np.unique(rows).astype(np.int64)
+
+
+def check_disk(cache_dir: Path, needed: int) -> None:
+    """Raise `ConfigError` unless the disk has room for ``needed`` bytes of teacher features below ``cache_dir``."""
+    there = next(folder for folder in (cache_dir, *cache_dir.resolve().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise ConfigError(
+            f"The teacher's features need {needed / 1e9:.2f} GB in cache_dir={cache_dir}, and its disk has "
+            f"{free / 1e9:.2f} GB free. Free some, choose another cache_dir, or let the teacher run on every batch "
+            "instead: cache_max_gb=0."
+        )

@@ -1,6 +1,7 @@
 """Tokenised splits: unpadded token ids in memory-mapped files, written once and shared by studies and processes.
 
-Masking for masked language models and the order of examples are not here; see `autodistill.training.stream`.
+How rows become tokens is in `autodistill.training.encoding`, masked language models are in `.packed`, and the order of
+examples is in `.stream`.
 """
 
 from __future__ import annotations
@@ -8,19 +9,24 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 
+from autodistill.components.task import IGNORED, Masking
 from autodistill.components.training import Batch
-from autodistill.errors import ConfigError, DataError
 from autodistill.folders import build_once
 from autodistill.training.arrays import ArrayWriter, open_array
+from autodistill.training.encoding import Encoded, encode, labelled
+from autodistill.training.packed import PackedSplit, write_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import datasets
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
@@ -29,17 +35,17 @@ if TYPE_CHECKING:
 
     IntArray: TypeAlias = "NDArray[np.int64]"
 
+#: A split as tokens, whatever its task.
+TokenisedSplit: TypeAlias = "StoredSplit | PackedSplit"
+
 #: Changes when the files' layout does.
-FORMAT = 1
+FORMAT = 2
 
 #: Examples that are tokenised at a time.
 CHUNK = 1000
 
-#: Kinds of task with at most one label per example.
-_KINDS = ("classification", "regression", "embedding")
 
-
-class TokenisedSplit:
+class StoredSplit:
     """One split as tokens, read from a directory that `tokenise` wrote.
 
     Small to pickle: another process maps the same files.
@@ -55,14 +61,15 @@ class TokenisedSplit:
         meta = json.loads((directory / "meta.json").read_text())
         #: Digest of content and tokeniser.
         self.fingerprint: str = meta["fingerprint"]
+        #: Kind of the task, which says what the labels are.
+        self.kind: str = meta["kind"]
         #: Examples that were cut to the longest allowed length.
         self.truncated: int = meta["truncated"]
         #: Tokens per example: ``examples``, int32.
         self.lengths: NDArray[np.int32] = np.load(directory / "lengths.npy", allow_pickle=False)
-        #: ``examples``, int64 (float32 for a regression); None when there are none.
-        self.labels: NDArray[Any] | None = (
-            np.load(directory / "labels.npy", allow_pickle=False) if meta["labels"] else None
-        )
+        #: None when there are none. ``examples``, int64 (float32 for a regression); ``examples x classes``, uint8, for
+        #: several labels; ``windows x 2``, int64, for questions; for labelled tokens ``tokens of all examples``, int32.
+        self.labels: NDArray[Any] | None = open_array(directory / "labels.npy") if meta["labels"] else None
         self._starts: IntArray = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
         self._tokens = open_array(directory / "tokens.npy")
         self._types = open_array(directory / "types.npy")
@@ -74,6 +81,14 @@ class TokenisedSplit:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    #: Different forms in which each example stands in the stream; more than one for masked language models only.
+    copies = 1
+
+    def lengths_of(self, rows: IntArray) -> NDArray[np.int32]:
+        """Tokens of each of these rows."""
+        lengths: NDArray[np.int32] = self.lengths[rows]
+        return lengths
 
     def batch(self, rows: IntArray) -> Batch:
         """Return examples, padded to the longest of them.
@@ -96,40 +111,96 @@ class TokenisedSplit:
             input_ids=torch.from_numpy(input_ids),
             attention_mask=torch.from_numpy(mask),
             token_type_ids=torch.from_numpy(token_type_ids),
-            labels=None if self.labels is None else torch.from_numpy(self.labels[rows]),
+            labels=self._labels_of(rows, mask, positions),
             rows=torch.from_numpy(np.array(rows, dtype=np.int64)),
         )
 
-    def __reduce__(self) -> tuple[type[TokenisedSplit], tuple[Path, int]]:
-        return TokenisedSplit, (self.directory, self.pad_token_id)
+    def _labels_of(self, rows: IntArray, mask: NDArray[np.bool_], positions: IntArray) -> torch.Tensor | None:
+        """The batch's labels, padded with `IGNORED` where tokens have them."""
+        if self.labels is None:
+            return None
+        if self.kind == "token_classification":
+            labels = np.full(mask.shape, IGNORED, dtype=np.int64)
+            labels[mask] = self.labels[positions]
+            return torch.from_numpy(labels)
+        chosen = np.array(self.labels[rows])
+        return torch.from_numpy(chosen.astype(np.float32) if chosen.dtype == np.uint8 else chosen)
+
+    @functools.cached_property
+    def owners(self) -> IntArray:
+        """Question answering: for each window the row of its question in the data set."""
+        owners: IntArray = np.load(self.directory / "owners.npy", allow_pickle=False)
+        return owners
+
+    def offsets(self, row: int) -> NDArray[np.int32]:
+        """Question answering: ``tokens x 2``, the characters of the context that each token of a window covers.
+
+        Args:
+            row: the window.
+
+        Returns:
+            First character and the one after the last; -1 for tokens that are not of the context.
+        """
+        stored = open_array(self.directory / "offsets.npy")
+        start = int(self._starts[row])
+        return np.array(stored[start : start + int(self.lengths[row])])
+
+    def __reduce__(self) -> tuple[type[StoredSplit], tuple[Path, int]]:
+        return StoredSplit, (self.directory, self.pad_token_id)
 
 
 def tokenise(
-    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: Path
+    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: Path, seed: int = 0
 ) -> dict[str, TokenisedSplit]:
     """Return the splits as tokens, from the cache where it has them.
 
     Args:
-        data: named splits of one or two text columns.
+        data: named splits.
         tokenizer: the teacher's, which is every student's.
         max_length: tokens per example at most, special tokens included.
         cache_dir: files are kept under ``tokenised/<key>/<role>``.
+        seed: of the masking of an mlm task.
 
     Returns:
         Role -> split.
 
     Raises:
-        ConfigError: a kind of task that has no single label per example.
-        DataError: a column is missing or a text is not a string.
+        ConfigError: the tokeniser, the lengths and the task do not go together.
+        DataError: a column is missing or a value is not what it should be.
     """
-    if data.task.kind not in _KINDS:
-        raise ConfigError(f"Tasks of kind {data.task.kind!r} cannot be trained; possible: {', '.join(_KINDS)}.")
-    parts = [FORMAT, data.fingerprint, data.task.kind, list(data.task.text_columns)]
+    parts = [FORMAT, data.fingerprint, data.task.kind, list(data.task.text_columns), data.task.stride]
+    if data.task.kind == "mlm":
+        return _packed_splits(data, tokenizer, max_length, cache_dir, seed)
     key = _digest(*parts, tokenizer_fingerprint(tokenizer), max_length)
     build = functools.partial(_write_splits, data, tokenizer, max_length, key)
     directory = build_once(cache_dir / "tokenised" / key, build)
     pad = tokenizer.pad_token_id
-    return {role: TokenisedSplit(directory / role, 0 if pad is None else pad) for role in data.splits}
+    return {role: StoredSplit(directory / role, 0 if pad is None else pad) for role in data.splits}
+
+
+def _packed_splits(
+    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: Path, seed: int
+) -> dict[str, TokenisedSplit]:
+    """The splits of a corpus; a build that was killed goes on with the parts that are missing."""
+    masking = data.task.masking or Masking()
+    key = _digest(FORMAT, data.fingerprint, asdict(masking), tokenizer_fingerprint(tokenizer), max_length, seed)
+
+    def build(directory: Path) -> None:
+        for role, stream in data.splits.items():
+            (directory / role).mkdir(mode=0o700, exist_ok=True)
+            write_rows(
+                stream,
+                tokenizer,
+                masking,
+                max_length=max_length,
+                seed=seed,
+                copies=masking.copies if role == "train" else 1,
+                fingerprint=_digest(key, role),
+                directory=directory / role,
+            )
+
+    directory = build_once(cache_dir / "tokenised" / key, build, resumable=True)
+    return {role: PackedSplit(directory / role) for role in data.splits}
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -164,89 +235,68 @@ def _write_split(
     directory: Path,
     fingerprint: str,
 ) -> None:
-    """Write one split as a stream; only ids, lengths and labels are held in memory."""
+    """Write one split as a stream; only ids, lengths and the owners of windows are held in memory."""
     ids: list[str] = []
     lengths: list[int] = []
-    labels: list[float] = []
+    owners: list[int] = []
     truncated = 0
-    with (
-        ArrayWriter(directory / "tokens.npy", "<i4") as tokens,
-        ArrayWriter(directory / "types.npy", "|u1") as types,
-    ):
-        for chunk in _chunks(split):
-            encoded = _encode(tokenizer, chunk, task, max_length)
-            truncated += _truncated(tokenizer, chunk, task, encoded, max_length)
-            tokens.append(_flat(encoded["input_ids"]))
-            types.append(_flat(encoded["token_type_ids"]))
-            lengths.extend(map(len, encoded["input_ids"]))
-            ids.extend(map(str, chunk["id"]))
-            labels.extend(_labels(task, chunk))
+    with ExitStack() as stack:
+
+        def writer(name: str, dtype: str, row_shape: tuple[int, ...] = ()) -> ArrayWriter:
+            return stack.enter_context(ArrayWriter(directory / name, dtype, row_shape))
+
+        tokens, types = writer("tokens.npy", "<i4"), writer("types.npy", "|u1")
+        offsets = writer("offsets.npy", "<i4", (2,)) if task.kind == "question_answering" else None
+        labels = writer("labels.npy", *_label_layout(task)) if labelled(task, split.column_names) else None
+        for first, chunk in _chunks(split):
+            encoded = encode(tokenizer, chunk, task, max_length, first)
+            truncated += encoded.truncated
+            tokens.append(_flat(encoded.input_ids))
+            types.append(_flat(encoded.token_type_ids))
+            lengths.extend(map(len, encoded.input_ids))
+            ids.extend(encoded.ids)
+            owners.extend(encoded.owners)
+            if offsets is not None:
+                offsets.append(_flat(encoded.offsets))
+            if labels is not None:
+                labels.append(_label_array(task, encoded))
     np.save(directory / "lengths.npy", np.asarray(lengths, dtype=np.int32))
-    if labels:
-        np.save(directory / "labels.npy", np.asarray(labels, "<f4" if task.kind == "regression" else "<i8"))
+    if owners:
+        np.save(directory / "owners.npy", np.asarray(owners, dtype=np.int64))
     (directory / "ids.json").write_text(json.dumps(ids))
-    meta = {"fingerprint": fingerprint, "truncated": truncated, "labels": bool(labels)}
+    meta = {"fingerprint": fingerprint, "kind": task.kind, "truncated": truncated, "labels": labels is not None}
     (directory / "meta.json").write_text(json.dumps(meta))
 
 
-def _labels(task: TaskSpec, chunk: dict[str, list[Any]]) -> list[float]:
-    """The labels of a chunk; empty when the task has none."""
-    if task.label_free or task.kind == "embedding":
-        return []
-    return list(chunk["label"])
+def _label_layout(task: TaskSpec) -> tuple[str, tuple[int, ...]]:
+    """Type and row shape of the file of labels."""
+    if task.multi_label:
+        return "|u1", (task.num_labels,)
+    return {
+        "regression": ("<f4", ()),
+        "token_classification": ("<i4", ()),
+        "question_answering": ("<i8", (2,)),
+    }.get(task.kind, ("<i8", ()))
 
 
-def _chunks(split: datasets.Dataset) -> Iterator[dict[str, list[Any]]]:
-    """The split in columns of `CHUNK` rows."""
+def _label_array(task: TaskSpec, encoded: Encoded) -> NDArray[Any]:
+    """The labels of a chunk as they are stored."""
+    if task.kind == "token_classification":
+        return _flat(encoded.token_labels)
+    if not task.multi_label:
+        return np.asarray(encoded.labels)
+    marked = np.zeros((len(encoded.labels), task.num_labels), dtype=np.uint8)
+    for row, classes in enumerate(encoded.labels):
+        marked[row, classes] = 1
+    return marked
+
+
+def _chunks(split: datasets.Dataset) -> Iterator[tuple[int, dict[str, list[Any]]]]:
+    """The split in columns of `CHUNK` rows, each with its first row."""
     for start in range(0, len(split), CHUNK):
-        yield split[start : start + CHUNK]
+        yield start, split[start : start + CHUNK]
 
 
-def _texts(chunk: dict[str, list[Any]], task: TaskSpec) -> list[list[str]]:
-    """The text columns of a chunk."""
-    columns = []
-    for name in task.text_columns:
-        values = chunk.get(name)
-        if values is None:
-            raise DataError(f"Text column {name!r} is missing; the data has {', '.join(sorted(chunk))}.")
-        for row, value in zip(chunk["id"], values, strict=True):
-            if not isinstance(value, str):
-                raise DataError(f"Column {name!r} of example {row!r} must be text, got {type(value).__name__}.")
-        columns.append(values)
-    return columns
-
-
-def _encode(
-    tokenizer: PreTrainedTokenizerBase, chunk: dict[str, list[Any]], task: TaskSpec, max_length: int | None
-) -> dict[str, list[list[int]]]:
-    """Token ids and types of a chunk, unpadded; ``max_length`` None means whole."""
-    encoded = tokenizer(
-        *_texts(chunk, task),
-        truncation=max_length is not None,
-        max_length=max_length,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=True,
-        verbose=False,  # "longer than the model's maximum": that is what truncation is for
-    )
-    return {name: encoded[name] for name in ("input_ids", "token_type_ids")}
-
-
-def _truncated(
-    tokenizer: PreTrainedTokenizerBase,
-    chunk: dict[str, list[Any]],
-    task: TaskSpec,
-    encoded: dict[str, list[list[int]]],
-    max_length: int,
-) -> int:
-    """How many examples of a chunk were cut: those of full length are encoded again, whole."""
-    full = [index for index, tokens in enumerate(encoded["input_ids"]) if len(tokens) >= max_length]
-    if not full:
-        return 0
-    rows = {name: [values[index] for index in full] for name, values in chunk.items()}
-    return sum(len(tokens) > max_length for tokens in _encode(tokenizer, rows, task, None)["input_ids"])
-
-
-def _flat(lists: list[list[int]]) -> NDArray[np.int64]:
+def _flat(lists: list[list[Any]]) -> NDArray[np.int64]:
     """All values of a list of lists, in order."""
     return np.concatenate([np.asarray(values, dtype=np.int64) for values in lists])

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from autodistill.components.training import Optimisation
 from autodistill.errors import ConfigError
-from autodistill.schedules.configs import LAYER_MAPPINGS, OnePhaseConfig
-from autodistill.schedules.layer_mapping import layer_pairs
+from autodistill.schedules.configs import OnePhaseConfig
 from autodistill.schedules.one_phase import OnePhase
 from autodistill.schedules.plugin import autodistill_schedules
 
@@ -68,34 +67,6 @@ def test_too_little_data_is_an_error_that_says_what_to_do() -> None:
 def test_values_out_of_range_are_refused(field: str, value: Any, condition: str) -> None:
     with pytest.raises(ConfigError, match=rf"schedule.{field} must be {condition}, got {value}"):
         OnePhaseConfig(**{field: value})
-
-
-def test_an_unknown_mapping_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"one of uniform, last, first, got 'unifrom'. Did you mean 'uniform'"):
-        OnePhaseConfig(layer_mapping="unifrom")
-
-
-def test_mappings_are_what_they_are_called() -> None:
-    assert layer_pairs("uniform", 2, 6) == ((1, 3), (2, 6))
-    assert layer_pairs("uniform", 4, 12) == ((1, 3), (2, 6), (3, 9), (4, 12))
-    assert layer_pairs("uniform", 4, 6) == ((1, 1), (2, 3), (3, 4), (4, 6))
-    assert layer_pairs("uniform", 6, 3) == ((2, 1), (4, 2), (6, 3))
-    assert layer_pairs("last", 2, 6) == ((1, 5), (2, 6))
-    assert layer_pairs("last", 6, 2) == ((5, 1), (6, 2))
-    assert layer_pairs("first", 2, 6) == ((1, 1), (2, 2))
-
-
-@given(mapping=st.sampled_from(LAYER_MAPPINGS), student=st.integers(1, 30), teacher=st.integers(1, 30))
-def test_every_mapping_is_a_rising_matching_within_both_models(mapping: str, student: int, teacher: int) -> None:
-    pairs = layer_pairs(mapping, student, teacher)
-    assert len(pairs) == min(student, teacher)
-    for side, layers in ((0, student), (1, teacher)):
-        chosen = [pair[side] for pair in pairs]
-        assert chosen == sorted(set(chosen))
-        assert chosen[0] >= 1
-        assert chosen[-1] <= layers
-    if mapping != "first":
-        assert pairs[-1] == (student, teacher)
 
 
 def test_the_schedules_are_registered_and_build_from_their_defaults() -> None:

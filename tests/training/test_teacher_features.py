@@ -10,8 +10,16 @@ import pytest
 import torch
 
 from autodistill.components.training import FeatureKey, Features
+from autodistill.errors import ConfigError
 from autodistill.training.teacher_cache import TeacherCache
-from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features, estimate_bytes
+from autodistill.training.teacher_features import (
+    OnlineTeacherFeatures,
+    PartlyCachedTeacherFeatures,
+    SelectedTeacherFeatures,
+    cached_teacher_features,
+    check_disk,
+    estimate_bytes,
+)
 from autodistill.training.tokenised import TokenisedSplit
 
 KEYS: frozenset[FeatureKey] = frozenset(
@@ -118,6 +126,42 @@ def test_what_is_too_large_runs_online(model_of: Callable[..., Any], train: Toke
     assert isinstance(features, OnlineTeacherFeatures)
     assert not list(tmp_path.glob("teacher_features/*"))
     assert isinstance(cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", needed, None), TeacherCache)
+
+
+def test_what_every_run_reads_first_is_cached_where_all_of_it_is_too_large(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    teacher = model_of()
+    first = np.array([4, 9, 2])
+    room = estimate_bytes(teacher, train, KEYS, first)
+    features = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", room, None, first)
+    assert isinstance(features, PartlyCachedTeacherFeatures)
+    seen = examples_seen(teacher)
+    online = OnlineTeacherFeatures(model_of(), KEYS)
+    for rows, computed in (([9, 4], 0), ([9, 4, 5], 3)):
+        batch = train.batch(np.array(rows))
+        assert_alike(features.get(batch), online.get(batch), batch.attention_mask)
+        assert sum(seen) == computed
+    assert isinstance(
+        cached_teacher_features(teacher, train, KEYS, tmp_path / "other", "teacher", room - 1, None, first),
+        OnlineTeacherFeatures,
+    )
+
+
+def test_a_disk_that_is_too_small_is_an_error_that_says_what_to_do(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    check_disk(tmp_path / "not" / "there" / "yet", 1)
+    with pytest.raises(ConfigError, match=r"need 1000000000.00 GB in cache_dir=.* free\. Free some.*cache_max_gb=0"):
+        check_disk(tmp_path, 10**18)
+
+
+def test_selected_features_are_those(model_of: Callable[..., Any], train: TokenisedSplit) -> None:
+    online, batch = OnlineTeacherFeatures(model_of(), KEYS), train.batch(np.arange(3))
+    wanted: frozenset[FeatureKey] = frozenset({("hidden_states", 0)})
+    selected = SelectedTeacherFeatures(online, wanted).get(batch)
+    assert set(selected) == wanted
+    torch.testing.assert_close(selected["hidden_states", 0], online.get(batch)["hidden_states", 0])
 
 
 def test_values_beyond_float16_are_kept_in_bfloat16(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from autodistill.components.task import TaskData
-from autodistill.errors import ConfigError, DataError
+from autodistill.errors import DataError
 from autodistill.training.tokenised import TokenisedSplit, tokenise, tokenizer_fingerprint
 
 
@@ -118,16 +118,11 @@ def test_a_split_can_travel_to_another_process(train: TokenisedSplit) -> None:
 
 def test_wrong_data_is_named(tokenizer: Any, data: TaskData, tmp_path: Path) -> None:
     broken = {"train": data.splits["train"].remove_columns("text")}
-    with pytest.raises(DataError, match=r"Text column 'text' is missing; the data has id, label"):
+    with pytest.raises(DataError, match=r"Column 'text' is missing; the data has id, label"):
         tokenise(replace(data, splits=broken, fingerprint="a"), tokenizer, 8, tmp_path)
     numbers = data.splits["train"].remove_columns("text").add_column("text", list(range(64)))
     with pytest.raises(DataError, match=r"Column 'text' of example 'e0' must be text, got int"):
         tokenise(replace(data, splits={"train": numbers}, fingerprint="b"), tokenizer, 8, tmp_path)
-
-
-def test_tasks_without_one_label_per_example_are_refused(tokenizer: Any, data: TaskData, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"kind 'mlm' cannot be trained; possible: classification"):
-        tokenise(replace(data, task=replace(data.task, kind="mlm")), tokenizer, 8, tmp_path)
 
 
 def test_an_empty_split_is_possible(tokenizer: Any, data: TaskData, tmp_path: Path) -> None:

@@ -1,0 +1,131 @@
+"""Teacher features of a study: one cache for all of its architectures, or what part of it fits.
+
+Losses of students of different depths ask for different teacher layers. Everything that any architecture asks for is
+computed in one pass of the teacher where there is room; how it is kept stands in `autodistill.training.teacher_cache`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from autodistill.training.teacher_features import (
+    SelectedTeacherFeatures,
+    TeacherFeatures,
+    cached_teacher_features,
+    check_disk,
+    estimate_bytes,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from autodistill.components.students import Dimensions
+    from autodistill.components.training import FeatureKey
+    from autodistill.engine.teacher import PreparedTeacher
+    from autodistill.engine.workbench import Workbench
+
+#: Share of the cache that the features of one teacher on one data set may take; what is larger runs online.
+FEATURES_SHARE = 0.5
+
+Storing = Literal["everything", "flash", "nothing"]
+
+
+@dataclass(frozen=True)
+class FeaturesSize:
+    """What the teacher's features would take.
+
+    Args:
+        full: bytes of what the full recipe reads.
+        flash: bytes of what a flash run reads.
+        room: bytes that they may take.
+    """
+
+    full: int
+    flash: int
+    room: int
+
+    @property
+    def stored(self) -> Storing:
+        """What is cached; the rest runs online."""
+        if self.full <= self.room:
+            return "everything"
+        return "flash" if self.flash <= self.room else "nothing"
+
+    @property
+    def bytes_stored(self) -> int:
+        """Bytes on the disk."""
+        return {"everything": self.full, "flash": self.flash, "nothing": 0}[self.stored]
+
+    def __str__(self) -> str:
+        told = {
+            "everything": "computed once and cached",
+            "flash": "cached for flash runs; the rest of the full recipe runs the teacher online",
+            "nothing": "the teacher runs online",
+        }
+        return f"{self.full / 1e6:.1f} MB, {self.flash / 1e6:.1f} MB of them for flash runs: {told[self.stored]}"
+
+
+class StudyFeatures:
+    """Gives every run the teacher's features.
+
+    Args:
+        bench: the study's shared parts.
+        model: the teacher.
+        dimensions: its sizes.
+        key: digest of everything that made it.
+    """
+
+    def __init__(self, bench: Workbench, model: PreTrainedModel, dimensions: Dimensions, key: str) -> None:
+        self._bench = bench
+        self._model = model
+        self._key = key
+        self._all = bench.teacher_keys(dimensions)
+        self._sources: dict[frozenset[FeatureKey], TeacherFeatures] = {}
+        optimisation, schedule = bench.schedule.optimisation, bench.schedule
+        self._rows = bench.stream.rows_at(0, schedule.total_examples)
+        # A step reads whole batches, and phases round to whole steps.
+        prefix = int(schedule.flash_fidelity * schedule.total_examples) + optimisation.batch_size
+        self._first_rows = self._rows[:prefix]
+
+    @classmethod
+    def of(cls, bench: Workbench, teacher: PreparedTeacher) -> StudyFeatures:
+        """For a teacher that knows the task."""
+        return cls(bench, teacher.model, teacher.dimensions, teacher.key)
+
+    @cached_property
+    def size(self) -> FeaturesSize:
+        """What the features of all architectures would take."""
+        train = self._bench.splits["train"]
+        if not self._all:
+            return FeaturesSize(0, 0, self._room)
+        full, flash = (estimate_bytes(self._model, train, self._all, rows) for rows in (self._rows, self._first_rows))
+        return FeaturesSize(full, flash, self._room)
+
+    def check(self) -> None:
+        """Raise `ConfigError` when the features may be cached and the disk has no room for them."""
+        check_disk(self._bench.settings.cache_dir, self.size.bytes_stored)
+
+    def get(self, keys: frozenset[FeatureKey]) -> TeacherFeatures:
+        """Features for a run that needs ``keys``, computed now unless they are there.
+
+        Those of all architectures together where at least the flash runs' part fits, else just these.
+        """
+        shared = keys if not keys <= self._all or self.size.stored == "nothing" else self._all
+        if shared not in self._sources:
+            self._sources[shared] = cached_teacher_features(
+                self._model,
+                self._bench.splits["train"],
+                shared,
+                self._bench.settings.cache_dir,
+                self._key,
+                self._room,
+                self._rows,
+                self._first_rows,
+            )
+        return SelectedTeacherFeatures(self._sources[shared], keys)
+
+    @property
+    def _room(self) -> int:
+        return int(self._bench.settings.cache_max_bytes * FEATURES_SHARE)

@@ -1,0 +1,56 @@
+"""Learned linear maps from the student's width to the teacher's, for losses that compare channels.
+
+They are made when a loss is built, trained beside the student, saved with the run's checkpoint, and left behind when
+the student is exported: TinyBERT's way (Jiao et al. 2019, arXiv 1909.10351).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from autodistill.components.students import Dimensions
+
+
+class Projections:
+    """One linear map per student layer, or none at all where the widths agree.
+
+    Weights and biases are drawn from torch's global generator.
+
+    Args:
+        layers: student layers that are compared, 0 for the embedding block.
+        student: sizes of the student.
+        teacher: sizes of the teacher.
+    """
+
+    def __init__(self, layers: Iterable[int], student: Dimensions, teacher: Dimensions) -> None:
+        self._linear: dict[int, nn.Linear] = (
+            {}
+            if student.hidden == teacher.hidden
+            else {layer: nn.Linear(student.hidden, teacher.hidden) for layer in layers}
+        )
+
+    def __call__(self, states: Tensor, layer: int) -> Tensor:
+        """The student's states in the teacher's width.
+
+        Args:
+            states: ``batch x tokens x student hidden``, any float dtype.
+            layer: which student layer they are of.
+
+        Returns:
+            ``batch x tokens x teacher hidden``, float32.
+        """
+        linear = self._linear.get(layer)
+        return states.float() if linear is None else linear(states.to(linear.weight.dtype)).float()
+
+    def __len__(self) -> int:
+        return len(self._linear)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Weights and biases in the order of the layers."""
+        return [parameter for linear in self._linear.values() for parameter in linear.parameters()]

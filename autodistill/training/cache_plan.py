@@ -1,0 +1,182 @@
+"""Which features of a teacher are stored, and which are computed again from them when a batch is read.
+
+Attention maps and scores follow from queries and keys, the output of the embedding block is the lowest hidden state,
+and relations (`autodistill.losses.minilm_relation`) are computed by their loss. What is smaller is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+
+from autodistill.training.batches import evaluating, on_device
+from autodistill.training.features import forward_features
+from autodistill.training.stored_features import LARGE, TOKENS, Dense, FeatureShape, StoredForm, TopLogits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from autodistill.components.training import Batch, FeatureKey
+    from autodistill.training.tokenised import TokenisedSplit
+
+    IntArray: TypeAlias = "NDArray[np.int64]"
+
+#: Sizes of a feature's dimensions after the batch that follow the number of tokens.
+_TOKEN_DIMENSIONS = {
+    "hidden_states": (0,),
+    "attentions": (1, 2),
+    "attention_scores": (1, 2),
+    "queries": (1,),
+    "keys": (1,),
+    "values": (1,),
+}
+
+#: What queries and keys give.
+MAPS = ("attentions", "attention_scores")
+
+#: Scores computed anew must agree with the teacher's own to this, relative and absolute: float32's rounding.
+TOLERANCE = 1e-4
+
+#: Examples from which the share of tokens that count is estimated.
+SAMPLED = 64
+
+
+@dataclass(frozen=True)
+class CachePlan:
+    """What is stored for the features that were asked for.
+
+    Args:
+        keys: what was asked for.
+        forms: what is stored.
+    """
+
+    keys: tuple[FeatureKey, ...]
+    forms: tuple[StoredForm, ...]
+
+    @property
+    def stored(self) -> frozenset[FeatureKey]:
+        """Features that the teacher computes."""
+        return frozenset(form.key for form in self.forms)
+
+    def total_bytes(self, lengths: NDArray[np.int32]) -> int:
+        """Bytes of all examples of these lengths."""
+        return sum(form.total_bytes(lengths) for form in self.forms)
+
+
+def make_plan(
+    teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey], lengths: NDArray[np.int32]
+) -> CachePlan:
+    """Decide what to store; runs the teacher on the shortest example.
+
+    Args:
+        teacher: whose features they are.
+        split: the examples.
+        keys: features that will be asked for.
+        lengths: tokens of the examples to be kept.
+    """
+    base = frozenset(_base(key) for key in keys)
+    maps = {key[1] for key in base if key[0] in MAPS}
+    probed = base | {(name, layer) for layer in maps for name in ("queries", "keys", "attention_scores")}
+    shortest = split.batch(np.array([int(np.argmin(split.lengths))], dtype=np.int64))
+    values = compute(teacher, shortest, probed)
+    counted = _counted_share(split) if split.kind in ("mlm", "token_classification") else 1.0
+    forms = {key: _form(key, value, counted) for key, value in values.items()}
+    chosen = {key for key in base if key[0] not in MAPS}
+    for layer in sorted(maps, key=lambda item: item or 0):
+        wanted = {key for key in base if key[0] in MAPS and key[1] == layer}
+        factors: set[FeatureKey] = {("queries", layer), ("keys", layer)}
+        cost = sum(forms[key].total_bytes(lengths) for key in factors - chosen)
+        smaller = cost < sum(forms[key].total_bytes(lengths) for key in wanted)
+        chosen |= factors if smaller and _follows(values, layer) else wanted
+    return CachePlan(tuple(ordered(keys)), tuple(forms[key] for key in ordered(chosen)))
+
+
+def compute(teacher: PreTrainedModel, batch: Batch, keys: Iterable[FeatureKey]) -> Mapping[FeatureKey, Tensor]:
+    """Features of a batch, on the teacher's device, without gradients and without dropout."""
+    with evaluating(teacher), torch.inference_mode():
+        return forward_features(teacher, on_device(batch, teacher.device), frozenset(keys))
+
+
+def derive(keys: Iterable[FeatureKey], stored: Mapping[FeatureKey, Tensor], batch: Batch) -> dict[FeatureKey, Tensor]:
+    """Return what was asked for from what is stored.
+
+    Args:
+        keys: features to give.
+        stored: features that are stored, float32.
+        batch: its attention mask says which keys are padding.
+    """
+    found: dict[FeatureKey, Tensor] = {}
+    for key in keys:
+        if _base(key) in stored:
+            found[key] = stored[_base(key)]
+        else:
+            scores = _scores(stored["queries", key[1]], stored["keys", key[1]])
+            found[key] = _softmax(scores, batch.attention_mask) if key[0] == "attentions" else scores
+    return found
+
+
+def needed(keys: Iterable[FeatureKey], stored: frozenset[FeatureKey]) -> frozenset[FeatureKey]:
+    """Return which stored features these are derived from."""
+    found: set[FeatureKey] = set()
+    for key in keys:
+        base = _base(key)
+        found |= {base} if base in stored else {("queries", key[1]), ("keys", key[1])}
+    return frozenset(found)
+
+
+def ordered(keys: Iterable[FeatureKey]) -> list[FeatureKey]:
+    """Keys by name and layer."""
+    return sorted(keys, key=lambda key: (key[0], -1 if key[1] is None else key[1]))
+
+
+def _base(key: FeatureKey) -> FeatureKey:
+    """The feature under which another name of it is stored."""
+    return ("hidden_states", 0) if key[0] == "embeddings" else key
+
+
+def _form(key: FeatureKey, value: Tensor, counted: float) -> StoredForm:
+    """How a feature is stored, from its value for one example."""
+    dimensions: list[int | str] = list(value.shape[1:])
+    per_token = key[0] == "logits" and value.dim() > 2
+    if key[0] == "logits" and value.shape[-1] >= LARGE:
+        return TopLogits(key, value.shape[-1], per_token, counted)
+    for position in (0,) if per_token else _TOKEN_DIMENSIONS.get(key[0], ()):
+        dimensions[position] = TOKENS
+    return Dense.of(key, FeatureShape(tuple(dimensions)))
+
+
+def _counted_share(split: TokenisedSplit) -> float:
+    """Share of the tokens whose answers count, from some examples."""
+    rows = np.linspace(0, len(split) - 1, min(SAMPLED, len(split))).astype(np.int64)
+    batch = split.batch(rows)
+    probe = TopLogits(("logits", None), LARGE, per_token=True)
+    return float(probe.mask(batch).sum() / batch.attention_mask.sum().clamp_min(1))
+
+
+def _scores(queries: Tensor, keys: Tensor) -> Tensor:
+    """Scaled dot products: ``batch x heads x tokens x tokens``."""
+    scores: Tensor = torch.matmul(queries, keys.transpose(2, 3)) * queries.shape[-1] ** -0.5
+    return scores
+
+
+def _softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Attention maps: padding gets exactly nothing."""
+    hidden = scores.masked_fill(~mask[:, None, None, :], torch.finfo(scores.dtype).min)
+    return torch.softmax(hidden, dim=-1)
+
+
+def _follows(values: Mapping[FeatureKey, Tensor], layer: int | None) -> bool:
+    """Whether a layer's scores are the scaled products of its queries and keys; some models add positions to them."""
+    scores = _scores(values["queries", layer].float(), values["keys", layer].float())
+    own = values["attention_scores", layer].float()
+    maps_follow = True
+    if ("attentions", layer) in values:
+        maps = torch.softmax(own, dim=-1)  # one example, no padding
+        maps_follow = torch.allclose(values["attentions", layer].float(), maps, rtol=TOLERANCE, atol=TOLERANCE)
+    return maps_follow and torch.allclose(scores, own, rtol=TOLERANCE, atol=TOLERANCE)

@@ -1,0 +1,210 @@
+"""What the cache keeps of each feature, and that it is whole whatever happens to the processes that write it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cache_process import KEYS, build, train_split
+from transformers import BertConfig, BertForMaskedLM
+
+from autodistill.components.task import IGNORED
+from autodistill.components.training import Batch, FeatureKey
+from autodistill.testing.losses import toy_batch
+from autodistill.training import teacher_cache
+from autodistill.training.arrays import ArrayWriter, open_array
+from autodistill.training.cache_plan import make_plan
+from autodistill.training.stored_features import TOP_K, TopLogits, form_of
+from autodistill.training.teacher_cache import TeacherCache
+from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
+from autodistill.training.tokenised import TokenisedSplit
+
+LOGITS: FeatureKey = ("logits", None)
+VOCABULARY = 3000
+
+
+def word_model() -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        model = BertForMaskedLM(BertConfig(vocab_size=VOCABULARY, max_position_embeddings=32, **sizes)).eval()
+        with torch.no_grad():  # sharp answers, as a trained model's are
+            model.cls.predictions.decoder.weight.normal_(std=0.5)
+    return model
+
+
+def test_large_vocabularies_keep_the_likeliest_words_and_the_mass_of_the_rest(
+    train: TokenisedSplit, tmp_path: Path
+) -> None:
+    teacher = word_model()
+    keys = frozenset({LOGITS})
+    cached = cached_teacher_features(teacher, train, keys, tmp_path, "words", 10**9, None)
+    assert isinstance(cached, TeacherCache)
+    batch = train.batch(np.array([5, 3, 60]))
+    own, other = cached.get(batch)[LOGITS], OnlineTeacherFeatures(teacher, keys).get(batch)[LOGITS]
+    assert own.shape == other.shape == (*batch.input_ids.shape, VOCABULARY)
+    logs, exact = (value[batch.attention_mask].log_softmax(-1) for value in (own, other))
+    top = exact.topk(TOP_K)
+    torch.testing.assert_close(logs.gather(1, top.indices), top.values, atol=0.02, rtol=2e-3)
+    rest = 1 - top.values.exp().sum(-1)
+    assert rest.min() > 0.01  # else the next line would say nothing
+    torch.testing.assert_close(1 - logs.gather(1, top.indices).exp().sum(-1), rest, atol=2e-3, rtol=0.02)
+    size = sum(path.stat().st_size for path in cached.directory.glob("logits*.npy"))
+    assert size < 0.15 * train.lengths.sum() * VOCABULARY * 2, "float16 of everything would take more"
+
+
+def test_only_tokens_that_count_are_kept_of_a_masked_language_model(tmp_path: Path) -> None:
+    labels = torch.tensor([[IGNORED, 4, IGNORED, IGNORED, 7], [0, IGNORED, IGNORED, IGNORED, IGNORED]])
+    batch = replace(toy_batch([5, 3]), labels=labels)
+    form = TopLogits(LOGITS, VOCABULARY, per_token=True)
+    value = 3 * torch.randn(2, 5, VOCABULARY)
+    for name, array in form.encode(value, batch).items():
+        np.save(tmp_path / name, array)
+    assert len(np.load(tmp_path / "logits_rest.npy")) == 3
+    reader = form_of(form.describe()).open(tmp_path, np.array([5, 3]))
+    swapped = Batch(*(tensor.flip(0) for tensor in vars(batch).values()))
+    given = reader.padded(np.array([1, 0]), swapped)
+    counted = swapped.labels != IGNORED
+    assert not given[~counted].any()
+    expected = value.flip(0)[counted].log_softmax(-1)
+    likely = expected > expected.topk(TOP_K).values[:, -1:]
+    torch.testing.assert_close(given[counted][likely], expected[likely], atol=0.01, rtol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_read_back_has_the_mass_of_a_distribution(seed: int, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    batch = toy_batch([4, 2])
+    form = TopLogits(LOGITS, 1500, per_token=False)
+    # From almost uniform to almost certain: the rest has anything between nearly all and nearly nothing.
+    value = torch.tensor([[0.01], [40.0]]) * torch.randn(2, 1500, generator=generator)
+    for name, array in form.encode(value, batch).items():
+        np.save(tmp_path / name, array)
+    read = form.open(tmp_path, np.array([4, 2])).padded(np.array([0, 1]), batch)
+    torch.testing.assert_close(read.exp().sum(-1), torch.ones(2), atol=2e-3, rtol=0)
+
+
+def test_maps_follow_from_queries_and_keys_where_those_are_smaller(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    keys: frozenset[FeatureKey] = frozenset({("attentions", 1), ("attention_scores", 2), ("embeddings", None)})
+    few, many = model_of(heads=2), model_of(heads=16)
+    assert make_plan(few, train, keys, train.lengths).stored == {
+        ("attentions", 1),
+        ("attention_scores", 2),
+        ("hidden_states", 0),
+    }
+    plan = make_plan(many, train, keys, train.lengths)
+    assert plan.stored == {(name, layer) for name in ("queries", "keys") for layer in (1, 2)} | {("hidden_states", 0)}
+    cached = cached_teacher_features(many, train, keys, tmp_path, "many", 10**9, None)
+    online = OnlineTeacherFeatures(many, keys)
+    batch = train.batch(np.array([5, 3, 60]))
+    mask = batch.attention_mask
+    pairs = mask[:, None, :, None] & mask[:, None, None, :]
+    for key in keys:
+        own, other = cached.get(batch)[key], online.get(batch)[key]
+        where = mask if key[0] == "embeddings" else pairs.expand_as(own)
+        torch.testing.assert_close(own[where], other[where], atol=2e-3, rtol=2e-3)
+    own = cached.get(batch)["attentions", 1]
+    assert not own[~mask[:, None, None, :].expand_as(own)].any(), "padding is attended to"
+
+
+def test_maps_that_do_not_follow_are_kept(model_of: Callable[..., Any], train: TokenisedSplit) -> None:
+    teacher = model_of(heads=16)
+    teacher.bert.encoder.layer[0].attention.self.scaling = 0.1
+    keys: frozenset[FeatureKey] = frozenset({("attentions", 1), ("attentions", 2)})
+    assert make_plan(teacher, train, keys, train.lengths).stored == {
+        ("attentions", 1),
+        ("queries", 2),
+        ("keys", 2),
+    }
+
+
+def test_relations_share_their_queries_and_keys_with_the_maps(
+    model_of: Callable[..., Any], train: TokenisedSplit
+) -> None:
+    """A map that costs nothing more because a relation needs the factors anyway is never stored."""
+    keys: frozenset[FeatureKey] = frozenset({("attentions", 1), ("queries", 1), ("keys", 1), ("values", 1)})
+    assert make_plan(model_of(heads=2), train, keys, train.lengths).stored == keys - {("attentions", 1)}
+
+
+def test_only_what_is_asked_for_is_read(model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path) -> None:
+    keys: frozenset[FeatureKey] = frozenset({LOGITS, ("hidden_states", 1)})
+    cached = cached_teacher_features(model_of(), train, keys, tmp_path, "teacher", 10**9, None)
+    assert isinstance(cached, TeacherCache)
+    (cached.directory / "hidden_states_1.npy").unlink()  # mapped already; a reader that opened it now would fail
+    assert set(cached.get(train.batch(np.arange(3)), frozenset({LOGITS}))) == {LOGITS}
+
+
+def start(root: Path, *passes: str) -> subprocess.Popen[str]:
+    script = Path(__file__).with_name("cache_process.py")
+    return subprocess.Popen([sys.executable, str(script), str(root), *passes], stdout=subprocess.PIPE, text=True)
+
+
+def same_files(first: Path, second: Path) -> bool:
+    names = sorted(path.name for path in first.iterdir())
+    assert names == sorted(path.name for path in second.iterdir())
+    return all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+
+
+def test_a_cache_is_written_once_by_several_processes_one_of_which_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BATCH_SIZE", "SAVE_EVERY"):
+        monkeypatch.setattr(teacher_cache, name, getattr(teacher_cache, name))  # `build` sets them; put back at the end
+    whole, _ = build(tmp_path / "whole")
+    root = tmp_path / "killed"
+    train_split(root)
+    killed = start(root, "12")  # two probes of one example, ten passes: three savings and one pass beyond
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    folder = root / "teacher_features"
+    assert [path.name for path in folder.iterdir() if not path.name.startswith(".")] == []
+    others = [start(root), start(root)]
+    seen = sorted(int(other.communicate(timeout=120)[0].split()[-1]) for other in others)
+    probes = 2
+    # One goes on behind the ninth pass; the other waits and reads, after its own probe of the size or without.
+    assert seen[1] == 200 - 9 * 8 + probes
+    assert seen[0] in (0, 1)
+    cache, again = build(root)
+    assert again == 0
+    assert same_files(whole.directory, cache.directory)
+    batch = train_split(root).batch(np.array([150, 3]))
+    assert all(whole.get(batch)[key].equal(cache.get(batch)[key]) for key in KEYS)
+
+
+def test_a_cache_whose_disk_fills_up_leaves_nothing_that_could_be_read(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(28, "No space left on device")
+
+    def refuse(self: ArrayWriter, values: Any) -> None:
+        raise full
+
+    keys = frozenset({LOGITS})
+    with monkeypatch.context() as patch:
+        patch.setattr(ArrayWriter, "append", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            cached_teacher_features(model_of(), train, keys, tmp_path, "teacher", 10**9, None)
+    assert [path for path in (tmp_path / "teacher_features").iterdir() if not path.name.startswith(".")] == []
+    assert len(cached_teacher_features(model_of(), train, keys, tmp_path, "teacher", 10**9, None)) == len(train)  # type: ignore[arg-type]
+
+
+def test_an_array_goes_on_behind_what_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "array.npy"
+    writer = ArrayWriter(path, "<i4", (2,))
+    writer.append(np.arange(6))
+    assert writer.save() == 3
+    writer.append(np.arange(100, 108))  # never saved: its process is killed here
+    writer._file.flush()
+    with ArrayWriter(path, "<i4", (2,), keep_rows=3) as again:
+        again.append(np.array([[8, 9]]))
+    assert open_array(path).tolist() == [[0, 1], [2, 3], [4, 5], [8, 9]]
