@@ -150,6 +150,8 @@ def test_a_loss_about_layers_that_are_not_run_rests(tmp_path: Path) -> None:
     [
         ({("hidden_states", 0), ("hidden_states", 3)}, 3),
         ({("hidden_states", 0)}, 1),
+        ({("embeddings", None)}, 1),
+        ({("embeddings", None), ("keys", 4)}, 4),
         ({("hidden_states", 3), ("logits", None)}, None),
         (set(), None),
     ],
