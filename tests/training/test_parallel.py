@@ -9,9 +9,8 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from test_phases import Losses
 from torch import Tensor
-from training_runs import STEPS, make_request
+from training_runs import STEPS, Losses, make_request
 from training_tiny import make_model
 
 from autodistill.errors import ConfigError, TrialError
