@@ -39,7 +39,7 @@ def outspoken_teacher() -> Any:
     return teacher
 
 
-@pytest.mark.parametrize(("family", "layers", "width"), list(product(FAMILIES, (1, 6), (16, 96))))
+@pytest.mark.parametrize(("family", "layers", "width"), list(product(FAMILIES, (1, 4), (16, 96))))
 def test_the_rule_trains_every_corner(tmp_path: Path, family: str, layers: int, width: int) -> None:
     built, fixed = FAMILIES[family]
     architecture = Architecture(family, {"num_layers": layers, WIDTH[family]: width, **fixed})
@@ -48,7 +48,7 @@ def test_the_rule_trains_every_corner(tmp_path: Path, family: str, layers: int, 
         torch.manual_seed(0)
         request.student = built.build(architecture, make_data().task, Vocabulary(64, 32, 2, 0))
     request.losses = {"kl": request.losses["kl"]}
-    request.phases = (Phase("prediction", frozenset({"prediction"}), 40),)
+    request.phases = (Phase("prediction", frozenset({"prediction"}), 24),)
     request.teacher = OnlineTeacherFeatures(outspoken_teacher(), frozenset({("logits", None)}))
     request.callbacks = [watch]
     # 3e-4 is the schedules' default; these widths and depths are far below the families' reference.
