@@ -153,7 +153,12 @@ class _Planner:
             stages=stages,
             phases=self._phases(),
             facts=self._facts(times, features),
-            disk_bytes=int(teacher_bytes + features.bytes_stored + results + largest * BYTES_PER_PARAMETER),
+            disk_bytes=int(
+                teacher_bytes
+                + features.bytes_stored
+                + results
+                + largest * BYTES_PER_PARAMETER * (1 + self._kept_trunks())
+            ),
             memory_bytes=int(psutil.Process().memory_info().rss + largest * BYTES_PER_PARAMETER),
             features_cached=features.stored == "everything",
         )
@@ -230,6 +235,12 @@ class _Planner:
                     for phase in phases
                 ]
         return tuple(found)
+
+    def _kept_trunks(self) -> int:
+        """Flash runs whose training state stays on the disk until the picks are frozen."""
+        schedule, teacher = self.bench.schedule, model_dimensions(self.teacher).layers
+        phases = schedule.phases(self._layers(self.extremes[1]), teacher, schedule.flash_fidelity)
+        return self.bench.settings.budget_trials if any(phase.trunk for phase in phases) else 0
 
     def _layers(self, architecture: Architecture) -> int:
         return self.bench.family_of(architecture.family).dimensions(architecture, self.bench.task).layers

@@ -11,6 +11,7 @@ from autodistill.components.students import Dimensions
 from autodistill.components.training import Optimisation, Phase
 from autodistill.errors import ConfigError
 from autodistill.training.distil import check_phases
+from autodistill.training.parallel import check_processes
 from autodistill.training.precision import check_precision
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensi
         losses = {label: loss for label, (loss, _) in bench.make_losses(size, dimensions).items()}
         for fidelity in dict.fromkeys((bench.schedule.flash_fidelity, 1.0)):
             check_phases(bench.schedule.phases(size.layers, dimensions.layers, fidelity), losses)
+    check_processes(bench.settings.trainer, bench.schedule.optimisation.batch_size)
     accumulate, most = bench.settings.trainer.get("accumulate", 1), bench.schedule.optimisation.batch_size
     if not isinstance(accumulate, int) or not 1 <= accumulate <= most:
         raise ConfigError(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,11 +110,17 @@ def distil(request: Distillation) -> TrainingResult:
         stop_requested=request.stop_requested,
         progress=request.progress,
         identity=_identity(request),
+        work=functools.partial(distil, _for_helpers(request)),
         trunk=Trunk(trunks[-1], _trunk_identity(request), request.keep_trunk, request.start_from) if trunks else None,
     )
     batches = StreamBatches(request.train, request.stream, size, ends[-1])
     with _attention_ready(request), compiled(request.student) if request.compile else contextlib.nullcontext():
         return run(lambda: DistillationModule(request), batches, size, request.optimisation.clip_norm, around)
+
+
+def _for_helpers(request: Distillation) -> Distillation:
+    """The request without what only the first process of a run in several has."""
+    return replace(request, loggers=[], on_rung=None, stop_requested=None, progress=None, keep_trunk=None)
 
 
 def check_phases(phases: Sequence[Phase], losses: Mapping[str, DistillationLoss]) -> None:

@@ -81,6 +81,19 @@ def fine_tune(
         stop_requested=stop_requested,
         progress=progress,
         identity=identity,
+        work=functools.partial(
+            fine_tune,
+            model,
+            split,
+            recipe,
+            seed=seed,
+            trainer=trainer,
+            loggers=[],
+            callbacks=callbacks,
+            checkpoint_dir=checkpoint_dir,
+            progress=None,
+            checkpoint_every_steps=checkpoint_every_steps,
+        ),
     )
     batches = StreamBatches(split, stream, recipe.batch_size, steps)
     with _frozen(model.get_input_embeddings() if recipe.freeze_embeddings else None):

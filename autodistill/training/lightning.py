@@ -18,6 +18,7 @@ from autodistill.components.training import Optimisation
 from autodistill.training.batches import in_parts, on_device
 from autodistill.training.health import out_of_memory
 from autodistill.training.optimisers import make_optimiser
+from autodistill.training.seeds import derive_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +50,11 @@ class StreamBatches:
         self._batch_size = batch_size
         self._steps = steps
         self._next = 0
+        self._rank, self._world = 0, 1
+
+    def share(self, rank: int, world: int) -> None:
+        """Give only this process's share of each batch; ``world`` divides the batch size."""
+        self._rank, self._world = rank, world
 
     def __len__(self) -> int:
         return self._steps
@@ -56,7 +62,8 @@ class StreamBatches:
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
         while self._next < self._steps:
             step = self._next
-            rows = self._stream.rows_at(step * self._batch_size, (step + 1) * self._batch_size)
+            start, size = step * self._batch_size, self._batch_size // self._world
+            rows = self._stream.rows_at(start + self._rank * size, start + (self._rank + 1) * size)
             self._next += 1
             yield step, self._split.batch(rows)
 
@@ -99,6 +106,8 @@ class StreamModule(pl.LightningModule):
         self._weights = dict(weights)
         #: In how many parts the examples of a step go through the model; their gradients add up to those of the step.
         self.parts = 1
+        #: Of dropout in runs of several processes, where every step of every process has generators of its own.
+        self.seed = 0
         self._recent: dict[str, Tensor] = {}
         self._unchecked: list[tuple[int, dict[str, Tensor]]] = []
 
@@ -114,6 +123,8 @@ class StreamModule(pl.LightningModule):
     def training_step(self, numbered: tuple[int, Batch], index: int) -> Tensor:
         """Weighted sum of the losses, of the last part of the batch; the gradients of the parts before are there."""
         step, batch = numbered
+        if self.trainer.world_size > 1:
+            torch.manual_seed(derive_seed("step", self.seed, step, self.trainer.global_rank))
         self.zero_grad(set_to_none=True)
         found: dict[str, Tensor] = {}
         parts = in_parts(batch, self.parts)

@@ -89,12 +89,17 @@ class RunControl(pl.Callback):
         """After every step: check, report, rungs, stop, save."""
         step = self.progress.step = trainer.global_step
         due = step == self._steps or step in self._borders or step % self._every == 0
-        if due or pl_module.checks_every_step or step % trainer.log_every_n_steps == 0:
+        looking = due or pl_module.checks_every_step or step % trainer.log_every_n_steps == 0
+        if looking:
             self._check_losses(trainer, pl_module)
         if self._report is not None:
             self._report(step, self._steps)
         self._run_rungs(step, pl_module)
-        self._decide(trainer, step)
+        if trainer.world_size == 1:
+            self._decide(trainer, step)
+        elif looking or any(step == at for _, _, at in self._rungs):  # every process asks the first at the same steps
+            self._decide(trainer, step)
+            self.progress.state = trainer.strategy.broadcast(self.progress.state)
         if due or self.progress.state != "running":
             self.save(trainer, pl_module)
         if self.progress.state != "running":
@@ -152,6 +157,8 @@ class RunControl(pl.Callback):
         private_directory(self._directory)
         temporary = self._directory / f"{CHECKPOINT}.{os.getpid()}.tmp"
         trainer.save_checkpoint(temporary, weights_only=False)
+        if trainer.global_rank != 0:
+            return
         os.replace(temporary, self._directory / CHECKPOINT)
         if self._trunk_file is not None and self.progress.step == self._trunk_end and self.progress.state == "running":
             shutil.copyfile(self._directory / CHECKPOINT, temporary)

@@ -19,6 +19,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from autodistill.errors import ConfigError, TrialError
 from autodistill.training.health import out_of_memory
+from autodistill.training.parallel import Place, check_processes, joined, strategy_of
 from autodistill.training.results import (
     CHECKPOINT,
     SECTION,
@@ -76,7 +77,11 @@ class Trunk:
 
 @dataclass
 class Surroundings:
-    """What stands around a run; see `autodistill.training.distil.Distillation` for the fields."""
+    """What stands around a run; see `autodistill.training.distil.Distillation` for the fields.
+
+    ``work`` is what the other processes of a run in several do; it can be pickled and has nothing of the first
+    process's own (rungs, requests to stop, progress, loggers).
+    """
 
     seed: int
     checkpoint_dir: Path
@@ -92,6 +97,7 @@ class Surroundings:
     progress: Callable[[int, int], None] | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
     trunk: Trunk | None = None
+    work: Callable[[], Any] | None = None
 
 
 def run(
@@ -113,10 +119,11 @@ def run(
         around: everything else.
 
     Raises:
-        ConfigError: trainer settings that the run decides itself, or several devices.
+        ConfigError: trainer settings that the run decides itself, or devices that cannot share a batch.
         StudyError: the checkpoint is of another run.
         TrialError: a loss is not finite or explodes, or memory ran out.
     """
+    world = check_processes(around.trainer, batch_size)
     common = {"seed": around.seed, "batch_size": batch_size}
     identity = identity_text({**around.identity, **common, "steps": len(batches)})
     path = around.checkpoint_dir / CHECKPOINT
@@ -148,18 +155,28 @@ def run(
         stop_requested=around.stop_requested,
         report=around.progress,
     )
-    with quiet_lightning(), torch.random.fork_rng(devices=_random_devices(around.trainer)):
+    accelerator = str(around.trainer.get("accelerator", DEFAULTS["accelerator"]))
+    with (
+        quiet_lightning(),
+        torch.random.fork_rng(devices=_random_devices(around.trainer)),
+        joined(world, around.work, accelerator) as place,
+    ):
         torch.manual_seed(around.seed)
-        trainer = make_trainer(around, control, len(batches), clip_norm)
+        if place is not None:
+            batches.share(place.rank, place.world)
+            module.seed = around.seed
+        trainer = make_trainer(around, control, len(batches), clip_norm, place)
         _fit(trainer, module, batches, resume, control)
     return _result(progress, batch_size)
 
 
-def make_trainer(around: Surroundings, control: RunControl, steps: int, clip_norm: float) -> pl.Trainer:
-    """Return the Trainer of a run.
+def make_trainer(
+    around: Surroundings, control: RunControl, steps: int, clip_norm: float, place: Place | None = None
+) -> pl.Trainer:
+    """Return the Trainer of a run, of this process's place in it.
 
     Raises:
-        ConfigError: a setting that the run decides itself, or several devices.
+        ConfigError: a setting that the run decides itself.
     """
     reserved = sorted(set(around.trainer) & set(RESERVED))
     if reserved:
@@ -168,8 +185,11 @@ def make_trainer(around: Surroundings, control: RunControl, steps: int, clip_nor
             f"Decided there: {', '.join(RESERVED)}."
         )
     callbacks = [*around.callbacks, control]
-    trainer = pl.Trainer(
-        **{**DEFAULTS, **around.trainer},
+    arguments = {**DEFAULTS, **around.trainer}
+    if place is not None:
+        arguments["strategy"] = strategy_of(place)
+    return pl.Trainer(
+        **arguments,
         max_steps=steps,
         max_epochs=-1,
         gradient_clip_val=clip_norm or None,
@@ -179,9 +199,6 @@ def make_trainer(around: Surroundings, control: RunControl, steps: int, clip_nor
         default_root_dir=around.checkpoint_dir,
         use_distributed_sampler=False,
     )
-    if trainer.world_size != 1:
-        raise ConfigError(f"trainer.devices must be 1, got {trainer.world_size}: run several trials at once instead.")
-    return trainer
 
 
 def _fit(

@@ -69,8 +69,9 @@ class OnlineTeacherFeatures:
 
 def deepest_layer(keys: frozenset[FeatureKey]) -> int | None:
     """The last block that must be run for these features; None for all of them, as the logits need."""
-    layers = [layer for name, layer in keys if layer is not None]
-    return max(1, *layers) if layers and len(layers) == len(keys) else None
+    if not keys or any(name == "logits" for name, _ in keys):
+        return None
+    return max(1, *(layer or 0 for _, layer in keys))
 
 
 class SelectedTeacherFeatures:

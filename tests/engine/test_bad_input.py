@@ -62,6 +62,8 @@ def refused(files: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.Captur
         (["schedule=two_phase", "schedule.examples=60", "schedule.flash_fidelity=1.0"], "is 1 step of 32, and"),
         (["schedule.stage_share=0.5"], "schedule.stage_share"),
         (["trainer.accumulate=33"], "trainer.accumulate must be a whole number from 1 to the 32 examples of a step"),
+        (["trainer.devices=2"], "trainer.devices=2 needs trainer.strategy=ddp"),
+        (["trainer.devices=3", "trainer.strategy=ddp"], "trainer.devices=3 must divide the 32 examples of a step"),
         (["baseline=[mobilebert]", "trainer.precision=16-mixed"], "is fp16, in which the activations of mobilebert"),
         (["picks.max=-1"], "picks.max must be >= 0, got -1"),
         (["study.name=a/b"], "study.name must be a plain folder name"),

@@ -49,6 +49,14 @@ def test_a_plan_prints_the_steps_of_every_stage(tmp_path: Path, fresh_registry: 
     json.dumps(plan.as_dict())
 
 
+def test_a_plan_counts_the_disk_of_kept_trunks(tmp_path: Path, fresh_registry: Registry) -> None:
+    disk = {}
+    for keep in ("true", "false"):
+        overrides = [*tiny_overrides(tmp_path), "schedule=wsd", f"schedule.keep_trunk={keep}", "budget.trials=100"]
+        disk[keep] = make_plan(compose(overrides, fresh_registry), fresh_registry).disk_bytes
+    assert disk["true"] > 2 * disk["false"]
+
+
 def test_stages_of_fewer_layers_cost_their_share(tmp_path: Path, fresh_registry: Registry) -> None:
     bench = Workbench(compose(tiny_overrides(tmp_path), fresh_registry), fresh_registry)
     phases = (Phase("low", frozenset(), 4, max_student_layer=1), Phase("all", frozenset(), 6))

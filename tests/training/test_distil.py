@@ -296,11 +296,6 @@ def test_what_the_run_decides_cannot_be_set(tmp_path: Path, name: str) -> None:
         distil(make_request(tmp_path, trainer={name: 3}))
 
 
-def test_several_devices_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"trainer.devices must be 1, got 2"):
-        distil(make_request(tmp_path, trainer={"devices": 2, "accelerator": "cpu"}))
-
-
 def test_a_run_leaves_the_callers_random_state_alone(tmp_path: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from training_runs import STEPS, make_phases, make_request
+from training_runs import STEPS, Losses, make_phases, make_request
 from training_tiny import make_model
 
 from autodistill.components.training import Phase
@@ -25,16 +24,6 @@ from autodistill.training.results import TrainingResult
 from autodistill.training.teacher_features import OnlineTeacherFeatures, deepest_layer
 
 SCHEDULES = ("two_phase", "progressive", "wsd")
-
-
-class Losses(pl.Callback):  # type: ignore[misc]
-    """Writes down the losses of every step."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, float]] = []
-
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, *unused: Any) -> None:
-        self.seen.append(pl_module.last_losses())
 
 
 def state(request: Distillation) -> dict[str, Tensor]:
@@ -150,6 +139,8 @@ def test_a_loss_about_layers_that_are_not_run_rests(tmp_path: Path) -> None:
     [
         ({("hidden_states", 0), ("hidden_states", 3)}, 3),
         ({("hidden_states", 0)}, 1),
+        ({("embeddings", None)}, 1),
+        ({("embeddings", None), ("keys", 4)}, 4),
         ({("hidden_states", 3), ("logits", None)}, None),
         (set(), None),
     ],

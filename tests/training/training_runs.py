@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -26,6 +27,16 @@ from autodistill.training.teacher_features import cached_teacher_features
 from autodistill.training.tokenised import tokenise
 
 STEPS = 30
+
+
+class Losses(pl.Callback):  # type: ignore[misc]
+    """Writes down the losses of every step."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *unused: Any) -> None:
+        self.seen.append(pl_module.last_losses())
 
 
 def make_phases(schedule: str, fidelity: float = 1.0, *, student_layers: int = 2) -> Sequence[Phase]:

@@ -1,0 +1,334 @@
+"""One run in several processes on this machine, each with its share of every batch: Lightning's DDP.
+
+The process of the study is the first; it starts the others, which do the same work on what was pickled for them, and
+which end with it. Only the first saves, reports, asks for a stop and sees rungs. The processes find each other by a
+file and talk over the loopback interface: nothing listens on a network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from transformers import PreTrainedModel
+
+from autodistill.errors import AutoDistillError, ConfigError, TrialError
+
+#: How long processes wait for each other: scoring a rung on a large split is the first one's alone.
+TIMEOUT = timedelta(hours=6)
+
+#: What a helper says when it has read its work, before it waits for the others.
+_READY = b"ready\n"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A process's place among those of a run.
+
+    Args:
+        rank: from 0.
+        world: number of processes.
+        meeting: file by which they find each other.
+    """
+
+    rank: int
+    world: int
+    meeting: str
+
+
+#: The place of this process when it was started as a helper.
+_own: Place | None = None
+
+
+def processes(trainer: Mapping[str, Any]) -> int:
+    """Number of processes that the Trainer's arguments ask for.
+
+    Raises:
+        ConfigError: several devices without ``strategy=ddp``, or another strategy.
+    """
+    strategy, devices, nodes = trainer.get("strategy", "auto"), trainer.get("devices", 1), trainer.get("num_nodes", 1)
+    if strategy not in ("auto", "ddp"):
+        raise ConfigError(f"trainer.strategy must be auto (one device) or ddp (several), got {strategy!r}.")
+    if nodes != 1:
+        raise ConfigError(f"trainer.num_nodes must be 1, got {nodes!r}: a run stays on one machine.")
+    if strategy == "auto":
+        if isinstance(devices, int) and devices > 1:
+            raise ConfigError(
+                f"trainer.devices={devices} needs trainer.strategy=ddp: every batch is divided among them."
+            )
+        return 1
+    if not isinstance(devices, int) or devices < 1:
+        raise ConfigError(f"trainer.devices must be a whole number >= 1 with trainer.strategy=ddp, got {devices!r}.")
+    return devices
+
+
+def check_processes(trainer: Mapping[str, Any], batch_size: int) -> int:
+    """Return the number of processes of a run.
+
+    Args:
+        trainer: arguments of Lightning's Trainer.
+        batch_size: examples per step.
+
+    Raises:
+        ConfigError: what `processes` refuses, or processes that cannot share a batch equally.
+    """
+    world = processes(trainer)
+    if batch_size % world:
+        raise ConfigError(
+            f"trainer.devices={world} must divide the {batch_size} examples of a step: with unequal shares "
+            "examples would not count the same. Change schedule.batch_size or trainer.devices."
+        )
+    return world
+
+
+@contextlib.contextmanager
+def joined(world: int, work: Callable[[], Any] | None, accelerator: str) -> Iterator[Place | None]:
+    """Be one of ``world`` processes inside the block; None when there is one only.
+
+    Args:
+        world: number of processes.
+        work: what the other processes do; pickled.
+        accelerator: Lightning's name of the device: ``"cpu"`` or another, which is CUDA.
+
+    Raises:
+        TrialError: another process failed.
+    """
+    if world == 1:
+        yield None
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // world))
+    try:
+        if _own is not None:
+            with _group(_own, accelerator):
+                yield _own
+        else:
+            with tempfile.TemporaryDirectory(prefix="autodistill-") as folder:
+                place = Place(0, world, str(Path(folder) / "meeting"))
+                with _helpers(place, work, Path(folder)), _group(place, accelerator):
+                    yield place
+    finally:
+        torch.set_num_threads(threads)
+
+
+def strategy_of(place: Place) -> DDPStrategy:
+    """Lightning's strategy for a place; phases and their losses leave some parameters out, so these are looked for."""
+    return DDPStrategy(cluster_environment=_Environment(place), find_unused_parameters=True, timeout=TIMEOUT)
+
+
+class _Environment(ClusterEnvironment):
+    """Tells Lightning that the processes are there already."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self._place = place
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    @property
+    def main_address(self) -> str:
+        return "127.0.0.1"
+
+    @property
+    def main_port(self) -> int:
+        return 0  # not used: they met by a file
+
+    @staticmethod
+    def detect() -> bool:
+        return False
+
+    def world_size(self) -> int:
+        return self._place.world
+
+    def set_world_size(self, size: int) -> None:
+        """Nothing to set."""
+
+    def global_rank(self) -> int:
+        return self._place.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """Nothing to set."""
+
+    def local_rank(self) -> int:
+        return self._place.rank
+
+    def node_rank(self) -> int:
+        return 0
+
+
+@contextlib.contextmanager
+def _group(place: Place, accelerator: str) -> Iterator[None]:
+    """The process group, over the loopback interface."""
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        os.environ.setdefault(name, "lo")
+    cuda = accelerator != "cpu"
+    torch.distributed.init_process_group(
+        "nccl" if cuda else "gloo",
+        init_method=f"file://{place.meeting}",
+        rank=place.rank,
+        world_size=place.world,
+        timeout=TIMEOUT,
+        device_id=torch.device("cuda", place.rank) if cuda else None,
+    )
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def _helpers(place: Place, work: Callable[[], Any] | None, folder: Path) -> Iterator[None]:
+    """The other processes, ready; they are gone after the block."""
+    content = _pickled(work)
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for rank in range(1, place.world):
+            with (folder / f"errors-{rank}").open("wb") as errors:
+                # A session of its own: Ctrl-C goes to the first process, which tells the others.
+                started.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "autodistill.training.parallel"],
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=errors,
+                        start_new_session=True,
+                        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                    )
+                )
+        for rank, process in enumerate(started, start=1):
+            _hand_over(process, Place(rank, place.world, place.meeting), content)
+        for process in started:
+            _wait_until_ready(process)
+        yield
+        for process in started:
+            process.wait(TIMEOUT.total_seconds())
+    except AutoDistillError:
+        raise
+    except (RuntimeError, OSError) as error:
+        reason = _reason(started, folder)
+        if reason is None:
+            raise
+        raise TrialError(f"One of the run's {place.world} processes failed: {reason}") from error
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+
+
+def _hand_over(process: subprocess.Popen[bytes], place: Place, content: bytes) -> None:
+    """Send a helper its place and its work."""
+    pipe = process.stdin
+    if pipe is not None:
+        for part in (pickle.dumps(place), content):
+            pipe.write(struct.pack("<Q", len(part)) + part)
+        pipe.flush()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
+    """Raise `OSError` when a helper ends before it is ready."""
+    for line in process.stdout or ():
+        if line == _READY:
+            return
+    raise OSError("a process of the run did not start")
+
+
+def _reason(started: list[subprocess.Popen[bytes]], folder: Path) -> str | None:
+    """The last line that a failed helper wrote; None when none has failed by itself."""
+    for rank, process in enumerate(started, start=1):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)  # seconds: it is dead, or about to be
+        if process.returncode:
+            lines = (folder / f"errors-{rank}").read_text(errors="replace").strip().splitlines()
+            return lines[-1] if lines else f"it ended with exit code {process.returncode}"
+    return None
+
+
+def _read(pipe: IO[bytes]) -> Any:
+    (size,) = struct.unpack("<Q", pipe.read(8))
+    return pickle.loads(pipe.read(size))
+
+
+class _Pickler(pickle.Pickler):
+    """Sends a transformers model as class, configuration and weights: transformers knows only models that it built."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if not isinstance(obj, PreTrainedModel):
+            return NotImplemented
+        frozen = [name for name, parameter in obj.named_parameters() if not parameter.requires_grad]
+        dropouts = {name: module.p for name, module in obj.named_modules() if isinstance(module, torch.nn.Dropout)}
+        weights = {name: value.cpu() for name, value in obj.state_dict().items()}
+        return _rebuilt, (type(obj), obj.config, weights, frozen, dropouts)
+
+
+def _rebuilt(
+    kind: type[PreTrainedModel],
+    config: Any,
+    weights: Mapping[str, Any],
+    frozen: list[str],
+    dropouts: Mapping[str, float],
+) -> PreTrainedModel:
+    """The model that `_Pickler` sent."""
+    model = kind(config).eval()
+    model.load_state_dict(weights)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in frozen)
+    for name, share in dropouts.items():
+        model.get_submodule(name).p = share
+    return model
+
+
+def _pickled(work: Any) -> bytes:
+    buffer = io.BytesIO()
+    _Pickler(buffer).dump(work)
+    return buffer.getvalue()
+
+
+def _end_with_the_first() -> None:
+    """End this process when the first one is gone: its end of the pipe is closed then."""
+    os.read(0, 1)
+    os._exit(1)
+
+
+def main() -> None:
+    """What a helper does: read its place and its work, and do it."""
+    from autodistill.training import parallel
+
+    pipe = sys.stdin.buffer
+    parallel._own = _read(pipe)
+    work = _read(pipe)
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    torch.set_flush_denormal(True)  # as in the first process
+    sys.stdout.buffer.write(_READY)
+    sys.stdout.flush()
+    try:
+        work()
+    except Exception as error:
+        traceback.print_exc()
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # the last line, which the first process tells
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

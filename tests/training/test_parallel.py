@@ -1,0 +1,92 @@
+"""Two real processes that talk over gloo, against one."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from torch import Tensor
+from training_runs import STEPS, Losses, make_request
+from training_tiny import make_model
+
+from autodistill.errors import ConfigError, TrialError
+from autodistill.training.distil import Distillation, distil
+from autodistill.training.parallel import processes
+
+DDP = {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
+
+
+def request_for(root: Path, run: str, **changes: Any) -> Distillation:
+    """Without dropout: processes draw their own."""
+    return make_request(root, run, student=make_model(layers=2, hidden=16, dropout=0.0, seed=2), **changes)
+
+
+def weights(request: Distillation) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in request.student.state_dict().items()}
+
+
+def test_two_processes_do_what_one_does_also_after_an_interruption(tmp_path: Path) -> None:
+    one, first, rest = Losses(), Losses(), Losses()
+    alone = request_for(tmp_path, "one", callbacks=[one])
+    whole = distil(alone)
+    stops = iter([*[False] * 13, True])
+    rungs: list[int] = []
+    changes: dict[str, Any] = {
+        "trainer": DDP,
+        "rungs": (0.2,),
+        "on_rung": lambda index, share: bool(rungs.append(index)),
+    }
+    cut = distil(request_for(tmp_path, "two", callbacks=[first], stop_requested=lambda: next(stops), **changes))
+    assert (cut.state, cut.steps, rungs) == ("interrupted", 14, [0])
+    together = request_for(tmp_path, "two", callbacks=[rest], **changes)
+    result = distil(together)
+    assert (result.state, result.steps, result.examples) == ("complete", STEPS, whole.examples)
+    assert len(first.seen) == 14  # the helper's callbacks are its own
+    for step, (expected, found) in enumerate(zip(one.seen, first.seen + rest.seen, strict=True)):
+        assert found["hidden"] == pytest.approx(expected["hidden"], rel=0.02), step  # a mean over tokens, by process
+        assert found["total"] == pytest.approx(expected["total"], rel=0.02), step
+    mine, theirs = weights(alone), weights(together)
+    difference = max(float((value - theirs[name]).abs().max()) for name, value in mine.items())
+    assert difference < 0.01  # thirty steps of at most 0.001
+    assert not torch.distributed.is_initialized()
+    assert psutil.Process().children() == []
+
+
+def test_a_process_that_dies_ends_the_trial_with_the_reason(tmp_path: Path) -> None:
+    def kill(step: int, steps: int) -> None:
+        if step == 3:
+            (helper,) = psutil.Process().children()
+            helper.send_signal(signal.SIGKILL)
+
+    with pytest.raises(TrialError, match=r"One of the run's 2 processes failed: it ended with exit code -9"):
+        distil(request_for(tmp_path, "run", trainer=DDP, progress=kill))
+    assert not torch.distributed.is_initialized()
+    assert psutil.Process().children() == []
+
+
+@pytest.mark.parametrize(
+    ("trainer", "message"),
+    [
+        ({"devices": 2}, r"trainer.devices=2 needs trainer.strategy=ddp"),
+        (
+            {"devices": 2, "strategy": "fsdp"},
+            r"trainer.strategy must be auto \(one device\) or ddp \(several\), got 'fsdp'",
+        ),
+        ({"devices": "auto", "strategy": "ddp"}, r"trainer.devices must be a whole number >= 1 .*, got 'auto'"),
+        ({"devices": 2, "strategy": "ddp", "num_nodes": 2}, r"trainer.num_nodes must be 1, got 2"),
+        ({"devices": 3, "strategy": "ddp"}, r"trainer.devices=3 must divide the 8 examples of a step"),
+    ],
+)
+def test_processes_that_cannot_share_a_run_are_refused(tmp_path: Path, trainer: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        distil(make_request(tmp_path, trainer={"accelerator": "cpu", **trainer}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_process_is_the_rule() -> None:
+    assert processes({}) == processes({"devices": "auto"}) == processes({"strategy": "ddp"}) == 1
+    assert processes(DDP) == 2
