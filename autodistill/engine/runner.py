@@ -186,7 +186,8 @@ class Runner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(trial.seed)
             student = family.build(trial.architecture, bench.task, bench.vocabulary)
-            initialisation = family.initialise(student, self.context.teacher.model)
+            initialisation = family.initialise(student, self.context.teacher.model, bench.some_text)
+        logger.info("trial %d starts %s; %s", trial.number, initialisation.summary, dict(initialisation.groups))
         return student, initialisation
 
     def _distillation(self, job: Job, trial: TrialRecord, student: PreTrainedModel, lease: Lease) -> Distillation:

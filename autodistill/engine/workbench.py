@@ -31,7 +31,7 @@ from autodistill.components.students import (
     Vocabulary,
 )
 from autodistill.components.task import DataContext, TaskData, TaskSpec
-from autodistill.components.training import DistillationLoss, FeatureKey, LossContext, Schedule
+from autodistill.components.training import Batch, DistillationLoss, FeatureKey, LossContext, Schedule
 from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings
 from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
@@ -53,6 +53,9 @@ LENGTH_QUANTILES = tuple((2 * step + 1) / 20 for step in range(10))
 
 #: Architectures that are checked before training: all of a space of this size, else so many drawn from it.
 CHECKED_ARCHITECTURES = 512
+
+#: Training examples on which the importance of a teacher's parts is measured; more changes their order little.
+MEASURED_EXAMPLES = 128
 
 #: Placeholder for the metric's label that stands for "the first latency backend".
 _DEFAULT_LABEL = "default"
@@ -144,6 +147,12 @@ class Workbench:
         """The stream of training examples; the same for every trial of every study on this data and seed."""
         seed = derive_seed(self.settings.seed, self.data.fingerprint, "stream")
         return ExampleStream(len(self.splits["train"]), seed, self.splits["train"].lengths)
+
+    @cached_property
+    def some_text(self) -> list[Batch]:
+        """Batches of training examples on which it is measured what smaller students should keep."""
+        rows = np.unique(self.stream.rows_at(0, min(MEASURED_EXAMPLES, len(self.splits["train"]))))
+        return [self.splits["train"].batch(part) for part in np.array_split(rows, -(-len(rows) // 32))]  # 32 at a time
 
     # -- students ------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from autodistill.components.training import Course, Phase
 from autodistill.errors import ConfigError
-from autodistill.schedules.configs import LAYER_MAPPINGS, ProgressiveConfig
+from autodistill.schedules.configs import ProgressiveConfig
+from autodistill.schedules.layer_mapping import LAYER_MAPPINGS
 from autodistill.schedules.progressive import Progressive
 
 
