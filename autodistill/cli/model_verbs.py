@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
     """``autodistill evaluate model=DIR``: every evaluator's metrics on the test split, or on select without one."""
-    from autodistill.engine.comparison import metric_entry
     from autodistill.engine.scores import predictions_of, score_all
+    from autodistill.engine.verdict import metric_entry
     from autodistill.training.predict import predict
 
     bench, model = _bench(settings, registry), _load(settings)

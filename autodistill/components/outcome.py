@@ -19,17 +19,36 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.floating[Any]]
 
+    #: Weights of examples (draws x examples, each row with a positive sum) -> the metric of each draw.
+    WeightedMetric = Callable[[FloatArray], FloatArray]
+
 
 @dataclass(frozen=True)
 class Predictions:
     """A model's answers on one split.
 
+    What the rows are depends on the kind of task:
+
+    ====================  =========================  =======================================================
+    kind                  rows                       columns of ``logits``
+    ====================  =========================  =======================================================
+    classification        examples                   classes
+    regression            examples                   1
+    token_classification  labelled words             classes
+    mlm                   masked tokens              loss in nats; 1 where the most probable token is right
+    question_answering    questions                  first character, last (excluded), score, no-answer score
+    embedding             examples                   width of the model
+    ====================  =========================  =======================================================
+
     Args:
         ids: one per example.
-        logits: examples x classes, float32.
-        labels: examples, int64; None when the split has none.
-        teacher_logits: examples x classes of the teacher, or None (then the model is the teacher).
+        logits: see the table, float32.
+        labels: one per row: int64 classes, float32 numbers, rows x classes 0/1 for several labels, accepted answers
+            (sequence of texts, empty = unanswerable) of questions; None when the split has none.
+        teacher_logits: the same of the teacher, or None (then the model is the teacher).
         task: what was learnt.
+        owners: rows, int64: the example that a row belongs to; None when rows are examples.
+        texts: the contexts of questions, which answers are cut out of; None elsewhere.
     """
 
     ids: Sequence[str]
@@ -37,6 +56,8 @@ class Predictions:
     labels: Any | None
     teacher_logits: FloatArray | None
     task: TaskSpec
+    owners: Any | None = None
+    texts: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,11 +69,17 @@ class Score:
         variance: variance of the estimate (sampling of the examples).
         per_example: examples, float64: contributions whose mean is the metric, for paired comparison; None where
             the metric is not a mean.
+        weighted: of a metric that is no mean of contributions (F1, a correlation, ...): the metric when each example
+            counts with a weight, from which a bootstrap makes intervals and paired comparisons. None for means, and
+            where neither is known.
+        n: examples behind ``weighted``.
     """
 
     value: float
     variance: float | None = None
     per_example: FloatArray | None = None
+    weighted: WeightedMetric | None = None
+    n: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +96,8 @@ class Described:
 class Evaluator(Protocol):
     """An evaluator; built as ``target(**parameters)``.
 
-    ``before_training`` evaluators implement `describe` (their metrics are *known*), the others `score`.
+    ``before_training`` evaluators implement `describe` (their metrics are *known*), the others `score`. One whose
+    metrics depend on the task also has ``metrics_of(task)``, a part of ``metrics``; see `metrics_of`.
     """
 
     #: Metric name -> direction; names in the study are ``<label>.<metric>``.
@@ -87,6 +115,12 @@ class Evaluator(Protocol):
     def score(self, predictions: Predictions) -> Mapping[str, Score]:
         """Metrics of predictions."""
         ...
+
+
+def metrics_of(evaluator: Evaluator, task: TaskSpec) -> Mapping[str, Direction]:
+    """The metrics of an evaluator on a task: those that its own ``metrics_of`` says, if it has one, else all."""
+    own: Callable[[TaskSpec], Mapping[str, Direction]] | None = getattr(evaluator, "metrics_of", None)
+    return evaluator.metrics if own is None else own(task)
 
 
 @dataclass(frozen=True)

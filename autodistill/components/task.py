@@ -99,6 +99,11 @@ class TextStream(Protocol):
         """How many parts it is read in, each by one process; the same for the same data, whoever reads it."""
         ...
 
+    @property
+    def workers(self) -> int | None:
+        """Processes that read it at once; None for as many as there are cores."""
+        ...
+
     def documents(self, part: int) -> Iterator[str]:
         """The documents of a part, in order; each at most some megabytes.
 

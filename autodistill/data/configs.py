@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from autodistill.components.specs import path_field
-from autodistill.errors import ConfigError
+from autodistill.data.checks import check, check_carving, check_columns
 
 _DEFAULT_LIBRARIES = (
     *("botorch", "datasets", "networkx", "pandas", "plotly", "scipy"),
     *("sklearn", "sqlalchemy", "sympy", "torch", "torchmetrics", "transformers"),
 )
-
-
-def _check(condition: bool, name: str, rule: str, given: object) -> None:
-    if not condition:
-        raise ConfigError(f"{name} must be {rule}, got {given!r}.")
 
 
 @dataclass
@@ -51,20 +46,20 @@ class PythonDocsConfig:
 
     def __post_init__(self) -> None:
         given = self.libraries
-        _check(len(set(given)) == len(given) >= 2, "data.libraries", "two or more different names", given)
-        _check(self.examples_per_library >= 10, "data.examples_per_library", ">= 10", self.examples_per_library)
-        _check(self.examples_per_file >= 1, "data.examples_per_file", ">= 1", self.examples_per_file)
-        _check(self.min_words >= 3, "data.min_words", ">= 3", self.min_words)
-        _check(self.max_words >= self.min_words, "data.max_words", f">= min_words ({self.min_words})", self.max_words)
-        _check(0 < self.test_share < 1, "data.test_share", "between 0 and 1", self.test_share)
+        check(len(set(given)) == len(given) >= 2, "data.libraries", "two or more different names", given)
+        check(self.examples_per_library >= 10, "data.examples_per_library", ">= 10", self.examples_per_library)
+        check(self.examples_per_file >= 1, "data.examples_per_file", ">= 1", self.examples_per_file)
+        check(self.min_words >= 3, "data.min_words", ">= 3", self.min_words)
+        check(self.max_words >= self.min_words, "data.max_words", f">= min_words ({self.min_words})", self.max_words)
+        check(0 < self.test_share < 1, "data.test_share", "between 0 and 1", self.test_share)
         rule = f"> 0 and < 1 - test_share ({1 - self.test_share:g})"
-        _check(0 < self.select_share < 1 - self.test_share, "data.select_share", rule, self.select_share)
-        _check(self.max_length >= 8, "data.max_length", ">= 8", self.max_length)
+        check(0 < self.select_share < 1 - self.test_share, "data.select_share", rule, self.select_share)
+        check(self.max_length >= 8, "data.max_length", ">= 8", self.max_length)
 
 
 @dataclass
 class TextClassificationConfig:
-    """Your own labelled texts: TSV, CSV, JSON lines or Parquet."""
+    """Your own texts or pairs, labelled or not: TSV, CSV, JSON lines or Parquet."""
 
     train: str | None = path_field(None)
     """Path of the training examples: .tsv, .csv, .jsonl, .json (one object per line), each also .gz, or .parquet."""
@@ -81,6 +76,21 @@ class TextClassificationConfig:
     label_column: str | None = "label"
     """Column of the class names or ids; None makes the task label-free: the teacher's answers are the target."""
 
+    test_label_column: str | None = None
+    """Of a label-free task: column of the classes in the test file, None if it has none; needs labels."""
+
+    labels: list[str] | None = None
+    """Class names in the order of their ids; None: those of the training file, sorted."""
+
+    multi_label: bool = False
+    """Whether an example may have any number of classes, also none."""
+
+    label_separator: str = ","
+    """Between the classes of an example, where a file does not have lists; not empty."""
+
+    id_column: str | None = None
+    """Column of ids, unique within a file; None numbers the examples."""
+
     select_share: float = 0.1
     """Share of train that is carved off when select is None; 0 < share < 1."""
 
@@ -94,10 +104,129 @@ class TextClassificationConfig:
     """Tokens per example at most; >= 8."""
 
     def __post_init__(self) -> None:
-        columns = self.text_columns
-        _check(1 <= len(set(columns)) == len(columns) <= 2, "data.text_columns", "one or two different names", columns)
-        _check(self.label_column not in columns, "data.label_column", "none of data.text_columns", self.label_column)
-        _check(0 < self.select_share < 1, "data.select_share", "between 0 and 1", self.select_share)
-        _check(self.select_max >= 1, "data.select_max", ">= 1", self.select_max)
-        _check(self.train_limit is None or self.train_limit >= 1, "data.train_limit", ">= 1 or null", self.train_limit)
-        _check(self.max_length >= 8, "data.max_length", ">= 8", self.max_length)
+        check_columns(self.text_columns, label_column=self.label_column, id_column=self.id_column)
+        check_carving(self.select_share, self.select_max, self.train_limit, self.max_length)
+        check(self.label_separator != "", "data.label_separator", "not empty", self.label_separator)
+        labels = self.labels
+        rule = "two or more different names, or null"
+        check(labels is None or len(set(labels)) == len(labels) >= 2, "data.labels", rule, labels)
+        if self.test_label_column is not None:
+            rule = "null unless the task is label-free (data.label_column=null) and data.labels names the classes"
+            check(self.label_column is None and labels is not None, "data.test_label_column", rule, "a name")
+
+
+@dataclass
+class TextRegressionConfig:
+    """Your own texts or pairs, each with a number: TSV, CSV, JSON lines or Parquet."""
+
+    train: str | None = path_field(None)
+    """Path of the training examples: .tsv, .csv, .jsonl, .json (one object per line), each also .gz, or .parquet."""
+
+    select: str | None = path_field(None)
+    """Path of the examples that choose between models; None carves them from train."""
+
+    test: str | None = path_field(None)
+    """Path of the examples that are read once at the end; None means no test results."""
+
+    text_columns: list[str] = field(default_factory=lambda: ["text"])
+    """One or two columns that hold the text."""
+
+    label_column: str = "label"
+    """Column of the numbers."""
+
+    id_column: str | None = None
+    """Column of ids, unique within a file; None numbers the examples."""
+
+    select_share: float = 0.1
+    """Share of train that is carved off when select is None; 0 < share < 1."""
+
+    select_max: int = 2000
+    """Carved examples at most; >= 1."""
+
+    train_limit: int | None = None
+    """Training examples at most, chosen by a stable hash after carving; None keeps all; >= 1."""
+
+    max_length: int = 128
+    """Tokens per example at most; >= 8."""
+
+    def __post_init__(self) -> None:
+        check_columns(self.text_columns, label_column=self.label_column, id_column=self.id_column)
+        check_carving(self.select_share, self.select_max, self.train_limit, self.max_length)
+
+
+@dataclass
+class SentencesConfig:
+    """Your own texts without labels, for sentence embeddings: TSV, CSV, JSON lines or Parquet."""
+
+    train: str | None = path_field(None)
+    """Path of the training texts: .tsv, .csv, .jsonl, .json (one object per line), each also .gz, or .parquet."""
+
+    select: str | None = path_field(None)
+    """Path of the texts that choose between models; None carves them from train."""
+
+    test: str | None = path_field(None)
+    """Path of the texts that are read once at the end; None means no test results."""
+
+    text_column: str = "text"
+    """Column that holds the text."""
+
+    id_column: str | None = None
+    """Column of ids, unique within a file; None numbers the texts."""
+
+    select_share: float = 0.1
+    """Share of train that is carved off when select is None; 0 < share < 1."""
+
+    select_max: int = 2000
+    """Carved texts at most; >= 1."""
+
+    train_limit: int | None = None
+    """Training texts at most, chosen by a stable hash after carving; None keeps all; >= 1."""
+
+    max_length: int = 128
+    """Tokens per text at most; >= 8."""
+
+    def __post_init__(self) -> None:
+        check_columns([self.text_column], id_column=self.id_column)
+        check_carving(self.select_share, self.select_max, self.train_limit, self.max_length)
+
+
+@dataclass
+class TokenClassificationConfig:
+    """Your own words with a label each: CoNLL files, JSON lines or Parquet."""
+
+    train: str | None = path_field(None)
+    """Path of the training examples: .conll, .iob, .bio, .txt, .jsonl, .json, each also .gz, or .parquet."""
+
+    select: str | None = path_field(None)
+    """Path of the examples that choose between models; None carves them from train."""
+
+    test: str | None = path_field(None)
+    """Path of the examples that are read once at the end; None means no test results."""
+
+    words_column: str = "words"
+    """Column of the lists of words; a CoNLL file has them in the first column whatever it is called."""
+
+    labels_column: str = "labels"
+    """Column of the lists of labels; a CoNLL file has them in the last column."""
+
+    id_column: str | None = None
+    """Column of ids, unique within a file; None numbers the examples; not used for CoNLL files."""
+
+    select_share: float = 0.1
+    """Share of train that is carved off when select is None; 0 < share < 1."""
+
+    select_max: int = 2000
+    """Carved examples at most; >= 1."""
+
+    train_limit: int | None = None
+    """Training examples at most, chosen by a stable hash after carving; None keeps all; >= 1."""
+
+    max_length: int = 128
+    """Tokens per example at most; >= 8."""
+
+    def __post_init__(self) -> None:
+        columns = {self.words_column, self.labels_column, self.id_column}
+        check(
+            len(columns) == 3, "data.words_column, labels_column and id_column", "different", sorted(map(str, columns))
+        )
+        check_carving(self.select_share, self.select_max, self.train_limit, self.max_length)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 #: Words in a shingle: long enough to be rare by chance, short enough to join a phrase to its sentence.
 SHINGLE_WORDS = 5
@@ -55,16 +58,31 @@ def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
     return [_root(parents, index) for index in range(len(texts))]
 
 
-def _links(texts: Sequence[str]) -> list[list[int]]:
-    """Return lists of examples that belong together, each for one reason."""
-    owners: dict[int, list[int]] = {}
-    equal: dict[str, list[int]] = {}
+def _links(texts: Sequence[str]) -> Iterator[list[int]]:
+    """Lists of examples that belong together, each for one reason."""
+    hashes, owners, equal = array("q"), array("q"), array("q")
     for index, text in enumerate(texts):
-        equal.setdefault(normalised(text), []).append(index)
-        for shingle in shingles(text):
-            owners.setdefault(shingle, []).append(index)
-    rare = [members for members in owners.values() if 1 < len(members) <= SHINGLE_MAX_EXAMPLES]
-    return rare + [members for members in equal.values() if len(members) > 1]
+        equal.append(hash(normalised(text)))
+        found = shingles(text)
+        hashes.extend(found)
+        owners.extend([index] * len(found))
+    yield from _runs(hashes, owners, SHINGLE_MAX_EXAMPLES)
+    yield from _runs(equal, array("q", range(len(texts))), len(texts))
+
+
+def _runs(keys: array[int], owners: array[int], longest: int) -> Iterator[list[int]]:
+    """The owners of each key that has two or more, and no more than ``longest``.
+
+    Arrays and a sort instead of a dictionary of lists: a tenth of the memory for ten million keys.
+    """
+    if not keys:
+        return
+    values, of = np.frombuffer(keys, dtype=np.int64), np.frombuffer(owners, dtype=np.int64)
+    order = np.argsort(values, kind="stable")
+    borders = np.flatnonzero(np.diff(values[order])) + 1
+    starts, stops = np.concatenate([[0], borders]), np.concatenate([borders, [len(order)]])
+    for run in np.flatnonzero((stops - starts > 1) & (stops - starts <= longest)):
+        yield of[order[starts[run] : stops[run]]].tolist()
 
 
 def _root(parents: list[int], index: int) -> int:

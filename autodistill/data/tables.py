@@ -1,6 +1,6 @@
 """Reading a user's table of examples: TSV, CSV, JSON lines or Parquet, with errors that name file, line and column.
 
-Only the wanted columns are kept. What the columns mean is the business of `autodistill.data.text_classification`.
+Only the wanted columns are kept. What the columns mean is the business of the data sources.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read_table(path: Path, columns: Sequence[str], key: str) -> list[Row]:
     if not path.is_file():
         raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
     reader = {".tsv": _delimited, ".csv": _delimited, ".parquet": _parquet}.get(_ending(path, key), _json_lines)
-    with _named(path, key):
+    with reading_errors(path, key):
         rows = list(reader(path, columns, key))
     if not rows:
         raise DataError(f"{key}: {path} has no examples. Expected at least one row below the column names.")
@@ -78,27 +78,45 @@ def _ending(path: Path, key: str) -> str:
 
 
 @contextmanager
-def _named(path: Path, key: str) -> Iterator[None]:
-    """Turn what the readers raise over broken content into a `DataError`."""
+def reading_errors(path: Path, key: str) -> Iterator[None]:
+    """Turn what the readers raise over broken content into a `DataError`.
+
+    Args:
+        path: the file.
+        key: the configuration key that named it.
+    """
     try:
         yield
     except (EOFError, zlib.error) as error:
-        raise DataError(f"{key}: {path} breaks off or is damaged ({error}). Copy or compress it again.") from error
+        raise DataError(
+            f"{key}: {path} breaks off or is damaged in line {failing_line(path)} ({error}). Copy or compress it again."
+        ) from error
     except gzip.BadGzipFile as error:
         raise DataError(f"{key}: {path} ends in .gz but is not gzip ({error}). Rename or compress it.") from error
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{key}: {path} is not UTF-8 text (byte {error.start} of a block: {error.reason}). Convert it to UTF-8, or "
-            "give the file the ending of what it is."
+            f"{key}: {path}, line {failing_line(path)} is not UTF-8 text ({error.reason}). Convert the file to UTF-8, "
+            "or give it the ending of what it is."
         ) from error
-    except csv.Error as error:
-        raise DataError(f"{key}: {path} cannot be read as a table: {error}.") from error
     except pyarrow.ArrowException as error:
         raise DataError(f"{key}: {path} ends in .parquet but cannot be read as Parquet: {error}.") from error
 
 
+def failing_line(path: Path) -> int:
+    """The first line that cannot be unzipped or is not UTF-8; found by reading the file again."""
+    number = 1
+    with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as file:
+        try:
+            for line in file:
+                line.decode("utf-8")
+                number += 1
+        except (EOFError, zlib.error, ValueError):
+            return number
+    return number
+
+
 @contextmanager
-def _opened(path: Path, key: str) -> Iterator[IO[str]]:
+def opened_text(path: Path, key: str) -> Iterator[IO[str]]:
     """Open a text file, unzipped if its name ends in .gz; a byte-order mark is skipped."""
     zipped = path.name.lower().endswith(".gz")
     with path.open("rb") as raw:
@@ -117,23 +135,35 @@ def _delimited(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
     csv.field_size_limit(FIELD_LIMIT)
     tabs = ".tsv" in path.name.lower()
     options: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
-    with _opened(path, key) as file:
+    with opened_text(path, key) as file:
         reader = csv.reader(file, **options)
-        header = next(reader, [])
-        places = [_place(column, header, path, key) for column in columns]
-        for fields in reader:
-            if not fields:
-                continue
-            if len(fields) != len(header):
-                raise DataError(
-                    f"{key}: {path}, line {reader.line_num} has {len(fields)} fields, but the first line names "
-                    f"{len(header)} columns."
-                )
-            yield Row(reader.line_num, {column: fields[place] for column, place in zip(columns, places, strict=True)})
+        try:
+            yield from _table(reader, path, columns, key)
+        except csv.Error as error:
+            where = f"{path}, line {reader.line_num}"
+            raise DataError(f"{key}: {where} cannot be read as a table: {error}.{_QUOTES}") from error
+
+
+_QUOTES = ' In .csv a quote inside a field is doubled (""); in .tsv quotes are plain characters.'
+
+
+def _table(reader: Any, path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
+    """The rows below the column names."""
+    header: list[str] = next(reader, [])
+    places = [place_of(column, header, path, key) for column in columns]
+    for fields in reader:
+        if not fields:
+            continue
+        if len(fields) != len(header):
+            raise DataError(
+                f"{key}: {path}, line {reader.line_num} has {len(fields)} fields, but the first line names "
+                f"{len(header)} columns."
+            )
+        yield Row(reader.line_num, {column: fields[place] for column, place in zip(columns, places, strict=True)})
 
 
 def _json_lines(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
-    with _opened(path, key) as file:
+    with opened_text(path, key) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -144,7 +174,7 @@ def _json_lines(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
             if not isinstance(record, dict):
                 raise DataError(f"{key}: {path}, line {number} is not an object. {_ONE_PER_LINE}")
             for column in columns:
-                _place(column, list(record), path, key, f", line {number}")
+                place_of(column, list(record), path, key, f", line {number}")
             yield Row(number, {column: record[column] for column in columns})
 
 
@@ -157,13 +187,25 @@ def _parquet(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
             raise DataError(f"{key}: {path} ends in .parquet but is not a Parquet file. Rename it to what it is.")
     with pyarrow.parquet.ParquetFile(path) as file:
         for column in columns:
-            _place(column, file.schema_arrow.names, path, key)
+            place_of(column, file.schema_arrow.names, path, key)
         table = file.read(columns=list(columns))
     for number, values in enumerate(table.to_pylist(), start=1):
         yield Row(number, values)
 
 
-def _place(column: str, given: Sequence[str], path: Path, key: str, where: str = "") -> int:
+def place_of(column: str, given: Sequence[str], path: Path, key: str, where: str = "") -> int:
+    """The place of a column among those that a file has.
+
+    Args:
+        column: what is wanted.
+        given: the file's columns.
+        path: the file.
+        key: the configuration key that named it.
+        where: the place in the file, for messages.
+
+    Raises:
+        DataError: it has no such column; lists those it has.
+    """
     if column in given:
         return given.index(column)
     names = ", ".join(map(repr, given)) or "none"

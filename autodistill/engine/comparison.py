@@ -1,74 +1,30 @@
 """The comparison on the test split: every row with its interval, paired gains, and the verdict.
 
 Predictions are read back from the files that the full runs and references wrote; nothing is predicted twice but the
-teacher. A claim of "better" is a paired difference whose lower bound is above zero, against the strongest baseline.
+teacher. What counts as better is in `autodistill.engine.verdict` and ``equal_compute``.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.components.outcome import Score
 from autodistill.engine.cache import write_json
+from autodistill.engine.equal_compute import equal_compute, spending
 from autodistill.engine.finals import complete_full_runs, load_model
+from autodistill.engine.guards import trivial_predictions
 from autodistill.engine.places import final_folder, final_name
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
-from autodistill.engine.statistics import interval, paired_difference
 from autodistill.engine.summary import without_nan
+from autodistill.engine.verdict import Contender, Judge, gain, metric_entry, verdict
 from autodistill.training.predict import predict
 
 if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray
-
-#: Seed of the bootstrap: the same numbers from the same predictions.
-_BOOTSTRAP_SEED = 0
-
-#: A baseline within this share of a pick's latency counts as no slower, however narrow the intervals of both are.
-SAME_LATENCY = 0.03
-
-
-class Contender:
-    """A row of the comparison: scores on the final split, latencies, size.
-
-    Args:
-        name: what the report calls it.
-        scores: metric -> score.
-        latencies: label -> stored latency report.
-        parameters: number of parameters, if the word means something.
-    """
-
-    def __init__(
-        self, name: str, scores: Mapping[str, Score], latencies: Mapping[str, Any], parameters: int | None
-    ) -> None:
-        self.name = name
-        self.scores = scores
-        self.latencies = latencies
-        self.parameters = parameters
-
-    def median(self, label: str | None) -> float | None:
-        """Median latency in milliseconds; None when it was not timed."""
-        return float(self.latencies[label]["median"]) if label is not None and label in self.latencies else None
-
-    def half_width(self, label: str | None) -> float:
-        """Half of the 95 % interval of the median latency, relative to it; 0 when unknown."""
-        report = self.latencies.get(label) if label is not None else None
-        return float((report or {}).get("relative_half_width") or 0.0)
-
-    def ratio(self, label: str | None) -> float | None:
-        """Latency relative to the reference timed in the same session; None when it was not."""
-        report = self.latencies.get(label) if label is not None else None
-        value = report.get("ratio_to_reference") if report else None
-        return None if value is None else float(value)
-
-    def times_faster(self, other: Contender, label: str | None) -> float | None:
-        """How many times faster this is than ``other``; ratios to the reference, if both have one, absorb drift."""
-        pairs = ((other.ratio(label), self.ratio(label)), (other.median(label), self.median(label)))
-        return next((theirs / mine for theirs, mine in pairs if theirs and mine), None)
 
 
 def compare(session: Session) -> dict[str, Any]:
@@ -106,6 +62,15 @@ def _compare(session: Session) -> dict[str, Any]:
         if trial.origin == "baseline" and number in runs
     ]
     others = [teacher, *references, *(contender for _, contender in baselines)]
+    trivial = score_all(session.bench, trivial_predictions(session.teacher.predictions(session.bench, role)))
+    metric = session.bench.task.metric
+    judge = Judge(
+        metric=metric,
+        direction=session.bench.directions[metric],
+        floor=trivial[metric].value,
+        label=main_latency(session),
+        role=role,
+    )
     return {
         "split": role,
         "teacher": _row(teacher, role),
@@ -115,9 +80,17 @@ def _compare(session: Session) -> dict[str, Any]:
             str(trial.number): {**_row(contender, role), "versus": _versus(session, contender, others, role)}
             for trial, contender in picks
         },
+        "trivial": {name: score.value for name, score in trivial.items()},
+        "direction": judge.direction,
         "verdict": {
-            **_verdict(session, [item for _, item in picks], [item for _, item in baselines], teacher, role),
+            **verdict(judge, [item for _, item in picks], [item for _, item in baselines], teacher),
             "pick": picks[0][0].number if picks else None,
+            "equal_compute": equal_compute(
+                judge,
+                [(trial.number, item) for trial, item in picks],
+                [item for _, item in baselines],
+                spending(session.storage.runs(session.study.id), trials.values()),
+            ),
         },
     }
 
@@ -176,15 +149,6 @@ def _answered_test(session: Session, trial: TrialRecord, run: RunRecord) -> Path
 # -- rows --------------------------------------------------------------------------------------------------------
 
 
-def metric_entry(score: Score, split: str) -> dict[str, Any]:
-    """A final metric: value, 95 % interval, n, seeds and split."""
-    low, high, count = None, None, None
-    if score.per_example is not None:
-        low, high = interval(score.per_example)
-        count = len(score.per_example)
-    return {"value": score.value, "low": low, "high": high, "n": count, "seeds": 1, "split": split}
-
-
 def _row(contender: Contender, role: str) -> dict[str, Any]:
     return {
         "name": contender.name,
@@ -194,17 +158,6 @@ def _row(contender: Contender, role: str) -> dict[str, Any]:
     }
 
 
-def gain(session: Session, ours: Contender, theirs: Contender, role: str) -> dict[str, Any]:
-    """Paired difference of the task's default metric, with its 95 % interval."""
-    metric = session.bench.task.metric
-    mine, other = ours.scores[metric], theirs.scores[metric]
-    entry = {"value": mine.value - other.value, "low": None, "high": None, "n": None, "seeds": 1, "split": role}
-    if mine.per_example is not None and other.per_example is not None:
-        difference, low, high = paired_difference(mine.per_example, other.per_example, _BOOTSTRAP_SEED)
-        entry |= {"value": difference, "low": low, "high": high, "n": len(mine.per_example)}
-    return entry
-
-
 def _versus(session: Session, pick: Contender, others: Sequence[Contender], role: str) -> dict[str, Any]:
     label = main_latency(session)
     metric = session.bench.task.metric
@@ -212,7 +165,7 @@ def _versus(session: Session, pick: Contender, others: Sequence[Contender], role
     for other in others:
         base = other.scores[metric].value
         found[other.name] = {
-            "gain": gain(session, pick, other, role),
+            "gain": gain(pick, other, metric, role),
             "retained": pick.scores[metric].value / base if base > 0 else None,
             "speedup": pick.times_faster(other, label),
             "parameter_ratio": pick.parameters / other.parameters if pick.parameters and other.parameters else None,
@@ -225,54 +178,3 @@ def main_latency(session: Session) -> str | None:
     labels = list(session.settings.several["latency"])
     named = [item.metric.partition(".")[0] for item in session.bench.objectives]
     return next((label for label in named if label in labels), labels[0] if labels else None)
-
-
-# -- verdict -----------------------------------------------------------------------------------------------------
-
-
-def _verdict(
-    session: Session, picks: Sequence[Contender], baselines: Sequence[Contender], teacher: Contender, role: str
-) -> dict[str, Any]:
-    """Whether the best pick beats the strongest baseline that is no slower than it, and how sure that is.
-
-    When every baseline is slower than the pick, it must beat the most accurate of them all the same.
-    """
-    if not picks:
-        return {"claim": "No pick was trained in full, so nothing is claimed.", "holds": None, "baseline": None}
-    metric, label = session.bench.task.metric, main_latency(session)
-    best = picks[0]  # chosen on the select split; choosing by the test split would flatter it
-    about = (
-        f"{best.name} keeps {_percent(best, teacher, metric)} of the teacher's {metric}{_speed(best, teacher, label)}"
-    )
-    if not baselines:
-        return {"claim": f"{about}. No baseline was trained, so nothing is compared.", "holds": None, "baseline": None}
-    rivals = [item for item in baselines if _no_slower(item, best, label)] or list(baselines)
-    sign = -1.0 if session.bench.directions[metric] == "minimize" else 1.0
-    rival = max(rivals, key=lambda item: sign * item.scores[metric].value)
-    difference = gain(session, best, rival, role)
-    worst = difference["low"] if sign > 0 else difference["high"]
-    holds = None if worst is None or math.isnan(worst) else bool(sign * worst > 0)
-    verb = "beats" if holds else "does not beat" if holds is not None else "has no interval against"
-    numbers = f"{difference['value']:+.4f}"
-    if difference["low"] is not None:
-        numbers += f", 95 % interval {difference['low']:+.4f} to {difference['high']:+.4f}, n = {difference['n']}"
-    speed = _speed(best, rival, label)
-    claim = f"{about}; it {verb} the strongest baseline, {rival.name} ({numbers}{speed.replace(' at', ', at', 1)})."
-    return {"claim": claim, "holds": holds, "baseline": rival.name}
-
-
-def _no_slower(baseline: Contender, pick: Contender, label: str | None) -> bool:
-    """Whether a baseline is not slower than a pick beyond what both timings are sure of: doubt counts for it."""
-    faster = pick.times_faster(baseline, label)
-    doubt = math.hypot(pick.half_width(label), baseline.half_width(label))
-    return faster is None or faster <= 1 + max(SAME_LATENCY, doubt)
-
-
-def _percent(ours: Contender, theirs: Contender, metric: str) -> str:
-    base = theirs.scores[metric].value
-    return f"{ours.scores[metric].value / base:.1%}" if base > 0 else "an unknown share"
-
-
-def _speed(ours: Contender, theirs: Contender, label: str | None) -> str:
-    faster = ours.times_faster(theirs, label)
-    return f" at {faster:.2f}x its speed" if faster else ""

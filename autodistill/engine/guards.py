@@ -1,52 +1,223 @@
-"""Guards: facts about data and scores that would make a comparison worthless, each one line of the report."""
+"""Guards: facts about data and scores that would make a comparison worthless.
+
+Each guard is a row of the report with what was found (`checks`), and an alarm at its top where it matters. A baseline
+or pick that has learnt nothing voids its comparison; see `autodistill.engine.comparison`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import hashlib
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
-from autodistill.components.outcome import Score
+import numpy as np
+
+from autodistill.components.outcome import Predictions, Score
+from autodistill.components.task import TaskData, TaskSpec
+from autodistill.engine.score_statistics import estimate
 from autodistill.engine.workbench import Workbench
-
-#: A model whose score is within this many standard errors of the trivial answer has learnt nothing to speak of.
-TRIVIAL_ERRORS = 2.0
 
 #: Share of truncated examples above which the report warns.
 TRUNCATED_SHARE = 0.1
 
+#: Share of a held-out split that also stands in the train split, or in the other held-out one, above which it warns: a
+#: model that knows 1 % of the answers by heart is up to a point better than it is, as much as a typical gain.
+OVERLAP_SHARE = 0.01
+
+#: What a score tells: better than the trivial answer, not surely so, or surely worse than it.
+Learnt = Literal["learnt", "nothing", "worse"]
+
+
+# -- data --------------------------------------------------------------------------------------------------------
+
 
 def data_notes(bench: Workbench) -> dict[str, Any]:
-    """Counts worth knowing: what the data source reports, and how many examples were cut to ``max_length``."""
+    """Counts worth knowing: what the data source reports, truncated inputs, texts that stand in two splits."""
     notes = dict(bench.data.notes)
     for role, split in bench.splits.items():
         notes[f"truncated_{role}"] = split.truncated
         notes[f"examples_{role}"] = len(split)
+    notes |= overlaps(bench.data)
     notes["median_tokens"] = bench.median_tokens
     notes["max_length"] = bench.max_length
     return notes
 
 
-def truncation_alarms(notes: Mapping[str, Any]) -> list[str]:
-    """A line per split of which a large share was truncated."""
-    found = []
-    for role in ("train", "select", "test"):
-        count, total = notes.get(f"truncated_{role}", 0), notes.get(f"examples_{role}", 0)
-        if total and count / total > TRUNCATED_SHARE:
-            found.append(
-                f"{count / total:.0%} of the {role} examples are longer than {notes['max_length']} tokens and were "
-                "truncated; consider a larger data.max_length."
-            )
+def overlaps(data: TaskData) -> dict[str, int]:
+    """``overlap_<role>_<other>``: examples of a held-out role whose texts also stand in the other one.
+
+    Texts are compared without case and extra white space, all text columns of an example together. Streams of text
+    have no examples and are left out.
+    """
+    known = {role: _digests(split, data.task) for role, split in data.splits.items() if hasattr(split, "column_names")}
+    found = {}
+    for held_out, other in (("select", "train"), ("test", "train"), ("test", "select")):
+        if held_out in known and other in known:
+            there = set(known[other])
+            found[f"overlap_{held_out}_{other}"] = sum(digest in there for digest in known[held_out])
     return found
 
 
-def alarms_of(bench: Workbench, who: str, scores: Mapping[str, Score], trivial: Mapping[str, Score]) -> list[str]:
-    """A line when a model is hardly better than always giving the same answer."""
-    metric = bench.task.metric
-    score, floor = scores[metric], trivial[metric]
-    spread = TRIVIAL_ERRORS * (score.variance or 0.0) ** 0.5
-    if score.value > floor.value + spread:
-        return []
+def _digests(split: Any, task: TaskSpec) -> list[bytes]:
+    columns = [split[name] for name in task.text_columns]
+    return [_digest(texts) for texts in zip(*columns, strict=True)]
+
+
+def _digest(texts: Sequence[Any]) -> bytes:
+    plain = (" ".join(text) if isinstance(text, list) else str(text) for text in texts)
+    joined = "\x00".join(" ".join(text.lower().split()) for text in plain)
+    return hashlib.blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+
+
+def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the guards over the data; empty for a study whose notes are not written yet."""
+    rows = []
+    for role in ("train", "select", "test"):
+        total = notes.get(f"examples_{role}", 0)
+        if total:
+            count = notes.get(f"truncated_{role}", 0)
+            alarm = None
+            if count / total > TRUNCATED_SHARE:
+                alarm = (
+                    f"{count / total:.0%} of the {role} examples are longer than {notes['max_length']} tokens and were "
+                    "truncated; consider a larger data.max_length."
+                )
+            rows.append(_check(f"truncated inputs, {role}", f"{count} of {total}", alarm))
+    for held_out, other in (("select", "train"), ("test", "train"), ("test", "select")):
+        count, total = notes.get(f"overlap_{held_out}_{other}"), notes.get(f"examples_{held_out}", 0)
+        if count is not None and total:
+            alarm = None
+            if count / total > OVERLAP_SHARE:
+                alarm = (
+                    f"{count} of {total} texts of the {held_out} split also stand in the {other} split: scores on it "
+                    "reward learning by heart."
+                )
+            rows.append(_check(f"texts of {held_out} that stand in {other}", f"{count} of {total}", alarm))
+    return rows
+
+
+# -- scores ------------------------------------------------------------------------------------------------------
+
+
+def trivial_predictions(predictions: Predictions) -> Predictions:
+    """What a model that always gives the same, best answer would predict on a split.
+
+    The most frequent class (without labels: of the model's own answers), each label's more frequent value, the mean,
+    the frequencies of the masked tokens, no answer to any question, one embedding for all texts.
+    """
+    teacher = predictions.logits if predictions.teacher_logits is None else predictions.teacher_logits
+    logits = _trivial_logits(predictions.task, np.asarray(predictions.logits), predictions.labels)
+    return replace(predictions, logits=logits, teacher_logits=teacher)
+
+
+def _trivial_logits(task: TaskSpec, given: Any, labels: Any | None) -> Any:
+    logits = np.zeros_like(given)
+    if task.kind in ("classification", "token_classification") and task.multi_label:
+        truth = np.asarray(labels) if labels is not None else given > 0
+        logits[:] = np.where(truth.mean(axis=0) > 0.5, 1.0, -1.0)
+    elif task.kind in ("classification", "token_classification"):
+        truth = np.asarray(labels) if labels is not None else given.argmax(axis=1)
+        logits[:, np.bincount(truth).argmax()] = 1.0
+    elif task.kind == "mlm" and labels is not None:
+        counts = np.bincount(np.asarray(labels))
+        logits[:, 0] = -np.log(counts[labels] / len(labels))
+        logits[:, 1] = labels == counts.argmax()
+    elif task.kind == "question_answering":
+        logits[:, 2] = -np.inf
+    else:
+        logits[:] = np.mean(given if labels is None else np.asarray(labels), axis=0)
+    return logits
+
+
+def judge_score(score: Score, floor: float, direction: str) -> Learnt:
+    """Whether a score is better than the trivial answer's, beyond its 95 % interval.
+
+    Args:
+        score: of a model.
+        floor: of the trivial answer on the same split.
+        direction: of the metric.
+    """
+    found = estimate(score)
+    return judge_interval(found.value, found.low, found.high, floor, direction)
+
+
+def judge_interval(value: float, low: float | None, high: float | None, floor: float, direction: str) -> Learnt:
+    """The same from an interval; without one the value decides."""
+    worst, best = (value if end is None else end for end in ((low, high) if direction == "maximize" else (high, low)))
+    sign = 1.0 if direction == "maximize" else -1.0
+    if sign * (worst - floor) > 0:
+        return "learnt"
+    return "worse" if sign * (best - floor) < 0 else "nothing"
+
+
+def score_check(who: str, metric: str, value: float, floor: float, learnt: Learnt) -> dict[str, Any]:
+    """The row of the guard against models that have learnt nothing."""
+    alarm = {
+        "learnt": None,
+        "nothing": (
+            f"{who} scores {value:.3f} on {metric}, no better than the trivial answer ({floor:.3f}): it has not learnt "
+            "the task, and comparisons with it mean nothing."
+        ),
+        "worse": (
+            f"{who} scores {value:.3f} on {metric}, worse than the trivial answer ({floor:.3f}): perhaps its classes "
+            "stand in another order than the data's. Comparisons with it mean nothing."
+        ),
+    }[learnt]
+    return _check(f"{who} against the trivial answer", f"{metric} {value:.3f}, trivial {floor:.3f}", alarm)
+
+
+def _check(name: str, found: str, alarm: str | None) -> dict[str, Any]:
+    return {"name": name, "found": found, "alarm": alarm}
+
+
+def alarms(checks: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The alarms of some checks, each once."""
+    return list(dict.fromkeys(str(check["alarm"]) for check in checks if check.get("alarm")))
+
+
+def learnt_checks(
+    finals: Mapping[str, Any], teacher: Mapping[str, Any], metric: str, direction: str
+) -> list[dict[str, Any]]:
+    """Rows for the teacher and everything in the final comparison.
+
+    Args:
+        finals: the stored step ``finals``; empty before the comparison.
+        teacher: the stored step ``teacher``.
+        metric: the task's default metric.
+        direction: of it.
+    """
+    # Before the comparison there is the teacher on the select split.
+    floor = finals.get("trivial", teacher["trivial"]).get(metric)
+    if not finals:
+        entry = teacher["metrics"].get(metric)
+        rows: Iterable[Any] = [("the teacher", _with_interval(entry))] if entry else []
+    else:
+        groups = (finals.get(group, {}).values() for group in ("baselines", "picks"))
+        models = [finals["teacher"], *finals.get("references", []), *itertools.chain(*groups)]
+        rows = [(_called(row["name"]), row["metrics"].get(metric)) for row in models]
     return [
-        f"{who} scores {score.value:.3f} on {metric}, no better than the trivial answer ({floor.value:.3f}): "
-        "comparisons with it mean nothing."
+        score_check(who, metric, entry["value"], floor, _judged(entry, floor, direction))
+        for who, entry in rows
+        if entry is not None and floor is not None and entry["value"] is not None
     ]
+
+
+def _called(name: str) -> str:
+    return "the teacher" if name == "teacher" else name
+
+
+def _judged(entry: Mapping[str, Any], floor: float, direction: str) -> Learnt:
+    return judge_interval(entry["value"], entry.get("low"), entry.get("high"), floor, direction)
+
+
+def _with_interval(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored metric with the 95 % interval of its variance."""
+    half = None if entry.get("variance") is None else 1.96 * float(entry["variance"]) ** 0.5  # of a normal
+    value = float(entry["value"])
+    return {
+        "value": value,
+        "low": None if half is None else value - half,
+        "high": None if half is None else value + half,
+    }

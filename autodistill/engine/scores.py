@@ -12,15 +12,22 @@ import numpy as np
 from autodistill.components.outcome import Predictions, Score
 from autodistill.engine.workbench import Workbench
 from autodistill.folders import private_directory
+from autodistill.training.predict import targets_of
 
 if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray
 
 
 def predictions_of(bench: Workbench, role: str, logits: FloatArray, teacher_logits: FloatArray | None) -> Predictions:
-    """Logits of a split, with its ids and labels."""
-    split = bench.splits[role]
-    return Predictions(split.ids, logits, split.labels, teacher_logits, bench.task)
+    """A model's answers on a split, with ids, labels and what else evaluators need of it."""
+    split, task = bench.splits[role], bench.task
+    if task.kind == "question_answering":
+        source = bench.data.splits[role]
+        accepted = None if task.label_free else [list(answers["text"]) for answers in source["answers"]]
+        ids, contexts = [str(one) for one in source["id"]], list(source[task.text_columns[1]])
+        return Predictions(ids, logits, accepted, teacher_logits, task, texts=contexts)
+    targets = targets_of(split)
+    return Predictions(split.ids, logits, targets.labels, teacher_logits, task, targets.owners)
 
 
 def score_all(bench: Workbench, predictions: Predictions) -> dict[str, Score]:
@@ -39,15 +46,17 @@ def stored_metrics(scores: Mapping[str, Score], split: str) -> dict[str, dict[st
 
 
 def write_predictions(path: Path, predictions: Predictions, split: str) -> None:
-    """Write ids and logits (no texts) as Parquet."""
+    """Write ids and logits (no texts) as Parquet; an example has as many lines as rows belong to it."""
     import pyarrow
     import pyarrow.parquet
 
     private_directory(path.parent)
+    ids, owners = predictions.ids, predictions.owners
+    named = list(ids) if owners is None else [ids[owner] for owner in owners.tolist()]
     table = pyarrow.table(
         {
-            "id": list(predictions.ids),
-            "split": [split] * len(predictions.ids),
+            "id": named,
+            "split": [split] * len(named),
             "logits": pyarrow.array(
                 list(np.asarray(predictions.logits, dtype=np.float32)), pyarrow.list_(pyarrow.float32())
             ),

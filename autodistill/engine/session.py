@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.components.latency import LatencyBackend, LatencySubject
-from autodistill.components.outcome import Predictions
 from autodistill.components.search import Constraint, EarlierStudy, SearchContext
 from autodistill.configs.paths import overrides_with_paths
 from autodistill.configs.settings import Settings
@@ -29,7 +28,7 @@ from autodistill.engine.earlier import earlier_studies
 from autodistill.engine.environment import describe_environment, prepare_process
 from autodistill.engine.features import StudyFeatures
 from autodistill.engine.going_on import command_to_go_on
-from autodistill.engine.guards import alarms_of, data_notes
+from autodistill.engine.guards import data_notes, trivial_predictions
 from autodistill.engine.identity import check_identity, study_identity
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.recipe import check_recipe
@@ -280,7 +279,7 @@ def _record_teacher(session: Session, subject: LatencySubject) -> None:
     with session.timed("evaluate"):
         predictions = session.teacher.predictions(bench, "select")
         scores = score_all(bench, predictions)
-        trivial = score_all(bench, _majority(bench, predictions))
+        trivial = score_all(bench, trivial_predictions(predictions))
     with session.timed("latency"):
         latencies = {label: backend.measure(subject) for label, backend in session.backends.items()}
     point = {name: score.value for name, score in scores.items()}
@@ -298,17 +297,6 @@ def _record_teacher(session: Session, subject: LatencySubject) -> None:
             "latencies": {label: report.as_dict() for label, report in latencies.items()},
             "values": point,
             "trivial": worst,
-            "alarms": alarms_of(bench, "the teacher", scores, trivial),
+            "alarms": [],
         },
     )
-
-
-def _majority(bench: Workbench, predictions: Predictions) -> Predictions:
-    """What always answering the most frequent class would predict."""
-    truth = predictions.labels if predictions.labels is not None else np.argmax(predictions.logits, axis=1)
-    logits = np.zeros_like(predictions.logits)
-    if bench.task.kind == "classification":
-        logits[:, np.bincount(truth).argmax()] = 1.0
-    else:
-        logits[:] = np.mean(truth, axis=0)
-    return Predictions(predictions.ids, logits, predictions.labels, predictions.logits, bench.task)

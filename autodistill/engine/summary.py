@@ -16,7 +16,7 @@ from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.analytics import study_analytics
 from autodistill.engine.explore_clock import BUDGET_STAGE
 from autodistill.engine.going_on import command_to_go_on
-from autodistill.engine.guards import truncation_alarms
+from autodistill.engine.guards import alarms, data_checks, learnt_checks
 from autodistill.engine.pareto import non_dominated
 from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.places import picks_of
@@ -73,6 +73,7 @@ class SummaryBuilder:
     def build(self) -> dict[str, Any]:
         """The summary as a JSON-able mapping without NaN."""
         notes = self.step("notes") or {}
+        checks = [*data_checks(notes), *self._learnt_checks()]
         content = {
             "schema": SCHEMA_VERSION,
             "study": self.study.name,
@@ -106,7 +107,8 @@ class SummaryBuilder:
                 self.seen, self.trials, self.runs, self.objectives, self.constraints, self.teacher
             ),
             "history": [self._history_row(trial) for trial in self.trials],
-            "alarms": [*self.teacher["alarms"], *truncation_alarms(notes), *self._majority_alarms()],
+            "checks": checks,
+            "alarms": [*self.teacher["alarms"], *alarms(checks)],
             "notes": notes,
             "config": dict(self.study.config),
             "components": self.study.components.get("components", []),
@@ -325,20 +327,12 @@ class SummaryBuilder:
             "range": max(value for value, _ in found) - min(value for value, _ in found),
         }
 
-    def _majority_alarms(self) -> list[str]:
-        """A baseline or pick that is no better than the trivial answer voids its comparison."""
-        metric = self.objectives[0].metric
-        floor = self.teacher["trivial"].get(metric)
-        found = []
-        for group in ("picks", "baselines"):
-            for row in self.finals.get(group, {}).values():
-                entry = row["metrics"].get(metric)
-                if entry and floor is not None and entry["low"] is not None and entry["low"] <= floor:
-                    found.append(
-                        f"{row['name']} scores {entry['value']:.3f} on {metric}, not above the trivial answer "
-                        f"({floor:.3f}): it has not learnt the task, and comparisons with it mean nothing."
-                    )
-        return found
+    def _learnt_checks(self) -> list[dict[str, Any]]:
+        """Whether teacher, references, baselines and picks are better than the trivial answer."""
+        metric = str(self.study.identity["task"].get("metric") or self.objectives[0].metric)
+        stated = next((item.direction for item in self.objectives if item.metric == metric), "maximize")
+        direction = str(self.finals.get("direction", stated))
+        return learnt_checks(self.finals, self.teacher, metric, direction)
 
     def _history_row(self, trial: TrialRecord) -> dict[str, Any]:
         flash = self.runs.get((trial.number, "flash"))

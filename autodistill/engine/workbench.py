@@ -18,7 +18,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LATENCY_METRICS, LatencyBackend, LatencyContext, LatencySubject
-from autodistill.components.outcome import Described, Evaluator
+from autodistill.components.outcome import Described, Evaluator, metrics_of
 from autodistill.components.search import Constraint, Direction, Objective
 from autodistill.components.students import (
     Baseline,
@@ -106,7 +106,7 @@ class Workbench:
     def task(self) -> TaskSpec:
         """What is to be learnt; a label-free task takes its classes from the teacher's own head."""
         task = self.data.task
-        if not task.label_free or task.labels:
+        if not task.label_free or task.labels or task.kind not in ("classification", "token_classification"):
             return task
         if not self.teacher.labels:
             raise TeacherError(
@@ -135,7 +135,7 @@ class Workbench:
     def splits(self) -> Mapping[str, TokenisedSplit]:
         """Role -> tokenised split, memory-mapped from the cache."""
         tokenizer = deepcopy(self.teacher.tokenizer)  # truncating changes a tokeniser, and this one is exported
-        return tokenise(self.data, tokenizer, self.max_length, self.settings.cache_dir)
+        return tokenise(self.data, tokenizer, self.max_length, self.settings.cache_dir, self.settings.seed)
 
     @property
     def final_role(self) -> str:
@@ -146,7 +146,8 @@ class Workbench:
     def stream(self) -> ExampleStream:
         """The stream of training examples; the same for every trial of every study on this data and seed."""
         seed = derive_seed(self.settings.seed, self.data.fingerprint, "stream")
-        return ExampleStream(len(self.splits["train"]), seed, self.splits["train"].lengths)
+        train = self.splits["train"]
+        return ExampleStream(len(train), seed, train.lengths, train.copies)
 
     @cached_property
     def some_text(self) -> list[Batch]:
@@ -266,7 +267,7 @@ class Workbench:
         """Every metric that this study can measure -> its direction."""
         found: dict[str, Direction] = {}
         for label, evaluator in self.evaluators.items():
-            found |= {f"{label}.{name}": direction for name, direction in evaluator.metrics.items()}
+            found |= {f"{label}.{name}": direction for name, direction in metrics_of(evaluator, self.task).items()}
         for label in self.settings.several["latency"]:
             found |= {f"{label}.{name}": direction for name, direction in LATENCY_METRICS.items()}
         return found
@@ -372,9 +373,11 @@ class Workbench:
 def model_dimensions(model: PreTrainedModel) -> Dimensions:
     """Sizes of a stock transformers encoder."""
     config = model.config
+    # Masked language models and models without a head have no classes, whatever number their configuration holds.
+    headless = type(model).__name__.endswith(("Model", "ForMaskedLM"))
     return Dimensions(
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
         heads=config.num_attention_heads,
-        classes=getattr(config, "num_labels", 0),
+        classes=0 if headless else getattr(config, "num_labels", 0),
     )

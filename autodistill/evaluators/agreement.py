@@ -10,10 +10,21 @@ import numpy as np
 from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
-from autodistill.evaluators.scoring import checked_logits, log_probabilities, mean, proportion, teacher_logits
+from autodistill.evaluators.measures import pooled_mean
+from autodistill.evaluators.scoring import (
+    checked_logits,
+    describes_nothing,
+    log_probabilities,
+    mean,
+    proportion,
+    rows_of,
+    teacher_logits,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from autodistill.components.outcome import FloatArray
 
 
 class Agreement:
@@ -22,6 +33,10 @@ class Agreement:
     ``accuracy`` is the share of examples with the same most probable class, ``kl`` the mean KL(teacher || student)
     in nats, ``worst_class`` the lowest share of agreement among the teacher's classes: a student that has
     unlearnt a rare class shows there first. The teacher itself scores 1, 0 and 1.
+
+    With several labels per example, all decisions must be the same, ``kl`` is summed over the labels, and the worst
+    class is that of which the teacher's positive answers are shared least. With a class per word, words are counted,
+    and the uncertainty is that of sentences.
 
     Args:
         min_class_examples: classes that the teacher answers less often are left out of ``worst_class``, unless all
@@ -36,7 +51,8 @@ class Agreement:
 
     def supports(self, task: TaskSpec) -> str | None:
         """None for classification, with or without labels, else the reason why not."""
-        return None if task.kind == "classification" else f"it compares class answers, the task is {task.kind}"
+        possible = task.kind in ("classification", "token_classification")
+        return None if possible else f"it compares class answers, the task is {task.kind}"
 
     def describe(self, subject: Described) -> Mapping[str, float]:
         """Not possible.
@@ -44,7 +60,7 @@ class Agreement:
         Raises:
             NotImplementedError: always; `before_training` is false.
         """
-        raise NotImplementedError("The evaluator 'agreement' scores predictions, not architectures.")
+        raise describes_nothing("agreement")
 
     def score(self, predictions: Predictions) -> Mapping[str, Score]:
         """Compare predictions with the teacher's.
@@ -53,19 +69,52 @@ class Agreement:
             TrialError: the model has diverged.
             ValueError: teacher and student have different classes.
         """
-        student = checked_logits(predictions.logits, len(predictions.ids))
+        student = checked_logits(predictions.logits, rows_of(predictions))
         teacher = teacher_logits(predictions)
         if student.shape != teacher.shape:
             raise ValueError(f"The student's logits have the shape {student.shape}, the teacher's {teacher.shape}.")
-        answers = teacher.argmax(axis=1)
-        same = student.argmax(axis=1) == answers
-        expected = log_probabilities(teacher)
-        # Rounding may leave a divergence of nothing just below zero.
-        kl = np.maximum((np.exp(expected) * (expected - log_probabilities(student))).sum(axis=1), 0.0)
-        return {"accuracy": proportion(same), "kl": mean(kl), "worst_class": self._worst_class(answers, same)}
+        if predictions.task.multi_label:
+            same, kl = np.all((student > 0) == (teacher > 0), axis=1), _bernoulli_kl(teacher, student)
+            shared, positive = (student > 0) & (teacher > 0), teacher > 0
+            worst = self._worst(positive.sum(axis=0), shared.sum(axis=0))
+        else:
+            answers = teacher.argmax(axis=1)
+            same, kl = student.argmax(axis=1) == answers, _kl(teacher, student)
+            counts = np.bincount(answers, minlength=teacher.shape[1])
+            worst = self._worst(counts, np.bincount(answers[same], minlength=teacher.shape[1]))
+        if predictions.owners is None:
+            return {"accuracy": proportion(same), "kl": mean(kl), "worst_class": worst}
+        owners, examples = predictions.owners, len(predictions.ids)
+        return {
+            "accuracy": pooled_mean(same.astype(np.float64), owners, examples),
+            "kl": pooled_mean(kl, owners, examples),
+            "worst_class": worst,
+        }
 
-    def _worst_class(self, answers: NDArray[np.int64], same: NDArray[np.bool_]) -> Score:
-        classes, counts = np.unique(answers, return_counts=True)
-        frequent = classes[counts >= min(self._min_class_examples, counts.max())]
-        worst = min((proportion(same[answers == one]) for one in frequent), key=lambda score: score.value)
-        return Score(worst.value, worst.variance)
+    def _worst(self, counts: NDArray[np.int64], shared: NDArray[np.int64]) -> Score:
+        """The lowest share among the frequent classes; 1 when the teacher never answers anything."""
+        if counts.max(initial=0) == 0:
+            return Score(1.0, 0.0)
+        frequent = counts >= max(1, min(self._min_class_examples, int(counts.max())))
+        shares, numbers = shared[frequent] / counts[frequent], counts[frequent]
+        lowest = int(shares.argmin())
+        share = float(shares[lowest])
+        return Score(share, share * (1 - share) / float(numbers[lowest]))
+
+
+def _kl(teacher: FloatArray, student: FloatArray) -> FloatArray:
+    """KL(teacher || student) per row in nats."""
+    expected = log_probabilities(teacher)
+    # Rounding may leave a divergence of nothing just below zero.
+    values: FloatArray = np.maximum((np.exp(expected) * (expected - log_probabilities(student))).sum(axis=1), 0.0)
+    return values
+
+
+def _bernoulli_kl(teacher: FloatArray, student: FloatArray) -> FloatArray:
+    """The sum over labels of KL between the two answers' probabilities of yes and no."""
+    total = np.zeros(len(teacher))
+    for sign in (-1.0, 1.0):
+        expected, given = -np.logaddexp(0.0, sign * teacher), -np.logaddexp(0.0, sign * student)
+        total += (np.exp(expected) * (expected - given)).sum(axis=1)
+    values: FloatArray = np.maximum(total, 0.0)
+    return values

@@ -1,4 +1,4 @@
-"""Scores of a classifier against reference labels."""
+"""Scores of a classifier against reference labels: one class per example, several labels, or a class per word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
 from autodistill.errors import DataError
-from autodistill.evaluators.scoring import checked_logits, log_probabilities, mean, proportion
+from autodistill.evaluators.measures import ClassCounts, many_label_f1, matthews, pooled_mean
+from autodistill.evaluators.scoring import (
+    checked_logits,
+    describes_nothing,
+    log_probabilities,
+    mean,
+    proportion,
+    rows_of,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,23 +43,41 @@ def majority_share(labels: Any) -> float:
 
 
 class Classification:
-    """Accuracy, macro F1 and cross-entropy (nats) against reference labels.
+    """Accuracy, F1, Matthews' coefficient and cross-entropy (nats) against reference labels, as scikit-learn has them.
 
-    ``macro_f1`` is the mean of F1 over the classes that occur among labels or answers, as scikit-learn computes it.
-    Accuracy and loss are means over examples and can be compared in pairs; macro F1 is not, its variance is that of
-    the delta method.
+    - One class per example: ``accuracy``, ``macro_f1`` (mean over the classes that occur among labels or answers),
+      ``matthews``, ``loss``.
+    - Several labels (an answer is every class with a probability above one half): ``accuracy`` (all labels right),
+      ``micro_f1``, ``macro_f1`` (mean over all classes, one that never occurs counts 0), ``loss`` (mean over classes).
+    - A class per word: ``accuracy``, ``macro_f1`` and ``loss`` over words; their uncertainty is that of sentences.
     """
 
-    metrics: Mapping[str, Direction] = {"accuracy": "maximize", "macro_f1": "maximize", "loss": "minimize"}
+    metrics: Mapping[str, Direction] = {
+        "accuracy": "maximize",
+        "macro_f1": "maximize",
+        "micro_f1": "maximize",
+        "matthews": "maximize",
+        "loss": "minimize",
+    }
     before_training = False
 
     def supports(self, task: TaskSpec) -> str | None:
-        """None for classification with labels, else the reason why not."""
-        if task.kind != "classification":
+        """None for classification of texts or words with labels, else the reason why not."""
+        if task.kind not in ("classification", "token_classification"):
             return f"it scores classification, the task is {task.kind}"
         if task.label_free:
             return "the task has no reference labels; use the evaluator 'agreement'"
         return None
+
+    def metrics_of(self, task: TaskSpec) -> Mapping[str, Direction]:
+        """The metrics that this task has."""
+        if task.kind == "token_classification":
+            names: tuple[str, ...] = ("accuracy", "macro_f1", "loss")
+        elif task.multi_label:
+            names = ("accuracy", "micro_f1", "macro_f1", "loss")
+        else:
+            names = ("accuracy", "macro_f1", "matthews", "loss")
+        return {name: self.metrics[name] for name in names}
 
     def describe(self, subject: Described) -> Mapping[str, float]:
         """Not possible.
@@ -59,7 +85,7 @@ class Classification:
         Raises:
             NotImplementedError: always; `before_training` is false.
         """
-        raise NotImplementedError("The evaluator 'classification' scores predictions, not architectures.")
+        raise describes_nothing("classification")
 
     def score(self, predictions: Predictions) -> Mapping[str, Score]:
         """Score predictions on a split with labels.
@@ -68,44 +94,69 @@ class Classification:
             DataError: the split has no labels, or some that are no classes.
             TrialError: the model has diverged.
         """
-        logits = checked_logits(predictions.logits, len(predictions.ids))
-        labels = _checked_labels(predictions.labels, *logits.shape)
+        logits = checked_logits(predictions.logits, rows_of(predictions))
+        if predictions.task.multi_label:
+            return _several_labels(logits, _checked_decisions(predictions.labels, logits))
+        labels = checked_labels(predictions.labels, *logits.shape)
+        if predictions.owners is not None:
+            return _words(logits, labels, predictions.owners, len(predictions.ids))
         answers = logits.argmax(axis=1)
-        loss = -log_probabilities(logits)[np.arange(len(labels)), labels]
-        f1 = macro_f1(labels, answers, logits.shape[1])
-        return {"accuracy": proportion(answers == labels), "macro_f1": f1, "loss": mean(loss)}
+        return {
+            "accuracy": proportion(answers == labels),
+            "macro_f1": ClassCounts.of_classes(labels, answers, logits.shape[1]).macro_f1(absent=False),
+            "matthews": matthews(labels, answers, logits.shape[1]),
+            "loss": mean(_cross_entropy(logits, labels)),
+        }
 
 
-def _checked_labels(labels: Any | None, examples: int, classes: int) -> NDArray[np.int64]:
-    if labels is None:
-        raise DataError("The split has no labels to score against; use the evaluator 'agreement'.")
-    array = np.asarray(labels)
-    if array.shape != (examples,):
-        raise DataError(f"Labels must be one per example ({examples}), got shape {array.shape}.")
+def _cross_entropy(logits: FloatArray, labels: NDArray[np.int64]) -> FloatArray:
+    values: FloatArray = -log_probabilities(logits)[np.arange(len(labels)), labels]
+    return values
+
+
+def _several_labels(logits: FloatArray, labels: FloatArray) -> dict[str, Score]:
+    answers = logits > 0
+    # -log sigmoid(x) for a label, -log sigmoid(-x) without it, without overflow
+    loss = np.logaddexp(0.0, np.where(labels == 1, -logits, logits)).mean(axis=1)
+    right = np.all(answers == (labels == 1), axis=1)
+    return {"accuracy": proportion(right), **many_label_f1(labels, answers), "loss": mean(loss)}
+
+
+def _words(logits: FloatArray, labels: NDArray[np.int64], owners: NDArray[np.int64], examples: int) -> dict[str, Score]:
+    answers = logits.argmax(axis=1)
+    counts = ClassCounts.of_classes(labels, answers, logits.shape[1], owners, examples)
+    return {
+        "accuracy": pooled_mean((answers == labels).astype(np.float64), owners, examples),
+        "macro_f1": counts.macro_f1(absent=False),
+        "loss": pooled_mean(_cross_entropy(logits, labels), owners, examples),
+    }
+
+
+def checked_labels(labels: Any | None, rows: int, classes: int) -> NDArray[np.int64]:
+    """Class ids, one per row.
+
+    Raises:
+        DataError: there are none, not one per row, or some outside 0 ... classes - 1.
+    """
+    array = _given(labels)
+    if array.shape != (rows,):
+        raise DataError(f"Labels must be one per example ({rows}), got shape {array.shape}.")
     if array.min() < 0 or array.max() >= classes:
         raise DataError(f"Labels must be in 0 ... {classes - 1}, got {array.min()} ... {array.max()}.")
     return array.astype(np.int64)
 
 
-def macro_f1(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int) -> Score:
-    """Mean F1 over the classes that occur; the variance from the influence of each example (delta method).
+def _checked_decisions(labels: Any | None, logits: FloatArray) -> FloatArray:
+    array = _given(labels)
+    if array.shape != logits.shape or not np.all((array == 0) | (array == 1)):
+        raise DataError(
+            f"Labels must be 0 or 1 for every example and class ({logits.shape[0]} x {logits.shape[1]}), got shape "
+            f"{array.shape} with values {array.min()} ... {array.max()}."
+        )
+    return array.astype(np.float64)
 
-    F1 of a class is ``2 t / (l + a)`` with t, l, a the shares of examples where label and answer, the label, the
-    answer are that class; an example changes it by ``(2 [t] - F1 ([l] + [a])) / (l + a)``.
 
-    Args:
-        labels: examples, whole numbers from 0.
-        answers: examples, likewise.
-        classes: how many there are.
-    """
-    import torch
-    from torchmetrics.functional.classification import multiclass_f1_score
-
-    each = multiclass_f1_score(torch.from_numpy(answers), torch.from_numpy(labels), classes, average=None).double()
-    influence: FloatArray = np.zeros(len(labels))
-    occurring = np.union1d(labels, answers)
-    for one in occurring:
-        is_label, is_answer = labels == one, answers == one
-        hits, either = (is_label & is_answer).astype(np.float64), is_label.astype(np.float64) + is_answer
-        influence += (2 * hits - float(each[one]) * either) / either.mean() / len(occurring)
-    return Score(float(each[torch.from_numpy(occurring)].mean()), float(np.mean(influence**2) / len(labels)))
+def _given(labels: Any | None) -> NDArray[Any]:
+    if labels is None:
+        raise DataError("The split has no labels to score against; use the evaluator 'agreement'.")
+    return np.asarray(labels)

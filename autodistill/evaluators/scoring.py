@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray
 
 
+def rows_of(predictions: Predictions) -> int:
+    """How many rows the predictions have: examples, or what belongs to them (words, masked tokens)."""
+    return len(predictions.ids) if predictions.owners is None else len(predictions.owners)
+
+
 def checked_logits(logits: Any, examples: int) -> FloatArray:
-    """``logits`` as ``examples x classes`` float64.
+    """``logits`` as ``examples x classes`` float64; rows of another kind count as examples here.
 
     Raises:
         TrialError: some are NaN or infinite, so the model has diverged.
@@ -37,13 +42,18 @@ def checked_logits(logits: Any, examples: int) -> FloatArray:
 def teacher_logits(predictions: Predictions) -> FloatArray:
     """The teacher's logits; the model's own when it is the teacher."""
     logits = predictions.logits if predictions.teacher_logits is None else predictions.teacher_logits
-    return checked_logits(logits, len(predictions.ids))
+    return checked_logits(logits, rows_of(predictions))
 
 
 def log_probabilities(logits: FloatArray) -> FloatArray:
     """Log of the softmax over classes, stable for large logits."""
     result: FloatArray = log_softmax(logits, axis=1)
     return result
+
+
+def describes_nothing(name: str) -> NotImplementedError:
+    """What `describe` of an evaluator of predictions raises."""
+    return NotImplementedError(f"The evaluator {name!r} scores predictions, not architectures.")
 
 
 def proportion(correct: NDArray[np.bool_]) -> Score:

@@ -5,7 +5,7 @@ What is written where is in `autodistill.training.tokenised`; masked language mo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -71,9 +71,14 @@ def encode(
         ids=[str(value) for value in chunk["id"]],
         input_ids=encoded["input_ids"],
         token_type_ids=encoded["token_type_ids"],
-        labels=[] if task.label_free or task.kind == "embedding" else list(_column(chunk, "label")),
+        labels=list(_column(chunk, "label")) if labelled(task, chunk) else [],
         truncated=_truncated(tokenizer, texts_of(chunk, task), encoded["input_ids"], max_length),
     )
+
+
+def labelled(task: TaskSpec, columns: Collection[str]) -> bool:
+    """Whether a split has labels: a label-free task may have a labelled test split."""
+    return "label" in columns if task.label_free else task.kind not in ("embedding", "mlm")
 
 
 def texts_of(chunk: Chunk, task: TaskSpec) -> list[list[Any]]:
@@ -141,7 +146,7 @@ def _encode_words(tokenizer: PreTrainedTokenizerBase, chunk: Chunk, task: TaskSp
     words = texts_of(chunk, task)
     encoded = _tokens(tokenizer, words, max_length, is_split_into_words=True)
     token_labels = []
-    for row, labels in enumerate([] if task.label_free else _column(chunk, "label")):
+    for row, labels in enumerate(_column(chunk, "label") if labelled(task, chunk) else []):
         if len(labels) != len(words[0][row]):
             raise DataError(f"Example {chunk['id'][row]!r} has {len(words[0][row])} words but {len(labels)} labels.")
         token_labels.append(_first_pieces(encoded.word_ids(row), labels))

@@ -1,28 +1,43 @@
-"""Answers of a model on a whole split."""
+"""Answers of a model on a whole split, and what they are compared with.
+
+What the rows of an answer are depends on the kind of task; see `autodistill.components.outcome.Predictions`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from autodistill.components.task import IGNORED
+from autodistill.evaluators.spans import best_span
 from autodistill.training.batches import evaluating, on_device
 from autodistill.training.features import forward_features
+from autodistill.training.tokenised import StoredSplit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
     from transformers import PreTrainedModel
 
+    from autodistill.components.training import Batch
     from autodistill.training.tokenised import TokenisedSplit
+
+#: Kinds of task that answer for tokens, not for examples.
+TOKEN_KINDS = ("token_classification", "mlm")
+
+#: Logits of a batch at most, 4 bytes each: a vocabulary's worth for every token fills memory quickly.
+MOST_LOGITS = 64_000_000
 
 
 def predict(
     model: PreTrainedModel, split: TokenisedSplit, batch_size: int = 64, device: str | torch.device = "cpu"
 ) -> NDArray[np.float32]:
-    """Return the logits of every example, in the split's order.
+    """Return the answers for every row, in the split's order.
 
     Examples of like length share a batch, so that little is padded. The model runs in evaluation mode on ``device``
     and is given back in its mode, on its device.
@@ -30,24 +45,101 @@ def predict(
     Args:
         model: with logits.
         split: what to answer.
-        batch_size: examples per forward pass.
+        batch_size: examples per forward pass; fewer where a model has many logits per example.
         device: where to run.
 
     Returns:
-        ``examples x classes``, float32.
+        ``rows x columns``, float32; see `autodistill.components.outcome.Predictions`.
     """
     order = np.argsort(-split.lengths, kind="stable").astype(np.int64)  # longest first: lack of memory shows at once
-    answers: list[NDArray[Any]] = []
+    batch_size = _fitting(model, split, batch_size)
+    answers: list[list[NDArray[np.float32]]] = []
     with evaluating(model), torch.inference_mode(), _placed(model, device):
         for start in range(0, len(order), batch_size):
             batch = on_device(split.batch(order[start : start + batch_size]), torch.device(device))
             logits = forward_features(model, batch, frozenset({("logits", None)}))["logits", None]
-            answers.append(logits.float().cpu().numpy())
-    width = answers[0].shape[1] if answers else int(model.config.num_labels)
-    logits_in_order = np.empty((len(order), width), dtype=np.float32)
-    if answers:
-        logits_in_order[order] = np.concatenate(answers)
-    return logits_in_order
+            answers.append(_rows(split.kind, logits.float(), batch))
+    in_order: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(order)
+    for place, answer in zip(order, (answer for batch_answers in answers for answer in batch_answers), strict=True):
+        in_order[place] = answer
+    if isinstance(split, StoredSplit) and split.kind == "question_answering":
+        return _spans(split, in_order)
+    if not in_order:
+        return np.empty((0, int(model.config.num_labels)), dtype=np.float32)
+    return np.concatenate(in_order) if split.kind in TOKEN_KINDS else np.stack(in_order)
+
+
+def _fitting(model: PreTrainedModel, split: TokenisedSplit, batch_size: int) -> int:
+    """``batch_size``, or what a vocabulary of logits for every token leaves of it."""
+    if split.kind != "mlm" or not len(split):
+        return batch_size
+    return max(1, min(batch_size, MOST_LOGITS // (int(split.lengths.max()) * int(model.config.vocab_size))))
+
+
+def _rows(kind: str, logits: Tensor, batch: Batch) -> list[NDArray[np.float32]]:
+    """The answers of a batch, example by example."""
+    if kind == "question_answering":
+        lengths = batch.attention_mask.sum(dim=1).tolist()
+        return [one[:length] for one, length in zip(logits.cpu().numpy(), lengths, strict=True)]
+    if kind not in TOKEN_KINDS:
+        return list(logits.cpu().numpy())
+    counted = _counted(batch)
+    chosen = logits[counted]
+    if kind == "mlm":
+        chosen = _masked_scores(chosen, batch.labels, counted)
+    return list(np.split(chosen.cpu().numpy(), np.cumsum(counted.sum(dim=1).cpu().numpy())[:-1]))
+
+
+def _counted(batch: Batch) -> Tensor:
+    """``batch x tokens``, true where a token's answer counts; all tokens of a split without labels."""
+    return batch.attention_mask if batch.labels is None else batch.labels != IGNORED
+
+
+def _masked_scores(logits: Tensor, labels: Tensor | None, counted: Tensor) -> Tensor:
+    """Loss in nats and correctness of each masked token: ``masked x 2``."""
+    truth = labels[counted] if labels is not None else logits.argmax(dim=-1)
+    loss = torch.nn.functional.cross_entropy(logits, truth, reduction="none")
+    return torch.stack([loss, (logits.argmax(dim=-1) == truth).float()], dim=1)
+
+
+def _spans(split: StoredSplit, windows: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """One span per question out of its windows: ``questions x 4``."""
+    questions: dict[int, list[tuple[Any, Any]]] = {}
+    for window, (owner, logits) in enumerate(zip(split.owners.tolist(), windows, strict=True)):
+        questions.setdefault(owner, []).append((logits, split.offsets(window)))
+    spans = (best_span(questions[owner]) for owner in sorted(questions))
+    return np.array([(one.start, one.stop, one.score, one.null) for one in spans], dtype=np.float32).reshape(-1, 4)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the rows of a split's predictions are compared with.
+
+    Args:
+        labels: one per row; None without labels, and for questions, whose answers are texts.
+        owners: rows: the example of each; None where rows are examples.
+    """
+
+    labels: NDArray[Any] | None
+    owners: NDArray[np.int64] | None
+
+
+def targets_of(split: TokenisedSplit) -> Targets:
+    """Labels and owners of the rows that `predict` answers for."""
+    if split.kind not in TOKEN_KINDS:
+        known = None if split.labels is None or split.kind == "question_answering" else np.asarray(split.labels)
+        return Targets(known, None)
+    owners, labels = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    unlabelled = False
+    for start in range(0, len(split), 256):  # 256: a batch without a model
+        rows = np.arange(start, min(start + 256, len(split)), dtype=np.int64)
+        batch = split.batch(rows)
+        counted = _counted(batch)
+        owners.append(np.repeat(rows, counted.sum(dim=1).numpy()))
+        unlabelled = batch.labels is None
+        if batch.labels is not None:
+            labels.append(batch.labels[counted].numpy())
+    return Targets(None if unlabelled else np.concatenate(labels), np.concatenate(owners))
 
 
 @contextlib.contextmanager

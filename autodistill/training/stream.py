@@ -1,4 +1,4 @@
-"""The stream of training examples: a pure function of (rows, lengths, seed, index)."""
+"""The stream of training examples: a pure function of (rows, lengths, copies, seed, index)."""
 
 from __future__ import annotations
 
@@ -35,18 +35,20 @@ class ExampleStream:
         rows: examples of the split, >= 1.
         seed: of the order.
         lengths: tokens of each row, or None to leave the permutation as it is.
+        copies: forms of each row; epoch e gives form ``e % copies`` of row r the number ``r + (e % copies) * rows``.
 
     Raises:
         ValueError: no rows, or lengths of another number of rows.
     """
 
-    def __init__(self, rows: int, seed: int, lengths: NDArray[np.integer[Any]] | None = None) -> None:
+    def __init__(self, rows: int, seed: int, lengths: NDArray[np.integer[Any]] | None = None, copies: int = 1) -> None:
         if rows < 1:
             raise ValueError(f"ExampleStream.rows must be >= 1, got {rows}.")
         if lengths is not None and len(lengths) != rows:
             raise ValueError(f"ExampleStream.lengths must have {rows} entries, one per row, got {len(lengths)}.")
         self.rows = rows
         self.seed = seed
+        self.copies = copies
         self._lengths = None if lengths is None else np.asarray(lengths)
         self._epoch = -1
         self._order: IntArray = np.empty(0, dtype=np.int64)
@@ -70,14 +72,14 @@ class ExampleStream:
         while start < stop:
             epoch, offset = divmod(start, self.rows)
             part = self._permutation(epoch)[offset : offset + stop - start]
-            parts.append(part)
+            parts.append(part + epoch % self.copies * self.rows)
             start += len(part)
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
     def prefix(self, examples: int) -> IntArray:
         """Return the distinct rows among the first ``examples``, sorted: what a run of that length reads."""
-        if examples >= self.rows:
-            return np.arange(self.rows, dtype=np.int64)
+        if examples >= self.rows * self.copies:
+            return np.arange(self.rows * self.copies, dtype=np.int64)
         return np.unique(self.rows_at(0, examples))
 
     def _permutation(self, epoch: int) -> IntArray:

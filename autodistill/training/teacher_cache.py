@@ -75,9 +75,9 @@ def write_cache(
     """
 
     def build(scratch: Path) -> None:
-        plan = make_plan(teacher, split, keys, split.lengths[rows])
+        plan = make_plan(teacher, split, keys, split.lengths_of(rows))
         # Longest first, so that batches are hardly padded.
-        order = rows[np.argsort(-split.lengths[rows], kind="stable")]
+        order = rows[np.argsort(-split.lengths_of(rows), kind="stable")]
         writer = _CacheWriter(scratch, teacher, split, plan, order)
         try:
             writer.write()
@@ -139,7 +139,7 @@ class _CacheWriter:
 
     def _batch_size(self, start: int, forms: Iterable[StoredForm]) -> int:
         """Examples of the pass that begins here: fewer where vocabularies are large."""
-        tokens = int(self._split.lengths[self._order[start]])
+        tokens = int(self._split.lengths_of(self._order[start : start + 1])[0])
         outputs = max(1, *(form.outputs for form in forms))
         return max(1, min(BATCH_SIZE, LARGEST_OUTPUT // (tokens * outputs)))
 
@@ -172,7 +172,7 @@ class _CacheWriter:
     def _finish(self, forms: Iterable[StoredForm]) -> None:
         """Write what describes the files."""
         np.save(self._directory / "rows.npy", self._order)
-        np.save(self._directory / "lengths.npy", self._split.lengths[self._order])
+        np.save(self._directory / "lengths.npy", self._split.lengths_of(self._order))
         described = {"keys": [list(key) for key in self._plan.keys], "forms": [form.describe() for form in forms]}
         (self._directory / "meta.json").write_text(json.dumps(described))
         (self._directory / PROGRESS).unlink(missing_ok=True)

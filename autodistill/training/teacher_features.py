@@ -119,7 +119,7 @@ def estimate_bytes(
         keys: features to keep.
         rows: examples to keep, or None for all; those named twice count once.
     """
-    lengths = split.lengths if rows is None else split.lengths[np.unique(rows)]
+    lengths = split.lengths if rows is None else split.lengths_of(np.unique(rows))
     return make_plan(teacher, split, keys, lengths).total_bytes(lengths)
 
 
@@ -154,7 +154,7 @@ def cached_teacher_features(
     online = OnlineTeacherFeatures(teacher, keys)
     if not keys or not len(split):
         return online
-    everything = np.arange(len(split), dtype=np.int64)
+    everything = np.arange(len(split) * split.copies, dtype=np.int64)
     for wanted in (everything, everything if rows is None else _distinct(rows)):
         directory = cache_directory(cache_dir, split, keys, fingerprint, wanted)
         if directory.is_dir():

@@ -10,17 +10,19 @@ import functools
 import hashlib
 import json
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 
-from autodistill.components.task import IGNORED
+from autodistill.components.task import IGNORED, Masking
 from autodistill.components.training import Batch
 from autodistill.folders import build_once
 from autodistill.training.arrays import ArrayWriter, open_array
-from autodistill.training.encoding import Encoded, encode
+from autodistill.training.encoding import Encoded, encode, labelled
+from autodistill.training.packed import PackedSplit, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
     IntArray: TypeAlias = "NDArray[np.int64]"
 
+#: A split as tokens, whatever its task.
+TokenisedSplit: TypeAlias = "StoredSplit | PackedSplit"
+
 #: Changes when the files' layout does.
 FORMAT = 2
 
@@ -40,7 +45,7 @@ FORMAT = 2
 CHUNK = 1000
 
 
-class TokenisedSplit:
+class StoredSplit:
     """One split as tokens, read from a directory that `tokenise` wrote.
 
     Small to pickle: another process maps the same files.
@@ -76,6 +81,14 @@ class TokenisedSplit:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    #: Different forms in which each example stands in the stream; more than one for masked language models only.
+    copies = 1
+
+    def lengths_of(self, rows: IntArray) -> NDArray[np.int32]:
+        """Tokens of each of these rows."""
+        lengths: NDArray[np.int32] = self.lengths[rows]
+        return lengths
 
     def batch(self, rows: IntArray) -> Batch:
         """Return examples, padded to the longest of them.
@@ -132,12 +145,12 @@ class TokenisedSplit:
         start = int(self._starts[row])
         return np.array(stored[start : start + int(self.lengths[row])])
 
-    def __reduce__(self) -> tuple[type[TokenisedSplit], tuple[Path, int]]:
-        return TokenisedSplit, (self.directory, self.pad_token_id)
+    def __reduce__(self) -> tuple[type[StoredSplit], tuple[Path, int]]:
+        return StoredSplit, (self.directory, self.pad_token_id)
 
 
 def tokenise(
-    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: Path
+    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: Path, seed: int = 0
 ) -> dict[str, TokenisedSplit]:
     """Return the splits as tokens, from the cache where it has them.
 
@@ -146,6 +159,7 @@ def tokenise(
         tokenizer: the teacher's, which is every student's.
         max_length: tokens per example at most, special tokens included.
         cache_dir: files are kept under ``tokenised/<key>/<role>``.
+        seed: of the masking of an mlm task.
 
     Returns:
         Role -> split.
@@ -155,11 +169,38 @@ def tokenise(
         DataError: a column is missing or a value is not what it should be.
     """
     parts = [FORMAT, data.fingerprint, data.task.kind, list(data.task.text_columns), data.task.stride]
+    if data.task.kind == "mlm":
+        return _packed_splits(data, tokenizer, max_length, cache_dir, seed)
     key = _digest(*parts, tokenizer_fingerprint(tokenizer), max_length)
     build = functools.partial(_write_splits, data, tokenizer, max_length, key)
     directory = build_once(cache_dir / "tokenised" / key, build)
     pad = tokenizer.pad_token_id
-    return {role: TokenisedSplit(directory / role, 0 if pad is None else pad) for role in data.splits}
+    return {role: StoredSplit(directory / role, 0 if pad is None else pad) for role in data.splits}
+
+
+def _packed_splits(
+    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: Path, seed: int
+) -> dict[str, TokenisedSplit]:
+    """The splits of a corpus; a build that was killed goes on with the parts that are missing."""
+    masking = data.task.masking or Masking()
+    key = _digest(FORMAT, data.fingerprint, asdict(masking), tokenizer_fingerprint(tokenizer), max_length, seed)
+
+    def build(directory: Path) -> None:
+        for role, stream in data.splits.items():
+            (directory / role).mkdir(mode=0o700, exist_ok=True)
+            write_rows(
+                stream,
+                tokenizer,
+                masking,
+                max_length=max_length,
+                seed=seed,
+                copies=masking.copies if role == "train" else 1,
+                fingerprint=_digest(key, role),
+                directory=directory / role,
+            )
+
+    directory = build_once(cache_dir / "tokenised" / key, build, resumable=True)
+    return {role: PackedSplit(directory / role) for role in data.splits}
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -198,7 +239,7 @@ def _write_split(
     ids: list[str] = []
     lengths: list[int] = []
     owners: list[int] = []
-    truncated, labelled = 0, False
+    truncated = 0
     with ExitStack() as stack:
 
         def writer(name: str, dtype: str, row_shape: tuple[int, ...] = ()) -> ArrayWriter:
@@ -206,7 +247,7 @@ def _write_split(
 
         tokens, types = writer("tokens.npy", "<i4"), writer("types.npy", "|u1")
         offsets = writer("offsets.npy", "<i4", (2,)) if task.kind == "question_answering" else None
-        labels = writer("labels.npy", *_label_layout(task)) if not task.label_free else None
+        labels = writer("labels.npy", *_label_layout(task)) if labelled(task, split.column_names) else None
         for first, chunk in _chunks(split):
             encoded = encode(tokenizer, chunk, task, max_length, first)
             truncated += encoded.truncated
@@ -217,14 +258,13 @@ def _write_split(
             owners.extend(encoded.owners)
             if offsets is not None:
                 offsets.append(_flat(encoded.offsets))
-            if labels is not None and (encoded.labels or encoded.token_labels):
+            if labels is not None:
                 labels.append(_label_array(task, encoded))
-                labelled = True
     np.save(directory / "lengths.npy", np.asarray(lengths, dtype=np.int32))
     if owners:
         np.save(directory / "owners.npy", np.asarray(owners, dtype=np.int64))
     (directory / "ids.json").write_text(json.dumps(ids))
-    meta = {"fingerprint": fingerprint, "kind": task.kind, "truncated": truncated, "labels": labelled}
+    meta = {"fingerprint": fingerprint, "kind": task.kind, "truncated": truncated, "labels": labels is not None}
     (directory / "meta.json").write_text(json.dumps(meta))
 
 
@@ -241,7 +281,7 @@ def _label_layout(task: TaskSpec) -> tuple[str, tuple[int, ...]]:
 
 def _label_array(task: TaskSpec, encoded: Encoded) -> NDArray[Any]:
     """The labels of a chunk as they are stored."""
-    if encoded.token_labels:
+    if task.kind == "token_classification":
         return _flat(encoded.token_labels)
     if not task.multi_label:
         return np.asarray(encoded.labels)

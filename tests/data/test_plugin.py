@@ -9,7 +9,9 @@ from autodistill.data.plugin import autodistill_data_sources
 
 def test_every_registered_source_can_be_imported() -> None:
     specs = autodistill_data_sources()
-    assert [spec.name for spec in specs] == ["python_docs", "text_classification"]
+    names = [spec.name for spec in specs]
+    assert names == sorted(names)
+    assert {"corpus", "glue", "python_docs", "squad", "text_classification"} <= set(names)
     for spec in specs:
         module, attribute = spec.target.split(":")
         assert callable(getattr(importlib.import_module(module), attribute))

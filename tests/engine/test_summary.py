@@ -138,7 +138,7 @@ def test_a_pick_no_better_than_the_trivial_answer_raises_an_alarm(storage: Stora
     storage.replace_step(study.id, "finals", {**finals, "verdict": verdict})
     summary = build(storage, study)
     assert summary["final_pareto"] == [number]
-    assert any("pick 0" in alarm and "not above the trivial answer" in alarm for alarm in summary["alarms"])
+    assert any("pick 0" in alarm and "no better than the trivial answer" in alarm for alarm in summary["alarms"])
 
 
 def test_numbers_that_json_cannot_say_become_null() -> None:

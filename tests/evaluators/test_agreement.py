@@ -84,3 +84,32 @@ def test_it_supports_classification_with_and_without_labels() -> None:
 def test_its_parameter_has_a_range() -> None:
     with pytest.raises(ConfigError, match=r"evaluator\.agreement\.min_class_examples must be >= 1, got 0\."):
         AgreementConfig(min_class_examples=0)
+
+
+def test_several_labels_agree_when_all_decisions_do() -> None:
+    task = TaskSpec("classification", ("a", "b"), ("text",), "x.y", multi_label=True)
+    teacher = np.array([[2.0, -1.0], [2.0, 1.0], [-1.0, -3.0], [-1.0, 2.0]])
+    student = np.array([[1.0, -1.0], [2.0, -1.0], [-1.0, -3.0], [-1.0, 2.0]])
+    given_ones = Predictions(["0", "1", "2", "3"], student, None, teacher, task)
+    scores = agreement().score(given_ones)
+    assert scores["accuracy"].value == 0.75
+    assert scores["worst_class"].value == 0.5  # one of two positive answers of class b
+
+    def bernoulli(logits: Any) -> Any:
+        share = 1 / (1 + np.exp(-logits))
+        return np.stack([share, 1 - share])
+
+    expected = entropy(bernoulli(teacher), bernoulli(student), axis=0).sum(axis=1).mean()
+    assert scores["kl"].value == pytest.approx(expected)
+    never = Predictions(["0"], np.array([[1.0, 1.0]]), None, np.array([[-1.0, -1.0]]), task)
+    assert agreement().score(never)["worst_class"].value == 1.0
+
+
+def test_words_are_compared_one_by_one() -> None:
+    task = TaskSpec("token_classification", ("a", "b"), ("words",), "x.y")
+    owners = np.array([0, 0, 0, 1])
+    student, teacher = np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 1, 1, 1]]
+    scores = agreement().score(Predictions(["s", "t"], student, None, teacher, task, owners))
+    assert scores["accuracy"].value == 0.75
+    assert scores["accuracy"].n == 2
+    assert scores["worst_class"].value == pytest.approx(2 / 3)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, f1_score, log_loss
+from sklearn.metrics import accuracy_score, f1_score, hamming_loss, log_loss, matthews_corrcoef
 
 from autodistill.components.outcome import Predictions
 from autodistill.components.task import TaskSpec
 from autodistill.errors import DataError, TrialError
-from autodistill.evaluators.classification import Classification, macro_f1, majority_share
+from autodistill.evaluators.classification import Classification, majority_share
+from autodistill.evaluators.measures import macro_f1
 
 TASK = TaskSpec("classification", ("a", "b", "c"), ("text",), "classification.accuracy")
 
@@ -32,7 +33,8 @@ def test_scores_agree_with_scikit_learn() -> None:
     exponentials = np.exp(logits)
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
     answers = logits.argmax(axis=1)
-    assert scores.keys() == Classification.metrics.keys()
+    assert scores.keys() == Classification().metrics_of(TASK).keys()
+    assert scores["matthews"].value == pytest.approx(matthews_corrcoef(labels, answers))
     assert scores["accuracy"].value == pytest.approx(accuracy_score(labels, answers))
     assert scores["macro_f1"].value == pytest.approx(f1_score(labels, answers, average="macro"))
     assert scores["loss"].value == pytest.approx(log_loss(labels, probabilities), rel=1e-5)
@@ -65,8 +67,46 @@ def test_macro_f1_is_scikit_learns_for_any_answers(pairs: list[tuple[int, int]])
     labels, answers = np.array(pairs).T
     score = macro_f1(labels, answers, 5)
     assert score.value == pytest.approx(f1_score(labels, answers, average="macro", zero_division=0))
-    assert score.variance is not None
-    assert score.variance >= 0
+    assert score.variance is None if len(pairs) == 1 else score.variance >= 0  # type: ignore[operator]
+
+
+MANY = TaskSpec("classification", ("a", "b", "c"), ("text",), "classification.micro_f1", multi_label=True)
+WORDS = TaskSpec("token_classification", ("O", "B", "I"), ("words",), "classification.macro_f1")
+
+
+def test_several_labels_are_scored_as_scikit_learn_does() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, size=(200, 3))
+    logits = generator.normal(size=(200, 3)) + 2.0 * (2 * labels - 1)
+    labels[:, 2] = 0  # a class that never occurs
+    scores = Classification().score(predictions(logits, labels.astype(np.float32), MANY))
+    answers, shares = logits > 0, 1 / (1 + np.exp(-logits))
+    assert scores.keys() == Classification().metrics_of(MANY).keys()
+    assert scores["accuracy"].value == accuracy_score(labels, answers)
+    assert scores["micro_f1"].value == pytest.approx(f1_score(labels, answers, average="micro"), abs=1e-15)
+    assert scores["macro_f1"].value == pytest.approx(f1_score(labels, answers, average="macro"), abs=1e-15)
+    expected = np.mean([log_loss(labels[:, one], shares[:, one], labels=[0, 1]) for one in range(3)])
+    assert scores["loss"].value == pytest.approx(expected)
+    assert hamming_loss(labels, answers) > 0
+    with pytest.raises(DataError, match=r"0 or 1 for every example and class \(200 x 3\), got shape \(200,\)"):
+        Classification().score(predictions(logits, labels[:, 0], MANY))
+
+
+def test_words_are_scored_together_and_sentences_are_what_is_sampled() -> None:
+    generator = np.random.default_rng(0)
+    owners = np.repeat(np.arange(100), generator.integers(1, 20, size=100))
+    labels = generator.integers(0, 3, size=100)[owners]  # one class for a whole sentence
+    wrong = generator.random(100)[owners] < 0.3  # sentences are right or wrong as a whole
+    answers = np.where(wrong, (labels + 1) % 3, labels)
+    given_logits = 5.0 * np.eye(3)[answers]
+    words = Predictions([str(i) for i in range(100)], given_logits, labels, None, WORDS, owners)
+    scores = Classification().score(words)
+    assert scores.keys() == Classification().metrics_of(WORDS).keys()
+    assert scores["accuracy"].value == pytest.approx(accuracy_score(labels, answers))
+    assert scores["macro_f1"].value == pytest.approx(f1_score(labels, answers, average="macro"))
+    share = scores["accuracy"].value
+    assert scores["accuracy"].n == 100
+    assert scores["accuracy"].variance > 2 * share * (1 - share) / len(owners)  # type: ignore[operator]
 
 
 def test_large_logits_give_a_finite_loss() -> None:

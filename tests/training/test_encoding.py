@@ -18,13 +18,15 @@ from autodistill.components.task import IGNORED, TaskData, TaskSpec
 from autodistill.errors import ConfigError, DataError
 from autodistill.losses.hard_label import label_loss
 from autodistill.training.encoding import QUESTION_TOKENS, answer_tokens
-from autodistill.training.tokenised import TokenisedSplit, tokenise
+from autodistill.training.tokenised import StoredSplit, tokenise
 
 
-def split_of(task: TaskSpec, columns: dict[str, list[Any]], folder: Path, max_length: int = 16) -> TokenisedSplit:
+def split_of(task: TaskSpec, columns: dict[str, list[Any]], folder: Path, max_length: int = 16) -> StoredSplit:
     count = len(next(iter(columns.values())))
     split = datasets.Dataset.from_dict({"id": [f"e{row}" for row in range(count)], **columns})
-    return tokenise(TaskData(task, {"train": split}, task.kind), make_tokenizer(), max_length, folder)["train"]
+    found = tokenise(TaskData(task, {"train": split}, task.kind), make_tokenizer(), max_length, folder)["train"]
+    assert isinstance(found, StoredSplit)
+    return found
 
 
 def test_several_labels_are_ones_and_zeros(tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ def test_windows_cover_the_context_and_point_at_the_answer(tmp_path: Path) -> No
 
 
 def test_unanswerable_questions_point_at_the_first_token(tmp_path: Path) -> None:
-    columns = {"question": ["w1"], "context": ["w2 w3"], "answers": [{"text": [], "start": []}]}
+    columns: dict[str, list[Any]] = {"question": ["w1"], "context": ["w2 w3"], "answers": [{"text": [], "start": []}]}
     labels = split_of(QUESTIONS, columns, tmp_path).batch(np.arange(1)).labels
     assert labels is not None
     assert labels.tolist() == [[0, 0]]
@@ -111,7 +113,7 @@ def test_a_long_question_is_cut_and_counted(tmp_path: Path) -> None:
 
 def test_a_stride_without_room_is_refused(tmp_path: Path) -> None:
     task = TaskSpec("question_answering", (), ("question", "context"), "squad.f1", stride=13)
-    with pytest.raises(ConfigError, match="data.stride=13 leaves no room .* data.max_length=16 .* data.stride=4 or"):
+    with pytest.raises(ConfigError, match=r"data.stride=13 leaves no room .* data.max_length=16 .* data.stride=4 or"):
         split_of(task, questions("w2 w3", "w3", 3), tmp_path)
 
 

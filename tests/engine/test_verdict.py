@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from autodistill.engine.comparison import Contender, _no_slower
+from autodistill.engine.verdict import Contender, no_slower
 
 
 def contender(median: float, ratio: float | None = None, half_width: float | None = None) -> Contender:
@@ -31,7 +31,7 @@ def test_a_model_that_was_not_timed_has_no_speed_up() -> None:
 
 def test_a_baseline_is_slower_only_beyond_what_the_timings_are_sure_of() -> None:
     pick = contender(2.0, half_width=0.2)
-    assert not _no_slower(contender(2.6, half_width=0.02), pick, "cpu")
-    assert _no_slower(contender(2.6, half_width=0.3), pick, "cpu")
-    assert _no_slower(contender(1.9), pick, "cpu")
-    assert _no_slower(Contender("untimed", {}, {}, None), pick, "cpu")
+    assert not no_slower(contender(2.6, half_width=0.02), pick, "cpu")
+    assert no_slower(contender(2.6, half_width=0.3), pick, "cpu")
+    assert no_slower(contender(1.9), pick, "cpu")
+    assert no_slower(Contender("untimed", {}, {}, None), pick, "cpu")

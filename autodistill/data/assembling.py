@@ -1,0 +1,146 @@
+"""From examples of roles to a `TaskData`: select carved from train, a limit, ids, counts and a fingerprint.
+
+What all data sources of ready-made examples share; reading them is their own matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import datasets
+
+from autodistill.components.task import TaskData, TaskSpec
+from autodistill.data.splits import carve, normalised, stable_hash
+from autodistill.errors import DataError
+
+Example: TypeAlias = "dict[str, Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Carving:
+    """How ``select`` and a smaller ``train`` are made.
+
+    Args:
+        share: of train that becomes select when there is none, in (0, 1).
+        maximum: examples of select at most.
+        train_limit: examples of train at most, chosen by a stable hash after carving; None keeps all.
+    """
+
+    share: float
+    maximum: int
+    train_limit: int | None
+
+
+def assemble(
+    task: TaskSpec,
+    splits: Mapping[str, list[Example]],
+    carving: Carving,
+    *,
+    version: str,
+    where: str,
+    notes: Mapping[str, Any] | None = None,
+) -> TaskData:
+    """Carve, limit, count and fingerprint.
+
+    Args:
+        task: what is to be learnt.
+        splits: role -> examples with ``id`` and the task's columns; ``train`` at least.
+        carving: how select is made.
+        version: of the reader, part of the fingerprint.
+        where: the file or data set of train, for messages.
+        notes: counts of the reader.
+
+    Raises:
+        DataError: train is too small to carve a select split from it, or an id stands twice in a split.
+    """
+    found = dict(splits)
+    counts: dict[str, Any] = dict(notes or {})
+    for role, examples in found.items():
+        check_unique(role, examples)
+    if "select" not in found:
+        found["train"], found["select"] = _carved(task, found["train"], carving, where)
+        counts["carved_select"] = len(found["select"])
+    found["train"] = _limited(found["train"], carving.train_limit)
+    counts |= {f"{role}_examples": len(examples) for role, examples in found.items()}
+    counts |= _overlaps(task, found) | _empty(task, found)
+    data = {role: datasets.Dataset.from_list(examples) for role, examples in found.items()}
+    return TaskData(task, data, _fingerprint(version, task, found), counts)
+
+
+def check_unique(role: str, examples: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `DataError` when two examples of a split have the same id."""
+    seen: set[str] = set()
+    for example in examples:
+        if example["id"] in seen:
+            raise DataError(f"data: the id {example['id']!r} stands twice in the {role} split. Ids must be unique.")
+        seen.add(example["id"])
+
+
+def text_of(task: TaskSpec, example: Mapping[str, Any]) -> str:
+    """All texts of an example as one; lists of words are joined."""
+    parts = [example[column] for column in task.text_columns]
+    return "\n".join(part if isinstance(part, str) else " ".join(part) for part in parts)
+
+
+def _carved(
+    task: TaskSpec, examples: list[Example], carving: Carving, where: str
+) -> tuple[list[Example], list[Example]]:
+    """What stays in train, and the select split with ids of its own."""
+    target = min(carving.maximum, round(carving.share * len(examples)))
+    # Questions about one context belong together.
+    key = "context" if task.kind == "question_answering" else None
+    chosen = carve([example[key] if key else text_of(task, example) for example in examples], target)
+    train = [example for example, taken in zip(examples, chosen, strict=True) if not taken]
+    select = [example for example, taken in zip(examples, chosen, strict=True) if taken]
+    if not train or not select:
+        raise DataError(
+            f"data.train: {where} with {len(examples)} examples cannot be split into train and select with "
+            f"data.select_share={carving.share:g}. Give more examples, another share or select examples of your own."
+        )
+    return train, [example | {"id": _as_select(example["id"])} for example in select]
+
+
+def _as_select(identity: str) -> str:
+    """A numbered id says which split its example is in."""
+    return f"select-{identity.removeprefix('train-')}" if identity.startswith("train-") else identity
+
+
+def _limited(examples: list[Example], limit: int | None) -> list[Example]:
+    if limit is None or len(examples) <= limit:
+        return examples
+    kept = heapq.nsmallest(limit, examples, key=lambda example: stable_hash(example["id"]))
+    ids = {example["id"] for example in kept}
+    return [example for example in examples if example["id"] in ids]
+
+
+def _overlaps(task: TaskSpec, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, int]:
+    """How many examples of the other splits have the same text as a training example."""
+    seen = {normalised(text_of(task, example)) for example in splits["train"]}
+    return {
+        f"{role}_texts_in_train": sum(normalised(text_of(task, example)) in seen for example in splits[role])
+        for role in splits
+        if role != "train"
+    }
+
+
+def _empty(task: TaskSpec, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, int]:
+    """How many examples have no text at all, for the splits that have such."""
+    counts = {
+        f"{role}_empty_texts": sum(not text_of(task, example).strip() for example in examples)
+        for role, examples in splits.items()
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _fingerprint(version: str, task: TaskSpec, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """A digest of every example of every split, whatever file it came from."""
+    digest = hashlib.sha256(json.dumps([version, *task.labels]).encode())
+    for role in sorted(splits):
+        for example in splits[role]:
+            digest.update(json.dumps([role, *example.items()]).encode())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,339 @@
+"""Reading large text in parts: files are cut at document borders, and each part is read as a stream.
+
+Plain text, JSON lines and Parquet, the first two also gzipped. Imports little: several processes read at once.
+What becomes of the documents is in `autodistill.data.corpus`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from autodistill.data.tables import opened_text, reading_errors
+from autodistill.errors import DataError, did_you_mean
+
+#: Endings that are understood; all but Parquet may be followed by ``.gz``.
+ENDINGS = (".txt", ".text", ".jsonl", ".json", ".parquet")
+
+#: Bytes of a part, roughly; a gzip file is one part whatever its size, because it can only be read from its start.
+PART_BYTES = 32 * 2**20
+
+#: Characters of a document at most; longer ones are cut and counted, so that memory is bounded whatever a file holds.
+DOCUMENT_CHARACTERS = 1_000_000
+
+#: Keyword in messages.
+_KEY = "data.path"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a file that is read by one process.
+
+    Args:
+        path: of the file.
+        start: first byte of a text file, or row group of a Parquet file.
+        stop: the one after the last.
+    """
+
+    path: Path
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How documents are found in files.
+
+    Args:
+        documents: ``blank_line`` (separated by empty lines) or ``line`` (each line is one); of plain text.
+        column: field of JSON lines and column of Parquet that holds the text.
+    """
+
+    documents: str
+    column: str
+
+
+def corpus_files(path: Path) -> tuple[list[Path], int]:
+    """The files of a corpus, sorted, and how many files of a folder are none.
+
+    Args:
+        path: a file, or a folder that is searched with its subfolders.
+
+    Raises:
+        DataError: nothing there, or nothing that is understood.
+    """
+    if path.is_file():
+        _ending(path)
+        return [path], 0
+    if not path.is_dir():
+        raise DataError(f"{_KEY} names {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
+    found = sorted(item for item in path.rglob("*") if item.is_file() and not item.name.startswith("."))
+    wanted = [item for item in found if _is_known(item)]
+    if not wanted:
+        raise DataError(
+            f"{_KEY}: {path} has no file that is understood. Expected {', '.join(ENDINGS)}; all but .parquet may be "
+            "followed by .gz."
+        )
+    return wanted, len(found) - len(wanted)
+
+
+def _is_known(path: Path) -> bool:
+    name = path.name.lower()
+    ending = Path(name.removesuffix(".gz")).suffix
+    return ending in ENDINGS and not (name.endswith(".gz") and ending == ".parquet")
+
+
+def _ending(path: Path) -> str:
+    if not _is_known(path):
+        raise DataError(
+            f"{_KEY}: {path} has an ending that is not understood. Expected one of {', '.join(ENDINGS)}; all but "
+            ".parquet may be followed by .gz."
+        )
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def cut_into_parts(path: Path, reading: Reading, part_bytes: int = PART_BYTES) -> list[Part]:
+    """Cut a file into parts that begin and end between documents; the same for the same file.
+
+    Raises:
+        DataError: a Parquet file that is none, or has no such column.
+    """
+    if _ending(path) == ".parquet":
+        return _parquet_parts(path, reading, part_bytes)
+    size = path.stat().st_size
+    if path.name.lower().endswith(".gz"):
+        return [Part(path, 0, size)]
+    blank = reading.documents == "blank_line" and _ending(path) in (".txt", ".text")
+    borders = [0]
+    with path.open("rb") as file:
+        for nominal in range(part_bytes, size, part_bytes):
+            if nominal > borders[-1]:
+                border = _next_border(file, nominal, blank)
+                if border < size:
+                    borders.append(border)
+    return [Part(path, start, stop) for start, stop in zip(borders, [*borders[1:], size], strict=True) if stop > start]
+
+
+def _next_border(file: IO[bytes], position: int, blank: bool) -> int:
+    """The first byte after ``position`` where a document may begin."""
+    file.seek(position)
+    file.readline()  # the rest of a line
+    if blank:
+        while (line := file.readline()) and line.strip():
+            pass
+    return file.tell()
+
+
+def _parquet_parts(path: Path, reading: Reading, part_bytes: int) -> list[Part]:
+    import pyarrow.parquet
+
+    with reading_errors(path, _KEY), pyarrow.parquet.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        if reading.column not in names:
+            raise DataError(
+                f"{_KEY}: {path} has no column {reading.column!r}.{did_you_mean(reading.column, names)} "
+                f"Its columns: {', '.join(names)}. Set data.column."
+            )
+        sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)]
+    parts, start, held = [], 0, 0
+    for group, size in enumerate(sizes, start=1):
+        held += size
+        if held >= part_bytes or group == len(sizes):
+            parts.append(Part(path, start, group))
+            start, held = group, 0
+    return parts
+
+
+@dataclass(slots=True)
+class Found:
+    """What reading a part met; all of it is reported.
+
+    Args:
+        documents: that were read.
+        characters: in them.
+        empty: records without text, left out.
+        cut: documents longer than `DOCUMENT_CHARACTERS`, read as several.
+    """
+
+    documents: int = 0
+    characters: int = 0
+    empty: int = 0
+    cut: int = 0
+
+
+def read_part(part: Part, reading: Reading, found: Found | None = None) -> Iterator[str]:
+    """The documents of a part, each at most `DOCUMENT_CHARACTERS` long.
+
+    Args:
+        part: what to read.
+        reading: how.
+        found: is counted up.
+
+    Raises:
+        DataError: names file and line.
+    """
+    counts = found if found is not None else Found()
+    reader = _parquet if _ending(part.path) == ".parquet" else _lines
+    with reading_errors(part.path, _KEY):
+        for text in reader(part, reading, counts):
+            if not text.strip():
+                counts.empty += 1
+                continue
+            counts.documents += 1
+            counts.characters += len(text)
+            yield text
+
+
+def _lines(part: Part, reading: Reading, found: Found) -> Iterator[str]:
+    json_lines = _ending(part.path) in (".jsonl", ".json")
+    with _opened(part) as file:
+        if json_lines:
+            yield from _records(file, part, reading, found)
+        elif reading.documents == "line":
+            for line in _bounded_lines(file, found):
+                if line.strip():
+                    yield line.rstrip("\r\n")
+        else:
+            yield from _blocks(file, found)
+
+
+class _Window(io.RawIOBase):
+    """A range of a file's bytes as a file of its own."""
+
+    def __init__(self, path: Path, start: int, stop: int) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._file.seek(start)
+        self._left = stop - start
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)[: self._left]
+        count = self._file.readinto(view) or 0
+        self._left -= count
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _opened(part: Part) -> Any:
+    """A part as text; gzip is unzipped, a byte-order mark is skipped."""
+    if part.path.name.lower().endswith(".gz"):
+        return opened_text(part.path, _KEY)
+    raw = io.BufferedReader(_Window(part.path, part.start, part.stop), 2**20)
+    encoding = "utf-8" if part.start else "utf-8-sig"
+    return io.TextIOWrapper(raw, encoding=encoding, newline=None if _plain(part.path) else "")
+
+
+def _plain(path: Path) -> bool:
+    return _ending(path) in (".txt", ".text")
+
+
+def _bounded_lines(file: Any, found: Found) -> Iterator[str]:
+    """Lines, those that are too long in pieces that end between words where they can."""
+    while line := file.readline(DOCUMENT_CHARACTERS):
+        if len(line) == DOCUMENT_CHARACTERS and not line.endswith("\n"):
+            found.cut += 1
+            yield from _pieces(line, file)
+        else:
+            yield line
+
+
+def _pieces(line: str, file: Any) -> Iterator[str]:
+    """The pieces of a line of which the first `DOCUMENT_CHARACTERS` have been read."""
+    while len(line) >= DOCUMENT_CHARACTERS and not line.endswith("\n"):
+        at = max(line.rfind(" "), 0) or len(line)
+        yield line[:at]
+        line = line[at:] + file.readline(DOCUMENT_CHARACTERS - len(line) + at)
+    yield line
+
+
+def _blocks(file: Any, found: Found) -> Iterator[str]:
+    """Documents between empty lines."""
+    block: list[str] = []
+    length = 0
+    for line in _bounded_lines(file, found):
+        text = line.rstrip("\r\n")
+        if block and (not text.strip() or length + len(text) > DOCUMENT_CHARACTERS):
+            found.cut += bool(text.strip())
+            yield "\n".join(block)
+            block, length = [], 0
+        if text.strip():
+            block.append(text)
+            length += len(text) + 1
+    if block:
+        yield "\n".join(block)
+
+
+def _records(file: Any, part: Part, reading: Reading, found: Found) -> Iterator[str]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{_where(part, number)} is not JSON ({error}). {_ONE_PER_LINE}") from error
+        if not isinstance(record, dict):
+            raise DataError(f"{_where(part, number)} is not an object. {_ONE_PER_LINE}")
+        if reading.column not in record:
+            raise DataError(
+                f"{_where(part, number)} has no field {reading.column!r}.{did_you_mean(reading.column, record)} "
+                f"Its fields: {', '.join(map(repr, record))}. Set data.column."
+            )
+        yield from _cut(_text(record[reading.column], part, number), found)
+
+
+_ONE_PER_LINE = 'Expected one JSON object per line, e.g. {"text": "..."}.'
+
+
+def _where(part: Part, number: int) -> str:
+    """File and line; the lines before a part are counted only now."""
+    before = 0
+    if part.start:
+        with part.path.open("rb") as file:
+            left = part.start
+            while left > 0:
+                block = file.read(min(left, 2**20))
+                before += block.count(b"\n")
+                left -= len(block)
+    return f"{_KEY}: {part.path}, line {before + number}"
+
+
+def _parquet(part: Part, reading: Reading, found: Found) -> Iterator[str]:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(part.path) as file:
+        number = sum(file.metadata.row_group(group).num_rows for group in range(part.start))
+        groups = range(part.start, part.stop)
+        for batch in file.iter_batches(batch_size=256, row_groups=list(groups), columns=[reading.column]):
+            for value in batch.column(0).to_pylist():
+                number += 1
+                if value is not None and not isinstance(value, str):
+                    raise DataError(
+                        f"{_KEY}: {part.path}, row {number}: expected text in column {reading.column!r}, got {value!r}."
+                    )
+                yield from _cut(value or "", found)
+
+
+def _text(value: Any, part: Part, number: int) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise DataError(f"{_where(part, number)}: expected text, got {value!r:.80}.")
+    return value
+
+
+def _cut(text: str, found: Found) -> Iterator[str]:
+    """A document that is in memory already, in pieces if it is too long."""
+    if len(text) <= DOCUMENT_CHARACTERS:
+        yield text
+        return
+    found.cut += 1
+    yield from (text[start : start + DOCUMENT_CHARACTERS] for start in range(0, len(text), DOCUMENT_CHARACTERS))

@@ -1,0 +1,162 @@
+"""From the rows of a user's files to examples: ids, texts and labels, each checked, with file and line in errors.
+
+Reading files is in `autodistill.data.tables`; carving, counting and the fingerprint are in `.assembling`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autodistill.data.assembling import Example
+from autodistill.data.tables import Row, read_table
+from autodistill.errors import DataError
+
+#: Names of classes that an error lists at most.
+LISTED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFile:
+    """The file of one role.
+
+    Args:
+        role: ``train``, ``select`` or ``test``.
+        path: as the configuration gives it.
+    """
+
+    role: str
+    path: str
+
+    @property
+    def key(self) -> str:
+        """The configuration key that named it."""
+        return f"data.{self.role}"
+
+    def where(self, row: Row) -> str:
+        """Key, file and line of a row, for messages."""
+        unit = "row" if self.path.endswith(".parquet") else "line"
+        return f"{self.key}: {self.path}, {unit} {row.line}"
+
+    def rows(self, columns: Sequence[str | None]) -> list[Row]:
+        """The wanted columns of the file; None among them is no column."""
+        return read_table(Path(self.path).expanduser(), [column for column in columns if column], self.key)
+
+
+def files_of(train: str | None, select: str | None, test: str | None, example: str) -> dict[str, RoleFile]:
+    """The files that were given, by role.
+
+    Raises:
+        DataError: there is no training file.
+    """
+    if train is None:
+        raise DataError(f"data.train must name a file of training examples, e.g. data.train={example}, got null.")
+    paths = {"train": train, "select": select, "test": test}
+    return {role: RoleFile(role, path) for role, path in paths.items() if path is not None}
+
+
+def example_of(
+    file: RoleFile, index: int, row: Row, text_columns: Sequence[str], id_column: str | None, text: Callable[..., Any]
+) -> Example:
+    """The id and the texts of a row.
+
+    Args:
+        file: where it is from.
+        index: of the row, from 0.
+        row: the row.
+        text_columns: columns of texts.
+        id_column: column of the ids; None numbers them.
+        text: called with (file, row, column); returns a checked text.
+    """
+    example: Example = {"id": f"{file.role}-{index}" if id_column is None else _identity(file, row, id_column)}
+    for column in text_columns:
+        example[column] = text(file, row, column)
+    return example
+
+
+def check_ids(file: RoleFile, rows: Sequence[Row], id_column: str | None) -> None:
+    """Raise `DataError` that names both lines when an id stands twice."""
+    lines: dict[str, int] = {}
+    for row in rows if id_column else ():
+        identity = _identity(file, row, str(id_column))
+        if identity in lines:
+            raise DataError(
+                f"{file.where(row)}: the id {identity!r} (column {id_column!r}) stands in line {lines[identity]} "
+                "already. Ids must be unique within a file; leave data.id_column out to have them numbered."
+            )
+        lines[identity] = row.line
+
+
+def _identity(file: RoleFile, row: Row, column: str) -> str:
+    value = row.values[column]
+    if value is None or not str(value).strip():
+        raise DataError(f"{file.where(row)}: the id (column {column!r}) is empty.")
+    return str(value)
+
+
+def plain_text(file: RoleFile, row: Row, column: str) -> str:
+    """A text as it stands in the file; it may be empty."""
+    text = row.values[column]
+    if not isinstance(text, str):
+        raise DataError(f"{file.where(row)}: expected text in column {column!r}, got {text!r}.")
+    return text
+
+
+def class_name(file: RoleFile, row: Row, column: str) -> str:
+    """The name of a class; whole numbers are names too."""
+    name = _named(row.values[column])
+    if not name:
+        raise DataError(f"{file.where(row)}: the label (column {column!r}) is empty.")
+    return name
+
+
+def class_names(file: RoleFile, row: Row, column: str, separator: str) -> list[str]:
+    """The names of any number of classes: a list, or names with a separator between them."""
+    value = row.values[column]
+    if isinstance(value, list):
+        return [name for item in value if (name := _named(item))]
+    if value is None or isinstance(value, str | int | float):
+        return [part.strip() for part in _named(value).split(separator) if part.strip()]
+    raise DataError(
+        f"{file.where(row)}: expected a list of labels, or labels with {separator!r} between them, in column "
+        f"{column!r}, got {value!r}."
+    )
+
+
+def _named(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value).strip()
+
+
+def number(file: RoleFile, row: Row, column: str) -> float:
+    """A finite number."""
+    value = row.values[column]
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = math.nan
+    if not math.isfinite(found) or isinstance(value, bool):
+        raise DataError(f"{file.where(row)}: expected a number in column {column!r}, got {value!r}.")
+    return found
+
+
+def class_id(file: RoleFile, row: Row, name: str, numbers: Mapping[str, int], source: str) -> int:
+    """The number of a class.
+
+    Raises:
+        DataError: it is none of them; names file and line, and the classes there are.
+    """
+    if name not in numbers:
+        known = ", ".join(map(repr, list(numbers)[:LISTED]))
+        raise DataError(f"{file.where(row)}: label {name!r} does not occur in {source}, whose labels are {known}.")
+    return numbers[name]
+
+
+def sorted_classes(names: set[str]) -> tuple[str, ...]:
+    """Class names in order: numerically when all are whole numbers."""
+    whole = all(name.removeprefix("-").isdecimal() for name in names)
+    return tuple(sorted(names, key=lambda name: (int(name) if whole else 0, name)))

@@ -1,0 +1,172 @@
+"""The data source `squad`: extractive question answering from the official JSON of SQuAD 1.1 and 2.0, or the hub.
+
+Windows over long contexts are made when the data is tokenised (`autodistill.training.encoding`); scores are the
+evaluator's. The dev set is ``test``; ``select`` is carved from train, whole paragraphs at a time.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from autodistill.components.task import DataContext, TaskData, TaskSpec
+from autodistill.data.assembling import Carving, Example, assemble
+from autodistill.data.hub import load_from_hub
+from autodistill.data.tables import reading_errors
+from autodistill.errors import DataError
+
+#: Part of every fingerprint; raise it when reading or carving changes.
+FORMAT = "squad/1"
+
+#: Version -> data set on the hub.
+HUB_NAMES = {"1.1": "rajpurkar/squad", "2.0": "rajpurkar/squad_v2"}
+
+
+class Squad:
+    """Questions about paragraphs; the answer is a piece of the paragraph, or (2.0) there is none.
+
+    Args:
+        context: not used.
+        version: ``"1.1"`` or ``"2.0"``.
+        train: path of the official training file, also .gz; None reads from the hub.
+        test: path of the official dev file; None reads from the hub, or has no test when ``train`` is a file.
+        allow_hub: whether the hub may be asked.
+        revision: of the data set on the hub.
+        stride: tokens of the context that neighbouring windows share.
+        select_share: share of train that becomes select.
+        select_max: questions of select at most.
+        train_limit: training questions at most; None keeps all.
+        max_length: tokens per window at most.
+    """
+
+    def __init__(
+        self,
+        context: DataContext,
+        *,
+        version: str,
+        train: str | None,
+        test: str | None,
+        allow_hub: bool,
+        revision: str | None,
+        stride: int,
+        select_share: float,
+        select_max: int,
+        train_limit: int | None,
+        max_length: int,
+    ) -> None:
+        self.max_length = max_length
+        self._version = version
+        self._paths = {"train": train, "test": test}
+        self._allow_hub, self._revision = allow_hub, revision
+        self._stride = stride
+        self._carving = Carving(select_share, select_max, train_limit)
+        self._notes: dict[str, int] = {}
+
+    def load(self) -> TaskData:
+        """Read both files, check the answers, and carve select.
+
+        Raises:
+            DataError: a file is not what the official layout says; names the place in it.
+        """
+        local = self._paths["train"] is not None
+        roles = [role for role in ("train", "test") if self._paths[role] is not None or not local]
+        splits = {role: list(self._examples(role)) for role in roles}
+        for role, examples in splits.items():
+            if not examples:
+                raise DataError(f"data.{role}: {self._source(role)} has no questions.")
+        task = TaskSpec(
+            "question_answering",
+            (),
+            ("question", "context"),
+            "squad.f1",
+            benchmark=f"squad/{self._version}",
+            stride=self._stride,
+        )
+        where = self._source("train")
+        return assemble(task, splits, self._carving, version=FORMAT, where=where, notes=self._notes)
+
+    def _source(self, role: str) -> str:
+        return self._paths[role] or HUB_NAMES[self._version]
+
+    def _examples(self, role: str) -> Iterator[Example]:
+        path = self._paths[role]
+        raw = self._from_hub(role) if path is None else read_squad(Path(path).expanduser(), f"data.{role}")
+        for where, example in raw:
+            if self._version == "1.1" and not example["answers"]["text"]:
+                raise DataError(f"{where}: the question {example['id']!r} has no answer. Set data.version=2.0.")
+            if role == "train" and not self._matches(example):
+                continue
+            yield example
+
+    def _matches(self, example: Example) -> bool:
+        """Whether the answer that is trained on stands in the context where it should; run_squad.py skips others."""
+        text, start = example["answers"]["text"], example["answers"]["start"]
+        if not text or (text[0] and example["context"][start[0] : start[0] + len(text[0])] == text[0]):
+            return True
+        self._notes["dropped_answers_not_in_context"] = self._notes.get("dropped_answers_not_in_context", 0) + 1
+        return False
+
+    def _from_hub(self, role: str) -> Iterator[tuple[str, Example]]:
+        split = {"train": "train", "test": "validation"}[role]
+        name = HUB_NAMES[self._version]
+        for index, row in enumerate(load_from_hub(name, None, split, self._allow_hub, self._revision, "data.train")):
+            answers = {"text": list(row["answers"]["text"]), "start": list(row["answers"]["answer_start"])}
+            example = {"id": row["id"], "question": row["question"], "context": row["context"], "answers": answers}
+            yield f"{name}, {split}, row {index + 1}", example
+
+
+def read_squad(path: Path, key: str) -> Iterator[tuple[str, Example]]:
+    """Read an official file.
+
+    Args:
+        path: JSON, unzipped if its name ends in .gz.
+        key: the configuration key that named it, for messages.
+
+    Yields:
+        Where a question stands, and the example.
+
+    Raises:
+        DataError: no such file, no JSON, another structure, or a question id that stands twice.
+    """
+    if not path.is_file():
+        raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
+    with reading_errors(path, key), (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        content = file.read().decode("utf-8-sig")
+    try:
+        data = json.loads(content)
+    except ValueError as error:
+        raise DataError(f"{key}: {path} is not JSON ({error}).") from error
+    articles = _field(f"{key}: {path}", data, "data", list)
+    for number, article in enumerate(articles, start=1):
+        for place, paragraph in enumerate(_field(f"{key}: {path}, article {number}", article, "paragraphs", list), 1):
+            yield from _paragraph(f"{key}: {path}, article {number}, paragraph {place}", paragraph)
+
+
+def _paragraph(where: str, paragraph: Any) -> Iterator[tuple[str, Example]]:
+    context = _field(where, paragraph, "context", str)
+    for number, question in enumerate(_field(where, paragraph, "qas", list), start=1):
+        here = f"{where}, question {number}"
+        impossible = isinstance(question, dict) and question.get("is_impossible", False)
+        answers = [] if impossible else _field(here, question, "answers", list)
+        yield (
+            here,
+            {
+                "id": _field(here, question, "id", str),
+                "question": _field(here, question, "question", str),
+                "context": context,
+                "answers": {
+                    "text": [_field(here, answer, "text", str) for answer in answers],
+                    "start": [_field(here, answer, "answer_start", int) for answer in answers],
+                },
+            },
+        )
+
+
+def _field(where: str, record: Any, name: str, kind: type[Any]) -> Any:
+    """A field of an object, of the type that the official layout gives it."""
+    if not isinstance(record, Mapping) or not isinstance(record.get(name), kind) or isinstance(record[name], bool):
+        raise DataError(f"{where}: expected {name!r} ({kind.__name__}), as in the official files of SQuAD.")
+    return record[name]

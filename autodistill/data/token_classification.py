@@ -1,0 +1,157 @@
+"""The data source `token_classification`: the user's own words with a label each, from CoNLL or table files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from autodistill.components.task import DataContext, TaskData, TaskSpec
+from autodistill.data.assembling import Carving, Example, assemble
+from autodistill.data.examples import RoleFile, check_ids, class_id, example_of, files_of, sorted_classes
+from autodistill.data.tables import Row, opened_text, reading_errors
+from autodistill.errors import DataError
+
+#: Part of every fingerprint; raise it when reading or carving changes.
+FORMAT = "token_classification/1"
+
+#: Endings of files with one word per line.
+CONLL_ENDINGS = (".conll", ".iob", ".bio", ".txt")
+
+#: The label of what is nothing, which is class 0 where it occurs.
+OUTSIDE = "O"
+
+#: What begins a document in the files of CoNLL-2003; no word.
+_DOCUMENT = "-DOCSTART-"
+
+
+class TokenClassification:
+    """Lists of words and lists of as many labels.
+
+    A CoNLL file has one word per line, the word in its first and the label in its last column, with an empty line
+    after each sentence. JSON lines and Parquet have lists in two columns. Classes are those of the training file,
+    ``O`` first and the others sorted.
+
+    Args:
+        context: not used; files are read anew each time.
+        train: path of the training examples.
+        select: path of the examples that choose between models; None carves them from ``train``.
+        test: path of the examples that are read once at the end, or None.
+        words_column: column of the words; not used for CoNLL files.
+        labels_column: column of the labels; not used for CoNLL files.
+        id_column: column of the ids, or None; not used for CoNLL files.
+        select_share: share of ``train`` that is carved off when ``select`` is None.
+        select_max: carved examples at most.
+        train_limit: training examples at most, chosen by a stable hash after carving; None keeps all.
+        max_length: tokens per example at most.
+    """
+
+    def __init__(
+        self,
+        context: DataContext,
+        *,
+        train: str | None,
+        select: str | None,
+        test: str | None,
+        words_column: str,
+        labels_column: str,
+        id_column: str | None,
+        select_share: float,
+        select_max: int,
+        train_limit: int | None,
+        max_length: int,
+    ) -> None:
+        self.max_length = max_length
+        self._files = (train, select, test)
+        self._words_column, self._labels_column = words_column, labels_column
+        self._id_column = id_column
+        self._carving = Carving(select_share, select_max, train_limit)
+
+    def load(self) -> TaskData:
+        """Read the files, carve ``select`` if there is none, and number the classes.
+
+        Raises:
+            DataError: a file is missing or not what its name says, words and labels are not as many, fewer than two
+                classes, or a label that the training file does not have.
+        """
+        files = files_of(*self._files, example="names.conll")
+        rows = {role: self._rows(file) for role, file in files.items()}
+        names = {name for row in rows["train"] for name in self._labels(files["train"], row)}
+        if len(names) < 2:
+            raise DataError(
+                f"data.train: {files['train'].path} has {len(names)} classes of words; expected two or more."
+            )
+        labels = (*sorted_classes(names & {OUTSIDE}), *sorted_classes(names - {OUTSIDE}))
+        numbers = {name: place for place, name in enumerate(labels)}
+        splits = {
+            role: [self._example(files[role], index, row, numbers) for index, row in enumerate(rows[role])]
+            for role in rows
+        }
+        task = TaskSpec("token_classification", labels, (self._words_column,), "token_classification.f1")
+        return assemble(task, splits, self._carving, version=FORMAT, where=files["train"].path)
+
+    def _rows(self, file: RoleFile) -> list[Row]:
+        path = Path(file.path).expanduser()
+        if Path(path.name.lower().removesuffix(".gz")).suffix in CONLL_ENDINGS:
+            return list(read_conll(path, file.key, (self._words_column, self._labels_column)))
+        rows = file.rows([self._words_column, self._labels_column, self._id_column])
+        check_ids(file, rows, self._id_column)
+        return rows
+
+    def _labels(self, file: RoleFile, row: Row) -> list[str]:
+        words, labels = (_list(file, row, column) for column in (self._words_column, self._labels_column))
+        if len(words) != len(labels):
+            raise DataError(f"{file.where(row)}: {len(words)} words, but {len(labels)} labels. Expected one per word.")
+        return [str(label) for label in labels]
+
+    def _example(self, file: RoleFile, index: int, row: Row, numbers: Mapping[str, int]) -> Example:
+        identity = self._id_column if self._id_column in row.values else None
+        example = example_of(file, index, row, (self._words_column,), identity, _list)
+        source = f"the training file {self._files[0]}"
+        names = self._labels(file, row)
+        return example | {"label": [class_id(file, row, name, numbers, source) for name in names]}
+
+
+def _list(file: RoleFile, row: Row, column: str) -> list[Any]:
+    value = row.values[column]
+    if not isinstance(value, list) or not all(isinstance(item, str | int) for item in value):
+        raise DataError(f"{file.where(row)}: expected a list in column {column!r}, got {value!r}.")
+    return [str(item) for item in value]
+
+
+def read_conll(path: Path, key: str, columns: tuple[str, str]) -> Iterator[Row]:
+    """Read sentences of a file with one word per line.
+
+    Args:
+        path: the file; unzipped if its name ends in .gz.
+        key: the configuration key that named it, for messages.
+        columns: what the words and the labels are to be called.
+
+    Raises:
+        DataError: no such file, not text, a line with a word alone, or no sentence at all.
+    """
+    if not path.is_file():
+        raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
+    words: list[str] = []
+    labels: list[str] = []
+    first, found = 1, False
+    with reading_errors(path, key), opened_text(path, key) as file:
+        for line_number, line in enumerate((*file, ""), start=1):
+            fields = line.split()
+            if fields and fields[0] == _DOCUMENT:
+                continue
+            if not fields:
+                if words:
+                    found = True
+                    yield Row(first, {columns[0]: words, columns[1]: labels})
+                words, labels = [], []
+                continue
+            if len(fields) < 2:
+                raise DataError(
+                    f"{key}: {path}, line {line_number}: expected a word and its label, got {line.strip()!r}."
+                )
+            first = first if words else line_number
+            words.append(fields[0])
+            labels.append(fields[-1])
+    if not found:
+        raise DataError(f"{key}: {path} has no examples. Expected one word and its label per line.")

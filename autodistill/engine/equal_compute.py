@@ -1,0 +1,104 @@
+"""The comparison at equal total compute: what if the search might spend no more than trying the baselines costs?
+
+With the same recipe for all (`autodistill.engine.verdict`), a search has also paid for its flash runs. Here both sides
+get one budget, the training cost of all baselines: one side trains each of them in full and takes the strongest; the
+other stops the search when what is left only just pays for the full runs that the picks were chosen from, and has only
+the picks that it had proposed by then. Both rest on what was really trained; nothing is extrapolated. Fine-tuning the
+teacher is part of both and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autodistill.engine.records import RunRecord, TrialRecord
+from autodistill.engine.verdict import Contender, Judge, gain, gain_in_words
+
+#: What compute is counted in: arithmetic does not depend on what else the machine did.
+UNIT = "flops"
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What was spent on training, in floating-point operations.
+
+    Args:
+        flash: (trial, cost) of every flash run of the search, in the order of the trials.
+        full: full runs of all trials of the search: the picks, and what they were chosen from.
+        baselines: cost of the full runs of all baselines together.
+    """
+
+    flash: Sequence[tuple[int, float]] = ()
+    full: float = 0.0
+    baselines: float = 0.0
+
+    def proposed_within(self, budget: float) -> list[int]:
+        """Trials of the search whose flash runs, with all before them, cost no more than ``budget``."""
+        found, spent = [], 0.0
+        for number, cost in self.flash:
+            spent += cost
+            if spent > budget:
+                break
+            found.append(number)
+        return found
+
+
+def spending(runs: Iterable[RunRecord], trials: Iterable[TrialRecord]) -> Spending:
+    """The accounted cost of a study's runs, failed and stopped ones included."""
+    origins = {trial.number: trial.origin for trial in trials}
+    flash: list[tuple[int, float]] = []
+    full = baselines = 0.0
+    for run in sorted(runs, key=lambda item: item.trial):
+        cost, origin = float(run.cost.get(UNIT, 0.0)), origins.get(run.trial)
+        if run.kind == "flash" and origin == "search":
+            flash.append((run.trial, cost))
+        elif run.kind == "full" and origin in ("search", "baseline"):
+            full += cost if origin == "search" else 0.0
+            baselines += cost if origin == "baseline" else 0.0
+    return Spending(flash, full, baselines)
+
+
+def equal_compute(
+    judge: Judge, picks: Sequence[tuple[int, Contender]], baselines: Sequence[Contender], spent: Spending
+) -> dict[str, Any]:
+    """The comparison at the budget of all baselines.
+
+    Args:
+        judge: what it is judged by.
+        picks: (trial, contender), the best on the select split first.
+        baselines: all that were trained.
+        spent: accounted cost.
+
+    Returns:
+        ``budget_flops``, ``spent_flops`` (of the whole search), ``trials`` (of the search within the
+        budget), ``pick``, ``baseline``, ``gain``, ``holds`` and ``claim``.
+    """
+    total = sum(cost for _, cost in spent.flash) + spent.full
+    result: dict[str, Any] = {"budget_flops": spent.baselines, "spent_flops": total, "trials": 0}
+    nothing = {"pick": None, "baseline": None, "gain": None, "holds": None}
+    if not picks or not baselines or spent.baselines <= 0:
+        claim = "At equal total compute nothing is compared: a pick or a baseline is missing."
+        return {**result, **nothing, "claim": claim}
+    trials = spent.proposed_within(spent.baselines - spent.full)
+    for number, pick in picks:
+        rival = judge.strongest(baselines, pick)
+        if number in trials and rival is not None:
+            ahead = gain(pick, rival, judge.metric, judge.role)
+            compared = {"pick": number, "baseline": rival.name, "gain": ahead, "holds": judge.holds(ahead)}
+            return {**result, **compared, "trials": len(trials), "claim": _claim(pick, rival, len(trials), compared)}
+    claim = (
+        "At equal total compute nothing can be claimed: for what training the baselines cost, the search would not "
+        "have proposed and trained any of the picks, or no baseline has learnt the task."
+    )
+    return {**result, **nothing, "claim": claim}
+
+
+def _claim(pick: Contender, rival: Contender, trials: int, compared: Mapping[str, Any]) -> str:
+    holds = compared["holds"]
+    verb = "beats" if holds else "does not beat" if holds is not None else "has no interval against"
+    return (
+        f"At equal total compute, what training all baselines cost, the search has {trials} trials: {pick.name} {verb} "
+        f"the strongest baseline, {rival.name} ({gain_in_words(compared['gain'])})."
+    )

@@ -1,0 +1,193 @@
+"""Intervals and paired comparisons of scores: of one model, of two, of one recipe over several seeds.
+
+`autodistill.engine.statistics` works on arrays; here a `Score` says which of its methods is right: a mean of
+contributions, or a function of the examples' weights, which is resampled. Examples are resampled in pairs, so that what
+is hard for both models does not count as a difference.
+
+.. [McNemar1947] Note on the sampling error of the difference between correlated proportions. Psychometrika 12.
+.. [Satterthwaite1946] An approximate distribution of estimates of variance components. Biometrics Bulletin 2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from autodistill.components.outcome import Score
+from autodistill.engine.statistics import LEVEL, interval, paired_difference
+from autodistill.evaluators.measures import draws
+
+if TYPE_CHECKING:
+    from autodistill.components.outcome import FloatArray
+
+#: Resamples of a metric that is no mean: each costs an evaluation of the metric. The 2.5 % quantile of so many is
+#: within 0.7 percentage points.
+METRIC_RESAMPLES = 2_000
+
+#: Seed of every bootstrap here: the same numbers from the same predictions.
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its interval.
+
+    Args:
+        value: the metric, or a difference of metrics.
+        low: of the interval; None where nothing can be said.
+        high: likewise.
+        n: examples it rests on; None where they are unknown.
+        seeds: training runs it rests on.
+        p_value: of McNemar's exact test, for a difference of two shares of right answers; else None.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    seeds: int = 1
+    p_value: float | None = None
+
+
+def examples_of(score: Score) -> int | None:
+    """How many examples a score rests on."""
+    return score.n if score.per_example is None else len(score.per_example)
+
+
+def estimate(score: Score, level: float = LEVEL) -> Estimate:
+    """A score with its interval: that of its contributions, else a percentile bootstrap of the metric."""
+    n = examples_of(score)
+    if score.per_example is not None:
+        return Estimate(score.value, *_numbers(*interval(score.per_example, level)), n)
+    if score.weighted is None or n is None or n < 2:
+        return Estimate(score.value, n=n)
+    values = np.concatenate([score.weighted(weights) for weights in draws(n, METRIC_RESAMPLES, SEED)])
+    return Estimate(score.value, *_quantiles(values, level), n)
+
+
+def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
+    """``ours - theirs`` on the same examples, with its interval; without one where the scores cannot be paired."""
+    n = examples_of(ours)
+    if n is None or n != examples_of(theirs):
+        return Estimate(ours.value - theirs.value)
+    if ours.per_example is not None and theirs.per_example is not None:
+        value, low, high = paired_difference(ours.per_example, theirs.per_example, SEED, level=level)
+        return Estimate(value, *_numbers(low, high), n, p_value=mcnemar(ours.per_example, theirs.per_example))
+    if n < 2 or ours.weighted is None or theirs.weighted is None:
+        return Estimate(ours.value - theirs.value, n=n)
+    values = np.concatenate([ours.weighted(w) - theirs.weighted(w) for w in draws(n, METRIC_RESAMPLES, SEED)])
+    return Estimate(ours.value - theirs.value, *_quantiles(values, level), n)
+
+
+def mcnemar(ours: FloatArray, theirs: FloatArray) -> float | None:
+    """Exact two-sided p-value that two models are right equally often [McNemar1947]_.
+
+    Only examples on which exactly one of them is right tell; under the hypothesis each is as likely as the other.
+
+    Args:
+        ours: examples, 1 where right, else 0.
+        theirs: the same examples.
+
+    Returns:
+        None when something else than 0 and 1 is given.
+    """
+    left, right = np.asarray(ours), np.asarray(theirs)
+    if not (np.isin(left, (0, 1)).all() and np.isin(right, (0, 1)).all()):
+        return None
+    gained, lost = int(np.count_nonzero(left > right)), int(np.count_nonzero(left < right))
+    if gained + lost == 0:
+        return 1.0
+    return float(stats.binomtest(gained, gained + lost, 0.5).pvalue)
+
+
+# -- several seeds -----------------------------------------------------------------------------------------------
+
+
+def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> Estimate:
+    """The mean over training seeds, with an interval that covers the sampling of examples and of seeds.
+
+    Its variance is the sum of both, each as if the other were fixed, and Student's t has the degrees of freedom of
+    [Satterthwaite1946]_; what examples and seeds do together is counted twice, on the safe side. One seed: `estimate`.
+
+    Args:
+        scores: of runs that differ in the seed alone, on the same examples.
+        level: coverage, in (0, 1).
+    """
+    if len(scores) == 1:
+        return estimate(scores[0], level)
+    return _combined([list(scores)], [1.0], level)
+
+
+def difference_over_seeds(ours: Sequence[Score], theirs: Sequence[Score], level: float = LEVEL) -> Estimate:
+    """Mean of ``ours`` minus mean of ``theirs`` on the same examples; the seeds of both need not belong together."""
+    if len(ours) == 1 and len(theirs) == 1:
+        return difference(ours[0], theirs[0], level)
+    return _combined([list(ours), list(theirs)], [1.0, -1.0], level)
+
+
+def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Estimate:
+    value = sum(sign * _mean(group) for sign, group in zip(signs, groups, strict=True))
+    seeds = min(len(group) for group in groups)
+    sizes = {examples_of(score) for group in groups for score in group}
+    n = sizes.pop() if len(sizes) == 1 else None
+    of_examples = _example_variance(groups, signs, n)
+    if n is None or of_examples is None or n < 2:
+        return Estimate(value, n=n, seeds=seeds)
+    parts = [(of_examples, n - 1)]
+    parts += [(_seed_variance(group) / len(group), len(group) - 1) for group in groups if len(group) > 1]
+    variance = sum(part for part, _ in parts)
+    if variance == 0:  # every seed answered alike: what a single one tells
+        return replace(_of_first_seeds(groups, level), value=value, seeds=seeds)
+    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
+    return Estimate(value, value - half, value + half, n, seeds)
+
+
+def _of_first_seeds(groups: list[list[Score]], level: float) -> Estimate:
+    return estimate(groups[0][0], level) if len(groups) == 1 else difference(groups[0][0], groups[1][0], level)
+
+
+def _mean(group: Sequence[Score]) -> float:
+    return float(np.mean([score.value for score in group]))
+
+
+def _seed_variance(group: Sequence[Score]) -> float:
+    return float(np.var([score.value for score in group], ddof=1))
+
+
+def _example_variance(groups: list[list[Score]], signs: list[float], n: int | None) -> float | None:
+    """Variance of the means over seeds, or of their difference, from the sampling of examples."""
+    scores = [score for group in groups for score in group]
+    if n is None:
+        return None
+    if all(score.per_example is not None for score in scores):
+        contributions = sum(
+            sign * np.mean([np.asarray(score.per_example) for score in group], axis=0)
+            for sign, group in zip(signs, groups, strict=True)
+        )
+        return float(np.var(contributions, ddof=1)) / n if n > 1 else None
+    metrics = [[score.weighted for score in group] for group in groups]
+    if any(metric is None for group in metrics for metric in group):
+        return None
+    values = [
+        sum(
+            sign * np.mean([metric(weights) for metric in group if metric is not None], axis=0)
+            for sign, group in zip(signs, metrics, strict=True)
+        )
+        for weights in draws(n, METRIC_RESAMPLES, SEED)
+    ]
+    return float(np.var(np.concatenate(values), ddof=1))
+
+
+def _quantiles(values: FloatArray, level: float) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _numbers(low: float, high: float) -> tuple[float | None, float | None]:
+    return (None, None) if math.isnan(low) or math.isnan(high) else (low, high)

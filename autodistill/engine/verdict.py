@@ -1,0 +1,166 @@
+"""What may be claimed: the rows of a comparison, their paired gains, and the verdict.
+
+A claim of "better" is a paired difference on the final split whose lower bound is above zero, against the strongest
+baseline at no more latency. A baseline that is no better than the trivial answer has not learnt the task: it is no
+rival, and where none is left nothing is claimed. Pure functions of scores and latencies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autodistill.components.outcome import Score
+from autodistill.engine.guards import judge_score
+from autodistill.engine.score_statistics import Estimate, difference, estimate
+
+#: A baseline within this share of a pick's latency counts as no slower, however narrow the intervals of both are.
+SAME_LATENCY = 0.03
+
+
+class Contender:
+    """A row of the comparison: scores on the final split, latencies, size.
+
+    Args:
+        name: what the report calls it.
+        scores: metric -> score.
+        latencies: label -> stored latency report.
+        parameters: number of parameters, if the word means something.
+    """
+
+    def __init__(
+        self, name: str, scores: Mapping[str, Score], latencies: Mapping[str, Any], parameters: int | None
+    ) -> None:
+        self.name = name
+        self.scores = scores
+        self.latencies = latencies
+        self.parameters = parameters
+
+    def median(self, label: str | None) -> float | None:
+        """Median latency in milliseconds; None when it was not timed."""
+        return float(self.latencies[label]["median"]) if label is not None and label in self.latencies else None
+
+    def half_width(self, label: str | None) -> float:
+        """Half of the 95 % interval of the median latency, relative to it; 0 when unknown."""
+        report = self.latencies.get(label) if label is not None else None
+        return float((report or {}).get("relative_half_width") or 0.0)
+
+    def ratio(self, label: str | None) -> float | None:
+        """Latency relative to the reference timed in the same session; None when it was not."""
+        report = self.latencies.get(label) if label is not None else None
+        value = report.get("ratio_to_reference") if report else None
+        return None if value is None else float(value)
+
+    def times_faster(self, other: Contender, label: str | None) -> float | None:
+        """How many times faster this is than ``other``; ratios to the reference, if both have one, absorb drift."""
+        pairs = ((other.ratio(label), self.ratio(label)), (other.median(label), self.median(label)))
+        return next((theirs / mine for theirs, mine in pairs if theirs and mine), None)
+
+
+def metric_entry(score: Score, split: str) -> dict[str, Any]:
+    """A final metric: value, 95 % interval, n, seeds and split."""
+    return entry_of(estimate(score), split)
+
+
+def entry_of(found: Estimate, split: str) -> dict[str, Any]:
+    """An estimate as the summary has it; the p-value only where there is one."""
+    entry = {"value": found.value, "low": found.low, "high": found.high, "n": found.n, "seeds": found.seeds}
+    return {**entry, "split": split, **({} if found.p_value is None else {"p_value": found.p_value})}
+
+
+def gain(ours: Contender, theirs: Contender, metric: str, role: str) -> dict[str, Any]:
+    """Paired difference of a metric, with its 95 % interval, and McNemar's p-value for right and wrong answers."""
+    return entry_of(difference(ours.scores[metric], theirs.scores[metric]), role)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What a comparison is judged by.
+
+    Args:
+        metric: the task's default metric.
+        direction: of it.
+        floor: its value for the trivial answer on the final split.
+        label: of the latency backend that counts, or None.
+        role: the final split.
+    """
+
+    metric: str
+    direction: str
+    floor: float
+    label: str | None
+    role: str
+
+    @property
+    def sign(self) -> float:
+        """1 for a metric to maximise, -1 for one to minimise."""
+        return -1.0 if self.direction == "minimize" else 1.0
+
+    def has_learnt(self, contender: Contender) -> bool:
+        """Whether a model is better than the trivial answer beyond its interval."""
+        return judge_score(contender.scores[self.metric], self.floor, self.direction) == "learnt"
+
+    def holds(self, ahead: Mapping[str, Any]) -> bool | None:
+        """Whether a gain is surely one; None without an interval."""
+        worst = ahead["low"] if self.sign > 0 else ahead["high"]
+        return None if worst is None or math.isnan(worst) else bool(self.sign * worst > 0)
+
+    def strongest(self, baselines: Sequence[Contender], pick: Contender) -> Contender | None:
+        """The best of the baselines that have learnt the task and are no slower than a pick.
+
+        When every one is slower, the pick must beat the best of them all the same.
+        """
+        able = [item for item in baselines if self.has_learnt(item)]
+        rivals = [item for item in able if no_slower(item, pick, self.label)] or able
+        return max(rivals, key=lambda item: self.sign * item.scores[self.metric].value, default=None)
+
+
+def verdict(
+    judge: Judge, picks: Sequence[Contender], baselines: Sequence[Contender], teacher: Contender
+) -> dict[str, Any]:
+    """Whether the best pick beats the strongest baseline, and how sure that is: everything with the same recipe."""
+    if not picks:
+        return {"claim": "No pick was trained in full, so nothing is claimed.", "holds": None, "baseline": None}
+    best = picks[0]  # chosen on the select split; choosing by the test split would flatter it
+    kept = _percent(best, teacher, judge.metric)
+    about = f"{best.name} keeps {kept} of the teacher's {judge.metric}{_speed(best, teacher, judge.label)}"
+    if not baselines:
+        return {"claim": f"{about}. No baseline was trained, so nothing is compared.", "holds": None, "baseline": None}
+    voided = [item.name for item in baselines if not judge.has_learnt(item)]
+    rival = judge.strongest(baselines, best)
+    if rival is None:
+        claim = f"{about}. No baseline has learnt the task ({', '.join(voided)}), so nothing is compared."
+        return {"claim": claim, "holds": None, "baseline": None, "voided": voided}
+    ahead = gain(best, rival, judge.metric, judge.role)
+    holds = judge.holds(ahead)
+    verb = "beats" if holds else "does not beat" if holds is not None else "has no interval against"
+    speed = _speed(best, rival, judge.label).replace(" at", ", at", 1)
+    claim = f"{about}; it {verb} the strongest baseline, {rival.name} ({gain_in_words(ahead)}{speed})."
+    return {"claim": claim, "holds": holds, "baseline": rival.name, "voided": voided}
+
+
+def gain_in_words(ahead: Mapping[str, Any]) -> str:
+    """``+0.0123, 95 % interval +0.0010 to +0.0240, n = 872``."""
+    numbers = f"{ahead['value']:+.4f}"
+    if ahead["low"] is not None:
+        numbers += f", 95 % interval {ahead['low']:+.4f} to {ahead['high']:+.4f}, n = {ahead['n']}"
+    return numbers
+
+
+def no_slower(baseline: Contender, pick: Contender, label: str | None) -> bool:
+    """Whether a baseline is not slower than a pick beyond what both timings are sure of: doubt counts for it."""
+    faster = pick.times_faster(baseline, label)
+    doubt = math.hypot(pick.half_width(label), baseline.half_width(label))
+    return faster is None or faster <= 1 + max(SAME_LATENCY, doubt)
+
+
+def _percent(ours: Contender, theirs: Contender, metric: str) -> str:
+    base = theirs.scores[metric].value
+    return f"{ours.scores[metric].value / base:.1%}" if base > 0 else "an unknown share"
+
+
+def _speed(ours: Contender, theirs: Contender, label: str | None) -> str:
+    faster = ours.times_faster(theirs, label)
+    return f" at {faster:.2f}x its speed" if faster else ""

@@ -1,0 +1,193 @@
+"""Documents of one part of a corpus become rows of tokens on the disk; what the processes that tokenise run.
+
+Imports neither torch nor transformers, so that a process starts quickly and stays small. Reading the rows again,
+masked, is in `autodistill.training.packed`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from autodistill.training.arrays import ArrayWriter
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from autodistill.components.task import TextStream
+
+    Tokens: TypeAlias = "NDArray[np.int32]"
+
+#: Characters that are tokenised at a time: enough to keep the tokeniser busy, little beside what a process needs.
+BATCH_CHARACTERS = 500_000
+
+#: Largest vocabulary whose tokens fit into two bytes.
+SMALL_VOCABULARY = 2**16
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How rows are made.
+
+    Args:
+        stream: the documents.
+        tokenizer: as JSON.
+        length: tokens per row, special ones included.
+        start: tokens before a row's text.
+        separator: token between documents, between two pieces, and at the end.
+        pairs: two pieces of one document per row.
+        dtype: of the tokens on the disk.
+        directory: gets a folder per part.
+    """
+
+    stream: TextStream
+    tokenizer: str
+    length: int
+    start: tuple[int, ...]
+    separator: int
+    pairs: bool
+    dtype: str
+    directory: Path
+
+
+_loaded: dict[str, Tokenizer] = {}
+
+
+def _tokenizer(text: str) -> Tokenizer:
+    if text not in _loaded:
+        _loaded.clear()
+        tokenizer = Tokenizer.from_str(text)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        _loaded[text] = tokenizer
+    return _loaded[text]
+
+
+def part_directory(directory: Path, part: int) -> Path:
+    """Where the rows of a part are."""
+    return directory / f"part-{part:05}"
+
+
+def pack_part(packing: Packing, part: int) -> dict[str, Any]:
+    """Write the rows of one part, unless they are there already; what has its final name is whole.
+
+    Returns:
+        ``rows``, ``tokens`` and ``documents``.
+    """
+    final = part_directory(packing.directory, part)
+    if not final.is_dir():
+        scratch = final.with_name(f".{final.name}")
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(mode=0o700)
+        counts = _write(packing, part, scratch)
+        (scratch / "counts.json").write_text(json.dumps(counts))
+        os.replace(scratch, final)
+    written: dict[str, Any] = json.loads((final / "counts.json").read_text())
+    return written
+
+
+def _write(packing: Packing, part: int, directory: Path) -> dict[str, int]:
+    tokenizer = _tokenizer(packing.tokenizer)
+    rows = tokens = documents = 0
+    with (
+        ArrayWriter(directory / "tokens.npy", packing.dtype) as values,
+        ArrayWriter(directory / "lengths.npy", "<i4") as lengths,
+        ArrayWriter(directory / "seconds.npy", "<i4") as seconds,
+    ):
+        maker = (_pairs if packing.pairs else _packed)(packing)
+        for texts in _batches(packing.stream.documents(part)):
+            documents += len(texts)
+            encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            found = maker.rows([np.asarray(item.ids, dtype=np.int32) for item in encoded])
+            rows, tokens = rows + _append(found, values, lengths, seconds), tokens + sum(map(len, found[0]))
+        found = maker.last()
+        rows, tokens = rows + _append(found, values, lengths, seconds), tokens + sum(map(len, found[0]))
+    return {"rows": rows, "tokens": tokens, "documents": documents}
+
+
+#: Rows, and for each where its second piece begins (0: it has none).
+Rows: TypeAlias = "tuple[list[Tokens], list[int]]"
+
+
+def _append(found: Rows, values: ArrayWriter, lengths: ArrayWriter, seconds: ArrayWriter) -> int:
+    rows, second = found
+    if rows:
+        values.append(np.concatenate(rows))
+        lengths.append(np.array([len(row) for row in rows], dtype=np.int32))
+        seconds.append(np.array(second, dtype=np.int32))
+    return len(rows)
+
+
+def _batches(documents: Iterator[str]) -> Iterator[list[str]]:
+    """Documents in lists of about `BATCH_CHARACTERS`."""
+    batch: list[str] = []
+    held = 0
+    for text in documents:
+        batch.append(text)
+        held += len(text)
+        if held >= BATCH_CHARACTERS:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
+class _packed:  # noqa: N801 - used like a function
+    """Rows of full length: documents one after another, a separator after each."""
+
+    def __init__(self, packing: Packing) -> None:
+        self._packing = packing
+        self._room = packing.length - len(packing.start) - 1
+        self._left: Tokens = np.empty(0, dtype=np.int32)
+
+    def rows(self, documents: list[Tokens]) -> Rows:
+        """The full rows; what is left waits for the next documents."""
+        separator = np.array([self._packing.separator], dtype=np.int32)
+        text = np.concatenate([self._left, *(piece for document in documents for piece in (document, separator))])
+        full = len(text) // self._room
+        self._left = text[full * self._room :]
+        found = [self._row(row) for row in text[: full * self._room].reshape(full, self._room)]
+        return found, [0] * full
+
+    def last(self) -> Rows:
+        """The row that was not filled."""
+        # A lone separator after a full row says nothing.
+        left = self._left if len(self._left) > 1 else self._left[:0]
+        return ([self._row(left)], [0]) if len(left) else ([], [])
+
+    def _row(self, text: Tokens) -> Tokens:
+        return np.concatenate([self._packing.start, text, [self._packing.separator]]).astype(np.int32)
+
+
+class _pairs:  # noqa: N801 - used like a function
+    """Two consecutive pieces of one document per row, of equal length; a short document's row is short."""
+
+    def __init__(self, packing: Packing) -> None:
+        self._packing = packing
+        self._room = packing.length - len(packing.start) - 2
+
+    def rows(self, documents: list[Tokens]) -> Rows:
+        """The rows of these documents."""
+        found: list[Tokens] = []
+        seconds: list[int] = []
+        for document in documents:
+            for start in range(0, len(document), self._room):
+                text = document[start : start + self._room]
+                half = (len(text) + 1) // 2
+                end = [self._packing.separator]
+                first = np.concatenate([self._packing.start, text[:half], end])
+                found.append(np.concatenate([first, text[half:], end]).astype(np.int32))
+                seconds.append(len(first))
+        return found, seconds
+
+    def last(self) -> Rows:
+        """Nothing waits."""
+        return [], []

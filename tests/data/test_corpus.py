@@ -1,0 +1,235 @@
+"""Corpora: every format, parts that lose and double nothing, documents held out by their hashes, bad files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from autodistill.components.task import DataContext, TaskData
+from autodistill.data import corpus_files
+from autodistill.data.corpus import Corpus
+from autodistill.data.corpus_configs import CorpusConfig
+from autodistill.data.corpus_files import Found, Reading, cut_into_parts, read_part
+from autodistill.data.corpus_files import corpus_files as files_of
+from autodistill.data.part_workers import map_parts
+from autodistill.errors import ConfigError, DataError
+from autodistill.testing.sources import write_tiny_corpus
+
+SMALL = {"select_documents": 20, "test_documents": 10, "workers": 1}
+
+
+def load(cache: Path, **parameters: Any) -> TaskData:
+    return Corpus(DataContext(cache), **asdict(CorpusConfig(**{**SMALL, **parameters}))).load()
+
+
+def documents(data: TaskData, role: str) -> list[str]:
+    stream = data.splits[role]
+    return [text for part in range(stream.parts) for text in stream.documents(part)]
+
+
+def write(path: Path, texts: list[str]) -> Path:
+    """Texts in the format that the path's name says."""
+    name = path.name
+    if name.endswith(".parquet"):
+        pyarrow.parquet.write_table(pyarrow.table({"text": texts}), path, row_group_size=7)
+        return path
+    if ".jsonl" in name:
+        content = "".join(json.dumps({"text": text, "more": 1}) + "\n" for text in texts)
+    else:
+        content = "\n\n".join(texts) + "\n"
+    path.write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+    return path
+
+
+TEXTS = [f"document {n} has\n{n % 7 + 1} lines and the number {n * n}" for n in range(200)]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.jsonl", "a.jsonl.gz", "a.parquet"])
+def test_every_format_gives_the_same_documents(tmp_path: Path, name: str) -> None:
+    data = load(tmp_path / "cache", path=str(write(tmp_path / name, TEXTS)))
+    assert {role: len(documents(data, role)) for role in data.splits} == {"train": 170, "select": 20, "test": 10}
+    assert Counter(text for role in data.splits for text in documents(data, role)) == Counter(TEXTS)
+    assert data.task.kind == "mlm"
+    assert data.notes["train_documents"] == 200
+    assert data.notes["train_characters"] == sum(map(len, TEXTS))
+
+
+def test_what_is_held_out_depends_on_the_documents_alone(tmp_path: Path) -> None:
+    one = load(tmp_path / "cache", path=str(write(tmp_path / "a.txt", TEXTS)))
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    write(folder / "1.jsonl", TEXTS[100:])
+    write(folder / "0.txt.gz", list(reversed(TEXTS[:100])))
+    (folder / "README.md").write_text("no text of the corpus")
+    many = load(tmp_path / "cache", path=str(folder))
+    for role in ("select", "test"):
+        assert sorted(documents(one, role)) == sorted(documents(many, role))
+    assert many.notes["train_files_of_other_kinds_left_out"] == 1
+
+
+def test_equal_documents_are_on_one_side(tmp_path: Path) -> None:
+    data = load(tmp_path / "cache", path=str(write(tmp_path / "a.txt", [*TEXTS, *map(str.upper, TEXTS)])))
+    sides = [{text.lower() for text in documents(data, role)} for role in data.splits]
+    assert sum(map(len, sides)) == 200
+    assert len(documents(data, "select")) == 40  # twenty, each twice
+
+
+def test_the_fingerprint_follows_content_and_dealing(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", TEXTS)
+    first = load(tmp_path / "cache", path=str(path)).fingerprint
+    assert load(tmp_path / "other", path=str(path)).fingerprint == first
+    assert load(tmp_path / "cache", path=str(path), workers=2).fingerprint == first
+    assert load(tmp_path / "cache", path=str(path), select_documents=21).fingerprint != first
+    write(path, [*TEXTS[:-1], "another"])
+    assert load(tmp_path / "cache", path=str(path)).fingerprint != first
+
+
+def test_the_first_pass_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.txt", TEXTS)
+    first = load(tmp_path / "cache", path=str(path))
+    monkeypatch.setattr("autodistill.data.corpus.map_parts", None)
+    assert load(tmp_path / "cache", path=str(path)).fingerprint == first.fingerprint
+
+
+def test_files_of_ones_own_are_held_out_as_they_are(tmp_path: Path) -> None:
+    path, other = write(tmp_path / "a.txt", TEXTS), write_tiny_corpus(tmp_path / "b.txt", 30)
+    data = load(tmp_path / "cache", path=str(path), select=str(other), test_documents=0)
+    assert len(documents(data, "train")) == 200
+    assert len(documents(data, "select")) == 30
+    assert set(data.splits) == {"train", "select"}
+
+
+@settings(max_examples=60)
+@given(
+    lines=st.lists(st.text("ab é\r", max_size=12), max_size=40),
+    part_bytes=st.integers(1, 60),
+    mode=st.sampled_from(["blank_line", "line"]),
+    ending=st.sampled_from(["\n", "\r\n"]),
+)
+def test_parts_lose_and_double_nothing(lines: list[str], part_bytes: int, mode: str, ending: str) -> None:
+    lines = [line.replace("\r", " ") for line in lines]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.txt")
+        path.write_bytes((ending.join(lines)).encode())
+        reading = Reading(mode, "text")
+        parts = cut_into_parts(path, reading, part_bytes)
+        found = [text for part in parts for text in read_part(part, reading)]
+    if mode == "line":
+        expected = [line for line in lines if line.strip()]
+    else:
+        blocks: list[list[str]] = [[]]
+        for line in lines:
+            blocks[-1].append(line) if line.strip() else blocks.append([])
+        expected = ["\n".join(block) for block in blocks if block]
+    assert found == expected
+
+
+@settings(max_examples=30)
+@given(texts=st.lists(st.text(st.characters(codec="utf-8"), max_size=20), max_size=20), part_bytes=st.integers(1, 200))
+def test_json_lines_are_cut_between_records(texts: list[str], part_bytes: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.jsonl")
+        path.write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts), "utf-8")
+        reading, found = Reading("blank_line", "text"), Found()
+        read = [text for part in cut_into_parts(path, reading, part_bytes) for text in read_part(part, reading, found)]
+    assert read == [text for text in texts if text.strip()]
+    assert found.documents + found.empty == len(texts)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_documents_of_any_length_are_read_in_pieces_and_counted(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_files, "DOCUMENT_CHARACTERS", 100)
+    long = " ".join(f"word{n}" for n in range(300))
+    path = write(tmp_path / name, ["short", long, "end"])
+    reading, found = Reading("blank_line", "text"), Found()
+    read = [text for part in cut_into_parts(path, reading) for text in read_part(part, reading, found)]
+    assert max(map(len, read)) <= 100
+    assert "".join("".join(read).split()) == "".join(f"short {long} end".split())
+    assert found.cut >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"fine\n\nGr\xfc\xdfe\n", r"a.txt, line 3 is not UTF-8 text"),
+        ("a.txt.gz", gzip.compress(b"text\n" * 1000)[:-12], r"a.txt.gz breaks off or is damaged in line"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": \n', "a.jsonl, line 2 is not JSON"),
+        ("a.jsonl", b'{"text": "a"}\n\n[1]\n', "a.jsonl, line 3 is not an object"),
+        ("a.jsonl", b'{"txt": "a"}\n', r"a.jsonl, line 1 has no field 'text'. Did you mean 'txt'\?.*data.column"),
+        ("a.jsonl", b'{"text": 3}\n', "a.jsonl, line 1: expected text, got 3"),
+        ("a.parquet", b"text", "a.parquet ends in .parquet but cannot be read as Parquet"),
+        ("a.doc", b"text", r"a.doc has an ending that is not understood. Expected one of .txt"),
+        ("a.txt", b"one\n\ntwo\n", r"has 2 documents .* too few to hold out 30 of them"),
+    ],
+)
+def test_bad_files_are_explained(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        load(tmp_path / "cache", path=str(tmp_path / name))
+
+
+def test_a_line_far_into_a_file_has_its_own_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_files, "PART_BYTES", 64)
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "good"}\n' * 50 + "broken\n")
+    reading = Reading("line", "text")
+    parts = cut_into_parts(path, reading, 64)
+    assert len(parts) > 5
+    with pytest.raises(DataError, match=r"a.jsonl, line 51 is not JSON"):
+        [list(read_part(part, reading)) for part in parts]
+
+
+def test_no_path_and_empty_folders_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data.path must name a text file, a folder of them or a hub data set"):
+        load(tmp_path)
+    with pytest.raises(DataError, match=r"has no file that is understood. Expected .txt"):
+        files_of(tmp_path)
+    with pytest.raises(DataError, match=r"data.path names 'wikimedia/wikipedia', which does not exist"):
+        load(tmp_path, path="wikimedia/wikipedia")
+    with pytest.raises(DataError, match=r"wikimedia/wikipedia .* cannot be read from the hub"):
+        load(tmp_path, path="wikimedia/wikipedia", allow_hub=True)  # the tests are offline
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"documents": "page"}, "data.documents must be blank_line or line, got 'page'"),
+        ({"masked_share": 0}, "data.masked_share must be between 0 and 1, got 0"),
+        ({"maskings": 0}, "data.maskings must be >= 1"),
+        ({"select_documents": 0}, "data.select_documents must be >= 1"),
+    ],
+)
+def test_bad_parameters_are_refused(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        CorpusConfig(**parameters)
+
+
+def failing(payload: str, part: int) -> int:
+    """Run in another process."""
+    if part == 3:
+        raise DataError(f"{payload} {part}")
+    if part == 5:
+        raise SystemExit(7)
+    return part * part
+
+
+def test_processes_share_the_parts_and_pass_on_what_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    assert dict(map_parts("test_corpus:failing", "x", [0, 1, 2, 4], 2)) == {0: 0, 1: 1, 2: 4, 4: 16}
+    with pytest.raises(DataError, match="bad 3"):
+        list(map_parts("test_corpus:failing", "bad", range(4), 2))
+    with pytest.raises(RuntimeError, match="ended with exit code 7"):
+        list(map_parts("test_corpus:failing", "x", [1, 5], 2))

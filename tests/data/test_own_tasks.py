@@ -1,0 +1,144 @@
+"""Own tasks by configuration alone: several labels, pairs, numbers, labelled words, sentences, unlabelled traffic."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autodistill.components.task import DataContext, TaskData
+from autodistill.data.configs import (
+    SentencesConfig,
+    TextClassificationConfig,
+    TextRegressionConfig,
+    TokenClassificationConfig,
+)
+from autodistill.data.sentences import Sentences
+from autodistill.data.text_classification import TextClassification
+from autodistill.data.text_regression import TextRegression
+from autodistill.data.token_classification import TokenClassification
+from autodistill.errors import ConfigError, DataError
+
+SOURCES: dict[Any, Any] = {
+    TextClassification: TextClassificationConfig,
+    TextRegression: TextRegressionConfig,
+    TokenClassification: TokenClassificationConfig,
+    Sentences: SentencesConfig,
+}
+
+
+def load(source: Any, **parameters: Any) -> TaskData:
+    data: TaskData = source(DataContext(Path("unused")), **asdict(SOURCES[source](**parameters))).load()
+    return data
+
+
+def lines(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_several_labels_as_lists_and_as_text(tmp_path: Path) -> None:
+    rows = [{"text": f"text {n} {n * n}", "label": [["a", "b"], [], ["c"]][n % 3]} for n in range(30)]
+    listed = load(TextClassification, train=lines(tmp_path / "a.jsonl", rows), multi_label=True)
+    joined = [{**row, "label": "|".join(row["label"])} for row in rows]
+    texts = load(TextClassification, train=lines(tmp_path / "b.jsonl", joined), multi_label=True, label_separator="|")
+    assert listed.fingerprint == texts.fingerprint
+    assert listed.task.multi_label
+    assert listed.task.labels == ("a", "b", "c")
+    expected = {row["text"]: ["abc".index(name) for name in row["label"]] for row in rows}
+    assert all(row["label"] == expected[row["text"]] for role in ("train", "select") for row in listed.splits[role])
+    assert listed.notes["train_without_label"] == 10  # before select was carved
+
+
+def test_given_classes_keep_their_order_and_are_all_there_is(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", [{"text": f"t{n} {n}", "label": "yn"[n % 2]} for n in range(30)])
+    assert load(TextClassification, train=path, labels=["y", "n"]).task.labels == ("y", "n")
+    with pytest.raises(DataError, match=r"a.jsonl, line 2: label 'n' does not occur in data.labels, .* 'y', 'z'"):
+        load(TextClassification, train=path, labels=["y", "z"])
+
+
+def test_traffic_without_labels_may_have_a_labelled_test_set(tmp_path: Path) -> None:
+    train = lines(tmp_path / "a.jsonl", [{"text": f"t{n} {n}"} for n in range(30)])
+    test = lines(tmp_path / "t.jsonl", [{"text": "x", "answer": "no"}, {"text": "y", "answer": "yes"}])
+    given = {"train": train, "test": test, "label_column": None, "labels": ["no", "yes"]}
+    data = load(TextClassification, **given, test_label_column="answer")
+    assert data.task.label_free
+    assert data.splits["test"]["label"] == [0, 1]
+    assert "label" not in data.splits["train"].column_names
+    with pytest.raises(ConfigError, match=r"data.test_label_column must be null unless the task is label-free"):
+        load(TextClassification, train=train, test_label_column="answer")
+
+
+def test_ids_of_a_column_must_be_unique(tmp_path: Path) -> None:
+    rows = [{"text": f"t{n} {n}", "label": "yn"[n % 2], "key": f"k{n}"} for n in range(30)]
+    data = load(TextClassification, train=lines(tmp_path / "a.jsonl", rows), id_column="key")
+    assert set(data.splits["train"]["id"]) | set(data.splits["select"]["id"]) == {f"k{n}" for n in range(30)}
+    rows[7]["key"] = "k3"
+    with pytest.raises(DataError, match=r"a.jsonl, line 8: the id 'k3' \(column 'key'\) stands in line 4 already"):
+        load(TextClassification, train=lines(tmp_path / "a.jsonl", rows), id_column="key")
+    rows[7]["key"] = ""
+    with pytest.raises(DataError, match=r"line 8: the id \(column 'key'\) is empty"):
+        load(TextClassification, train=lines(tmp_path / "a.jsonl", rows), id_column="key")
+
+
+def test_pairs_with_numbers(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"a": f"one {n}", "b": f"two {n * n}", "score": n / 2 if n % 2 else str(n / 2)} for n in range(30)
+    ]
+    data = load(TextRegression, train=lines(tmp_path / "a.jsonl", rows), text_columns=["a", "b"], label_column="score")
+    assert data.task.kind == "regression"
+    assert sorted([*data.splits["train"]["label"], *data.splits["select"]["label"]]) == [n / 2 for n in range(30)]
+    for bad in ("much", None, float("nan"), True, ""):
+        rows[4]["score"] = bad
+        path = tmp_path / "b.jsonl"
+        with pytest.raises(DataError, match=r"b.jsonl, line 5: expected a number in column 'score', got"):
+            load(TextRegression, train=lines(path, rows), text_columns=["a", "b"], label_column="score")
+
+
+def test_sentences_have_no_labels(tmp_path: Path) -> None:
+    train = lines(tmp_path / "a.jsonl", [{"text": f"sentence {n} {n * n}"} for n in range(30)])
+    data = load(Sentences, train=train)
+    assert data.task.kind == "embedding"
+    assert data.task.label_free
+    assert data.splits["train"].column_names == ["id", "text"]
+
+
+CONLL = "".join(f"-DOCSTART- -X- O O\n\nMrs NN B-PER\nw{n} XX I-PER\nleft VB O\n\n" for n in range(30))
+
+
+def test_words_from_conll_and_from_tables(tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text(CONLL)
+    data = load(TokenClassification, train=str(path))
+    assert data.task.labels == ("O", "B-PER", "I-PER")
+    assert data.splits["train"][0]["words"] == ["Mrs", data.splits["train"][0]["words"][1], "left"]
+    assert data.splits["train"][0]["label"] == [1, 2, 0]
+    rows = [{"words": ["Mrs", f"w{n}", "left"], "labels": ["B-PER", "I-PER", "O"]} for n in range(30)]
+    again = load(TokenClassification, train=lines(tmp_path / "a.jsonl", rows))
+    assert again.fingerprint == data.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.conll", CONLL + "alone\n", r"a.conll, line \d+: expected a word and its label, got 'alone'"),
+        ("a.conll", "\n\n", "a.conll has no examples. Expected one word and its label per line"),
+        ("a.conll", "w O\n", "a.conll has 1 classes of words; expected two or more"),
+        ("a.jsonl", '{"words": ["a", "b"], "labels": ["O"]}', "line 1: 2 words, but 1 labels. Expected one per word"),
+        ("a.jsonl", '{"words": "a b", "labels": ["O"]}', "line 1: expected a list in column 'words', got 'a b'"),
+    ],
+)
+def test_bad_words_are_explained(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        load(TokenClassification, train=str(tmp_path / name))
+
+
+def test_a_label_that_only_the_test_has_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.conll").write_text(CONLL)
+    (tmp_path / "t.conll").write_text("fine O\n\nParis B-LOC\n")
+    with pytest.raises(DataError, match=r"t.conll, line 3: label 'B-LOC' does not occur in the training file"):
+        load(TokenClassification, train=str(tmp_path / "a.conll"), test=str(tmp_path / "t.conll"))

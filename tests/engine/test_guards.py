@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+
+from autodistill.components.outcome import Predictions
+from autodistill.components.task import TaskData, TaskSpec
+from autodistill.engine.guards import (
+    alarms,
+    data_checks,
+    judge_interval,
+    judge_score,
+    learnt_checks,
+    overlaps,
+    score_check,
+    trivial_predictions,
+)
+from autodistill.evaluators.classification import Classification
+from autodistill.evaluators.mlm import Mlm
+from autodistill.evaluators.regression import Regression
+from autodistill.evaluators.scoring import proportion
+from autodistill.evaluators.squad import Squad
+from autodistill.testing.evaluators import TOY_TASKS, toy_predictions
+
+PAIRS = TaskSpec("classification", ("0", "1"), ("a", "b"), "classification.accuracy")
+
+
+def split(*pairs: tuple[str, str]) -> Any:
+    ids = [str(number) for number in range(len(pairs))]
+    return datasets.Dataset.from_dict({"id": ids, "a": [a for a, _ in pairs], "b": [b for _, b in pairs]})
+
+
+def test_texts_in_two_splits_are_counted_whatever_their_case_and_spaces() -> None:
+    train = split(("A cat", "sat"), ("a dog", "ran"))
+    select = split(("a  CAT", "sat "), ("new", "text"))
+    test = split(("a cat", "ran"), ("new", "text"), ("a dog", "ran"))
+    found = overlaps(TaskData(PAIRS, {"train": train, "select": select, "test": test}, "x"))
+    assert found == {"overlap_select_train": 1, "overlap_test_train": 1, "overlap_test_select": 1}
+
+
+def test_lists_of_words_are_texts_and_streams_are_left_out() -> None:
+    task = TaskSpec("token_classification", ("O",), ("words",), "x.y")
+    words = datasets.Dataset.from_dict({"id": ["0"], "words": [["A", "cat"]]})
+    found = overlaps(TaskData(task, {"train": words, "select": words, "test": object()}, "x"))
+    assert found == {"overlap_select_train": 1}
+
+
+def test_every_guard_of_the_data_is_shown_and_alarms_where_it_matters() -> None:
+    notes = {"examples_train": 100, "truncated_train": 30, "examples_test": 100, "truncated_test": 0, "max_length": 8}
+    rows = data_checks({**notes, "overlap_test_train": 2})
+    assert [row["name"] for row in rows] == [
+        "truncated inputs, train",
+        "truncated inputs, test",
+        "texts of test that stand in train",
+    ]
+    assert len(alarms(rows)) == 2
+    assert alarms(rows)[0].startswith("30% of the train examples are longer than 8 tokens")
+    assert alarms(rows)[1].startswith("2 of 100 texts of the test split also stand in the train split")
+    assert alarms(data_checks({**notes, "truncated_train": 10, "overlap_test_train": 1})) == []
+    assert data_checks({}) == []
+
+
+def trivial(name: str, **given: Any) -> Predictions:
+    return trivial_predictions(toy_predictions(TOY_TASKS[name], 0.5, **given))
+
+
+def test_the_trivial_answer_is_the_best_constant_one() -> None:
+    found = trivial("classification")
+    labels = np.asarray(found.labels)
+    share = np.bincount(labels).max() / len(labels)
+    assert Classification().score(found)["accuracy"].value == share
+    assert Classification().score(trivial("words"))["accuracy"].value == pytest.approx(
+        np.bincount(np.asarray(trivial("words").labels)).max() / len(np.asarray(trivial("words").labels))
+    )
+    many = trivial("several labels")
+    assert Classification().score(many)["micro_f1"].value <= 1
+    assert len(np.unique(many.logits, axis=0)) == 1
+    numbers = trivial("regression")
+    assert Regression().score(numbers)["mse"].value == pytest.approx(np.var(np.asarray(numbers.labels)), rel=1e-5)
+    assert Regression().score(numbers)["spearman"].value == 0.0
+    assert Squad(null_threshold=0.0).score(trivial("questions"))["f1"].value == 0.0
+    assert len(np.unique(trivial("embedding").logits, axis=0)) == 1
+    # Without labels the model's own answers are the truth.
+    assert trivial("label-free").teacher_logits is not None
+
+
+def test_the_trivial_language_model_knows_the_frequencies() -> None:
+    labels = np.array([7, 7, 7, 3])
+    given = Predictions(["a"], np.zeros((4, 2)), labels, None, TaskSpec("mlm", (), ("text",), "x.y"), np.zeros(4, int))
+    scores = Mlm().score(trivial_predictions(given))
+    assert scores["accuracy"].value == 0.75
+    assert scores["loss"].value == pytest.approx(-(3 * np.log(0.75) + np.log(0.25)) / 4)
+
+
+def test_scores_are_judged_by_their_intervals() -> None:
+    right = proportion(np.arange(100) < 80)
+    assert judge_score(right, 0.5, "maximize") == "learnt"
+    assert judge_score(right, 0.78, "maximize") == "nothing"
+    assert judge_score(right, 0.95, "maximize") == "worse"
+    assert judge_interval(1.0, 0.9, 1.1, 2.0, "minimize") == "learnt"
+    assert judge_interval(1.0, 0.9, 1.1, 1.05, "minimize") == "nothing"
+    assert judge_interval(1.0, 0.9, 1.1, 0.5, "minimize") == "worse"
+    assert judge_interval(0.6, None, None, 0.5, "maximize") == "learnt"
+
+
+def test_a_teacher_worse_than_chance_is_told_what_may_be_wrong() -> None:
+    assert score_check("the teacher", "x.accuracy", 0.9, 0.5, "learnt")["alarm"] is None
+    alarm = score_check("the teacher", "x.accuracy", 0.1, 0.5, "worse")["alarm"]
+    assert alarm.startswith("the teacher scores 0.100 on x.accuracy, worse than the trivial answer (0.500)")
+    assert "another order" in alarm
+
+
+def test_before_the_comparison_the_teacher_is_judged_on_the_select_split() -> None:
+    entry = {"value": 0.52, "variance": 0.001, "split": "select"}
+    teacher = {"trivial": {"x.a": 0.5}, "metrics": {"x.a": entry}}
+    (row,) = learnt_checks({}, teacher, "x.a", "maximize")
+    assert "no better than the trivial answer" in row["alarm"]
+    assert learnt_checks({}, {"trivial": {}, "metrics": {}}, "x.a", "maximize") == []
+
+
+def test_everything_in_the_comparison_is_judged_against_its_own_split() -> None:
+    def row(name: str, value: float) -> dict[str, Any]:
+        return {"name": name, "metrics": {"x.a": {"value": value, "low": value - 0.05, "high": value + 0.05}}}
+
+    finals = {
+        "trivial": {"x.a": 0.6},
+        "teacher": row("teacher", 0.9),
+        "references": [row("tfidf", 0.8)],
+        "baselines": {"3": row("tiny", 0.61)},
+        "picks": {"1": row("pick 1", 0.4)},
+    }
+    rows = learnt_checks(finals, {"trivial": {"x.a": 0.5}, "metrics": {}}, "x.a", "maximize")
+    assert [item["name"].split(" against")[0] for item in rows] == ["the teacher", "tfidf", "tiny", "pick 1"]
+    assert [item["alarm"] is None for item in rows] == [True, True, False, False]
+    assert "worse than the trivial answer" in rows[3]["alarm"]

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from autodistill.components.outcome import Score
+from autodistill.engine.score_statistics import (
+    difference,
+    difference_over_seeds,
+    estimate,
+    mcnemar,
+    over_seeds,
+)
+from autodistill.engine.statistics import interval, paired_difference
+from autodistill.evaluators.measures import matthews, pearson
+from autodistill.evaluators.scoring import mean, proportion
+
+
+def answers(generator: Any, labels: Any, accuracy: float) -> Any:
+    return np.where(generator.random(len(labels)) < accuracy, labels, 1 - labels)
+
+
+def test_a_mean_has_the_interval_of_its_contributions() -> None:
+    right = np.random.default_rng(0).random(200) < 0.8
+    found = estimate(proportion(right))
+    assert (found.low, found.high) == interval(right.astype(float))
+    assert found.n == 200
+
+
+def test_a_metric_that_is_no_mean_is_resampled() -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=400)
+    y = 0.8 * x + 0.6 * generator.normal(size=400)
+    found = estimate(pearson(x, y))
+    # Fisher's interval is exact for normal variables.
+    expected = stats.pearsonr(x, y).confidence_interval(0.95)
+    assert found.low == pytest.approx(expected.low, abs=0.012)
+    assert found.high == pytest.approx(expected.high, abs=0.012)
+
+
+def test_a_value_alone_has_no_interval() -> None:
+    found = estimate(Score(0.5))
+    assert (found.value, found.low, found.high, found.n) == (0.5, None, None, None)
+    assert difference(Score(0.5), Score(0.25)).value == 0.25
+    assert difference(Score(0.5), proportion(np.array([True]))).low is None
+    assert estimate(mean(np.array([0.3]))).low is None
+
+
+def test_paired_answers_get_the_paired_bootstrap_and_mcnemars_test() -> None:
+    generator = np.random.default_rng(0)
+    left, right = (generator.random(300) < share for share in (0.9, 0.8))
+    found = difference(proportion(left), proportion(right))
+    assert (found.value, found.low, found.high) == paired_difference(left.astype(float), right.astype(float), 0)
+    gained, lost = np.count_nonzero(left & ~right), np.count_nonzero(right & ~left)
+    assert found.p_value == pytest.approx(stats.binomtest(int(gained), int(gained + lost)).pvalue)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
+def test_mcnemars_p_value_is_symmetric_and_a_probability(pairs: list[tuple[bool, bool]]) -> None:
+    left, right = np.array(pairs).astype(float).T
+    p_value = mcnemar(left, right)
+    assert p_value is not None
+    assert 0 < p_value <= 1
+    assert p_value == pytest.approx(mcnemar(right, left))
+    assert mcnemar(left, left) == 1.0
+
+
+def test_mcnemars_test_needs_right_and_wrong() -> None:
+    assert mcnemar(np.array([0.5, 1.0]), np.array([1.0, 1.0])) is None
+
+
+def test_what_is_hard_for_both_does_not_widen_the_difference() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, size=400)
+    common = answers(generator, labels, 0.7)
+    better = np.where(generator.random(400) < 0.15, labels, common)
+    ours, theirs = matthews(labels, better, 2), matthews(labels, common, 2)
+    found = difference(ours, theirs)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.value == pytest.approx(ours.value - theirs.value)
+    assert 0 < found.low < found.value < found.high
+    alone = estimate(ours)
+    assert alone.high is not None
+    assert alone.low is not None
+    assert found.high - found.low < alone.high - alone.low
+
+
+def runs(generator: Any, labels: Any, accuracy: float, seeds: int) -> list[Score]:
+    return [proportion(answers(generator, labels, accuracy) == labels) for _ in range(seeds)]
+
+
+def test_several_seeds_are_averaged_and_their_spread_widens_the_interval() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, size=500)
+    alike = [proportion(answers(generator, labels, 0.8) == labels)] * 5
+    scattered = [score for share in (0.7, 0.75, 0.8, 0.85, 0.9) for score in runs(generator, labels, share, 1)]
+    narrow, wide = over_seeds(alike), over_seeds(scattered)
+    assert wide.value == pytest.approx(np.mean([score.value for score in scattered]))
+    assert wide.seeds == 5
+    assert wide.n == 500
+    assert narrow.high - narrow.low < 0.8 * (wide.high - wide.low)  # type: ignore[operator]
+    # Seeds that do not differ leave the sampling of examples.
+    single = interval(np.asarray(alike[0].per_example))
+    assert narrow.high - narrow.low == pytest.approx(single[1] - single[0], rel=0.02)  # type: ignore[operator]
+
+
+def test_one_seed_is_the_plain_estimate() -> None:
+    score = proportion(np.random.default_rng(0).random(100) < 0.6)
+    assert over_seeds([score]) == estimate(score)
+    assert difference_over_seeds([score], [score]) == difference(score, score)
+
+
+def test_differences_over_seeds_cover_the_truth() -> None:
+    generator = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        labels = generator.integers(0, 2, size=200)
+        shares = generator.normal(0.8, 0.03, size=3), generator.normal(0.75, 0.03, size=3)
+        ours, theirs = ([runs(generator, labels, one, 1)[0] for one in group] for group in shares)
+        found = difference_over_seeds(ours, theirs)
+        covered += found.low <= 0.05 <= found.high  # type: ignore[operator]
+    assert covered >= 184  # 200 draws of 95 %: fewer than 184 happens once in a thousand times
+
+
+def test_metrics_that_are_no_means_are_combined_too() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, size=300)
+    ours, theirs = ([matthews(labels, answers(generator, labels, share), 2) for _ in range(3)] for share in (0.9, 0.7))
+    found = difference_over_seeds(ours, theirs)
+    assert found.low is not None
+    assert found.low > 0
+    assert found.seeds == 3
+    assert over_seeds([Score(0.5), Score(0.7)]).low is None
+
+
+def test_seeds_that_all_answer_alike_are_as_sure_as_one() -> None:
+    perfect = proportion(np.ones(10, dtype=bool))
+    found = over_seeds([perfect] * 3)
+    assert (found.low, found.high) == interval(np.ones(10))
+    assert found.seeds == 3
+    same = difference_over_seeds([perfect] * 3, [perfect] * 3)
+    assert same.low is not None
+    assert same.low < 0 < same.high  # type: ignore[operator]

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from autodistill.evaluators.agreement import Agreement
+from autodistill.evaluators.classification import Classification
+from autodistill.evaluators.embedding import Embedding
+from autodistill.evaluators.glue import Glue
+from autodistill.evaluators.mlm import Mlm
+from autodistill.evaluators.plugin import autodistill_evaluators
+from autodistill.evaluators.regression import Regression
+from autodistill.evaluators.size import Size
+from autodistill.evaluators.squad import Squad
+from autodistill.testing.evaluators import EvaluatorSuite, MakeEvaluator
+
+MAKERS: dict[str, MakeEvaluator] = {
+    "agreement": lambda: Agreement(min_class_examples=10),
+    "classification": Classification,
+    "embedding": lambda: Embedding(neighbours=5),
+    "glue": Glue,
+    "mlm": Mlm,
+    "regression": Regression,
+    "size": Size,
+    "squad": lambda: Squad(null_threshold=0.0),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+class TestBuiltin(EvaluatorSuite):
+    @pytest.fixture
+    def make_evaluator(self, name: str) -> MakeEvaluator:
+        return MAKERS[name]
+
+
+def test_every_builtin_evaluator_is_tested() -> None:
+    assert set(MAKERS) == {spec.name for spec in autodistill_evaluators()}

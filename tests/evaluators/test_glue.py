@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics
+
+from autodistill.components.outcome import Predictions
+from autodistill.components.task import TaskSpec
+from autodistill.evaluators.glue import Glue
+from autodistill.evaluators.glue_tasks import (
+    GLUE_METRICS,
+    leaderboard_average,
+    paper_average,
+    task_of,
+    task_score,
+)
+
+
+def task(name: str) -> TaskSpec:
+    if name == "stsb":
+        return TaskSpec("regression", (), ("a", "b"), "glue.score", benchmark="glue/stsb")
+    labels = ("0", "1", "2") if name == "mnli" else ("0", "1")
+    return TaskSpec("classification", labels, ("a", "b"), "glue.score", benchmark=f"glue/{name}")
+
+
+def predictions(name: str, n: int = 200, seed: int = 0, ids: list[str] | None = None) -> Predictions:
+    generator = np.random.default_rng(seed)
+    ids = ids or [str(number) for number in range(n)]
+    if name == "stsb":
+        labels: Any = generator.choice([0.0, 1.0, 2.5, 5.0], size=n).astype(np.float32)
+        return Predictions(ids, labels[:, None] + generator.normal(size=(n, 1)), labels, None, task(name))
+    width = 3 if name == "mnli" else 2
+    labels = generator.integers(0, width, size=n)
+    logits = generator.normal(size=(n, width)) + np.eye(width)[labels]
+    return Predictions(ids, logits, labels, None, task(name))
+
+
+@pytest.mark.parametrize("name", GLUE_METRICS)
+def test_official_metrics_are_those_of_scikit_learn_and_scipy(name: str) -> None:
+    given_ones = predictions(name)
+    labels = np.asarray(given_ones.labels)
+    answers = given_ones.logits[:, 0] if name == "stsb" else given_ones.logits.argmax(axis=1)
+    expected = {
+        "accuracy": lambda: metrics.accuracy_score(labels, answers),
+        "f1": lambda: metrics.f1_score(labels, answers),
+        "matthews": lambda: metrics.matthews_corrcoef(labels, answers),
+        "pearson": lambda: stats.pearsonr(labels, answers).statistic,
+        "spearman": lambda: stats.spearmanr(labels, answers).statistic,
+    }
+    scores = Glue().score(given_ones)
+    wanted = [metric for metric in GLUE_METRICS[name] if metric in expected]
+    assert set(scores) == {"score", *wanted}
+    for metric in wanted:
+        assert scores[metric].value == pytest.approx(expected[metric](), abs=1e-14)
+    assert scores["score"].value == pytest.approx(np.mean([scores[metric].value for metric in wanted]))
+
+
+def test_mnli_has_two_parts_that_are_told_apart_by_their_ids() -> None:
+    ids = [f"{'mismatched-' if number >= 120 else ''}{number}" for number in range(200)]
+    given_ones = predictions("mnli", ids=ids)
+    right = given_ones.logits.argmax(axis=1) == given_ones.labels
+    scores = Glue().score(given_ones)
+    assert scores["accuracy"].value == pytest.approx(right[:120].mean())
+    assert scores["accuracy_mismatched"].value == pytest.approx(right[120:].mean())
+    assert scores["score"].value == pytest.approx((right[:120].mean() + right[120:].mean()) / 2)
+    weighted = scores["accuracy"].weighted
+    assert weighted is not None
+    assert weighted(np.eye(200)[199:]) == [0.0]  # no matched example was drawn
+
+
+def test_names_of_tasks_are_read_in_their_usual_spellings() -> None:
+    assert [task_of(f"glue/{name}") for name in ("SST-2", "sst2", "STS-B", "CoLA")] == ["sst2", "sst2", "stsb", "cola"]
+    assert task_of("glue/imdb") is None
+    assert task_of("squad/1.1") is None
+    assert task_of("") is None
+
+
+def test_other_tasks_are_not_scored() -> None:
+    assert "the task is classification" in str(Glue().supports(TaskSpec("classification", ("a",), ("text",), "x.y")))
+    assert "the task is squad/1.1" in str(
+        Glue().supports(TaskSpec("question_answering", (), ("q", "c"), "x.y", benchmark="squad/1.1"))
+    )
+
+
+#: Test scores in BERT's Table 1 (Devlin et al. 2019): MNLI-m and -mm, QQP, QNLI, SST-2, CoLA, STS-B, MRPC, RTE, mean.
+TABLE = [
+    ("BERT base", (84.6, 83.4, 71.2, 90.5, 93.5, 52.1, 85.8, 88.9, 66.4), 79.6),
+    ("BERT large", (86.7, 85.9, 72.1, 92.7, 94.9, 60.5, 86.5, 89.3, 70.1), 82.1),
+    ("OpenAI GPT", (82.1, 81.4, 70.3, 87.4, 91.3, 45.4, 80.0, 82.3, 56.0), 75.1),
+]
+
+
+@pytest.mark.parametrize(("name", "scores", "average"), TABLE, ids=[row[0] for row in TABLE])
+def test_the_usual_average_is_that_of_published_rows(name: str, scores: tuple[float, ...], average: float) -> None:
+    matched, mismatched, qqp, qnli, sst2, cola, stsb, mrpc, rte = scores
+    found = paper_average(
+        {
+            "mnli": {"accuracy": matched, "accuracy_mismatched": mismatched},
+            "qqp": {"f1": qqp, "accuracy": 0.0},
+            "qnli": {"accuracy": qnli},
+            "sst2": {"accuracy": sst2},
+            "cola": {"matthews": cola},
+            "stsb": {"spearman": stsb, "pearson": 0.0},
+            "mrpc": {"f1": mrpc, "accuracy": 0.0},
+            "rte": {"accuracy": rte},
+            "wnli": {"accuracy": 0.0},
+        }
+    )
+    assert round(found.value, 1) == average
+    assert found.missing == ()
+    assert "wnli" not in found.tasks
+
+
+def test_an_average_says_what_it_covers() -> None:
+    found = leaderboard_average({"rte": {"accuracy": 0.6}, "mrpc": {"f1": 0.9, "accuracy": 0.8}})
+    assert found.value == pytest.approx((0.6 + 0.85) / 2)
+    assert found.tasks == ("mrpc", "rte")
+    assert found.missing == ("cola", "sst2", "stsb", "qqp", "mnli", "qnli", "wnli")
+    with pytest.raises(ValueError, match="at least one of its tasks"):
+        paper_average({"wnli": {"accuracy": 0.5}})
+    with pytest.raises(ValueError, match=r"The score of cola needs one of matthews, got \['accuracy'\]"):
+        leaderboard_average({"cola": {"accuracy": 0.5}})
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_a_tasks_score_lies_between_its_metrics(f1: float, accuracy: float) -> None:
+    score = task_score("mrpc", {"f1": f1, "accuracy": accuracy})
+    assert min(f1, accuracy) <= score <= max(f1, accuracy) or score == pytest.approx(f1)
