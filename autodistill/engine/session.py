@@ -40,7 +40,7 @@ from autodistill.engine.space_config import LARGEST_INTEGER
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.storage import Storage
 from autodistill.engine.storage_connection import missing_file
-from autodistill.engine.teacher import PreparedTeacher, prepare_teacher
+from autodistill.engine.teacher import PreparedTeacher, check_learnt, prepare_teacher
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
 from autodistill.folders import private_directory
@@ -280,6 +280,7 @@ def _record_teacher(session: Session, subject: LatencySubject) -> None:
         predictions = session.teacher.predictions(bench, "select")
         scores = score_all(bench, predictions)
         trivial = score_all(bench, trivial_predictions(predictions))
+    check_learnt(bench, scores, trivial)
     with session.timed("latency"):
         latencies = {label: backend.measure(subject) for label, backend in session.backends.items()}
     point = {name: score.value for name, score in scores.items()}

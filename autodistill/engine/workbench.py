@@ -380,4 +380,5 @@ def model_dimensions(model: PreTrainedModel) -> Dimensions:
         hidden=config.hidden_size,
         heads=config.num_attention_heads,
         classes=0 if headless else getattr(config, "num_labels", 0),
+        attention_width=getattr(config, "true_hidden_size", 0),  # MobileBERT attends inside its bottleneck
     )
