@@ -29,11 +29,11 @@ import numpy as np
 
 from autodistill.components.pruning import Pruner, PrunerContext, TrialCurve
 from autodistill.engine.environment import describe_environment
-from autodistill.engine.pareto import hypervolume, non_dominated
 from autodistill.engine.pruning import read_curves
 from autodistill.engine.relative import relative
 from autodistill.engine.storage import Storage
 from autodistill.engine.summary import SummaryBuilder
+from autodistill.pareto import hypervolume, non_dominated
 from autodistill.pruners.configs import LatencyBandsConfig, LearningCurveConfig
 from autodistill.pruners.latency_bands import LatencyBandsPruner
 from autodistill.pruners.learning_curve import LearningCurvePruner

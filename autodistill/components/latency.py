@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Direction
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 LatencyKind = Literal["measured", "composed", "analytical", "predicted", "replayed"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
-#: Metrics of every latency report, with their directions; ``ratio_to_reference`` is the median over the teacher's.
+#: Metrics of latency reports, with their directions; ``ratio_to_reference`` is the median over the teacher's. Those of
+#: the last four lines exist where the workload has a `Load`.
 LATENCY_METRICS: Mapping[str, Direction] = {
     "p50_ms": "minimize",
     "p90_ms": "minimize",
@@ -26,7 +27,30 @@ LATENCY_METRICS: Mapping[str, Direction] = {
     "throughput": "maximize",
     "peak_memory_bytes": "minimize",
     "ratio_to_reference": "minimize",
+    "throughput_at_p99": "maximize",
+    "loaded_p50_ms": "minimize",
+    "loaded_p99_ms": "minimize",
+    "cost_per_million": "minimize",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests that arrive at random (Poisson), one sequence each, and are batched as they come.
+
+    Args:
+        max_batch: sequences that are answered together at most.
+        max_wait_ms: milliseconds that the first request of a batch waits for others while the model is free.
+        requests_per_second: rate of arrival at which response times are told; None: the highest within the limit.
+        p99_limit_ms: milliseconds within which 99 of 100 requests must be answered, waiting included; or None.
+        price_per_hour: of the target, in any currency; or None.
+    """
+
+    max_batch: int
+    max_wait_ms: float = 0.0
+    requests_per_second: float | None = None
+    p99_limit_ms: float | None = None
+    price_per_hour: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +62,8 @@ class Workload:
         lengths: tokens per sequence; requests cycle through them, each padded to its own length only.
         precision: number format of weights and arithmetic.
         threads: CPU threads of the runtime.
-        device: ``"cpu"`` or ``"cuda"``.
+        device: ``"cpu"`` or ``"cuda"``; the name of a foreign target or of a chip.
+        load: requests that arrive by themselves, beside the single stream; or None.
     """
 
     batch_size: int
@@ -46,10 +71,12 @@ class Workload:
     precision: Precision = "fp32"
     threads: int = 1
     device: str = "cpu"
+    load: Load | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able mapping of the fields."""
-        return {**asdict(self), "lengths": list(self.lengths)}
+        """JSON-able mapping of the fields; ``load`` only where there is one."""
+        values = {**asdict(self), "lengths": list(self.lengths)}
+        return values if self.load is not None else {key: item for key, item in values.items() if key != "load"}
 
 
 @dataclass(frozen=True)
@@ -57,8 +84,15 @@ class LatencyReport:
     """A latency in milliseconds per request, and all that one must know to trust it.
 
     ``p99`` is None below 300 samples. ``relative_half_width``: half of the 95 % confidence interval of the median,
-    relative to it. ``throughput``: sequences per second at this load. ``ratio_to_reference``: median relative to the
-    reference model (the teacher) timed in the same session.
+    relative to it. ``throughput``: sequences per second in a single stream. ``ratio_to_reference``: median relative to
+    the reference model (the teacher) timed in the same session. ``flags``: reasons for care, of
+    `autodistill.latency.statistics.FLAGS`.
+
+    Under a `Load`: ``throughput_at_p99`` is the highest rate of arrival (requests per second) within the p99 limit, 0
+    when there is none; ``loaded_p50_ms`` and ``loaded_p99_ms`` are response times, waiting included, at the rate of
+    the load (without one: at ``throughput_at_p99``); ``cost_per_million`` is what a million requests cost there.
+
+    ``breakdown``: of analytical reports, where the time goes. ``environment``: of measured ones, the machine's state.
     """
 
     backend: str
@@ -78,6 +112,13 @@ class LatencyReport:
     ratio_to_reference: float | None = None
     artifact_sha256: str | None = None
     unit: Literal["ms"] = "ms"
+    flags: Sequence[str] = ()
+    throughput_at_p99: float | None = None
+    loaded_p50_ms: float | None = None
+    loaded_p99_ms: float | None = None
+    cost_per_million: float | None = None
+    breakdown: Sequence[Mapping[str, Any]] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
         """The report's numbers under the names of `LATENCY_METRICS`; absent ones are left out."""
@@ -88,12 +129,16 @@ class LatencyReport:
             "throughput": self.throughput,
             "peak_memory_bytes": self.peak_memory_bytes,
             "ratio_to_reference": self.ratio_to_reference,
+            "throughput_at_p99": self.throughput_at_p99,
+            "loaded_p50_ms": self.loaded_p50_ms,
+            "loaded_p99_ms": self.loaded_p99_ms,
+            "cost_per_million": self.cost_per_million,
         }
         return {name: float(value) for name, value in values.items() if value is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able mapping of the fields."""
-        return asdict(self)
+        return {**asdict(self), "flags": list(self.flags), "breakdown": [dict(row) for row in self.breakdown]}
 
 
 @dataclass(frozen=True)
@@ -122,12 +167,21 @@ class LatencyContext:
         lengths: quantiles of the token lengths of the user's own data, the default of a workload's lengths.
         work_dir: where it may write and cache.
         reference: the model that ratios refer to, or None.
+        build: makes the model of an architecture (random weights), of any depth; None outside studies.
+        flops: (architecture, tokens) -> floating-point operations of one sequence, as the family counts them; or None.
+        max_positions: tokens that models of the study take at most; None outside studies.
+        model_key: stands for everything but the architecture that decides what ``build`` makes (head, vocabulary,
+            the family's parameters); part of the name under which timings of blocks are stored.
     """
 
     label: str
     lengths: tuple[int, ...]
     work_dir: Path
     reference: LatencySubject | None
+    build: Callable[[Architecture], PreTrainedModel] | None = None
+    flops: Callable[[Architecture, int], int] | None = None
+    max_positions: int | None = None
+    model_key: str = ""
 
 
 class LatencyBackend(Protocol):
@@ -150,4 +204,19 @@ class LatencyBackend(Protocol):
 
     def close(self) -> None:
         """End worker processes; may be called twice."""
+        ...
+
+
+@runtime_checkable
+class ComposingBackend(Protocol):
+    """A measuring backend that can also compose: fixed part plus depth times block, from stored timings of blocks."""
+
+    def compose(self, subject: LatencySubject) -> LatencyReport | None:
+        """A report of kind ``composed``; None when it was not asked to compose, or this subject cannot be.
+
+        Blocks of a new shape are timed, which takes a moment; every later depth of the shape costs nothing.
+
+        Raises:
+            LatencyError: a block cannot be timed.
+        """
         ...

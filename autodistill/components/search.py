@@ -203,6 +203,25 @@ class History:
     def __len__(self) -> int:
         return len(self.architectures)
 
+    def take(self, rows: Sequence[int]) -> History:
+        """The history of some of its trials, in the order of ``rows``."""
+        chosen = list(rows)
+
+        def of(column: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(column[row] for row in chosen) if column else ()
+
+        return History(
+            architectures=of(self.architectures),
+            replicates=of(self.replicates),
+            states=of(self.states),
+            in_space=of(self.in_space),
+            metrics={name: column[chosen] for name, column in self.metrics.items()},
+            variances={name: column[chosen] for name, column in self.variances.items()},
+            told=of(self.told),
+            notes=of(self.notes),
+            curves=of(self.curves),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:

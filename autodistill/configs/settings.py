@@ -7,7 +7,7 @@ range-checked by its config dataclass. Errors say key, value, and what is possib
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -356,9 +356,6 @@ def typed_parameters(registered: Registered, given: Mapping[str, Any], where: st
 
 
 def _expected(config: type[Any], key: str) -> str:
-    annotation = next(
-        (base.__annotations__[key] for base in config.__mro__ if key in vars(base).get("__annotations__", {})),
-        "another type",
-    )
+    annotation = {item.name: item.type for item in fields(config)}.get(key, "another type")
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
     return {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a string"}.get(text, text)

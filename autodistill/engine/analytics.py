@@ -7,6 +7,7 @@ modules of their own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,15 @@ import numpy as np
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.importance import Importance, parameter_importance
-from autodistill.engine.pareto import hypervolume, non_dominated
 from autodistill.engine.prediction import FitPredict, LeaveOneOut, leave_one_out
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, reference_point, relative, relative_matrix
+from autodistill.pareto import hypervolume, non_dominated
 from autodistill.search.scales import FEATURE_SUFFIXES
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from autodistill.components.search import FloatArray
 
 
@@ -60,26 +63,59 @@ def hypervolume_regret(points: FloatArray, true_front: FloatArray, reference: Fl
     return np.maximum(hypervolume(true_front, reference) - hypervolume_curve(points, reference), 0.0)
 
 
+@dataclass(frozen=True)
+class _Varying:
+    """A parameter that varies among some architectures.
+
+    Args:
+        name: of the parameter.
+        ordered: whether its values are numbers.
+        places: per architecture the place of its value among those seen, from 0; a parameter that an architecture
+            lacks (of a condition that does not hold) comes before all values.
+        count: number of places.
+    """
+
+    name: str
+    ordered: bool
+    places: NDArray[np.intp]
+    count: int
+
+    @property
+    def column(self) -> FloatArray:
+        """The places in [0, 1]."""
+        return self.places / (self.count - 1)
+
+    @property
+    def indicators(self) -> FloatArray:
+        """``n x count``, one column per place."""
+        return np.asarray(self.places[:, None] == np.arange(self.count), dtype=np.float64)
+
+
+def _varying(choices: Sequence[Mapping[str, Any]]) -> list[_Varying]:
+    """The parameters that vary, in the order in which they turn up."""
+    found = []
+    for name in dict.fromkeys(name for row in choices for name in row):
+        given = [row.get(name) for row in choices]
+        distinct: set[Any] = set(given) - {None}
+        ordered = all(isinstance(value, int | float) and not isinstance(value, bool) for value in distinct)
+        values = [*([None] if None in given else []), *(sorted(distinct) if ordered else sorted(distinct, key=str))]
+        if len(values) > 1:
+            place = {value: index for index, value in enumerate(values)}
+            found.append(_Varying(name, ordered, np.array([place[value] for value in given]), len(values)))
+    return found
+
+
 def encode_choices(choices: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, list[str]]:
     """Architectures as numbers in [0, 1], one column per parameter that varies.
 
-    A number becomes its rank among the values seen, anything else its place in their order as text; a parameter that
-    an architecture lacks (of a condition that does not hold) gets a place of its own before the others.
+    A number becomes its rank among the values seen, anything else its place in their order as text.
 
     Returns:
         ``n x d`` and the ``d`` names.
     """
-    names = list(dict.fromkeys(name for row in choices for name in row))
-    columns, kept = [], []
-    for name in names:
-        given = [row.get(name) for row in choices]
-        numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in given)
-        keys: list[Any] = given if numeric else ["" if value is None else f"={value}" for value in given]
-        places = {key: place for place, key in enumerate(sorted(set(keys)))}
-        if len(places) > 1:
-            columns.append([places[key] / (len(places) - 1) for key in keys])
-            kept.append(name)
-    return np.array(columns, dtype=np.float64).reshape(len(kept), len(choices)).T, kept
+    varying = _varying(choices)
+    columns = np.array([item.column for item in varying], dtype=np.float64)
+    return columns.reshape(len(varying), len(choices)).T, [item.name for item in varying]
 
 
 def study_analytics(
@@ -173,11 +209,15 @@ def _predict(
 ) -> LeaveOneOut | str:
     from autodistill.search.prediction import SurrogatePrediction  # torch, which a summary without it does without
 
-    features, _ = encode_choices([item.choices for item in architectures])
+    varying = _varying([item.choices for item in architectures])
+    # As in the strategy's model: words are unordered, but two of them are as far apart as two ranks are.
+    unordered = [item for item in varying if not item.ordered and item.count > 2]
+    words = {item.name for item in unordered}
+    ranked = [item.column[:, None] for item in varying if item.name not in words]
     columns = np.array(sizes, dtype=np.float64).reshape(-1, len(architectures)).T
-    model = fit_predict or SurrogatePrediction(columns.shape[1])
-    everything = np.hstack([features, columns])
-    return leave_one_out(everything, np.array(values), np.array(noise), architectures, model)
+    model = fit_predict or SurrogatePrediction(columns.shape[1], tuple(item.count for item in unordered))
+    features = np.hstack([*ranked, columns, *(item.indicators for item in unordered)])
+    return leave_one_out(features, np.array(values), np.array(noise), architectures, model)
 
 
 def _log_sizes(history: History, rows: Sequence[int]) -> tuple[tuple[float, ...], ...]:

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.latency import LatencySubject
 from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult
 from autodistill.components.search import History, Proposal, SearchStrategy
-from autodistill.engine.cache import write_json
 from autodistill.engine.explore_clock import ExploreClock
 from autodistill.engine.lease import release_dead
 from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.session import Session
+from autodistill.engine.trial_latency import (
+    compose_architecture,
+    latency_metrics,
+    measure_architecture,
+    metrics_of,
+)
 from autodistill.errors import ConfigError, LatencyError, PluginError, SpaceExhaustedError, TrialError
 from autodistill.training.seeds import derive_seed
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -185,8 +185,10 @@ class Explorer:
         reason = self._violated(known)
         if reason is None and not trial.latencies:
             try:
+                composed = compose_architecture(session, trial)
+                reason = self._violated({**known, **metrics_of(composed)})
                 # Random weights are timed: another replicate has the latency of the first.
-                latencies = self._timed_before(trial) or measure_architecture(session, trial)
+                latencies = composed if reason else self._timed_before(trial) or measure_architecture(session, trial)
             except (LatencyError, ConfigError, TrialError) as error:
                 session.storage.update_trial(
                     session.study.id, trial.number, state="failed", known=known, error=str(error)
@@ -252,49 +254,9 @@ def searched_history(session: Session) -> History:
     """
     history = session.storage.history(session.study.id)
     rows = [row for row, trial in enumerate(session.storage.trials(session.study.id)) if _is_searched(trial)]
-    return History(
-        architectures=tuple(history.architectures[row] for row in rows),
-        replicates=tuple(history.replicates[row] for row in rows),
-        states=tuple(history.states[row] for row in rows),
-        in_space=tuple(history.in_space[row] for row in rows),
-        metrics={name: column[rows] for name, column in history.metrics.items()},
-        variances={name: column[rows] for name, column in history.variances.items()},
-        told=tuple(history.told[row] for row in rows),
-        notes=tuple(history.notes[row] for row in rows),
-        curves=tuple(history.curves[row] for row in rows),
-    )
+    return history.take(rows)
 
 
 def trial_seed(session: Session, architecture: Architecture, replicate: int) -> int:
     """The seed of a trial: from the study's seed, the architecture and the replicate."""
     return derive_seed(session.settings.seed, architecture.digest, replicate)
-
-
-def latency_metrics(trial: TrialRecord) -> dict[str, float]:
-    """``<label>.<metric>`` -> value of a trial's stored latency reports."""
-    from autodistill.components.latency import LatencyReport
-
-    return {
-        f"{label}.{name}": value
-        for label, report in trial.latencies.items()
-        for name, value in LatencyReport(**report).metrics().items()
-    }
-
-
-def measure_architecture(session: Session, trial: TrialRecord) -> dict[str, dict[str, object]]:
-    """Time an architecture with random weights on every backend; also written to the trial's folder.
-
-    Raises:
-        LatencyError: a backend cannot time it.
-    """
-
-    def build() -> PreTrainedModel:
-        family = session.bench.family_of(trial.architecture.family)
-        return family.build(trial.architecture, session.bench.task, session.bench.vocabulary)
-
-    subject = LatencySubject(f"trial {trial.number}", trial.architecture, build)
-    with session.timed("latency"):
-        latencies = {label: backend.measure(subject).as_dict() for label, backend in session.backends.items()}
-    folder = session.settings.study_dir / "trials" / str(trial.number)
-    write_json(folder / "latency.json", latencies)
-    return latencies

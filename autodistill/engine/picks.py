@@ -13,8 +13,8 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective
-from autodistill.engine.pareto import non_dominated
 from autodistill.engine.relative import feasible_rows, relative_matrix
+from autodistill.pareto import non_dominated
 
 
 def averaged(history: History) -> History:

@@ -1,12 +1,11 @@
 """Leave-one-out prediction: whether a model of the accuracy predicts trials that it has not seen.
 
-Written against the small interface `FitPredict`, so that any model can be judged, a strategy's own included.
+Written against the small interface `FitPredict`, so that any model can be judged; that of the `botorch` strategy is
+`autodistill.search.prediction.SurrogatePrediction`.
 """
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -72,7 +71,7 @@ def leave_one_out(
     values: FloatArray,
     noise: FloatArray,
     groups: Sequence[Hashable],
-    fit_predict: FitPredict | None = None,
+    fit_predict: FitPredict,
 ) -> LeaveOneOut | str:
     """Predict every trial from those of other architectures.
 
@@ -81,7 +80,7 @@ def leave_one_out(
         values: ``n`` observations, without NaN.
         noise: ``n`` variances of the observations, NaN where unknown (then taken as 0).
         groups: ``n``: the architecture of each trial; replicates are left out together.
-        fit_predict: the model; by default `gaussian_process`.
+        fit_predict: the model.
 
     Returns:
         The predictions, or in one sentence why there are none.
@@ -97,31 +96,5 @@ def leave_one_out(
     means, variances = np.empty(len(values)), np.empty(len(values))
     for fold in np.unique(folds):
         test, train = folds == fold, folds != fold
-        means[test], variances[test] = (fit_predict or gaussian_process)(
-            features[train], values[train], known[train], features[test]
-        )
+        means[test], variances[test] = fit_predict(features[train], values[train], known[train], features[test])
     return LeaveOneOut(values, means, np.sqrt(np.maximum(variances, 0.0) + known), len(np.unique(folds)))
-
-
-def gaussian_process(
-    train_x: FloatArray, train_y: FloatArray, noise: FloatArray, test_x: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """A `FitPredict`: Gaussian process with a Matérn 5/2 kernel, one length scale and noise beyond what is known.
-
-    Features should be of similar scale, e.g. in [0, 1].
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.gaussian_process import GaussianProcessRegressor
-    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-
-    centre, scale = float(train_y.mean()), float(train_y.std()) or 1.0
-    # Bounds: from a tenth of the features' range to linear; noise from none to all of the variance.
-    signal = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(math.sqrt(train_x.shape[1]) / 2, (0.1, 1e2), nu=2.5)
-    process = GaussianProcessRegressor(
-        signal + WhiteKernel(0.1, (1e-6, 1.0)), alpha=1e-8 + noise / scale**2, random_state=0
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a bound that is reached says nothing to a reader
-        process.fit(train_x, (train_y - centre) / scale)
-        mean, deviation = process.predict(test_x, return_std=True)
-    return centre + scale * mean, (scale * deviation) ** 2

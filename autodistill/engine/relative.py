@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.components.search import Constraint, History, Objective
-from autodistill.engine.pareto import hypervolume
+from autodistill.pareto import hypervolume
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray

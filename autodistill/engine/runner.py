@@ -33,6 +33,7 @@ from autodistill.engine.workbench import Workbench
 from autodistill.errors import PluginError, StudyInterruptedError, TrialError
 from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.distil import Distillation, distil
+from autodistill.training.replicates import stream_of
 from autodistill.training.results import TrainingResult
 from autodistill.training.seeds import derive_seed
 from autodistill.training.teacher_features import TeacherFeatures
@@ -205,7 +206,7 @@ class Runner:
             phases=phases,
             optimisation=optimisation_for(bench, trial.architecture),
             train=bench.splits["train"],
-            stream=bench.stream,
+            stream=stream_of(bench.stream, self._parts(), trial.replicate),
             teacher=self._teacher_features(losses),
             seed=derive_seed(trial.seed, "trunk" if on_trunk else job.run),  # runs on one trunk draw alike
             checkpoint_dir=folder / "checkpoint" / job.run,
@@ -235,6 +236,13 @@ class Runner:
         teacher = self.context.teacher.dimensions
         pairs = self.context.bench.schedule.layer_pairs(student.layers, teacher.layers)
         return mapping_table(pairs, student.layers, teacher.layers)
+
+    def _parts(self) -> tuple[int, int]:
+        """Examples of a flash run and of a full run: a replicate of either reads what replicate 0 reads."""
+        schedule = self.context.bench.schedule
+        batch = schedule.optimisation.batch_size
+        flash = int(schedule.flash_fidelity * schedule.total_examples) // batch * batch
+        return flash, max(flash, schedule.total_examples // batch * batch)
 
     def _phases(self, job: Job, dimensions: Dimensions) -> list[Phase]:
         schedule = self.context.bench.schedule

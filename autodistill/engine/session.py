@@ -24,7 +24,7 @@ from autodistill.configs.paths import overrides_with_paths
 from autodistill.configs.settings import Settings
 from autodistill.engine.cache import evict, write_json
 from autodistill.engine.checks import check_components, check_trainer
-from autodistill.engine.earlier import earlier_studies
+from autodistill.engine.earlier import earlier_studies, remember
 from autodistill.engine.environment import describe_environment, prepare_process
 from autodistill.engine.features import StudyFeatures
 from autodistill.engine.going_on import command_to_go_on
@@ -159,12 +159,13 @@ def open_session(
         found = _existing(settings, stack)
         known = found[1] if found is not None else None
         bench = Workbench(settings, registry, str(known.identity["data"]["fingerprint"]) if known else None)
-        earlier = earlier_studies(settings, found[0] if found is not None else None)
+        earlier = earlier_studies(settings, found[0] if found is not None else None, known.id if known else None)
         identity = check_workbench(bench, earlier)
         if known is not None:
             check_identity(settings.study_name, known.identity, identity)
         storage = found[0] if found is not None else stack.enter_context(Storage(settings.storage_url))
         study = _study_record(settings, bench, storage, identity, overrides, record)
+        remember(storage, study.id, earlier)
         registry.manager.notify("autodistill_before_study_run", study=study.name, config=deepcopy(settings.raw))
         progress.stage("teacher")
         teacher = prepare_teacher(bench, progress.step, lambda: stop.requested)

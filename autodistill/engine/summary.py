@@ -17,7 +17,6 @@ from autodistill.engine.analytics import study_analytics
 from autodistill.engine.explore_clock import BUDGET_STAGE
 from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import alarms, data_checks, learnt_checks
-from autodistill.engine.pareto import non_dominated
 from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.places import picks_of
 from autodistill.engine.pruning import savings
@@ -26,6 +25,7 @@ from autodistill.engine.relative import feasible_rows, hypervolume_of, reference
 from autodistill.engine.statistics import rank_correlations
 from autodistill.engine.storage import Storage
 from autodistill.engine.targets import pareto_sets
+from autodistill.pareto import non_dominated
 
 SCHEMA_VERSION = 1
 

@@ -33,6 +33,7 @@ from autodistill.components.students import (
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.components.training import Batch, DistillationLoss, FeatureKey, LossContext, Schedule
 from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings
+from autodistill.engine.cache import cache_key
 from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
@@ -251,11 +252,25 @@ class Workbench:
 
     def make_backends(self, reference: LatencySubject | None) -> dict[str, LatencyBackend]:
         """Label -> latency backend; nothing is started yet."""
-        work = self.settings.cache_dir / "latency"
-        return {
-            label: self.create(chosen, LatencyContext(label, self.lengths, work, reference))
-            for label, chosen in self.settings.several["latency"].items()
-        }
+        context = LatencyContext(
+            "",
+            self.lengths,
+            self.settings.cache_dir / "latency",
+            reference,
+            build=lambda item: self.family_of(item.family).build(item, self.task, self.vocabulary),
+            flops=lambda item, tokens: self.family_of(item.family).flops(item, self.task, self.vocabulary, tokens),
+            max_positions=self.vocabulary.max_positions,
+            model_key=self._model_key,
+        )
+        chosen = self.settings.several["latency"]
+        return {label: self.create(item, replace(context, label=label)) for label, item in chosen.items()}
+
+    @cached_property
+    def _model_key(self) -> str:
+        """What decides how fast a model is besides its architecture: head, vocabulary, the family's parameters."""
+        parameters = self.settings.one("student").parameters
+        fixed = {name: value for name, value in parameters.items() if name not in ("space", "rules")}
+        return cache_key({"task": [self.task.kind, len(self.task.labels)], "vocabulary": self.vocabulary, **fixed})
 
     def known(self, backends: Mapping[str, LatencyBackend]) -> KnownMetrics:
         """Metrics known before training."""

@@ -1,4 +1,4 @@
-"""Facts about this machine: usable cores, the processor's name, memory of this process."""
+"""Facts about this machine: usable cores, the processor's name and state, memory of this process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import ctypes
 import math
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def usable_cores() -> int:
@@ -43,6 +45,17 @@ def processor_name() -> str:
         lines = []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else name} ({os.cpu_count()} CPUs)"
+
+
+def state() -> dict[str, Any]:
+    """What may disturb a timing, as it is now: load of the last minute, governor and clock rate of the first CPU."""
+    found: dict[str, Any] = {"usable_cores": usable_cores()}
+    if hasattr(os, "getloadavg"):
+        found["load_average"] = round(os.getloadavg()[0], 2)
+    for name, file in (("governor", "scaling_governor"), ("clock_khz", "scaling_cur_freq")):
+        with suppress(OSError):
+            found[name] = Path(f"/sys/devices/system/cpu/cpu0/cpufreq/{file}").read_text().strip()
+    return found
 
 
 def resident_bytes(field: str) -> int | None:

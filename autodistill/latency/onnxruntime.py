@@ -1,4 +1,4 @@
-"""The ``onnxruntime`` latency backend: the ONNX export, timed on the CPU by onnxruntime in a worker process."""
+"""The ``onnxruntime`` latency backend: the ONNX export, timed by onnxruntime in a worker process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject
@@ -14,7 +14,9 @@ from autodistill.errors import ExportError, LatencyError
 from autodistill.exporters.files import sha256_of
 from autodistill.exporters.onnx_export import export_onnx, is_quantised
 from autodistill.exporters.onnx_session import quantise_onnx
-from autodistill.latency.session import Artifact, Session
+from autodistill.latency.configs import MeasuredOptions
+from autodistill.latency.measuring import Measuring
+from autodistill.latency.session import Artifact
 from autodistill.latency.subjects import (
     SMALL_VOCABULARY,
     build,
@@ -22,7 +24,6 @@ from autodistill.latency.subjects import (
     stored_config,
     workload_of,
 )
-from autodistill.latency.timing import StoppingRule
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -41,39 +42,30 @@ class OnnxRuntimeLatency:
         self,
         context: LatencyContext,
         *,
-        batch_size: int,
-        lengths: Sequence[int] | None,
         precision: str,
-        threads: int | None,
-        target_relative_half_width: float,
-        max_seconds: float,
-        min_repeats: int,
-        restart_after: int,
-        timeout_seconds: float,
         opset: int,
         device: str,
+        provider: str | None,
+        **options: Unpack[MeasuredOptions],
     ) -> None:
-        self.workload = workload_of(
-            context, batch_size=batch_size, lengths=lengths, precision=precision, threads=threads, device=device
-        )
+        self.workload = workload_of(context, options, precision=precision, threads=options["threads"], device=device)
         self._context = context
         self._opset = opset
-        self._session = Session(
+        self._measuring = Measuring(
             context,
             component="onnxruntime",
             workload=self.workload,
             runner="autodistill.latency.runners:OnnxRuntimeRunner",
-            options={},
+            runner_options={"provider": provider},
+            packages=("onnxruntime", "torch", "transformers"),
             prepare=self._artifact,
-            rule=StoppingRule(target_relative_half_width, max_seconds, min_repeats),
-            restart_after=restart_after,
-            timeout_seconds=timeout_seconds,
+            options=options,
         )
 
     @property
     def worker_pid(self) -> int | None:
         """Process id of the worker, None while there is none."""
-        return self._session.worker_pid
+        return self._measuring.session.worker_pid
 
     def measure(self, subject: LatencySubject) -> LatencyReport:
         """Time one model; see `autodistill.components.latency.LatencyBackend`.
@@ -82,7 +74,11 @@ class OnnxRuntimeLatency:
             LatencyError: it cannot be exported, loaded or run, or takes too long.
             ConfigError: the workload is longer than the model's positions.
         """
-        return self._session.measure(subject)
+        return self._measuring.measure(subject)
+
+    def compose(self, subject: LatencySubject) -> LatencyReport | None:
+        """Fixed part + depth x block; see `autodistill.components.latency.ComposingBackend`."""
+        return self._measuring.compose(subject)
 
     def estimate(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]] | None:
         """None: measuring takes a second each."""
@@ -90,7 +86,7 @@ class OnnxRuntimeLatency:
 
     def close(self) -> None:
         """End the worker and remove the exported reference; may be called twice."""
-        self._session.close()
+        self._measuring.close()
 
     @contextmanager
     def _artifact(self, subject: LatencySubject) -> Iterator[Artifact]:
@@ -122,7 +118,7 @@ class OnnxRuntimeLatency:
         return Artifact(self._in_precision(path, folder), vocabulary, self.workload.precision)
 
     def _in_precision(self, path: Path, folder: Path) -> Path:
-        if self.workload.precision == "fp32":
+        if self.workload.precision != "int8":  # TensorRT makes its own fp16
             return path
         target = folder / "int8.onnx"
         quantise_onnx(path, target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autodistill.components.specs import ComponentSpec
 from autodistill.hookspecs import hookimpl
-from autodistill.latency.configs import OnnxRuntimeConfig, ReplayConfig, TorchConfig
+from autodistill.latency.configs import CommandConfig, OnnxRuntimeConfig, ReplayConfig, RooflineConfig, TorchConfig
 
 
 @hookimpl
@@ -15,7 +15,7 @@ def autodistill_latency_backends() -> list[ComponentSpec]:
             name="onnxruntime",
             target="autodistill.latency.onnxruntime:OnnxRuntimeLatency",
             config=OnnxRuntimeConfig,
-            summary="Measured: the ONNX export under onnxruntime on this machine's CPU, fp32 or int8.",
+            summary="Measured: the ONNX export under onnxruntime: CPU fp32 or int8, CUDA, TensorRT.",
             requires=("onnx", "onnxruntime"),
             install_hint="pip install onnx onnxruntime",
         ),
@@ -24,6 +24,18 @@ def autodistill_latency_backends() -> list[ComponentSpec]:
             target="autodistill.latency.torch:TorchLatency",
             config=TorchConfig,
             summary="Measured: the transformers model in PyTorch on this machine's CPU or GPU.",
+        ),
+        ComponentSpec(
+            name="roofline",
+            target="autodistill.latency.roofline:RooflineLatency",
+            config=RooflineConfig,
+            summary="Analytical: operators against a data sheet (TPU v4i, T4, H200, your own, this machine).",
+        ),
+        ComponentSpec(
+            name="command",
+            target="autodistill.latency.command:CommandLatency",
+            config=CommandConfig,
+            summary="Measured elsewhere: your own script times the exported model (phone, simulator, server).",
         ),
         ComponentSpec(
             name="replay",

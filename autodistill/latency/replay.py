@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject, Workload
+from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject, Load, Workload
 from autodistill.errors import ConfigError, LatencyError
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class ReplayLatency:
         self._path = Path(path)
         content = _read(self._path, context.label)
         told = content.get("workload", {})
-        self.workload = Workload(**{"batch_size": 1, **told, "lengths": tuple(told.get("lengths", context.lengths))})
+        load = Load(**told["load"]) if told.get("load") else None
+        lengths = tuple(told.get("lengths", context.lengths))
+        self.workload = Workload(**{"batch_size": 1, **told, "lengths": lengths, "load": load})
         self._reports = {
             digest: self._report(report, f"architecture {digest}")
             for digest, report in _by_digest(content, path).items()

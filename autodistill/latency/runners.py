@@ -54,8 +54,19 @@ class Runner(Protocol):
         ...
 
 
+#: Execution provider's short name -> onnxruntime's name.
+PROVIDERS: Mapping[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
+
 class OnnxRuntimeRunner:
-    """An ONNX file under onnxruntime's CPU provider."""
+    """An ONNX file under onnxruntime; ``options["provider"]`` is a key of `PROVIDERS`, the device's by default.
+
+    A request includes the way of its tokens to a GPU and of its answer back.
+    """
 
     def __init__(self, path: Path, setup: Setup) -> None:
         import onnxruntime
@@ -65,7 +76,21 @@ class OnnxRuntimeRunner:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        provider = PROVIDERS[setup.options.get("provider") or setup.device]
+        if provider not in onnxruntime.get_available_providers():
+            raise RuntimeError(
+                f"onnxruntime {onnxruntime.__version__} was built without {provider}; it has "
+                f"{', '.join(onnxruntime.get_available_providers())}. Install it: pip install onnxruntime-gpu"
+            )
+        half = provider == PROVIDERS["tensorrt"] and setup.precision == "fp16"
+        chosen = (provider, {"trt_fp16_enable": "1"} if half else {})
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=[chosen])
+        # onnxruntime falls back to the CPU when a provider's libraries do not load, and would be timed there.
+        if self._session.get_providers()[0] != provider:
+            raise RuntimeError(
+                f"{provider} of onnxruntime {onnxruntime.__version__} could not be loaded: its libraries are missing "
+                "or do not fit the driver. Install CUDA, cuDNN (and TensorRT) of the versions that onnxruntime names."
+            )
         self._names = [node.name for node in self._session.get_inputs()]
         self._version: str = onnxruntime.__version__
 
@@ -83,7 +108,10 @@ class OnnxRuntimeRunner:
 
 
 class TorchRunner:
-    """A Hugging Face directory in PyTorch; with ``options["compile"]`` compiled first."""
+    """A Hugging Face directory in PyTorch; with ``options["compile"]`` compiled first.
+
+    With ``options["cuda_graphs"]`` every request is captured once and replayed, its tokens copied in.
+    """
 
     def __init__(self, path: Path, setup: Setup) -> None:
         import torch
@@ -99,21 +127,51 @@ class TorchRunner:
         self._columns = accepted_columns(model)
         placed: Any = model.to(dtype=dtype).to(setup.device)
         self._model = torch.compile(placed) if setup.options.get("compile") else placed
+        self._graphs = bool(setup.options.get("cuda_graphs"))
         if self._device == "cuda":
             torch.cuda.reset_peak_memory_stats()
 
     def prepare(self, inputs: Inputs) -> Any:
-        """The columns that the model takes, as tensors on the device."""
+        """The columns that the model takes, on the host (pinned for a GPU); a captured graph beside them."""
         import torch
 
-        return {name: torch.from_numpy(inputs[name]).to(self._device) for name in self._columns}
+        request: dict[str, Any] = {name: torch.from_numpy(inputs[name]) for name in self._columns}
+        if self._device != "cuda":
+            return request, None
+        request = {name: column.pin_memory() for name, column in request.items()}
+        return request, self._capture(request) if self._graphs else None
+
+    def _capture(self, request: dict[str, Any]) -> Any:
+        """(graph, its inputs on the device); warmed up on a side stream, as PyTorch asks for."""
+        import torch
+
+        static = {name: column.to(self._device) for name, column in request.items()}
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.inference_mode(), torch.cuda.stream(stream):
+            for _ in range(3):  # PyTorch's own example warms up so often
+                self._model(**static)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.inference_mode(), torch.cuda.graph(graph):
+            output = self._model(**static)
+        return graph, static, output
 
     def run(self, request: Any) -> None:
-        """Answer one request and wait for the device."""
+        """Answer one request: tokens to the device, the model, and wait for the device."""
         import torch
 
+        columns, captured = request
         with torch.inference_mode():
-            self._model(**request)
+            if captured is not None:
+                graph, static, _ = captured
+                for name, column in columns.items():
+                    static[name].copy_(column, non_blocking=True)
+                graph.replay()
+            elif self._device == "cuda":
+                self._model(**{name: column.to(self._device, non_blocking=True) for name, column in columns.items()})
+            else:
+                self._model(**columns)
         if self._device == "cuda":
             torch.cuda.synchronize()
 

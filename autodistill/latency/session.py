@@ -6,14 +6,17 @@ reference, which is prepared once and timed in turn with every model, the device
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Precision, Workload
 from autodistill.errors import LatencyError
+from autodistill.latency.load import Service, batch_sizes, under_load
 from autodistill.latency.lock import DeviceLock
 from autodistill.latency.process import WorkerError, WorkerProcess
 from autodistill.latency.runners import Setup
@@ -39,6 +42,18 @@ class Artifact:
     def as_message(self) -> dict[str, Any]:
         """What the worker is told."""
         return {"path": str(self.path.resolve()), "vocabulary": self.vocabulary}
+
+
+def service_of(lengths: Sequence[int], tables: Mapping[Any, Sequence[Sequence[float]]]) -> Service:
+    """Times of batches as the queue takes them: ascending lengths.
+
+    Args:
+        lengths: of the tables' columns.
+        tables: batch size (a string, after JSON) -> passes x lengths, milliseconds.
+    """
+    order = np.argsort(lengths, kind="stable")
+    times = {int(size): np.array(table)[:, order] for size, table in tables.items()}
+    return Service(tuple(sorted(lengths)), times)
 
 
 class Session:
@@ -99,7 +114,9 @@ class Session:
             self._end_worker()
         with self._prepare(subject) as artifact:
             worker = self._worker or self._start(subject.name)
-            message = {"command": "measure", **artifact.as_message(), "rule": asdict(self._rule)}
+            load = self._workload.load
+            batches = batch_sizes(load) if load is not None else []
+            message = {"command": "measure", **artifact.as_message(), "rule": asdict(self._rule), "batches": batches}
             numbers = self._ask(worker, message, subject.name)
         self._measured += 1
         return self._report(artifact, numbers)
@@ -142,6 +159,9 @@ class Session:
             raise LatencyError(f"Latency backend {self._context.label!r} could not time {name}: {error}") from error
 
     def _report(self, artifact: Artifact, numbers: dict[str, Any]) -> LatencyReport:
+        services = numbers.pop("services")
+        if self._workload.load is not None:
+            numbers |= under_load(service_of(self._workload.lengths, services), self._workload.load)
         return LatencyReport(
             backend=self._component,
             kind="measured",

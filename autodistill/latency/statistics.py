@@ -9,6 +9,7 @@ above it are those of all requests.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,20 @@ FloatArray = NDArray[np.float64]
 
 #: Samples from which a 99th percentile is bounded at 95 %: 1 - 0.99^300 = 0.951 of runs have a sample beyond it.
 MINIMUM_FOR_P99 = 300
+
+#: Flag of a report -> what it says.
+FLAGS: Mapping[str, str] = {
+    "imprecise": "the interval is wider than was asked for",
+    "throttled": "requests took longer and longer: the processor was slowed down, or the machine was busy",
+    "outliers": "many requests took far longer than the median",
+}
+
+#: A machine that slows down: the last third of the passes takes this share longer than the first, intervals apart.
+THROTTLED = 0.05
+
+#: An outlier is this many times the median of its length; this share of outliers is flagged.
+OUTLIER_FACTOR = 2.0
+OUTLIER_SHARE = 0.02
 
 #: Above this many samples the normal approximation of the binomial is used; its ranks differ by at most one.
 _EXACT_BINOMIAL = 1000
@@ -79,6 +94,43 @@ def relative_half_width(table: FloatArray) -> float | None:
     ordered = np.sort(table, axis=0)
     low, high = np.median(ordered[rank - 1]), np.median(ordered[-rank])
     return float((high - low) / 2 / median_request(table))
+
+
+def drift(table: FloatArray) -> float:
+    """How much longer the last third of the passes takes than the first, relative; 0 when that may be chance.
+
+    It is told when the two thirds' 95 % intervals of the median do not overlap; below 18 passes a third has none.
+
+    Args:
+        table: passes x lengths, in the order of time.
+    """
+    third = len(table) // 3
+    # A pass as a whole, each length relative to its median: lengths weigh the same.
+    passes = (table / np.median(table, axis=0)).mean(axis=1)
+    first, last = passes[:third], passes[len(passes) - third :]
+    intervals = [median_interval(part) if len(part) else None for part in (first, last)]
+    if intervals[0] is None or intervals[1] is None:
+        return 0.0
+    (low, high), (late_low, late_high) = intervals[0], intervals[1]
+    apart = late_low > high or late_high < low
+    return float(np.median(last) / np.median(first) - 1) if apart else 0.0
+
+
+def flags(table: FloatArray, target_relative_half_width: float) -> list[str]:
+    """Reasons for care with these timings, of `FLAGS`.
+
+    Args:
+        table: passes x lengths, in the order of time.
+        target_relative_half_width: what was asked for.
+    """
+    width = relative_half_width(table)
+    outliers = float((table > OUTLIER_FACTOR * np.median(table, axis=0)).mean())
+    found = {
+        "imprecise": width is None or width > target_relative_half_width,
+        "throttled": drift(table) > THROTTLED,
+        "outliers": outliers > OUTLIER_SHARE,
+    }
+    return [name for name, holds in found.items() if holds]
 
 
 def ratio(table: FloatArray, reference: FloatArray) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autodistill.components.latency import LatencyContext, LatencySubject, Workload
+from autodistill.components.latency import LatencyContext, LatencySubject, Load, Workload
 from autodistill.errors import ConfigError, LatencyError
+from autodistill.latency.configs import WorkloadOptions
+from autodistill.latency.lengths import read_lengths
 from autodistill.latency.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -19,26 +21,34 @@ SMALL_VOCABULARY = 30
 
 
 def workload_of(
-    context: LatencyContext,
-    *,
-    batch_size: int,
-    lengths: Sequence[int] | None,
-    precision: Any,
-    threads: int | None,
-    device: str,
+    context: LatencyContext, options: WorkloadOptions, *, precision: Any, threads: int | None, device: str
 ) -> Workload:
     """The workload of a backend's configuration, nulls filled in from the data and the machine.
 
     Raises:
-        ConfigError: neither the configuration nor the data gives lengths.
+        ConfigError: neither the configuration nor the data gives lengths, or a file of lengths cannot be read.
     """
-    chosen = tuple(lengths) if lengths is not None else context.lengths
+    where = f"latency.{context.label}"
+    chosen = read_lengths(options["lengths"], f"{where}.lengths") or context.lengths
     if not chosen:
         raise ConfigError(
-            f"latency.{context.label}.lengths is null, but there is no data whose lengths could be used. "
-            f"Give lengths, e.g. latency.{context.label}.lengths=[128]."
+            f"{where}.lengths is null, but there is no data whose lengths could be used. "
+            f"Give lengths, e.g. {where}.lengths=[128]."
         )
-    return Workload(batch_size, chosen, precision, threads or usable_cores(), device)
+    return Workload(options["batch_size"], chosen, precision, threads or usable_cores(), device, _load_of(options))
+
+
+def _load_of(options: WorkloadOptions) -> Load | None:
+    """The offered load; None for a single stream."""
+    if options["requests_per_second"] is None and options["p99_limit_ms"] is None:
+        return None
+    return Load(
+        options["max_batch"],
+        options["max_wait_ms"],
+        options["requests_per_second"],
+        options["p99_limit_ms"],
+        options["price_per_hour"],
+    )
 
 
 def build(subject: LatencySubject, context: LatencyContext, workload: Workload) -> PreTrainedModel:

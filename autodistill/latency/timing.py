@@ -31,11 +31,15 @@ WARM_UP_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class StoppingRule:
-    """When to stop timing; fields as in the backends' configuration."""
+    """When to stop timing; fields as in the backends' configuration.
+
+    ``min_requests`` are made in all, whatever ``max_seconds`` says.
+    """
 
     target_relative_half_width: float
     max_seconds: float
     min_repeats: int
+    min_requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ def _block(model: Timed, *, switched: bool) -> list[list[float]]:
 
 
 def _enough(passes: list[list[float]], seconds: float, rule: StoppingRule) -> bool:
-    if not passes:
+    if not passes or len(passes) * len(passes[0]) < rule.min_requests:
         return False
     if seconds >= rule.max_seconds:
         return True

@@ -6,14 +6,16 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject
 from autodistill.errors import ConfigError
 from autodistill.exporters.files import sha256_of
 from autodistill.exporters.huggingface import WEIGHTS, save_pretrained
-from autodistill.latency.session import Artifact, Session
+from autodistill.latency.configs import MeasuredOptions
+from autodistill.latency.measuring import Measuring
+from autodistill.latency.session import Artifact
 from autodistill.latency.subjects import (
     SMALL_VOCABULARY,
     build,
@@ -21,7 +23,6 @@ from autodistill.latency.subjects import (
     stored_config,
     workload_of,
 )
-from autodistill.latency.timing import StoppingRule
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -42,33 +43,24 @@ class TorchLatency:
         self,
         context: LatencyContext,
         *,
-        batch_size: int,
-        lengths: Sequence[int] | None,
         precision: str,
-        threads: int | None,
-        target_relative_half_width: float,
-        max_seconds: float,
-        min_repeats: int,
-        restart_after: int,
-        timeout_seconds: float,
         compile: bool,
+        cuda_graphs: bool,
         device: str,
+        **options: Unpack[MeasuredOptions],
     ) -> None:
         _check_device(context, device)
-        self.workload = workload_of(
-            context, batch_size=batch_size, lengths=lengths, precision=precision, threads=threads, device=device
-        )
+        self.workload = workload_of(context, options, precision=precision, threads=options["threads"], device=device)
         self._context = context
-        self._session = Session(
+        self._measuring = Measuring(
             context,
             component="torch",
             workload=self.workload,
             runner="autodistill.latency.runners:TorchRunner",
-            options={"compile": compile},
+            runner_options={"compile": compile, "cuda_graphs": cuda_graphs},
+            packages=("torch", "transformers"),
             prepare=self._artifact,
-            rule=StoppingRule(target_relative_half_width, max_seconds, min_repeats),
-            restart_after=restart_after,
-            timeout_seconds=timeout_seconds,
+            options=options,
         )
 
     def measure(self, subject: LatencySubject) -> LatencyReport:
@@ -78,7 +70,11 @@ class TorchLatency:
             LatencyError: it cannot be loaded or run, or takes too long.
             ConfigError: the workload is longer than the model's positions.
         """
-        return self._session.measure(subject)
+        return self._measuring.measure(subject)
+
+    def compose(self, subject: LatencySubject) -> LatencyReport | None:
+        """Fixed part + depth x block; see `autodistill.components.latency.ComposingBackend`."""
+        return self._measuring.compose(subject)
 
     def estimate(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]] | None:
         """None: measuring takes a second each."""
@@ -86,7 +82,7 @@ class TorchLatency:
 
     def close(self) -> None:
         """End the worker and remove the saved reference; may be called twice."""
-        self._session.close()
+        self._measuring.close()
 
     @contextmanager
     def _artifact(self, subject: LatencySubject) -> Iterator[Artifact]:

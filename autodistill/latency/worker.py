@@ -7,7 +7,8 @@ Commands, each answered by one line, ``{"error": TEXT}`` when it failed:
 
 - ``{"command": "open", "runner": "module:Class", "setup": {...}}``
 - ``{"command": "reference", "path": FILE, "vocabulary": SIZE}``
-- ``{"command": "measure", "path": FILE, "vocabulary": SIZE, "rule": {...}}`` -> the numbers of a report
+- ``{"command": "measure", "path": FILE, "vocabulary": SIZE, "rule": {...}, "batches": [SIZES]}`` -> the numbers of a
+  report, and under ``services`` a table of milliseconds (passes x lengths) for each batch size
 """
 
 from __future__ import annotations
@@ -17,17 +18,21 @@ import os
 import platform
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from autodistill.latency.machine import processor_name, reset_peak, resident_bytes
+from autodistill.latency.machine import processor_name, reset_peak, resident_bytes, state
 from autodistill.latency.runners import Inputs, Runner, Setup
-from autodistill.latency.statistics import ratio, summarise
+from autodistill.latency.statistics import flags, ratio, summarise
 from autodistill.latency.timing import StoppingRule, Timed, measure, warm_up
+
+#: Passes of a batch size that are told; a queue draws from them.
+SERVICE_PASSES = 200
 
 #: Token ids below this are special in common vocabularies (padding, unknown) and are never sent.
 FIRST_TOKEN = 2
@@ -64,14 +69,17 @@ class Worker:
         warm_up(self._reference, max_seconds=1.0)
         return {}
 
-    def measure(self, path: str, vocabulary: int, rule: dict[str, Any]) -> dict[str, Any]:
+    def measure(self, path: str, vocabulary: int, rule: dict[str, Any], batches: Sequence[int] = ()) -> dict[str, Any]:
         """Load a candidate, time it and let it go."""
+        stop = StoppingRule(**rule)
         before = reset_peak()
         candidate, runner = self._load(path, vocabulary)
-        table, reference_table = measure(candidate, self._reference, StoppingRule(**rule))
+        table, reference_table = measure(candidate, self._reference, stop)
         after = resident_bytes("VmHWM")
         facts = {
             "device": processor_name(),
+            "environment": state(),
+            "flags": flags(table, stop.target_relative_half_width),
             "peak_memory_bytes": after - before if after is not None and before is not None else None,
             **runner.facts(),
         }
@@ -79,7 +87,16 @@ class Worker:
         numbers = summarise(table, self._setup.batch_size)
         if reference_table is not None:
             numbers["ratio_to_reference"] = ratio(table, reference_table)
-        return {**numbers, **facts}
+        services = {size: self._service(runner, vocabulary, size, stop, len(batches)) for size in batches}
+        return {**numbers, **facts, "services": services}
+
+    def _service(self, runner: Runner, vocabulary: int, size: int, rule: StoppingRule, parts: int) -> list[list[float]]:
+        """Times of batches of one size; all sizes together take as long as one model."""
+        requests = [runner.prepare(inputs) for inputs in requests_of(replace(self._setup, batch_size=size), vocabulary)]
+        share = replace(rule, max_seconds=rule.max_seconds / parts, min_requests=0)
+        table, _ = measure(Timed(runner.run, requests), None, share)
+        rows: list[list[float]] = table[:SERVICE_PASSES].round(6).tolist()
+        return rows
 
     def _load(self, path: str, vocabulary: int) -> tuple[Timed, Runner]:
         runner: Runner = self._runner(Path(path), self._setup)

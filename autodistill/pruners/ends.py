@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,71 @@ if TYPE_CHECKING:
 
 #: Complete trials that an estimate for a strategy needs.
 MIN_TRIALS = 6
+
+
+@dataclass(frozen=True)
+class _Comparable:
+    """Ended trials that were scored at the same rungs.
+
+    Args:
+        scores: ``n x features`` of `_scores`.
+        gains: ``n``: what each gained from the rung to the end.
+        names: known metrics that are positive for all of them.
+        logs: ``n x names``, their logarithms.
+    """
+
+    scores: FloatArray
+    gains: FloatArray
+    names: tuple[str, ...]
+    logs: FloatArray
+
+
+class Ended:
+    """What trials that have ended say of those that have not.
+
+    Args:
+        complete: trials that have ended.
+        metric: name of the metric.
+    """
+
+    def __init__(self, complete: Sequence[TrialCurve], metric: str) -> None:
+        # In a fixed order: the last digits of a sum must not depend on the order in which trials are shown.
+        self.complete, self.metric = sorted(complete, key=lambda item: item.trial), metric
+        self._comparable: dict[tuple[int, tuple[float, ...]], _Comparable] = {}
+
+    def predict(self, trial: TrialCurve, min_trials: int) -> StudentT | None:
+        """See `predict_end`."""
+        rung = trial.rungs[-1].rung
+        if not _usable(trial, rung, self.metric):
+            return None
+        rows = self._of(rung, tuple(_shares(trial, rung)))
+        gains = rows.gains
+        if len(gains) < min_trials:
+            return None
+        if np.ptp(gains) <= 1e-9 * np.abs(gains).max():  # nothing to learn from: every run has gained the same
+            return None
+        scores = np.array([_scores(trial, rung, self.metric)])
+        features = np.column_stack([np.vstack([scores, rows.scores]), _size(trial, rows)])
+        gain = predict_gain(features[1:], gains, features[0])
+        return StudentT(scores[0, 0] + gain.location, gain.scale, gain.degrees)
+
+    def _of(self, rung: int, shares: tuple[float, ...]) -> _Comparable:
+        if (rung, shares) not in self._comparable:
+            self._comparable[rung, shares] = self._find(rung, shares)
+        return self._comparable[rung, shares]
+
+    def _find(self, rung: int, shares: tuple[float, ...]) -> _Comparable:
+        rows = [
+            item for item in self.complete if _usable(item, rung, self.metric) and tuple(_shares(item, rung)) == shares
+        ]
+        if not rows:
+            return _Comparable(np.empty((0, 1)), np.empty(0), (), np.empty((0, 0)))
+        scores = np.array([_scores(item, rung, self.metric) for item in rows])
+        ends = np.array([float(item.final[self.metric]) for item in rows])
+        everywhere = set.intersection(*(set(item.known) for item in rows))
+        names = tuple(sorted(name for name in everywhere if all(item.known[name] > 0 for item in rows)))
+        logs = np.log(np.array([[item.known[name] for name in names] for item in rows]).reshape(len(rows), len(names)))
+        return _Comparable(scores, ends - scores[:, 0], names, logs)
 
 
 def predict_end(
@@ -33,22 +99,7 @@ def predict_end(
     Returns:
         None when it cannot be predicted.
     """
-    rung = trial.rungs[-1].rung
-    # In a fixed order: the last digits of a sum must not depend on the order in which trials are shown.
-    rows = [
-        item
-        for item in sorted(complete, key=lambda item: item.trial)
-        if _usable(item, rung, metric) and _shares(item, rung) == _shares(trial, rung)
-    ]
-    if not _usable(trial, rung, metric) or len(rows) < min_trials:
-        return None
-    scores = np.array([_scores(item, rung, metric) for item in (trial, *rows)])
-    features = np.column_stack([scores, _size((trial, *rows))])
-    gains = np.array([float(item.final[metric]) for item in rows]) - scores[1:, 0]
-    if np.ptp(gains) <= 1e-9 * np.abs(gains).max():  # nothing to learn from: every run has gained the same
-        return None
-    gain = predict_gain(features[1:], gains, features[0])
-    return StudentT(scores[0, 0] + gain.location, gain.scale, gain.degrees)
+    return Ended(complete, metric).predict(trial, min_trials)
 
 
 def expected_ends(history: History, metric: str) -> tuple[FloatArray, FloatArray]:
@@ -64,9 +115,9 @@ def expected_ends(history: History, metric: str) -> tuple[FloatArray, FloatArray
     values, variances = np.full(len(history), np.nan), np.full(len(history), np.nan)
     scored = frozenset(name for reports in history.curves for report in reports for name in report.metrics)
     curves = [_of_history(history, row, scored) for row in range(len(history))]
-    complete = [curve for curve in curves if curve.state == "complete"]
+    ended = Ended([curve for curve in curves if curve.state == "complete"], metric)
     for row, curve in enumerate(curves):
-        end = predict_end(curve, complete, metric) if curve.state == "stopped" and curve.rungs else None
+        end = ended.predict(curve, MIN_TRIALS) if curve.state == "stopped" and curve.rungs else None
         if end is not None:
             values[row], variances[row] = end.location, end.variance
     return values, variances
@@ -107,16 +158,18 @@ def _usable(trial: TrialCurve, rung: int, metric: str) -> bool:
     return ends and bool(np.isfinite(_scores(trial, rung, metric)).all())
 
 
-def _size(trials: Sequence[TrialCurve]) -> FloatArray:
-    """One number per trial for how large its architecture is: ``n x 1``, or ``n x 0`` when nothing is known of all.
+def _size(trial: TrialCurve, rows: _Comparable) -> FloatArray:
+    """One number for the trial and one per row for how large the architecture is: ``1 + n x 1``, or ``1 + n x 0``
+    when nothing is known of all.
 
     The first principal component of all known positive metrics in logs; they all grow together, and as many features
     as metrics would be too many for a few trials.
     """
-    names = sorted(name for name in trials[0].known if all(item.known.get(name, 0.0) > 0 for item in trials))
-    if not names:
-        return np.empty((len(trials), 0))
-    logs = np.log(np.array([[item.known[name] for name in names] for item in trials]))
+    columns = [column for column, name in enumerate(rows.names) if trial.known.get(name, 0.0) > 0]
+    if not columns:
+        return np.empty((1 + len(rows.gains), 0))
+    own = np.log([trial.known[rows.names[column]] for column in columns])
+    logs = np.vstack([own, rows.logs[:, columns]])
     centred = logs - logs.mean(axis=0)
     spread = centred.std(axis=0)
     centred /= np.where(spread > 0, spread, 1.0)

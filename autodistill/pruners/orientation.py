@@ -1,7 +1,7 @@
 """Trials as points for pruners: every objective something to be minimised, and free of units.
 
 Metrics that are known before training and positive (latency, size) are taken in logs. Shared by the pruners; the
-engine's own Pareto logic is in `autodistill.engine.pareto`, which components do not import.
+engine's own Pareto logic is in `autodistill.pareto`, which components do not import.
 """
 
 from __future__ import annotations

@@ -23,8 +23,9 @@ import torch
 
 from autodistill.components.search import History, Objective, Proposal, SearchContext
 from autodistill.errors import ConfigError
+from autodistill.pareto import non_dominated
 from autodistill.search.acquisition import Bound, Problem, Source, choose, isolated
-from autodistill.search.candidates import Candidates, Pool, generator, non_dominated
+from autodistill.search.candidates import Candidates, Pool, generator
 from autodistill.search.closed_form import ClosedForm
 from autodistill.search.ehvi import cells_of, log_ehvi
 from autodistill.search.sobol import SobolSearch

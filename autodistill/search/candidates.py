@@ -246,14 +246,3 @@ class Candidates:
 
 def _bound(constraint: Constraint) -> str:
     return f"{constraint.metric} {constraint.sense} {constraint.bound:g}"
-
-
-def non_dominated(values: FloatArray) -> NDArray[np.bool_]:
-    """Which rows of ``n x objectives``, all minimised, are on the Pareto front; equal rows all are."""
-    import torch
-    from botorch.utils.multi_objective.pareto import is_non_dominated
-
-    mask: NDArray[np.bool_] = is_non_dominated(
-        torch.from_numpy(-np.asarray(values, dtype=np.float64)), deduplicate=False
-    ).numpy()
-    return mask

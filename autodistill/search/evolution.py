@@ -17,8 +17,9 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import History, Proposal, SearchContext
+from autodistill.pareto import non_dominated
 from autodistill.search.candidates import Candidates, generator
-from autodistill.search.outcomes import Outcomes, non_dominated, outcomes_of
+from autodistill.search.outcomes import Outcomes, outcomes_of
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray, IntArray

@@ -15,8 +15,6 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.search import History, SearchContext
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from autodistill.components.search import FloatArray
 
 
@@ -52,20 +50,6 @@ def outcomes_of(context: SearchContext, history: History) -> Outcomes:
     kept = np.flatnonzero(np.isfinite(table).all(axis=1))
     architectures = tuple(rows)
     return Outcomes(tuple(architectures[row] for row in kept.tolist()), table[kept], excess[kept])
-
-
-def non_dominated(values: FloatArray) -> NDArray[np.bool_]:
-    """Which rows of ``n x objectives`` no other row beats: nowhere worse and somewhere better; equal rows stay."""
-    front = np.zeros(len(values), dtype=bool)
-    # In this order no row is beaten by a later one.
-    left = np.lexsort(values.T[::-1])
-    while len(left):
-        best, rest = values[left[0]], values[left]
-        front[left[0]] = True
-        beaten = (best <= rest).all(axis=1) & (best < rest).any(axis=1)
-        beaten[0] = True
-        left = left[~beaten]
-    return front
 
 
 def ranked(values: FloatArray) -> FloatArray:

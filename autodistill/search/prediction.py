@@ -20,10 +20,12 @@ class SurrogatePrediction:
     """Fits the strategy's Gaussian process and predicts; a `FitPredict` of `autodistill.engine.prediction`.
 
     Args:
-        linear: the last so many features are those in which the metric may be linear.
+        linear: the last so many ordered features are those in which the metric may be linear.
+        categories: numbers of categories of the unordered parameters, whose indicators are the last features.
     """
 
     linear: int = 0
+    categories: tuple[int, ...] = ()
 
     def __call__(
         self, train_x: FloatArray, train_y: FloatArray, noise: FloatArray, test_x: FloatArray
@@ -38,7 +40,7 @@ class SurrogatePrediction:
         """
         centre, scale = float(train_y.mean()), float(train_y.std()) or 1.0
         told = float(np.median(noise)) / scale**2
-        layout = Layout(train_x.shape[1], self.linear)
+        layout = Layout(train_x.shape[1] - sum(self.categories), self.linear, self.categories)
         known = told if told > LEAST_NOISE else None
         try:
             with isolated(0):

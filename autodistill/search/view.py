@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective, SearchContext
+from autodistill.pareto import non_dominated
 from autodistill.pruners.ends import expected_ends
-from autodistill.search.candidates import Candidates, Pool, non_dominated
+from autodistill.search.candidates import Candidates, Pool
 from autodistill.search.scales import Scale
 from autodistill.search.surrogates import FeatureMap, Observed, observe, representable
 
@@ -112,7 +113,8 @@ class View:
         if not len(self.rows):
             return []
         signed = np.stack([-sign_of(item) * self.values(item.metric) for item in self.context.objectives], axis=1)
-        best = non_dominated(signed) & self.feasible & (self.complete | self.pending)
+        unbeaten = non_dominated(signed) | np.isnan(signed).any(axis=1)
+        best = unbeaten & self.feasible & (self.complete | self.pending)
         return [self.past.architectures[row] for row in np.flatnonzero(best).tolist()]
 
     def groups(self) -> NDArray[np.intp]:

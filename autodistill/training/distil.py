@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from autodistill.components.training import Batch, FeatureKey
-    from autodistill.training.stream import ExampleStream
+    from autodistill.training.replicates import Stream
     from autodistill.training.teacher_features import TeacherFeatures
     from autodistill.training.tokenised import TokenisedSplit
 
@@ -64,7 +64,7 @@ class Distillation:
     phases: Sequence[Phase]
     optimisation: Optimisation
     train: TokenisedSplit
-    stream: ExampleStream
+    stream: Stream
     teacher: TeacherFeatures
     seed: int
     checkpoint_dir: Path

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from autodistill.components.training import Batch
-    from autodistill.training.stream import ExampleStream
+    from autodistill.training.replicates import Stream
     from autodistill.training.tokenised import TokenisedSplit
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class StreamBatches:
         steps: of the whole run.
     """
 
-    def __init__(self, split: TokenisedSplit, stream: ExampleStream, batch_size: int, steps: int) -> None:
+    def __init__(self, split: TokenisedSplit, stream: Stream, batch_size: int, steps: int) -> None:
         self._split = split
         self._stream = stream
         self._batch_size = batch_size

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import kendalltau, rankdata, spearmanr
 
-from autodistill.engine.pareto import hypervolume, non_dominated
+from autodistill.pareto import hypervolume, non_dominated
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray

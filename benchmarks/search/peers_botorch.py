@@ -20,7 +20,7 @@ from gpytorch.mlls import SumMarginalLogLikelihood
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import History, Proposal
-from autodistill.engine.pareto import non_dominated
+from autodistill.pareto import non_dominated
 from autodistill.search.sobol import SobolSearch
 from benchmarks.search.problems import ACCURACY, LATENCY, Problem, minimised
 

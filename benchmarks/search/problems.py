@@ -16,7 +16,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import EarlierStudy, Known, Objective, SearchContext, SearchSpace
-from autodistill.engine.pareto import hypervolume, non_dominated
+from autodistill.pareto import hypervolume, non_dominated
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray

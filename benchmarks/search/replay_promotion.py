@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.components.search import History
-from autodistill.engine.pareto import hypervolume
+from autodistill.pareto import hypervolume
 from autodistill.search.promotion import Promotion
 from benchmarks.search.harness import Trials
 from benchmarks.search.problems import ACCURACY, LATENCY, Problem, minimised

@@ -11,7 +11,7 @@ import numpy as np
 
 from autodistill.components.pruning import Pruner, PrunerContext, TrialCurve
 from autodistill.components.training import RungReport
-from autodistill.engine.pareto import hypervolume, non_dominated
+from autodistill.pareto import hypervolume, non_dominated
 from autodistill.registry import default_registry
 from benchmarks.search.problems import ACCURACY, FLOPS, LATENCY, OBJECTIVES, PARAMETERS, Problem, minimised
 from benchmarks.search.table_files import TABLES, Table, read_table

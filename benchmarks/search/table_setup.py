@@ -21,7 +21,7 @@ SEED = 0
 #: Shares of a flash run at which replicate 0 is scored, so that stopping rules can be judged on the table.
 RUNGS = (0.25, 0.5, 0.75)
 
-#: Replicates of every flash run: another random start of what the teacher cannot give.
+#: Replicates of every flash run: another order of the examples, another random start of what the teacher cannot give.
 REPLICATES = (0, 1)
 
 #: Examples per step: twice as many steps for the same examples as with the default of 32, and better flash scores.

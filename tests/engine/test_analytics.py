@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.analytics import encode_choices, hypervolume_curve, hypervolume_regret, study_analytics
-from autodistill.engine.pareto import hypervolume
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
 from autodistill.engine.summary import without_nan
+from autodistill.pareto import hypervolume
 from autodistill.testing.search import toy_metrics, toy_space
 
 QUALITY = Objective("quality", "classification.accuracy", "maximize")
@@ -60,6 +60,11 @@ def test_choices_become_ranks_and_what_does_not_vary_is_left_out() -> None:
     )
     assert names == ["layers", "kind", "ratio"]
     assert features.tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.5, 0.0, 0.5]]
+
+
+def test_numbers_keep_their_order_where_some_architectures_lack_the_parameter() -> None:
+    features, _ = encode_choices([{"a": 1, "width": 16}, {"a": 1, "width": 2}, {"a": 1}, {"a": 1, "width": 4}])
+    assert features[:, 0].tolist() == [1.0, 1 / 3, 0.0, 2 / 3]
 
 
 def test_no_architectures_have_no_features() -> None:

@@ -8,6 +8,8 @@ import pytest
 from tiny_studies import replaced, tiny_study
 
 import autodistill
+from autodistill.engine.earlier import earlier_studies
+from autodistill.engine.storage import Storage
 from autodistill.engine.study import Study
 from autodistill.errors import ConfigError
 
@@ -35,6 +37,19 @@ def run(directory: Path, *more: str) -> Study:
 def test_the_first_proposal_is_what_the_earlier_study_thinks_best(directory: Path) -> None:
     notes = [trial.note for trial in run(directory, *WARM).trials()]
     assert notes == [{"by": "earlier"}, {"by": "start"}]
+
+
+def test_what_an_earlier_study_sees_later_changes_nothing(directory: Path, tmp_path: Path) -> None:
+    for folder in ("alone", "grown"):
+        run(tmp_path / folder, "study.name=earlier", "budget.trials=5")
+        run(tmp_path / folder, *WARM, "budget.trials=1")
+    run(tmp_path / "grown", "study.name=earlier", "budget.trials=6")
+    alone, grown = (run(tmp_path / folder, *WARM, "budget.trials=3") for folder in ("alone", "grown"))
+    assert [trial.architecture for trial in alone.trials()] == [trial.architecture for trial in grown.trials()]
+    settings = autodistill.compose(replaced(tiny_study(tmp_path / "grown"), *WARM))
+    with Storage(settings.storage_url) as storage:
+        seen = earlier_studies(settings, storage, storage.get_study("later").id)
+    assert len(seen[0].history) == 5
 
 
 @pytest.mark.parametrize(

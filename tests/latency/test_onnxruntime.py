@@ -23,6 +23,9 @@ from autodistill.latency.onnxruntime import OnnxRuntimeLatency
 
 Make = Callable[..., LatencySubject]
 
+#: Metrics that exist under an offered load only.
+LOADED = {"throughput_at_p99", "loaded_p50_ms", "loaded_p99_ms", "cost_per_million"}
+
 #: Quick, and precise enough for what is asserted here.
 QUICK: dict[str, Any] = {"max_seconds": 0.2, "threads": 1}
 
@@ -57,7 +60,8 @@ def test_report_has_every_number_and_what_was_run(measured: tuple[Any, LatencyRe
     assert 0 < report.ratio_to_reference < 1  # one layer against six
     assert report.versions.keys() == {"python", "numpy", "onnxruntime"}
     assert report.artifact_sha256 is None
-    assert set(report.metrics()) >= set(LATENCY_METRICS) - {"p99_ms"}
+    assert set(report.metrics()) >= set(LATENCY_METRICS) - {"p99_ms", *LOADED}
+    assert not set(report.metrics()) & LOADED
 
 
 def test_report_satisfies_the_schema_of_summaries(measured: tuple[Any, LatencyReport, Path]) -> None:
@@ -194,14 +198,52 @@ def test_it_estimates_nothing(context: LatencyContext) -> None:
     ("changes", "message"),
     [
         ({"batch_size": 0}, r"latency\.onnxruntime\.batch_size must be >= 1, got 0"),
-        ({"lengths": []}, r"latency\.onnxruntime\.lengths must be null or a list of numbers >= 1, got \[\]"),
+        ({"lengths": []}, r"latency\.onnxruntime\.lengths must be null, .* or the path of a file of lengths, got \[\]"),
         ({"precision": "bf16"}, r"latency\.onnxruntime\.precision must be one of fp32, int8, got 'bf16'"),
         ({"threads": 0}, r"latency\.onnxruntime\.threads must be >= 1 or null, got 0"),
         ({"max_seconds": 0.0}, r"latency\.onnxruntime\.max_seconds must be > 0, got 0\.0"),
-        ({"device": "tpu"}, r"latency\.onnxruntime\.device must be one of cpu, got 'tpu'"),
+        ({"device": "tpu"}, r"latency\.onnxruntime\.device must be one of cpu, cuda, got 'tpu'"),
+        ({"provider": "cuda"}, r"latency\.onnxruntime\.provider must be one of null, cpu, got 'cuda'"),
+        ({"price_per_hour": 2.0}, r"price_per_hour gives the cost .*p99_limit_ms is null"),
+        ({"max_batch": 0}, r"latency\.onnxruntime\.max_batch must be >= 1, got 0"),
+        ({"requests_per_second": -1.0}, r"requests_per_second must be > 0 or null, got -1\.0"),
+        ({"lengths": [0]}, r"lengths must be null, a number >= 1, a list"),
         ({"opset": 9}, r"latency\.onnxruntime\.opset must be between 14 and 20, got 9"),
     ],
 )
 def test_configuration_out_of_range_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         OnnxRuntimeConfig(**changes)
+
+
+def test_offered_load_gives_response_times_throughput_and_cost(context: LatencyContext, make_subject: Make) -> None:
+    made = backend(context, p99_limit_ms=1000.0, max_batch=3, price_per_hour=2.0)
+    report = made.measure(make_subject())
+    made.close()
+    assert set(report.metrics()) >= LOADED
+    assert report.workload["load"]["max_batch"] == 3
+    assert report.throughput_at_p99 is not None
+    assert report.cost_per_million == pytest.approx(2.0 / 3600 / report.throughput_at_p99 * 1e6)
+    assert report.loaded_p99_ms is not None
+    assert 0 < report.loaded_p99_ms <= 1000
+
+
+def test_p99_is_told_when_it_is_asked_for_however_short_the_time(context: LatencyContext, make_subject: Make) -> None:
+    made = backend(context, max_seconds=0.01)
+    without = made.measure(make_subject())
+    made.close()
+    made = backend(context, max_seconds=0.01, p99=True)
+    report = made.measure(make_subject())
+    made.close()
+    assert without.n is not None
+    assert report.n is not None
+    assert report.n >= 300
+    assert report.p99 is not None
+    assert (without.p99 is None) == (without.n < 300)
+
+
+def test_provider_that_this_onnxruntime_lacks_is_an_error_that_says_what_to_install(
+    context: LatencyContext, make_subject: Make
+) -> None:
+    with pytest.raises(LatencyError, match=r"(?s)without CUDAExecutionProvider.*pip install onnxruntime-gpu"):
+        backend(context, device="cuda", provider="cuda").measure(make_subject())

@@ -19,9 +19,9 @@ from autodistill.components.search import (  # noqa: E402
     SearchContext,
     SearchSpace,
 )
-from autodistill.engine.pareto import hypervolume  # noqa: E402
 from autodistill.engine.space import build_space  # noqa: E402
 from autodistill.errors import ConfigError  # noqa: E402
+from autodistill.pareto import hypervolume  # noqa: E402
 from autodistill.search.botorch import BotorchSearch  # noqa: E402
 from autodistill.search.configs import BotorchConfig  # noqa: E402
 from autodistill.search.random import RandomSearch  # noqa: E402

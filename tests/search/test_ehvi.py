@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from autodistill.engine.pareto import hypervolume
+from autodistill.pareto import hypervolume
 from autodistill.search.ehvi import cells_of, log_ehvi, log_ehvi_bound, log_expected_gain, log_gain
 
 UNIT = st.floats(0.0, 1.0)

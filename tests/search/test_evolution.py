@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.components.search import Constraint
-from autodistill.engine.pareto import non_dominated
 from autodistill.engine.space import build_space
 from autodistill.errors import ConfigError
+from autodistill.pareto import non_dominated
 from autodistill.search.configs import EvolutionConfig
 from autodistill.search.evolution import EvolutionSearch, crowding_distance, fitness_order
 from autodistill.search.outcomes import outcomes_of, ranked

@@ -39,3 +39,15 @@ def test_constant_values_are_predicted_as_they_are() -> None:
     mean, variance = SurrogatePrediction()(features, np.full(12, 3.0), np.zeros(12), features[:2])
     assert mean == pytest.approx(3.0, abs=1e-6)
     assert np.isfinite(variance).all()
+
+
+def test_words_have_no_order() -> None:
+    rng = np.random.default_rng(0)
+    kind, width = rng.integers(0, 4, 60), rng.random((60, 1))
+    values = np.array([0.0, 5.0, 1.0, 4.0])[kind] + width[:, 0] + 0.05 * rng.standard_normal(60)
+    told, groups = np.full(60, 0.05**2), [str(row) for row in range(60)]
+    apart = leave_one_out(
+        np.hstack([width, kind[:, None] == np.arange(4)]), values, told, groups, SurrogatePrediction(0, (4,))
+    )
+    assert isinstance(apart, LeaveOneOut)
+    assert apart.explained > 0.95

@@ -108,7 +108,7 @@ def test_an_interrupted_run_goes_on_exactly(
 @pytest.mark.parametrize("kill_after", [6, pytest.param(17, marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on_exactly(tmp_path: Path, uninterrupted: dict[str, Tensor], kill_after: int) -> None:
     command = [sys.executable, str(Path(__file__).with_name("training_runs.py")), str(tmp_path), "run"]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": str(torch.get_num_threads())}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -67,7 +67,7 @@ def test_a_run_killed_within_a_phase_goes_on_there_with_the_same_losses(tmp_path
     request = make_request(tmp_path, "whole", phases=phases, callbacks=[whole])
     assert distil(request).state == "complete"
     command = [sys.executable, str(Path(__file__).with_name("training_runs.py")), str(tmp_path), "killed", schedule]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.getcwd(), "OMP_NUM_THREADS": str(torch.get_num_threads())}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -70,7 +71,7 @@ def make_request(root: Path, run: str = "run", **changes: Any) -> Distillation:
 if __name__ == "__main__":
     from autodistill.training.distil import distil
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # sums depend on it in their last digits
     root, run, *schedule = sys.argv[1:]
     changes: dict[str, Any] = {"phases": make_phases(schedule[0])} if schedule else {}
     distil(

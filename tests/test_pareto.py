@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autodistill.engine.pareto import hypervolume, non_dominated
+from autodistill.pareto import hypervolume, non_dominated
 
 
 @st.composite

@@ -1,0 +1,1 @@
+"""Data sheets of chips for the ``roofline`` backend, one YAML file each; see `autodistill.latency.chip`."""

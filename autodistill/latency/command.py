@@ -1,0 +1,272 @@
+"""The ``command`` latency backend: a script of the user's times the exported model where AutoDistill cannot.
+
+The script is started with the paths of the model and of a JSON file that says what to run (`workload`, and the
+``vocabulary`` that token ids must stay below), and prints one JSON object as its last line::
+
+    {"samples_ms": [[3.1, 5.2], [3.0, 5.1]], "device": "Pixel 9", "versions": {"tflite": "2.17"}}
+
+``samples_ms`` is passes x lengths, milliseconds per request; or it prints ``median_ms`` with, if it likes, ``n``,
+``p90_ms`` and ``p99_ms``. ``peak_memory_bytes`` is optional. For offered load it adds ``services``: batch size ->
+passes x lengths, for the batch sizes that the workload file lists under ``batch_sizes``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+
+from autodistill.components.architecture import Architecture
+from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject
+from autodistill.errors import ExportError, LatencyError
+from autodistill.exporters.files import sha256_of
+from autodistill.exporters.huggingface import save_pretrained
+from autodistill.exporters.onnx_export import export_onnx
+from autodistill.latency.configs import WorkloadOptions
+from autodistill.latency.load import batch_sizes, under_load
+from autodistill.latency.lock import DeviceLock
+from autodistill.latency.process import SHOWN_LINES
+from autodistill.latency.session import service_of
+from autodistill.latency.statistics import MINIMUM_FOR_P99, flags, ratio, summarise
+from autodistill.latency.subjects import SMALL_VOCABULARY, build, check_positions, stored_config, workload_of
+
+if TYPE_CHECKING:
+    from autodistill.components.search import FloatArray
+
+#: An interval of the median that is wider than this is flagged, as where AutoDistill measures itself.
+WANTED_HALF_WIDTH = 0.02
+
+
+class CommandLatency:
+    """Runs the script for every model and reads what it prints.
+
+    Fields as in `autodistill.latency.configs.CommandConfig`. The reference is timed once, not in turn.
+    """
+
+    kind: LatencyKind = "measured"
+
+    def __init__(
+        self,
+        context: LatencyContext,
+        *,
+        command: Sequence[str],
+        format: str,
+        precision: str,
+        device: str,
+        threads: int,
+        timeout_seconds: float,
+        opset: int,
+        **options: Unpack[WorkloadOptions],
+    ) -> None:
+        self.workload = workload_of(context, options, precision=precision, threads=threads, device=device)
+        self._context = context
+        self._command = list(command)
+        self._format = format
+        self._timeout_seconds = timeout_seconds
+        self._opset = opset
+        self._reference: FloatArray | float | None = None
+
+    def measure(self, subject: LatencySubject) -> LatencyReport:
+        """Let the script time one model.
+
+        Raises:
+            LatencyError: the model cannot be exported; the script cannot be started, fails, hangs, or prints something
+                else than it should.
+            ConfigError: the workload is longer than the model's positions.
+        """
+        if self._context.reference is not None and self._reference is None:
+            self._reference, _ = self._timed(self._context.reference)
+        times, numbers = self._timed(subject)
+        if self._reference is not None:
+            numbers["ratio_to_reference"] = _ratio(times, self._reference)
+        return LatencyReport(
+            backend="command",
+            kind="measured",
+            precision=self.workload.precision,
+            workload=self.workload.as_dict(),
+            threads=self.workload.threads,
+            **numbers,
+        )
+
+    def estimate(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]] | None:
+        """None: nobody knows before the script has run."""
+        return None
+
+    def close(self) -> None:
+        """Forget the reference."""
+        self._reference = None
+
+    # -- the model's files ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _files(self, subject: LatencySubject) -> Iterator[tuple[Path, int, str | None]]:
+        """(path, vocabulary, digest of given weights) of the model in the format that the script takes."""
+        given = subject.artifacts.get(self._format)
+        if given is not None:
+            config = stored_config(given if given.is_dir() else given.parent)
+            check_positions(config, subject, self._context, self.workload)
+            weights = given / "model.safetensors" if given.is_dir() else given
+            yield given, config.get("vocab_size", SMALL_VOCABULARY), sha256_of(weights)
+            return
+        model = build(subject, self._context, self.workload)
+        self._context.work_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="command-", dir=self._context.work_dir) as folder:
+            path = Path(folder, "model.onnx" if self._format == "onnx" else "model")
+            if self._format == "onnx":
+                export_onnx(model, path, opset=self._opset)
+            else:
+                save_pretrained(model, path)
+            yield path, getattr(model.config, "vocab_size", SMALL_VOCABULARY), None
+
+    def _timed(self, subject: LatencySubject) -> tuple[FloatArray | float, dict[str, Any]]:
+        """(samples or the median, fields of the report)."""
+        try:
+            with self._files(subject) as (model, vocabulary, digest), tempfile.TemporaryDirectory() as folder:
+                workload = Path(folder, "workload.json")
+                load = self.workload.load
+                asked = {"batch_sizes": batch_sizes(load)} if load is not None else {}
+                content = {**self.workload.as_dict(), "vocabulary": vocabulary, **asked}
+                workload.write_text(json.dumps(content) + "\n")
+                lock = DeviceLock(self.workload.device)
+                try:
+                    with lock.held():
+                        printed = self._run(subject, model.resolve(), workload, lock.fileno())
+                finally:
+                    lock.close()
+        except ExportError as error:
+            raise LatencyError(self._failed(subject, str(error))) from error
+        times, numbers = self._read(subject, printed)
+        return times, {**numbers, "artifact_sha256": digest}
+
+    # -- the script ----------------------------------------------------------------------------------------------
+
+    def _run(self, subject: LatencySubject, model: Path, workload: Path, lock: int) -> str:
+        files = {"{model}": str(model), "{workload}": str(workload)}
+        named = any(mark in part for part in self._command for mark in files)
+        command = self._command if named else [*self._command, *files]
+        for mark, path in files.items():
+            command = [part.replace(mark, path) for part in command]
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                pass_fds=(lock,),  # a script that outlives this process keeps its device
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise LatencyError(self._failed(subject, f"{command[0]} cannot be started: {error}")) from error
+        try:
+            printed, said = process.communicate(timeout=self._timeout_seconds)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # and what it started
+            _, said = process.communicate()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            reason = f"{command[0]} has not ended after {self._timeout_seconds:g} s and was killed.{_last(said)}"
+            raise LatencyError(self._failed(subject, reason)) from None
+        if process.returncode:
+            code = process.returncode
+            cause = f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
+            raise LatencyError(self._failed(subject, f"{command[0]} {cause}.{_last(said)}"))
+        return printed
+
+    def _failed(self, subject: LatencySubject, reason: str) -> str:
+        return f"Latency backend {self._context.label!r} could not time {subject.name}: {reason}"
+
+    def _read(self, subject: LatencySubject, printed: str) -> tuple[FloatArray | float, dict[str, Any]]:
+        lines = printed.strip().splitlines()
+        try:
+            answer = json.loads(lines[-1]) if lines else None
+            if not isinstance(answer, dict):
+                raise ValueError("no JSON object")
+            return self._numbers(answer)
+        except ValueError as error:
+            last = f", got {lines[-1][:200]!r}" if lines else ", got nothing"
+            reason = (
+                f"{self._command[0]} must print one JSON object with samples_ms or median_ms as its last line"
+                f"{last}: {error}. See docs/latency.md."
+            )
+            raise LatencyError(self._failed(subject, reason)) from error
+
+    def _numbers(self, answer: Mapping[str, Any]) -> tuple[FloatArray | float, dict[str, Any]]:
+        """Fields of the report; `ValueError` when something is not as it should be."""
+        times: FloatArray | float
+        if "samples_ms" in answer:
+            times = _table(answer["samples_ms"], len(self.workload.lengths), "samples_ms")
+            numbers = {**summarise(times, self.workload.batch_size), "flags": flags(times, WANTED_HALF_WIDTH)}
+        else:
+            times, numbers = self._summary(answer)
+        peak = answer.get("peak_memory_bytes")
+        numbers["peak_memory_bytes"] = None if peak is None else int(_positive(peak, "peak_memory_bytes"))
+        numbers["device"] = str(answer.get("device", self.workload.device))
+        versions = answer.get("versions", {})
+        if not isinstance(versions, dict):
+            raise ValueError(f"versions must be a mapping, got {versions!r}")
+        numbers["versions"] = {str(name): str(value) for name, value in versions.items()}
+        load = self.workload.load
+        if load is not None:
+            given = answer.get("services")
+            sizes = batch_sizes(load)
+            if not isinstance(given, dict) or any(str(size) not in given for size in sizes):
+                raise ValueError(f"services must have the batch sizes {', '.join(map(str, sizes))}")
+            width = len(self.workload.lengths)
+            tables = {size: _table(given[str(size)], width, f"services.{size}").tolist() for size in sizes}
+            numbers |= under_load(service_of(self.workload.lengths, tables), load)
+        return times, numbers
+
+    def _summary(self, answer: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
+        median = _positive(answer.get("median_ms"), "median_ms")
+        n = None if answer.get("n") is None else int(_positive(answer["n"], "n"))
+        found: dict[str, Any] = {"median": median, "n": n, "throughput": self.workload.batch_size / median * 1000}
+        for name in ("p90", "p99"):
+            value = answer.get(f"{name}_ms")
+            if value is not None and _positive(value, f"{name}_ms") < median:
+                raise ValueError(f"{name}_ms must not be below median_ms, got {value} and {median}")
+            found[name] = value
+        if n is None or n < MINIMUM_FOR_P99:  # a 99th percentile of fewer is noise
+            found["p99"] = None
+        return median, found
+
+
+def _ratio(times: FloatArray | float, reference: FloatArray | float) -> float:
+    if isinstance(times, float) or isinstance(reference, float):
+        return float(np.median(np.median(times, axis=0)) / np.median(np.median(reference, axis=0)))
+    return ratio(times, reference)
+
+
+def _table(given: Any, width: int, name: str) -> FloatArray:
+    try:
+        table = np.array(given, dtype=float)
+    except (TypeError, ValueError):
+        table = np.empty(0)
+    if table.ndim != 2 or table.shape[1] != width or not len(table):
+        raise ValueError(f"{name} must be passes x {width} lengths of numbers")
+    if not (np.isfinite(table) & (table > 0)).all():
+        raise ValueError(f"{name} must hold milliseconds > 0")
+    return table
+
+
+def _positive(value: Any, name: str) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value <= 0:
+        raise ValueError(f"{name} must be a number > 0, got {value!r}")
+    return float(value)
+
+
+def _last(said: str) -> str:
+    lines = said.strip().splitlines()[-SHOWN_LINES:]
+    return "\nLast lines of its standard error:\n  " + "\n  ".join(lines) if lines else ""

@@ -1,0 +1,108 @@
+"""What the measuring backends are made of: a session, and a composer when it is asked for.
+
+A backend (built in or a plugin's) says how a subject becomes files, which runner loads them and what the runtime is
+called; `Measuring` does the rest and is what its methods delegate to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Workload
+from autodistill.latency.blocks import DEPTH, Composer
+from autodistill.latency.configs import MeasuredOptions
+from autodistill.latency.machine import processor_name
+from autodistill.latency.session import Artifact, Session
+from autodistill.latency.statistics import MINIMUM_FOR_P99
+from autodistill.latency.timing import StoppingRule
+
+
+class Measuring:
+    """Times subjects, and composes when ``options["compose"]``.
+
+    Args:
+        context: of the backend.
+        component: registry name of the backend.
+        workload: what is run.
+        runner: ``"module:Class"`` of the runner.
+        runner_options: for the runner, JSON-able.
+        packages: distributions whose versions decide how fast the runtime is.
+        prepare: makes the artifact of a subject, and removes it when it is done with.
+        options: the fields of `autodistill.latency.configs.MeasuredConfig`.
+    """
+
+    def __init__(
+        self,
+        context: LatencyContext,
+        *,
+        component: str,
+        workload: Workload,
+        runner: str,
+        runner_options: Mapping[str, Any],
+        packages: tuple[str, ...],
+        prepare: Callable[[LatencySubject], AbstractContextManager[Artifact]],
+        options: MeasuredOptions,
+    ) -> None:
+        rule = StoppingRule(
+            options["target_relative_half_width"],
+            options["max_seconds"],
+            options["min_repeats"],
+            MINIMUM_FOR_P99 if options["p99"] else 0,
+        )
+        self.session = Session(
+            context,
+            component=component,
+            workload=workload,
+            runner=runner,
+            options=runner_options,
+            prepare=prepare,
+            rule=rule,
+            restart_after=options["restart_after"],
+            timeout_seconds=options["timeout_seconds"],
+        )
+        identity = {
+            "backend": component,
+            "options": dict(runner_options),
+            "versions": {name: _version(name) for name in packages},
+            "device": processor_name() if workload.device == "cpu" else _cuda_name(),
+            "workload": {key: item for key, item in workload.as_dict().items() if key != "load"},
+            "rule": [rule.target_relative_half_width, rule.max_seconds],
+        }
+        self._composer = Composer(context, self.session.measure, identity) if options["compose"] else None
+
+    def measure(self, subject: LatencySubject) -> LatencyReport:
+        """Time one model whole; a composer learns from it.
+
+        Raises:
+            LatencyError: it cannot be prepared, loaded or run, or takes too long.
+        """
+        report = self.session.measure(subject)
+        architecture = subject.architecture
+        depth = architecture.choices.get(DEPTH) if architecture is not None else None
+        if self._composer is not None and architecture is not None and isinstance(depth, int) and not subject.artifacts:
+            self._composer.learn(architecture, depth, report)
+        return report
+
+    def compose(self, subject: LatencySubject) -> LatencyReport | None:
+        """The composed report, None when it was not asked for or cannot be."""
+        return self._composer.compose(subject) if self._composer is not None else None
+
+    def close(self) -> None:
+        """End the worker; may be called twice."""
+        self.session.close()
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:  # e.g. onnxruntime-gpu under another name
+        return "unknown"
+
+
+def _cuda_name() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cuda"

@@ -1,0 +1,89 @@
+"""Another order of the same examples: what makes a second run of an architecture a second observation.
+
+A student that starts from the teacher entirely, and has no dropout, would score the same again to the last digit, and
+the noise of a score, which decides what may be concluded from it, would look like none. Replicates read the examples
+that replicate 0 reads, so that the teacher's features over them are there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from autodistill.training.seeds import derive_seed
+from autodistill.training.stream import BLOCK
+
+if TYPE_CHECKING:
+    from autodistill.training.stream import IntArray
+
+
+class Stream(Protocol):
+    """Training examples in an order; see `autodistill.training.stream.ExampleStream`."""
+
+    rows: int
+    seed: int
+
+    def rows_at(self, start: int, stop: int) -> IntArray:
+        """The rows at the stream's indices ``start`` to ``stop`` (excluded)."""
+        ...
+
+    def prefix(self, examples: int) -> IntArray:
+        """The distinct rows among the first ``examples``, sorted."""
+        ...
+
+
+class ReplicateStream:
+    """A stream with the blocks of each of its parts in another order; beyond the last part, the stream as it is.
+
+    The order is the same for all architectures, as that of replicate 0 is. Blocks stay whole, since they hold examples
+    of like length.
+
+    Args:
+        stream: of replicate 0.
+        ends: where parts end, rising: a run over the first part reads what replicate 0 would read of it, and so on.
+        replicate: >= 1.
+    """
+
+    def __init__(self, stream: Stream, ends: Sequence[int], replicate: int) -> None:
+        self.rows = stream.rows
+        self.seed = derive_seed("replicate", stream.seed, replicate)
+        self._stream, self._ends = stream, tuple(ends)
+        self._order: IntArray | None = None
+
+    def rows_at(self, start: int, stop: int) -> IntArray:
+        """The rows at indices ``start`` to ``stop`` (excluded)."""
+        if not 0 <= start <= stop:
+            raise ValueError(f"ReplicateStream.rows_at needs 0 <= start <= stop, got {start} and {stop}.")
+        order = self._reordered()
+        own = order[start:stop]
+        if stop <= len(order):
+            return own
+        return np.concatenate([own, self._stream.rows_at(max(start, len(order)), stop)])
+
+    def prefix(self, examples: int) -> IntArray:
+        """The distinct rows among the first ``examples``, sorted."""
+        return np.unique(self.rows_at(0, examples))
+
+    def _reordered(self) -> IntArray:
+        if self._order is None:
+            # RandomState, not Generator: only its streams are promised never to change between numpy versions (NEP 19).
+            generator = np.random.RandomState(self.seed)
+            borders = [0, *self._ends]
+            parts = [self._stream.rows_at(start, stop) for start, stop in pairwise(borders)]
+            self._order = np.concatenate([_shuffled(part, generator) for part in parts])
+        return self._order
+
+
+def _shuffled(rows: IntArray, generator: np.random.RandomState) -> IntArray:
+    """Blocks in another order; a short one stays last."""
+    full = len(rows) // BLOCK
+    blocks = rows[: full * BLOCK].reshape(full, BLOCK)[generator.permutation(full)]
+    return np.concatenate([blocks.reshape(-1), rows[full * BLOCK :]])
+
+
+def stream_of(stream: Stream, ends: Sequence[int], replicate: int) -> Stream:
+    """What a replicate reads; see `ReplicateStream`."""
+    return stream if replicate == 0 else ReplicateStream(stream, ends, replicate)

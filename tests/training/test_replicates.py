@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autodistill.training.replicates import ReplicateStream, stream_of
+from autodistill.training.stream import BLOCK, ExampleStream
+
+
+@given(rows=st.integers(1, 200), examples=st.integers(1, 300), replicate=st.integers(1, 3))
+def test_a_replicate_reads_the_same_examples_and_then_goes_on(rows: int, examples: int, replicate: int) -> None:
+    stream = ExampleStream(rows, 1)
+    other = ReplicateStream(stream, (examples // 3, examples), replicate)
+    assert sorted(other.rows_at(0, examples // 3)) == sorted(stream.rows_at(0, examples // 3))
+    assert sorted(other.rows_at(0, examples)) == sorted(stream.rows_at(0, examples))
+    assert other.prefix(examples).tolist() == stream.prefix(examples).tolist()
+    assert np.array_equal(other.rows_at(examples, examples + 50), stream.rows_at(examples, examples + 50))
+
+
+@given(start=st.integers(0, 300), length=st.integers(0, 100))
+def test_a_part_needs_no_earlier_one(start: int, length: int) -> None:
+    stream = ReplicateStream(ExampleStream(100, 1), (90, 250), 1)
+    assert np.array_equal(stream.rows_at(start, start + length), stream.rows_at(0, start + length)[start:])
+
+
+def test_the_order_is_another_for_every_replicate_and_blocks_stay_whole() -> None:
+    stream = ExampleStream(1000, 1, np.arange(1000) % 50)
+    orders = [stream_of(stream, (640,), replicate).rows_at(0, 640) for replicate in range(3)]
+    assert not np.array_equal(orders[0], orders[1])
+    assert not np.array_equal(orders[1], orders[2])
+    blocks = [{tuple(block) for block in order.reshape(-1, BLOCK)} for order in orders]
+    assert blocks[0] == blocks[1] == blocks[2]
+
+
+def test_the_first_replicate_is_the_stream_itself() -> None:
+    stream = ExampleStream(10, 1)
+    assert stream_of(stream, (5,), 0) is stream
+
+
+def test_impossible_indices_are_refused() -> None:
+    with pytest.raises(ValueError, match="0 <= start <= stop"):
+        ReplicateStream(ExampleStream(10, 1), (5,), 1).rows_at(3, 2)
