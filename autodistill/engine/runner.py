@@ -205,7 +205,7 @@ class Runner:
             losses=losses,
             phases=phases,
             optimisation=optimisation_for(bench, trial.architecture),
-            train=bench.splits["train"],
+            train=bench.train,
             stream=stream_of(bench.stream, self._parts(), trial.replicate),
             teacher=self._teacher_features(losses),
             seed=derive_seed(trial.seed, "trunk" if on_trunk else job.run),  # runs on one trunk draw alike

@@ -124,7 +124,7 @@ def how_to_go_on(settings: Settings) -> str:
 def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) -> dict[str, Any]:
     """Everything that can be wrong without training; returns the study's identity."""
     bench.data, bench.task, bench.vocabulary  # noqa: B018 (each raises what is wrong with it)
-    bench.space, bench.evaluators, bench.objectives, bench.constraints  # noqa: B018
+    bench.space, bench.evaluators, bench.objectives, bench.constraints, bench.train  # noqa: B018
     for architecture in bench.some_architectures:
         bench.check_architecture(architecture)
     model = bench.teacher.load(bench.task)

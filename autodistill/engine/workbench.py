@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
 from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mean
+from autodistill.training.augmented import Augmentation, augmented
 from autodistill.training.seeds import derive_seed
 from autodistill.training.stream import ExampleStream
 from autodistill.training.tokenised import TokenisedSplit, tokenise
@@ -147,14 +148,21 @@ class Workbench:
     def stream(self) -> ExampleStream:
         """The stream of training examples; the same for every trial of every study on this data and seed."""
         seed = derive_seed(self.settings.seed, self.data.fingerprint, "stream")
-        train = self.splits["train"]
-        return ExampleStream(len(train), seed, train.lengths, train.copies)
+        return ExampleStream(len(self.train), seed, self.train.lengths, self.train.copies)
+
+    @cached_property
+    def train(self) -> TokenisedSplit:
+        """The training examples of the students, with their changed forms where augmentation is asked for."""
+        chosen = self.settings.augmentation
+        kind: Literal["mask", "replace"] = "replace" if chosen.kind == "replace" else "mask"
+        augmentation = Augmentation(kind, chosen.copies, chosen.share, self.settings.seed)
+        return augmented(self.splits["train"], augmentation, self.teacher.tokenizer)
 
     @cached_property
     def some_text(self) -> list[Batch]:
         """Batches of training examples on which it is measured what smaller students should keep."""
         rows = np.unique(self.stream.rows_at(0, min(MEASURED_EXAMPLES, len(self.splits["train"]))))
-        return [self.splits["train"].batch(part) for part in np.array_split(rows, -(-len(rows) // 32))]  # 32 at a time
+        return [self.train.batch(part) for part in np.array_split(rows, -(-len(rows) // 32))]  # 32 at a time
 
     # -- students ------------------------------------------------------------------------------------------------
 

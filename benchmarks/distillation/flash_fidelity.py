@@ -35,10 +35,11 @@ import numpy as np
 import autodistill
 from autodistill.components.architecture import Architecture
 from autodistill.components.outcome import Job
-from autodistill.engine.explore import measure_architecture, trial_seed
+from autodistill.engine.explore import trial_seed
 from autodistill.engine.records import FINAL_RUN_STATES, RunKind, TrialRecord
 from autodistill.engine.session import Session, open_session
 from autodistill.engine.stop import StopSignal
+from autodistill.engine.trial_latency import measure_architecture
 from autodistill.errors import StudyError, StudyInterruptedError
 from autodistill.registry import default_registry
 from autodistill.report.progress import QuietProgress
