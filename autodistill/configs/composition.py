@@ -50,10 +50,25 @@ def compose(overrides: Sequence[str] = (), registry: Registry | None = None) -> 
 
 def compose_raw(overrides: Sequence[str], registry: Registry) -> tuple[DictConfig, dict[str, Any]]:
     """Compose without checking; returns the configuration and what was chosen for each group."""
+    from omegaconf import open_dict
+
+    config = _with_hydra(overrides, registry)
+    choices = dict(config.hydra.runtime.choices)
+    with open_dict(config):
+        del config["hydra"]
+    return config, choices
+
+
+def is_sweep(overrides: Sequence[str], registry: Registry) -> bool:
+    """Whether an experiment is made of several studies: its file sets ``hydra.mode`` to ``MULTIRUN``."""
+    mode = _with_hydra(overrides, registry).hydra.mode
+    return mode is not None and str(getattr(mode, "name", mode)) == "MULTIRUN"
+
+
+def _with_hydra(overrides: Sequence[str], registry: Registry) -> DictConfig:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import open_dict
 
     prepare_hydra(registry)
     previous = GlobalHydra.instance().hydra
@@ -66,10 +81,7 @@ def compose_raw(overrides: Sequence[str], registry: Registry) -> tuple[DictConfi
     finally:
         if previous is not None:
             GlobalHydra.instance().initialize(previous)
-    choices = dict(config.hydra.runtime.choices)
-    with open_dict(config):
-        del config["hydra"]
-    return config, choices
+    return config
 
 
 def prepare_hydra(registry: Registry) -> None:

@@ -25,7 +25,7 @@ TOP_LEVEL = frozenset(
     {
         *("study", "seed", "output_dir", "cache_dir", "cache_max_gb", "budget", "objectives", "constraints", "picks"),
         "augmentation",
-        *("trial", "architecture", "model", "storage", "trainer", "logger"),
+        *("trial", "architecture", "model", "storage", "trainer", "logger", "fine_tuning"),
     }
 )
 
@@ -116,6 +116,7 @@ class Settings:
     architecture: Mapping[str, Any] | None
     model: str | None
     raw: Mapping[str, Any]
+    fine_tuning: Mapping[str, Any] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
 
@@ -182,6 +183,7 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         trial=raw.get("trial"),
         architecture=raw.get("architecture"),
         model=raw.get("model"),
+        fine_tuning=raw.get("fine_tuning") or {},
         raw={**raw, "study": {**section["study"], "name": name}},
         overrides=tuple(overrides),
         paths=paths,

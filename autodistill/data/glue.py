@@ -73,7 +73,7 @@ class Glue:
         examples = {name: read(name) for name in names}
         splits = {"train": examples["train"], "test": [item for name in names[1:] for item in examples[name]]}
         kind = "classification" if task.classes else "regression"
-        spec = TaskSpec(kind, task.classes, self._columns, task.metric, benchmark=f"glue/{task.name}")
+        spec = TaskSpec(kind, task.classes, self._columns, "glue.score", benchmark=f"glue/{task.name}")
         where = f"{task.folder} below {self._root}" if self._root else f"{HUB_NAME}/{task.name}"
         return assemble(spec, splits, self._carving, version=FORMAT, where=where, notes=self._notes)
 

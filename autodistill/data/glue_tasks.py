@@ -33,13 +33,6 @@ class GlueTask:
     tests: tuple[tuple[str, str], ...] = (("test", "dev"),)
     skips_short_rows: bool = False
 
-    @property
-    def metric(self) -> str:
-        """Default metric."""
-        if not self.classes:
-            return "regression.spearman"
-        return "classification.matthews" if self.name == "cola" else "classification.accuracy"
-
 
 _ENTAILMENT = ("entailment", "not_entailment")
 _PAIR = ("sentence1", "sentence2")

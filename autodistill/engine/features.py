@@ -84,10 +84,10 @@ class StudyFeatures:
         self._all = bench.teacher_keys(dimensions)
         self._sources: dict[frozenset[FeatureKey], TeacherFeatures] = {}
         optimisation, schedule = bench.schedule.optimisation, bench.schedule
-        self._rows = bench.stream.rows_at(0, schedule.total_examples)
+        self._rows = bench.stream.prefix(schedule.total_examples)
         # A step reads whole batches, and phases round to whole steps.
         prefix = int(schedule.flash_fidelity * schedule.total_examples) + optimisation.batch_size
-        self._first_rows = self._rows[:prefix]
+        self._first_rows = bench.stream.prefix(prefix)
 
     @classmethod
     def of(cls, bench: Workbench, teacher: PreparedTeacher) -> StudyFeatures:

@@ -20,16 +20,22 @@ from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, trainin
 from autodistill.engine.session import check_workbench
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.schedules.layer_mapping import mapping_table
+from autodistill.training.features import forward_features
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from autodistill.components.training import Phase
+    from autodistill.components.training import FeatureKey, Phase
     from autodistill.configs.settings import Settings
     from autodistill.registry import Registry
 
 #: Timed steps per model, after one that warms up.
 TIMED_STEPS = 3
+
+#: Tokens of a timed step, roughly: enough to keep a processor busy, and seconds where batches are of millions.
+TIMED_TOKENS = 8192
+
+_LOGITS: frozenset[FeatureKey] = frozenset({("logits", None)})
 
 #: Architectures of which the mean cost of a trial is estimated.
 SAMPLED = 64
@@ -169,26 +175,23 @@ class _Planner:
         return float(np.mean([self._forward(item) for item in architectures])) if architectures else otherwise
 
     def _step_seconds(self, model: PreTrainedModel, backward: bool = True) -> float:
-        """Median seconds of one step on real batches of the stream."""
+        """Median seconds of one step on real batches of the stream; of large batches a part is timed."""
         import torch
 
         size = self.bench.schedule.optimisation.batch_size
+        timed = min(size, max(1, TIMED_TOKENS // self.bench.median_tokens))
         seconds = []
         model.train(backward)
         with torch.set_grad_enabled(backward):
             for step in range(TIMED_STEPS + 1):
-                batch = self.bench.splits["train"].batch(self.bench.stream.rows_at(step * size, (step + 1) * size))
+                batch = self.bench.train.batch(self.bench.stream.rows_at(step * timed, (step + 1) * timed))
                 started = time.perf_counter()
-                logits = model(
-                    input_ids=batch.input_ids,
-                    attention_mask=batch.attention_mask,
-                    token_type_ids=batch.token_type_ids,
-                ).logits
+                logits = forward_features(model, batch, _LOGITS)["logits", None]
                 if backward:
                     logits.float().pow(2).mean().backward()
                 seconds.append(time.perf_counter() - started)
         model.zero_grad()
-        return float(np.median(seconds[1:]))
+        return float(np.median(seconds[1:])) * size / timed
 
     def _teacher_stages(self) -> list[PlannedStage]:
         bench = self.bench
@@ -199,7 +202,7 @@ class _Planner:
         stages = [PlannedStage("teacher's answers", 1, 0, answers, 0.0, answers * forward)]
         if bench.teacher.needs_fine_tuning(bench.task):
             recipe = bench.teacher.fine_tuning
-            examples = int(recipe.epochs * len(bench.splits["train"]))
+            examples = recipe.examples(len(bench.splits["train"]))
             steps = examples // recipe.batch_size
             stages.insert(0, PlannedStage("fine-tuning the teacher", 1, steps, examples, 0.0, examples * step / size))
         return stages

@@ -1,4 +1,4 @@
-"""Scores of a classifier against reference labels: one class per example, several labels, or a class per word."""
+"""Scores of a classifier of texts against reference labels: one class per example, or several labels."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
 from autodistill.errors import DataError
-from autodistill.evaluators.measures import ClassCounts, many_label_f1, matthews, pooled_mean
+from autodistill.evaluators.measures import ClassCounts, many_label_f1, matthews
 from autodistill.evaluators.scoring import (
     checked_logits,
     describes_nothing,
     log_probabilities,
     mean,
     proportion,
-    rows_of,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +48,6 @@ class Classification:
       ``matthews``, ``loss``.
     - Several labels (an answer is every class with a probability above one half): ``accuracy`` (all labels right),
       ``micro_f1``, ``macro_f1`` (mean over all classes, one that never occurs counts 0), ``loss`` (mean over classes).
-    - A class per word: ``accuracy``, ``macro_f1`` and ``loss`` over words; their uncertainty is that of sentences.
     """
 
     metrics: Mapping[str, Direction] = {
@@ -62,8 +60,8 @@ class Classification:
     before_training = False
 
     def supports(self, task: TaskSpec) -> str | None:
-        """None for classification of texts or words with labels, else the reason why not."""
-        if task.kind not in ("classification", "token_classification"):
+        """None for classification with labels, else the reason why not."""
+        if task.kind != "classification":
             return f"it scores classification, the task is {task.kind}"
         if task.label_free:
             return "the task has no reference labels; use the evaluator 'agreement'"
@@ -71,13 +69,8 @@ class Classification:
 
     def metrics_of(self, task: TaskSpec) -> Mapping[str, Direction]:
         """The metrics that this task has."""
-        if task.kind == "token_classification":
-            names: tuple[str, ...] = ("accuracy", "macro_f1", "loss")
-        elif task.multi_label:
-            names = ("accuracy", "micro_f1", "macro_f1", "loss")
-        else:
-            names = ("accuracy", "macro_f1", "matthews", "loss")
-        return {name: self.metrics[name] for name in names}
+        own = "micro_f1" if task.multi_label else "matthews"
+        return {name: self.metrics[name] for name in ("accuracy", "macro_f1", own, "loss")}
 
     def describe(self, subject: Described) -> Mapping[str, float]:
         """Not possible.
@@ -94,22 +87,21 @@ class Classification:
             DataError: the split has no labels, or some that are no classes.
             TrialError: the model has diverged.
         """
-        logits = checked_logits(predictions.logits, rows_of(predictions))
+        logits = checked_logits(predictions.logits, len(predictions.ids))
         if predictions.task.multi_label:
             return _several_labels(logits, _checked_decisions(predictions.labels, logits))
         labels = checked_labels(predictions.labels, *logits.shape)
-        if predictions.owners is not None:
-            return _words(logits, labels, predictions.owners, len(predictions.ids))
         answers = logits.argmax(axis=1)
         return {
             "accuracy": proportion(answers == labels),
             "macro_f1": ClassCounts.of_classes(labels, answers, logits.shape[1]).macro_f1(absent=False),
             "matthews": matthews(labels, answers, logits.shape[1]),
-            "loss": mean(_cross_entropy(logits, labels)),
+            "loss": mean(cross_entropy(logits, labels)),
         }
 
 
-def _cross_entropy(logits: FloatArray, labels: NDArray[np.int64]) -> FloatArray:
+def cross_entropy(logits: FloatArray, labels: NDArray[np.int64]) -> FloatArray:
+    """Minus the log probability of each row's label, in nats."""
     values: FloatArray = -log_probabilities(logits)[np.arange(len(labels)), labels]
     return values
 
@@ -120,16 +112,6 @@ def _several_labels(logits: FloatArray, labels: FloatArray) -> dict[str, Score]:
     loss = np.logaddexp(0.0, np.where(labels == 1, -logits, logits)).mean(axis=1)
     right = np.all(answers == (labels == 1), axis=1)
     return {"accuracy": proportion(right), **many_label_f1(labels, answers), "loss": mean(loss)}
-
-
-def _words(logits: FloatArray, labels: NDArray[np.int64], owners: NDArray[np.int64], examples: int) -> dict[str, Score]:
-    answers = logits.argmax(axis=1)
-    counts = ClassCounts.of_classes(labels, answers, logits.shape[1], owners, examples)
-    return {
-        "accuracy": pooled_mean((answers == labels).astype(np.float64), owners, examples),
-        "macro_f1": counts.macro_f1(absent=False),
-        "loss": pooled_mean(_cross_entropy(logits, labels), owners, examples),
-    }
 
 
 def checked_labels(labels: Any | None, rows: int, classes: int) -> NDArray[np.int64]:

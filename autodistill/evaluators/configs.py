@@ -17,6 +17,11 @@ class ClassificationConfig:
 
 
 @dataclass
+class TokenClassificationConfig:
+    """Scores of words against reference labels have no parameters."""
+
+
+@dataclass
 class RegressionConfig:
     """Scores against reference values have no parameters."""
 

@@ -12,6 +12,7 @@ from autodistill.evaluators.configs import (
     RegressionConfig,
     SizeConfig,
     SquadConfig,
+    TokenClassificationConfig,
 )
 from autodistill.hookspecs import hookimpl
 
@@ -30,7 +31,7 @@ def autodistill_evaluators() -> list[ComponentSpec]:
             name="classification",
             target="autodistill.evaluators.classification:Classification",
             config=ClassificationConfig,
-            summary="Accuracy, F1, Matthews and cross-entropy against reference labels, of texts or words.",
+            summary="Accuracy, F1, Matthews and cross-entropy against reference labels.",
         ),
         ComponentSpec(
             name="embedding",
@@ -67,5 +68,11 @@ def autodistill_evaluators() -> list[ComponentSpec]:
             target="autodistill.evaluators.squad:Squad",
             config=SquadConfig,
             summary="Exact match and F1 of answers to questions, by the rules of SQuAD 1.1 and 2.0.",
+        ),
+        ComponentSpec(
+            name="token_classification",
+            target="autodistill.evaluators.token_classification:TokenClassification",
+            config=TokenClassificationConfig,
+            summary="F1, accuracy and cross-entropy of words' classes against reference labels.",
         ),
     ]

@@ -35,7 +35,8 @@ def export_onnx(model: PreTrainedModel, path: Path, *, opset: int) -> None:
     The model is left as it was (mode, attention implementation).
 
     Args:
-        model: any transformers model whose output has ``logits``, on the CPU.
+        model: any transformers model with outputs as `autodistill.training.features.head_outputs` knows them (of
+            question answering start and end together, of an encoder its sentence embedding), on the CPU.
         path: file to write; its directory exists.
         opset: ONNX operator set.
 
@@ -83,9 +84,11 @@ def _free_axes(
 ) -> dict[str, dict[int, str]]:
     import torch
 
+    from autodistill.training.features import head_outputs
+
     with torch.inference_mode():
         output = model(**dict(zip(columns, example, strict=True)))
-    logits = output.get("logits")
+    logits = head_outputs(output, example[columns.index("attention_mask")])
     if logits is None:
         raise ExportError(
             f"{type(model).__name__} has no logits to export; its outputs are {', '.join(output.keys())}."
@@ -98,15 +101,20 @@ def _free_axes(
 def _logits_only(model: PreTrainedModel, columns: tuple[str, ...]) -> torch.nn.Module:
     import torch
 
+    from autodistill.training.features import head_outputs
+
     class LogitsOnly(torch.nn.Module):
-        """Positional columns in, logits out."""
+        """Positional columns in, the head's outputs out."""
 
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
         def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.model(**dict(zip(columns, inputs, strict=True))).logits
+            named = dict(zip(columns, inputs, strict=True))
+            logits: torch.Tensor | None = head_outputs(self.model(**named), named["attention_mask"])
+            if logits is None:
+                raise ExportError(f"{type(self.model).__name__} has no logits to export.")
             return logits
 
     return LogitsOnly()

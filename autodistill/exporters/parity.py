@@ -23,15 +23,24 @@ COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def logits_of(model: PreTrainedModel, sample: Sequence[Mapping[str, Any]]) -> list[Array]:
-    """Logits of a transformers model for each batch of ``sample``, float32."""
+    """Outputs of a transformers model's head for each batch of ``sample``, float32.
+
+    Raises:
+        ExportError: it has none.
+    """
     import torch
+
+    from autodistill.training.features import head_outputs
 
     accepted = accepted_columns(model)
     answers = []
     with torch.inference_mode():
         for batch in sample:
             inputs = {name: torch.as_tensor(np.asarray(batch[name])).long() for name in accepted if name in batch}
-            answers.append(model(**inputs).logits.float().numpy())
+            outputs = head_outputs(model(**inputs), inputs["attention_mask"])
+            if outputs is None:
+                raise ExportError(f"{type(model).__name__} has no outputs that can be compared.")
+            answers.append(outputs.float().numpy())
     return answers
 
 

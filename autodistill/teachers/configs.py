@@ -32,6 +32,8 @@ class FineTunedTeacherConfig:
     """Whether the word embeddings stay as they are while fine-tuning."""
     fine_tune_dropout: float | None = None
     """Dropout while fine-tuning, in [0, 1); null is the checkpoint's own."""
+    fine_tune_max_examples: int | None = None
+    """Examples read while fine-tuning at most, whatever fine_tune_epochs says, >= 1; null: no limit."""
     allow_weak: bool = False
     """Whether students may learn from a teacher that is not surely better than always giving the same answer."""
 
@@ -48,6 +50,10 @@ class FineTunedTeacherConfig:
             raise ConfigError(f"teacher.fine_tune_weight_decay must be >= 0, got {self.fine_tune_weight_decay}.")
         if self.fine_tune_head_lr_factor <= 0:
             raise ConfigError(f"teacher.fine_tune_head_lr_factor must be > 0, got {self.fine_tune_head_lr_factor}.")
+        if self.fine_tune_max_examples is not None and self.fine_tune_max_examples < 1:
+            raise ConfigError(
+                f"teacher.fine_tune_max_examples must be null or >= 1, got {self.fine_tune_max_examples}."
+            )
         if self.fine_tune_dropout is not None and not 0 <= self.fine_tune_dropout < 1:
             raise ConfigError(f"teacher.fine_tune_dropout must be null or >= 0 and < 1, got {self.fine_tune_dropout}.")
 

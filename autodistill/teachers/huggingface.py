@@ -46,6 +46,7 @@ class HuggingFaceTeacher:
         fine_tune_head_lr_factor: on the learning rate of pooler and classifier.
         fine_tune_freeze_embeddings: whether the word embeddings stay as they are.
         fine_tune_dropout: while fine-tuning; None for the checkpoint's own.
+        fine_tune_max_examples: read while fine-tuning at most; None for no limit.
         allow_weak: whether students may learn from it though it has not learnt the task; read by the engine.
 
     Raises:
@@ -70,6 +71,7 @@ class HuggingFaceTeacher:
         fine_tune_head_lr_factor: float,
         fine_tune_freeze_embeddings: bool,
         fine_tune_dropout: float | None,
+        fine_tune_max_examples: int | None,
         allow_weak: bool,
     ) -> None:
         self.context = context
@@ -85,6 +87,7 @@ class HuggingFaceTeacher:
             head_lr_factor=fine_tune_head_lr_factor,
             freeze_embeddings=fine_tune_freeze_embeddings,
             dropout=fine_tune_dropout,
+            max_examples=fine_tune_max_examples,
         )
         self._files = ModelFiles.find(_directory(path, allow_hub, revision))
         for expected in (SHA256 if path is None else None, sha256):

@@ -74,7 +74,7 @@ def _takes_token_types(forward: Callable[..., Any]) -> bool:
     return "token_type_ids" in inspect.signature(forward).parameters
 
 
-def _logits(output: Any, mask: Tensor) -> Tensor | None:
+def head_outputs(output: Any, mask: Tensor) -> Tensor | None:
     """Outputs of the head; of a model without one the sentence embedding, the mean of its tokens at unit length.
 
     Args:
@@ -102,7 +102,7 @@ def _feature(
 ) -> Tensor:
     """One feature of a forward pass's output."""
     if name == "logits" and layer is None:
-        logits = _logits(output, mask)
+        logits = head_outputs(output, mask)
         if logits is not None:
             return logits
     states = output.get("hidden_states") or ()

@@ -62,7 +62,9 @@ def test_picks_and_baselines_are_compared_by_agreement_on_the_test_split(study: 
         assert entry["split"] == "test"
         assert entry["n"] == 120
         assert entry["low"] <= entry["value"] <= entry["high"]
-    assert summary["verdict"]["baseline"]
+    # So short a recipe teaches a baseline hardly more than the trivial answer: then it is named, and no rival.
+    verdict = summary["verdict"]
+    assert verdict["baseline"] or verdict["voided"]
     assert "agreement.accuracy" in summary["verdict"]["claim"]
 
 

@@ -71,7 +71,6 @@ def test_macro_f1_is_scikit_learns_for_any_answers(pairs: list[tuple[int, int]])
 
 
 MANY = TaskSpec("classification", ("a", "b", "c"), ("text",), "classification.micro_f1", multi_label=True)
-WORDS = TaskSpec("token_classification", ("O", "B", "I"), ("words",), "classification.macro_f1")
 
 
 def test_several_labels_are_scored_as_scikit_learn_does() -> None:
@@ -90,23 +89,6 @@ def test_several_labels_are_scored_as_scikit_learn_does() -> None:
     assert hamming_loss(labels, answers) > 0
     with pytest.raises(DataError, match=r"0 or 1 for every example and class \(200 x 3\), got shape \(200,\)"):
         Classification().score(predictions(logits, labels[:, 0], MANY))
-
-
-def test_words_are_scored_together_and_sentences_are_what_is_sampled() -> None:
-    generator = np.random.default_rng(0)
-    owners = np.repeat(np.arange(100), generator.integers(1, 20, size=100))
-    labels = generator.integers(0, 3, size=100)[owners]  # one class for a whole sentence
-    wrong = generator.random(100)[owners] < 0.3  # sentences are right or wrong as a whole
-    answers = np.where(wrong, (labels + 1) % 3, labels)
-    given_logits = 5.0 * np.eye(3)[answers]
-    words = Predictions([str(i) for i in range(100)], given_logits, labels, None, WORDS, owners)
-    scores = Classification().score(words)
-    assert scores.keys() == Classification().metrics_of(WORDS).keys()
-    assert scores["accuracy"].value == pytest.approx(accuracy_score(labels, answers))
-    assert scores["macro_f1"].value == pytest.approx(f1_score(labels, answers, average="macro"))
-    share = scores["accuracy"].value
-    assert scores["accuracy"].n == 100
-    assert scores["accuracy"].variance > 2 * share * (1 - share) / len(owners)  # type: ignore[operator]
 
 
 def test_large_logits_give_a_finite_loss() -> None:

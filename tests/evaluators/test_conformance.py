@@ -11,6 +11,7 @@ from autodistill.evaluators.plugin import autodistill_evaluators
 from autodistill.evaluators.regression import Regression
 from autodistill.evaluators.size import Size
 from autodistill.evaluators.squad import Squad
+from autodistill.evaluators.token_classification import TokenClassification
 from autodistill.testing.evaluators import EvaluatorSuite, MakeEvaluator
 
 MAKERS: dict[str, MakeEvaluator] = {
@@ -21,6 +22,7 @@ MAKERS: dict[str, MakeEvaluator] = {
     "mlm": Mlm,
     "regression": Regression,
     "size": Size,
+    "token_classification": TokenClassification,
     "squad": lambda: Squad(null_threshold=0.0),
 }
 

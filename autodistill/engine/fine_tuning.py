@@ -1,0 +1,223 @@
+"""Runs the protocol of `autodistill.training.protocol` on a task: in the executor, resumable, under Lightning.
+
+Every run has its own folder, named after all that decides its outcome; a run that is complete is not done again, one
+that was cut off goes on from its checkpoint. A run that diverges is recorded and takes no part.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult, Score
+from autodistill.engine.cache import cache_key, write_json
+from autodistill.engine.guards import judge_interval, score_check, trivial_predictions
+from autodistill.engine.score_statistics import over_seeds
+from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
+from autodistill.engine.teacher import trainer_arguments
+from autodistill.engine.verdict import entry_of
+from autodistill.engine.workbench import Workbench
+from autodistill.errors import StudyInterruptedError, TrialError
+from autodistill.exporters.auto_classes import load_pretrained
+from autodistill.folders import private_directory
+from autodistill.training.fine_tune import fine_tune
+from autodistill.training.predict import predict
+from autodistill.training.protocol import Point, Protocol, best_point
+from autodistill.training.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+logger = logging.getLogger(__name__)
+
+#: What is kept of a run's outcome, beside its predictions.
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training run: a point of the grid with a seed."""
+
+    point: Point
+    seed: int
+
+
+class FineTuner:
+    """Fine-tunes the workbench's teacher (any model) on the workbench's task.
+
+    Args:
+        bench: data, task, model and evaluators.
+        protocol: grid and seeds.
+        folder: of all runs.
+        progress: called with (steps done, steps in all) of the run that is under way.
+        stop_requested: asked after every step.
+    """
+
+    def __init__(
+        self,
+        bench: Workbench,
+        protocol: Protocol,
+        folder: Path,
+        progress: Callable[[int, int], None] | None = None,
+        stop_requested: Callable[[], bool] | None = None,
+    ) -> None:
+        self.bench, self.protocol, self.folder = bench, protocol, folder
+        self._progress, self._stop_requested = progress, stop_requested
+        self._runs: list[Run] = []
+
+    # -- the protocol ------------------------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, Any]:
+        """Do what is left of the protocol and return its outcome.
+
+        Returns:
+            ``metrics`` of the final split with intervals over examples and seeds, ``chosen`` point, ``grid`` with the
+            scores on select, ``seeds`` with theirs on the final split, ``check`` against the trivial answer, and cost.
+
+        Raises:
+            TrialError: every run of the grid failed, or every seed.
+            StudyInterruptedError: a stop was requested; the same command goes on.
+        """
+        metric, direction = self.bench.task.metric, self.bench.directions[self.bench.task.metric]
+        first = [Run(point, 0) for point in self.protocol.points]
+        grid = self._results(first)
+        best = best_point([result.get("select") for result in grid], direction)
+        if best is None:
+            raise TrialError(f"Every run of the grid failed. The first was: {grid[0]['error']}")
+        chosen = self.protocol.points[best]
+        runs = [Run(chosen, seed) for seed in range(self.protocol.seeds)]
+        results = self._results(runs)
+        scores = [self._final_scores(run) for run, result in zip(runs, results, strict=True) if "error" not in result]
+        self._forget_models(first)
+        role = self.bench.final_role
+        entries = {name: entry_of(over_seeds([one[name] for one in scores]), role) for name in scores[0]}
+        return {
+            "task": {"kind": self.bench.task.kind, "benchmark": self.bench.task.benchmark, "metric": metric},
+            "split": role,
+            "metrics": entries,
+            "chosen": asdict(chosen),
+            "grid": [
+                {**asdict(run.point), "select": result.get("select"), "error": result.get("error")}
+                for run, result in zip(first, grid, strict=True)
+            ],
+            "seeds": [{name: score.value for name, score in one.items()} for one in scores],
+            "failed_seeds": len(results) - len(scores),
+            "check": self._check(entries[metric], direction, runs[0]),
+            "cost": self._cost([*grid, *results[1:]]),
+        }
+
+    def _results(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
+        """The outcome of some runs; those that are not complete are given to the executor."""
+        waiting = [run for run in runs if not (self._place(run) / RESULT).is_file()]
+        self._runs = list(waiting)
+        executor: Executor = self.bench.create(self.bench.settings.one("executor"), ExecutorContext(self._work))
+        under_way = 0
+        try:
+            for index in range(len(waiting)):
+                if under_way >= executor.capacity:
+                    executor.wait()
+                    under_way -= 1
+                executor.submit(Job(self.bench.settings.study_name, index, "full"))
+                under_way += 1
+            for _ in range(under_way):
+                executor.wait()
+        finally:
+            executor.close()
+        return [json.loads((self._place(run) / RESULT).read_text()) for run in runs]
+
+    def _check(self, entry: dict[str, Any], direction: str, run: Run) -> dict[str, Any]:
+        """Whether the fine-tuned model is better than the trivial answer; ``run`` says what the answers look like."""
+        role, metric = self.bench.final_role, self.bench.task.metric
+        given = predictions_of(self.bench, role, read_logits(self._predictions(run)), None)
+        floor = score_all(self.bench, trivial_predictions(given))[metric].value
+        learnt = judge_interval(entry["value"], entry["low"], entry["high"], floor, direction)
+        return score_check("the fine-tuned model", metric, entry["value"], floor, learnt)
+
+    def _cost(self, results: Sequence[dict[str, Any]]) -> dict[str, float]:
+        return {name: sum(float(one.get(name, 0.0)) for one in results) for name in ("examples", "seconds")}
+
+    # -- one run -----------------------------------------------------------------------------------------------------
+
+    def _place(self, run: Run) -> Path:
+        """The run's folder; its name holds a digest of everything that decides the outcome."""
+        bench = self.bench
+        key = cache_key(
+            {
+                "model": bench.teacher.fingerprint,
+                "data": bench.data.fingerprint,
+                "task": asdict(bench.task),
+                "max_length": bench.max_length,
+                "recipe": asdict(run.point.recipe(bench.teacher.fine_tuning)),
+                "seed": bench.settings.seed,
+            }
+        )
+        return self.folder / f"{run.point.name}-seed{run.seed}-{key[:12]}"
+
+    def _predictions(self, run: Run) -> Path:
+        return self._place(run) / "predictions.parquet"
+
+    def _work(self, job: Job) -> JobResult:
+        """Train one run and score it on select; what the executor calls. ``trial`` is the run's place in the list."""
+        run = self._runs[job.trial]
+        started = time.monotonic()
+        try:
+            result = self._train(run)
+        except TrialError as error:
+            logger.warning("fine-tuning %s, seed %d failed: %s", run.point.name, run.seed, error)
+            write_json(self._place(run) / RESULT, {"error": str(error), "seconds": time.monotonic() - started})
+            return JobResult(job, "failed", str(error))
+        write_json(self._place(run) / RESULT, result)
+        shutil.rmtree(self._place(run) / "checkpoint", ignore_errors=True)
+        return JobResult(job, "complete")
+
+    def _train(self, run: Run) -> dict[str, Any]:
+        bench, place = self.bench, private_directory(self._place(run))
+        seed = derive_seed(bench.settings.seed, "fine_tune", run.seed)
+        model, recipe = self._fresh_model(seed), run.point.recipe(bench.teacher.fine_tuning)
+        result = fine_tune(
+            model,
+            bench.splits["train"],
+            recipe,
+            seed=seed,
+            trainer=trainer_arguments(bench.settings.trainer),
+            loggers=[],
+            callbacks=[],
+            checkpoint_dir=place / "checkpoint",
+            progress=self._progress,
+            stop_requested=self._stop_requested,
+            checkpoint_every_steps=int(bench.settings.trainer["checkpoint_every_steps"]),
+        )
+        if result.state != "complete":
+            raise StudyInterruptedError("Interrupted while fine-tuning. The same command goes on.")
+        select = score_all(bench, predictions_of(bench, "select", predict(model, bench.splits["select"]), None))
+        model.save_pretrained(place / "hf")
+        bench.teacher.tokenizer.save_pretrained(place / "hf")
+        score = select[bench.task.metric].value
+        return {"select": score, "examples": result.examples, "steps": result.steps, "seconds": result.seconds}
+
+    def _fresh_model(self, seed: int) -> PreTrainedModel:
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # the new head's start
+            return self.bench.teacher.load(self.bench.task)
+
+    def _final_scores(self, run: Run) -> dict[str, Score]:
+        """Scores on the final split, which is read once per seed: the answers are kept, without texts."""
+        bench, role, file = self.bench, self.bench.final_role, self._predictions(run)
+        if not file.is_file():
+            logits = predict(load_pretrained(self._place(run) / "hf"), bench.splits[role])
+            write_predictions(file, predictions_of(bench, role, logits, None), role)
+        return score_all(bench, predictions_of(bench, role, read_logits(file), None))
+
+    def _forget_models(self, runs: Sequence[Run]) -> None:
+        """Remove the weights of points that were not chosen."""
+        for run in runs:
+            if not self._predictions(run).is_file():
+                shutil.rmtree(self._place(run) / "hf", ignore_errors=True)

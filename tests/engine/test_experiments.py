@@ -1,0 +1,173 @@
+"""Every experiment composes and takes a tiny step: data in the published layouts, two models, a handful of steps."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_studies import command, environment
+
+import autodistill
+from autodistill.engine.plan import make_plan
+from autodistill.registry import Registry
+from autodistill.testing.sources import VOCABULARY, write_tiny_corpus, write_tiny_glue, write_tiny_squad
+from autodistill.testing.tiny import write_tiny_teacher
+
+#: What makes any of them small; the baselines and references of some would not be.
+SMALL = (
+    "teacher.fine_tune_epochs=1",
+    "student=bert",
+    "student.space={num_layers: [1], hidden_size: [32], num_heads: [4], intermediate_size: [16, 32]}",
+    "schedule.examples=64",
+    "schedule.flash_fidelity=0.5",
+    "schedule.batch_size=8",
+    "schedule.optimizer=null",
+    "search=random",
+    "baseline=[]",
+    "reference=[]",
+    "latency=[]",
+    "export=[huggingface]",
+    "objectives.latency.metric=size.flops",
+    "constraints={}",
+    "trainer.threads=1",
+    "budget.trials=1",
+    "picks.max=1",
+)
+
+
+def overrides(folder: Path, experiment: str) -> list[str]:
+    """An experiment on tiny data and the tiny teacher."""
+    corpus = [
+        f"data.path={write_tiny_corpus(folder / 'corpus.txt')}",
+        "data.select_documents=20",
+        "data.test_documents=20",
+    ]
+    data = {
+        "glue_sst2": lambda: [f"data.root={write_tiny_glue(folder / 'glue', 'sst2')}"],
+        "squad": lambda: [
+            f"data.train={write_tiny_squad(folder / 'train.json')}",
+            f"data.test={write_tiny_squad(folder / 'dev.json', 8, seed=1)}",
+            "data.stride=8",
+        ],
+        "corpus_mlm": lambda: corpus,
+        "paper_like": lambda: corpus,
+    }[experiment]()
+    teacher = write_tiny_teacher(folder / "teacher")
+    return [
+        f"experiment={experiment}",
+        *data,
+        "data.max_length=32",
+        f"teacher.path={teacher}",
+        f"output_dir={folder / 'outputs'}",
+    ]
+
+
+@pytest.mark.parametrize("experiment", ["glue_sst2", "squad", "corpus_mlm", "paper_like"])
+def test_an_experiment_takes_a_tiny_step(experiment: str, tmp_path: Path, fresh_registry: Registry) -> None:
+    given = [*overrides(tmp_path, experiment), *SMALL]
+    study = autodistill.run(autodistill.compose(given, fresh_registry), registry=fresh_registry, overrides=given)
+    summary = study.summary()
+    expected = {"glue_sst2": "glue.score", "squad": "squad.f1"}.get(experiment, "mlm.accuracy")
+    assert len(summary["picks"]) == 1
+    assert f'"{expected}"' in json.dumps(summary["picks"][0])
+
+
+def own_task(folder: Path, kind: str) -> list[str]:
+    """A data source, and what it reads."""
+    rng = random.Random(0)
+
+    def row() -> dict[str, Any]:
+        words = rng.choices(VOCABULARY, k=8)
+        labels = ["X" if word.startswith("w") else "O" for word in words]
+        return {
+            "text_classification": {"text": " ".join(words), "label": rng.sample(["a", "b", "c"], rng.randint(0, 3))},
+            "text_regression": {"text": " ".join(words), "label": rng.random()},
+            "token_classification": {"words": words, "labels": labels},
+            "sentences": {"text": " ".join(words)},
+        }[kind]
+
+    path = folder / "train.jsonl"
+    path.write_text("".join(json.dumps(row()) + "\n" for _ in range(120)))
+    more = {"text_classification": ["data.multi_label=true"], "sentences": ["loss=[hidden_mse]"]}
+    return [f"data={kind}", f"data.train={path}", *more.get(kind, [])]
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [
+        ("text_classification", "classification.micro_f1"),
+        ("text_regression", "regression.spearman"),
+        ("token_classification", "token_classification.f1"),
+        ("sentences", "embedding.retrieval"),
+    ],
+)
+def test_own_tasks_need_no_code(kind: str, metric: str, tmp_path: Path, fresh_registry: Registry) -> None:
+    given = [
+        *own_task(tmp_path, kind),
+        "data.max_length=32",
+        f"teacher.path={write_tiny_teacher(tmp_path / 'teacher')}",
+        f"output_dir={tmp_path / 'outputs'}",
+        *SMALL,
+        "export=[huggingface,onnx]",
+    ]
+    study = autodistill.run(autodistill.compose(given, fresh_registry), registry=fresh_registry, overrides=given)
+    pick = study.summary()["picks"][0]
+    assert f'"{metric}"' in json.dumps(pick)
+    assert {export["format"] for export in pick["exports"]} == {"huggingface", "onnx"}
+
+
+def test_the_plan_of_the_paper_prints_its_cost(tmp_path: Path, fresh_registry: Registry) -> None:
+    small = [
+        "student.space.num_layers=[2]",
+        "student.space.hidden_size=[256]",
+        "student.space.bottleneck_size=[64]",
+        "student.space.num_heads=[4]",
+        "student.space.intermediate_size=[384]",
+        "student.space.num_ffn=[2]",
+        "baseline=[]",
+    ]
+    given = [*overrides(tmp_path, "paper_like"), *small]
+    plan = make_plan(autodistill.compose(given, fresh_registry), fresh_registry)
+    stages = {stage.name: stage for stage in plan.stages}
+    assert stages["full recipe: picks"].runs == 7
+    assert stages["full recipe: picks"].steps == 740_000
+    assert stages["flash distillation"].steps == 37_000
+    assert stages["flash distillation"].runs == 100
+    assert plan.seconds > 0
+
+
+def test_all_of_glue_is_a_sweep(tmp_path: Path) -> None:
+    for task in ("rte", "stsb"):
+        write_tiny_glue(tmp_path / "glue", task)
+    given = [
+        "experiment=glue_all",
+        "hydra.sweeper.params.data='glue_rte,glue_stsb'",
+        f"data.root={tmp_path / 'glue'}",
+        "data.max_length=32",
+        f"teacher.path={write_tiny_teacher(tmp_path / 'teacher')}",
+        f"output_dir={tmp_path / 'outputs'}",
+        *SMALL,
+    ]
+    done = subprocess.run(command("run", *given), capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    names = sorted(path.parent.name for path in (tmp_path / "outputs").glob("*/summary.json"))
+    assert names == ["glue_all-data=glue_rte", "glue_all-data=glue_stsb"]
+
+
+def test_every_experiment_is_tested() -> None:
+    found = {
+        path.name for path in files("autodistill.conf").joinpath("experiment").iterdir() if path.name.endswith(".yaml")
+    }
+    tested = {"glue_sst2", "glue_all", "squad", "corpus_mlm", "paper_like", "quickstart"}
+    assert {name.removesuffix(".yaml") for name in found} == tested
+
+
+@pytest.mark.parametrize("task", ["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"])
+def test_every_task_of_glue_has_a_preset(task: str, tmp_path: Path, fresh_registry: Registry) -> None:
+    settings: Any = autodistill.compose([f"data=glue_{task}", f"output_dir={tmp_path}"], fresh_registry)
+    assert settings.one("data").parameters["task"] == task

@@ -1,0 +1,110 @@
+"""The fine-tuning protocol on the tiny task, with a tiny model that has no head."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_studies import tiny_study
+
+import autodistill
+from autodistill.cli import main
+from autodistill.components.outcome import Job, JobResult
+from autodistill.engine.fine_tuning import FineTuner
+from autodistill.engine.workbench import Workbench
+from autodistill.errors import StudyInterruptedError, TrialError
+from autodistill.registry import default_registry
+from autodistill.training.protocol import Point, Protocol
+
+GOOD, POOR, BROKEN = Point(3e-3, 16, 3.0), Point(1e-7, 16, 0.1), Point(1e30, 16, 1.0)
+
+
+@pytest.fixture(scope="module")
+def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return tiny_study(tmp_path_factory.mktemp("fine_tuning"))
+
+
+@pytest.fixture
+def bench(overrides: list[str]) -> Workbench:
+    return Workbench(autodistill.compose(overrides), default_registry())
+
+
+class Counting(FineTuner):
+    """Counts the runs that were really trained."""
+
+    trained = 0
+
+    def _work(self, job: Job) -> JobResult:
+        self.trained += 1
+        return super()._work(job)
+
+
+def test_the_best_point_on_select_is_trained_with_all_seeds_and_tested_once(bench: Workbench, tmp_path: Path) -> None:
+    tuner = Counting(bench, Protocol((POOR, GOOD), 3), tmp_path)
+    found = tuner.run()
+    assert tuner.trained == 2 + 2
+    assert found["chosen"] == {"lr": 3e-3, "batch_size": 16, "epochs": 3.0}
+    assert found["grid"][0]["select"] < found["grid"][1]["select"]
+    assert found["split"] == "test"
+    entry = found["metrics"]["classification.accuracy"]
+    assert entry["seeds"] == 3
+    assert entry["n"] == 120
+    assert entry["low"] <= entry["value"] <= entry["high"]
+    assert len({seed["classification.loss"] for seed in found["seeds"]}) == 3
+    assert found["check"]["alarm"] is None
+    assert found["cost"]["examples"] == 3 * 16 * round(3 * len(bench.splits["train"]) / 16) + 16 * max(
+        1, round(0.1 * len(bench.splits["train"]) / 16)
+    )
+    # The answers of the point that was not chosen on the test split do not exist, nor do its weights.
+    poor = [path for path in tmp_path.iterdir() if path.name.startswith(POOR.name)]
+    assert [path.name for path in poor[0].iterdir()] == ["result.json"]
+
+    again = Counting(bench, Protocol((POOR, GOOD), 3), tmp_path)
+    assert again.run() == found
+    assert again.trained == 0
+
+
+def test_a_run_that_was_interrupted_goes_on(bench: Workbench, tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    def stop() -> bool:
+        return len(steps) == 5
+
+    def seen(step: int, of: int) -> None:
+        steps.append(step)
+
+    tuner = FineTuner(bench, Protocol((GOOD,), 1), tmp_path, progress=seen, stop_requested=stop)
+    with pytest.raises(StudyInterruptedError, match="The same command goes on"):
+        tuner.run()
+    later: list[int] = []
+    resumed = FineTuner(bench, Protocol((GOOD,), 1), tmp_path, progress=lambda step, of: later.append(step)).run()
+    assert later[0] == 6
+    whole = FineTuner(bench, Protocol((GOOD,), 1), tmp_path / "whole").run()
+    assert resumed["metrics"] == whole["metrics"]
+
+
+def test_a_run_that_diverges_takes_no_part(bench: Workbench, tmp_path: Path) -> None:
+    found = FineTuner(bench, Protocol((BROKEN, GOOD), 1), tmp_path).run()
+    assert found["chosen"]["lr"] == 3e-3
+    assert found["grid"][0]["select"] is None
+    assert "became" in found["grid"][0]["error"]
+    with pytest.raises(TrialError, match=r"Every run of the grid failed\. The first was: The loss"):
+        FineTuner(bench, Protocol((BROKEN,), 1), tmp_path).run()
+
+
+def test_a_model_that_learns_nothing_raises_an_alarm(bench: Workbench, tmp_path: Path) -> None:
+    found = FineTuner(bench, Protocol((POOR,), 1), tmp_path).run()
+    assert "the fine-tuned model scores" in found["check"]["alarm"]
+
+
+def test_evaluate_fine_tunes_a_model_without_a_head(overrides: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    teacher = next(item for item in overrides if item.startswith("teacher.path=")).partition("=")[2]
+    more = ["fine_tuning.learning_rates=[3e-3]", "fine_tuning.epochs=[1]", "fine_tuning.seeds=2"]
+    assert main(["evaluate", *overrides, f"model={teacher}", *more]) == 0
+    printed = capsys.readouterr().out
+    assert "1 points on the select split, then 2 seeds" not in printed
+    assert "1 point on the select split, then 2 seeds of the best" in printed
+    written: dict[str, Any] = json.loads(Path(printed.split("Written: ")[1].strip()).read_text())
+    assert written["metrics"]["classification.accuracy"]["seeds"] == 2
