@@ -13,6 +13,8 @@ from autodistill.components.task import TaskSpec
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from autodistill.components.training import Batch
+
 
 @dataclass(frozen=True, slots=True)
 class Dimensions:
@@ -115,10 +117,18 @@ class StudentFamily(Protocol):
         """
         ...
 
-    def initialise(self, student: PreTrainedModel, teacher: PreTrainedModel) -> Initialisation:
+    def initialise(
+        self, student: PreTrainedModel, teacher: PreTrainedModel, examples: Sequence[Batch] = ()
+    ) -> Initialisation:
         """Start ``student`` from ``teacher`` in place, by one rule for every architecture; tell what was done.
 
         A teacher of another family or width gives what it can; the rest keeps its random start.
+
+        Args:
+            student: freshly built.
+            teacher: knows the task.
+            examples: batches of training text, the same for all students of a study, on which it may be measured what
+                a smaller student should keep; none: by the weights alone.
         """
         ...
 

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 TOP_LEVEL = frozenset(
     {
         *("study", "seed", "output_dir", "cache_dir", "cache_max_gb", "budget", "objectives", "constraints", "picks"),
+        "augmentation",
         *("trial", "architecture", "model", "storage", "trainer", "logger", "fine_tuning"),
     }
 )
+
+#: Ways to change training examples; see `autodistill.training.augmented`.
+AUGMENTATIONS = ("mask", "replace")
 
 #: What the quality objective's metric says when the task decides.
 DEFAULT_QUALITY = "default.quality"
@@ -71,6 +75,15 @@ class ConstraintSetting:
 
 
 @dataclass(frozen=True)
+class AugmentationSetting:
+    """How training examples are changed; see `autodistill.training.augmented`."""
+
+    kind: str
+    copies: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Settings:
     """A checked configuration.
 
@@ -93,6 +106,7 @@ class Settings:
     constraints: tuple[ConstraintSetting, ...]
     picks_max: int
     picks_margin: float
+    augmentation: AugmentationSetting
     storage_url: str
     trainer: Mapping[str, Any]
     logger: Mapping[str, Any]
@@ -160,6 +174,7 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         constraints=_constraints(raw.get("constraints") or {}),
         picks_max=_number(section["picks"], "max", int, low=0, where="picks."),
         picks_margin=_number(section["picks"], "margin", float, low=0, where="picks."),
+        augmentation=_augmentation(raw.get("augmentation") or {}),
         storage_url=_text(section["storage"], "url", where="storage."),
         trainer=section["trainer"],
         logger=section["logger"],
@@ -173,6 +188,23 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         overrides=tuple(overrides),
         paths=paths,
     )
+
+
+def _augmentation(section: Mapping[str, Any]) -> AugmentationSetting:
+    """The section ``augmentation``."""
+    unknown = sorted(set(section) - {"kind", "copies", "share"})
+    if unknown:
+        raise ConfigError(f"Unknown key augmentation.{unknown[0]}. There are: copies, kind, share.")
+    kind = str(section.get("kind", "mask"))
+    if kind not in AUGMENTATIONS:
+        raise ConfigError(
+            f"augmentation.kind must be one of {', '.join(AUGMENTATIONS)}, got {kind!r}."
+            + did_you_mean(kind, AUGMENTATIONS)
+        )
+    share = _number(section, "share", float, low=0, where="augmentation.")
+    if not 0 < share < 1:
+        raise ConfigError(f"augmentation.share must be in (0, 1), got {share}.")
+    return AugmentationSetting(kind, _number(section, "copies", int, low=0, where="augmentation."), share)
 
 
 def to_plain(config: DictConfig) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class StudyFeatures:
     @cached_property
     def size(self) -> FeaturesSize:
         """What the features of all architectures would take."""
-        train = self._bench.splits["train"]
+        train = self._bench.train
         if not self._all:
             return FeaturesSize(0, 0, self._room)
         full, flash = (estimate_bytes(self._model, train, self._all, rows) for rows in (self._rows, self._first_rows))
@@ -116,7 +116,7 @@ class StudyFeatures:
         if shared not in self._sources:
             self._sources[shared] = cached_teacher_features(
                 self._model,
-                self._bench.splits["train"],
+                self._bench.train,
                 shared,
                 self._bench.settings.cache_dir,
                 self._key,

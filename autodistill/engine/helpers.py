@@ -6,7 +6,7 @@ and a choice of every architecture, but no family knows what to do with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from autodistill.components.architecture import Architecture
@@ -15,6 +15,8 @@ from autodistill.components.task import TaskSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from autodistill.components.training import Batch
 
 
 class WithoutHelpers:
@@ -53,9 +55,11 @@ class WithoutHelpers:
         """Factor on the schedule's learning rate."""
         return self._family.lr_factor(self._told(architecture))
 
-    def initialise(self, student: PreTrainedModel, teacher: PreTrainedModel) -> Initialisation:
+    def initialise(
+        self, student: PreTrainedModel, teacher: PreTrainedModel, examples: Sequence[Batch] = ()
+    ) -> Initialisation:
         """Start ``student`` from ``teacher`` in place."""
-        return self._family.initialise(student, teacher)
+        return self._family.initialise(student, teacher, examples)
 
     def architecture_of(self, model: PreTrainedModel) -> Architecture | None:
         """The architecture of a stock model; it has no helpers."""

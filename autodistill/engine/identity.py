@@ -35,6 +35,8 @@ def study_identity(bench: Workbench) -> dict[str, Any]:
             for label, item in settings.several["latency"].items()
         },
     }
+    if settings.augmentation.copies:
+        identity["augmentation"] = asdict(settings.augmentation)
     plain: dict[str, Any] = json.loads(json.dumps(identity))  # tuples become lists, as they come back from storage
     return plain
 

@@ -189,7 +189,7 @@ class _Planner:
         model.train(backward)
         with torch.set_grad_enabled(backward):
             for step in range(TIMED_STEPS + 1):
-                batch = self.bench.splits["train"].batch(self.bench.stream.rows_at(step * timed, (step + 1) * timed))
+                batch = self.bench.train.batch(self.bench.stream.rows_at(step * timed, (step + 1) * timed))
                 started = time.perf_counter()
                 logits = forward_features(model, batch, _LOGITS)["logits", None]
                 if backward:

@@ -187,7 +187,8 @@ class Runner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(trial.seed)
             student = family.build(trial.architecture, bench.task, bench.vocabulary)
-            initialisation = family.initialise(student, self.context.teacher.model)
+            initialisation = family.initialise(student, self.context.teacher.model, bench.some_text)
+        logger.info("trial %d starts %s; %s", trial.number, initialisation.summary, dict(initialisation.groups))
         return student, initialisation
 
     def _distillation(self, job: Job, trial: TrialRecord, student: PreTrainedModel, lease: Lease) -> Distillation:
@@ -204,7 +205,7 @@ class Runner:
             losses=losses,
             phases=phases,
             optimisation=optimisation_for(bench, trial.architecture),
-            train=bench.splits["train"],
+            train=bench.train,
             stream=stream_of(bench.stream, self._parts(), trial.replicate),
             teacher=self._teacher_features(losses),
             seed=derive_seed(trial.seed, "trunk" if on_trunk else job.run),  # runs on one trunk draw alike

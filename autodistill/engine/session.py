@@ -40,7 +40,7 @@ from autodistill.engine.space_config import LARGEST_INTEGER
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.storage import Storage
 from autodistill.engine.storage_connection import missing_file
-from autodistill.engine.teacher import PreparedTeacher, prepare_teacher
+from autodistill.engine.teacher import PreparedTeacher, check_learnt, prepare_teacher
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
 from autodistill.folders import private_directory
@@ -124,7 +124,7 @@ def how_to_go_on(settings: Settings) -> str:
 def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) -> dict[str, Any]:
     """Everything that can be wrong without training; returns the study's identity."""
     bench.data, bench.task, bench.vocabulary  # noqa: B018 (each raises what is wrong with it)
-    bench.space, bench.evaluators, bench.objectives, bench.constraints  # noqa: B018
+    bench.space, bench.evaluators, bench.objectives, bench.constraints, bench.train  # noqa: B018
     for architecture in bench.some_architectures:
         bench.check_architecture(architecture)
     model = bench.teacher.load(bench.task)
@@ -281,6 +281,7 @@ def _record_teacher(session: Session, subject: LatencySubject) -> None:
         predictions = session.teacher.predictions(bench, "select")
         scores = score_all(bench, predictions)
         trivial = score_all(bench, trivial_predictions(predictions))
+    check_learnt(bench, scores, trivial)
     with session.timed("latency"):
         latencies = {label: backend.measure(subject) for label, backend in session.backends.items()}
     point = {name: score.value for name, score in scores.items()}

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from autodistill.components.outcome import Predictions, Score
 from autodistill.components.students import Dimensions
 from autodistill.engine.cache import cache_key, cached_directory
+from autodistill.engine.guards import judge_score, score_check
 from autodistill.engine.scores import predictions_of, score_all
 from autodistill.engine.workbench import Workbench, model_dimensions
-from autodistill.errors import StudyInterruptedError
+from autodistill.errors import StudyInterruptedError, TeacherError
 from autodistill.exporters.auto_classes import load_pretrained
 from autodistill.training.fine_tune import fine_tune
 from autodistill.training.predict import predict
@@ -141,6 +142,32 @@ def _build(
     model.save_pretrained(directory / "hf")
     bench.teacher.tokenizer.save_pretrained(directory / "hf")
     shutil.rmtree(directory / "checkpoint", ignore_errors=True)
+
+
+def check_learnt(bench: Workbench, scores: Mapping[str, Score], trivial: Mapping[str, Score]) -> None:
+    """Stop before time is spent on the students of a teacher that does not know the task.
+
+    Args:
+        bench: the study's shared parts.
+        scores: the teacher's metrics on the select split.
+        trivial: those of always giving the same answer.
+
+    Raises:
+        TeacherError: the lower end of the teacher's 95 % interval is not above the trivial answer, and
+            ``teacher.allow_weak`` is not set.
+    """
+    metric = bench.task.metric
+    if bench.settings.one("teacher").parameters.get("allow_weak", False):
+        return
+    score, floor = scores[metric], trivial[metric].value
+    learnt = judge_score(score, floor, bench.directions[metric])
+    if learnt != "learnt":
+        alarm = score_check(f"The teacher {bench.teacher.name}", metric, score.value, floor, learnt)["alarm"]
+        raise TeacherError(
+            f"{alarm} Students would learn nothing from it. Fine-tune it longer (teacher.fine_tune_epochs, "
+            "teacher.fine_tune_lr), give a checkpoint that knows the task, or more data; teacher.allow_weak=true goes "
+            "on all the same."
+        )
 
 
 def trainer_arguments(trainer: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -31,13 +31,14 @@ from autodistill.components.students import (
     Vocabulary,
 )
 from autodistill.components.task import DataContext, TaskData, TaskSpec
-from autodistill.components.training import DistillationLoss, FeatureKey, LossContext, Schedule
+from autodistill.components.training import Batch, DistillationLoss, FeatureKey, LossContext, Schedule
 from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings
 from autodistill.engine.cache import cache_key
 from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
 from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mean
+from autodistill.training.augmented import Augmentation, augmented
 from autodistill.training.seeds import derive_seed
 from autodistill.training.stream import ExampleStream
 from autodistill.training.tokenised import TokenisedSplit, tokenise
@@ -54,6 +55,9 @@ LENGTH_QUANTILES = tuple((2 * step + 1) / 20 for step in range(10))
 
 #: Architectures that are checked before training: all of a space of this size, else so many drawn from it.
 CHECKED_ARCHITECTURES = 512
+
+#: Training examples on which the importance of a teacher's parts is measured; more changes their order little.
+MEASURED_EXAMPLES = 128
 
 #: Placeholder for the metric's label that stands for "the first latency backend".
 _DEFAULT_LABEL = "default"
@@ -144,8 +148,21 @@ class Workbench:
     def stream(self) -> ExampleStream:
         """The stream of training examples; the same for every trial of every study on this data and seed."""
         seed = derive_seed(self.settings.seed, self.data.fingerprint, "stream")
-        train = self.splits["train"]
-        return ExampleStream(len(train), seed, train.lengths, train.copies)
+        return ExampleStream(len(self.train), seed, self.train.lengths, self.train.copies)
+
+    @cached_property
+    def train(self) -> TokenisedSplit:
+        """The training examples of the students, with their changed forms where augmentation is asked for."""
+        chosen = self.settings.augmentation
+        kind: Literal["mask", "replace"] = "replace" if chosen.kind == "replace" else "mask"
+        augmentation = Augmentation(kind, chosen.copies, chosen.share, self.settings.seed)
+        return augmented(self.splits["train"], augmentation, self.teacher.tokenizer)
+
+    @cached_property
+    def some_text(self) -> list[Batch]:
+        """Batches of training examples on which it is measured what smaller students should keep."""
+        rows = np.unique(self.stream.rows_at(0, min(MEASURED_EXAMPLES, len(self.splits["train"]))))
+        return [self.train.batch(part) for part in np.array_split(rows, -(-len(rows) // 32))]  # 32 at a time
 
     # -- students ------------------------------------------------------------------------------------------------
 
@@ -386,4 +403,5 @@ def model_dimensions(model: PreTrainedModel) -> Dimensions:
         hidden=config.hidden_size,
         heads=config.num_attention_heads,
         classes=0 if headless else getattr(config, "num_labels", 0),
+        attention_width=getattr(config, "true_hidden_size", 0),  # MobileBERT attends inside its bottleneck
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,12 @@ from transformers import BertConfig, PreTrainedModel
 from autodistill.components.architecture import Architecture
 from autodistill.components.students import Dimensions, Initialisation, Vocabulary
 from autodistill.components.task import TaskSpec
-from autodistill.components.training import FEATURES
+from autodistill.components.training import FEATURES, Batch
 from autodistill.errors import ConfigError
 from autodistill.students.choices import integer_choices
 from autodistill.students.embeddings import initialise_word_embeddings
 from autodistill.students.heads import head_of, head_width, label_fields
+from autodistill.students.importance import importance_of
 from autodistill.students.initialisation import initialise_bert, tensor_groups
 from autodistill.students.layers import layer_map
 from autodistill.students.learning_rate import lr_factor
@@ -40,6 +42,7 @@ class BertFamily:
         space: search space over `CHOICES`; read by the engine.
         rules: label -> expression that must hold; read by the engine.
         layer_selection: which teacher layers a shallower student starts from.
+        importance: how heads and feed-forward units are ranked when a student has fewer.
         activation: of the feed-forward networks.
         dropout: while training, in [0, 1). Students are smaller than the data deserves and learn from soft targets,
             so the default is none.
@@ -48,11 +51,19 @@ class BertFamily:
     features = frozenset(FEATURES)
 
     def __init__(
-        self, *, space: dict[str, Any], rules: dict[str, str], layer_selection: str, activation: str, dropout: float
+        self,
+        *,
+        space: dict[str, Any],
+        rules: dict[str, str],
+        layer_selection: str,
+        importance: str,
+        activation: str,
+        dropout: float,
     ) -> None:
         self.space = space
         self.rules = rules
         self.layer_selection = layer_selection
+        self.importance = importance
         self.activation = activation
         self.dropout = dropout
 
@@ -113,12 +124,15 @@ class BertFamily:
         sizes = self._sizes(architecture)
         return lr_factor(width=sizes.hidden_size, depth=sizes.num_layers, reference_width=384, reference_depth=6)
 
-    def initialise(self, student: PreTrainedModel, teacher: PreTrainedModel) -> Initialisation:
+    def initialise(
+        self, student: PreTrainedModel, teacher: PreTrainedModel, examples: Sequence[Batch] = ()
+    ) -> Initialisation:
         """Start from a BERT teacher by choosing layers, channels, heads and units; from others by word embeddings."""
         if teacher.config.model_type != "bert":
             return initialise_word_embeddings(student, teacher, tensor_groups(student))
         layers = layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, self.layer_selection)
-        return initialise_bert(student, teacher, layers)
+        text = examples if self.importance == "activations" else ()
+        return initialise_bert(student, teacher, layers, importance_of(teacher.base_model, text))
 
     def architecture_of(self, model: PreTrainedModel) -> Architecture | None:
         """The architecture of a stock BERT encoder, or None."""

@@ -10,6 +10,9 @@ from autodistill.errors import ConfigError, did_you_mean
 #: How student layers take their weights from teacher layers; see `autodistill.students.layers`.
 LAYER_SELECTIONS = ("uniform", "first", "last", "ends")
 
+#: How heads and feed-forward units are ranked; see `autodistill.students.importance`.
+IMPORTANCES = ("activations", "weights")
+
 #: Width of MobileBERT's word embedding, fixed as in the paper (arXiv 2004.02984).
 MOBILEBERT_EMBEDDING_SIZE = 128
 
@@ -31,6 +34,8 @@ class BertFamilyConfig:
     """Label -> expression over the names of the space that every architecture must satisfy."""
     layer_selection: str = "uniform"
     """Which teacher layers a shallower student starts from: uniform, first, last or ends (both ends alternately)."""
+    importance: str = "activations"
+    """What narrower students keep of heads and feed-forward units: activations (on training text) or weights."""
     activation: str = "gelu"
     """Activation of the feed-forward networks, a name that transformers knows; the teacher's, to start from it."""
     dropout: float = 0.0
@@ -38,6 +43,11 @@ class BertFamilyConfig:
 
     def __post_init__(self) -> None:
         _check_layer_selection("student.layer_selection", self.layer_selection)
+        if self.importance not in IMPORTANCES:
+            raise ConfigError(
+                f"student.importance must be one of {', '.join(IMPORTANCES)}, got {self.importance!r}."
+                f"{did_you_mean(self.importance, IMPORTANCES)}"
+            )
         _check_dropout("student.dropout", self.dropout)
 
 

@@ -1,16 +1,22 @@
 """What a narrower student keeps of a BERT teacher: importance of residual channels, heads and feed-forward units.
 
-Importance from weights needs no data, so every architecture starts by the same rule in a second. `Importance` is also
-the seam for measured importance: whoever has activations fills the same fields.
+`measured_importance` looks at what each part does on training text, once for all architectures; `weight_importance`
+needs no text.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from autodistill.components.training import Batch
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,103 @@ def weight_importance(encoder: Any) -> Importance:
         heads=tuple(_head_importance(layer.attention) for layer in layers),
         units=tuple(_unit_importance(layer) for layer in layers),
     )
+
+
+@torch.no_grad()
+def measured_importance(encoder: Any, examples: Sequence[Batch]) -> Importance:
+    """Importance from activations on text: the size of what a unit or head gives, over unmasked tokens.
+
+    A unit's is the root mean square of its activation times the norm of its output weights; a head's the root mean
+    square norm of what it adds to the residual stream. Pruning by activations as in Minitron (Muralidharan et al.
+    2024, arXiv 2407.14679), which leaves the output weights out. Channels are ranked as by `weight_importance`: their
+    size behind the layer norms keeps less of the teacher's hidden states.
+
+    Args:
+        encoder: a transformers `BertModel`; put into evaluation mode for the while.
+        examples: batches of text, one at least, on any device.
+    """
+    layers = list(encoder.encoder.layer)
+    sums = _Sums()
+    training = encoder.training
+    encoder.eval()
+    with ExitStack() as stack:
+        for index, layer in enumerate(layers):
+            heads = layer.attention.self.num_attention_heads
+            output = layer.attention.output.dense
+            stack.enter_context(sums.watch(("units", index), layer.output.dense, lambda value: value.square()))
+            stack.enter_context(sums.watch(("heads", index), output, _head_squares(output.weight, heads)))
+        for batch in examples:
+            mask = batch.attention_mask.to(encoder.device)
+            sums.mask = mask
+            encoder(batch.input_ids.to(encoder.device), attention_mask=mask.long())
+    encoder.train(training)
+    return Importance(
+        channels=_channel_importance(encoder.embeddings, layers),
+        heads=tuple(sums.mean("heads", index).sqrt() for index in range(len(layers))),
+        units=tuple(
+            sums.mean("units", index).sqrt() * columns_norm(layer.output.dense) for index, layer in enumerate(layers)
+        ),
+    )
+
+
+class _Sums:
+    """Sums of activations over unmasked tokens, collected by hooks."""
+
+    def __init__(self) -> None:
+        self.mask = torch.ones(0)
+        self._totals: dict[tuple[str, int], Tensor] = {}
+        self._tokens: dict[tuple[str, int], int] = {}
+
+    @contextmanager
+    def watch(self, key: tuple[str, int], module: Any, measure: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Add ``measure`` of a module's input to the sum of ``key`` inside the block."""
+
+        def add(_: Any, inputs: tuple[Tensor, ...]) -> None:
+            values = measure(inputs[0])[self.mask]
+            self._totals[key] = self._totals.get(key, torch.zeros(())) + values.double().sum(0).cpu()
+            self._tokens[key] = self._tokens.get(key, 0) + len(values)
+
+        handle = module.register_forward_pre_hook(add)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def mean(self, name: str, index: int) -> Tensor:
+        """The mean over tokens, float32."""
+        return (self._totals[name, index] / max(1, self._tokens[name, index])).float()
+
+
+def _head_squares(weight: Tensor, heads: int) -> Callable[[Tensor], Tensor]:
+    """Squared norm of what each head adds: ``batch x tokens x heads`` from the heads' joined outputs."""
+    columns = weight.view(len(weight), heads, -1)
+    gram = torch.einsum("chi,chj->hij", columns, columns)
+
+    def squares(value: Tensor) -> Tensor:
+        split = value.view(*value.shape[:-1], heads, -1)
+        return torch.einsum("bthi,hij,bthj->bth", split, gram, split)
+
+    return squares
+
+
+#: Teacher's encoder -> (digest of the text, what was measured): one pass for all architectures of a process.
+_measured: weakref.WeakKeyDictionary[Any, tuple[tuple[int, ...], Importance]] = weakref.WeakKeyDictionary()
+
+
+def importance_of(encoder: Any, examples: Sequence[Batch]) -> Importance:
+    """Measured importance, remembered while the encoder lives; from the weights when there is no text.
+
+    Args:
+        encoder: a transformers `BertModel` whose weights do not change any more.
+        examples: batches of text.
+    """
+    if not examples:
+        return weight_importance(encoder)
+    text = tuple(row for batch in examples for row in batch.rows.tolist())
+    known = _measured.get(encoder)
+    if known is None or known[0] != text:
+        known = _measured[encoder] = text, measured_importance(encoder, examples)
+    return known[1]
 
 
 def rows_norm(linear: Any) -> Tensor:

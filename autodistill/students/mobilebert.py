@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from transformers import MobileBertConfig, PreTrainedModel
 from autodistill.components.architecture import Architecture
 from autodistill.components.students import Dimensions, Initialisation, Vocabulary
 from autodistill.components.task import TaskSpec
-from autodistill.components.training import FEATURES
+from autodistill.components.training import FEATURES, Batch
 from autodistill.errors import ConfigError
 from autodistill.students.choices import integer_choices
 from autodistill.students.configs import MOBILEBERT_EMBEDDING_SIZE
@@ -125,7 +126,9 @@ class MobileBertFamily:
         sizes = self._sizes(architecture)
         return lr_factor(width=sizes.bottleneck_size, depth=sizes.num_layers, reference_width=128, reference_depth=24)
 
-    def initialise(self, student: PreTrainedModel, teacher: PreTrainedModel) -> Initialisation:
+    def initialise(
+        self, student: PreTrainedModel, teacher: PreTrainedModel, examples: Sequence[Batch] = ()
+    ) -> Initialisation:
         """Start from a MobileBERT teacher of the same widths by choosing layers and units; else by word embeddings.
 
         A BERT teacher has no bottlenecks, so only its word embeddings fit, reduced to `MOBILEBERT_EMBEDDING_SIZE`

@@ -47,6 +47,7 @@ class HuggingFaceTeacher:
         fine_tune_freeze_embeddings: whether the word embeddings stay as they are.
         fine_tune_dropout: while fine-tuning; None for the checkpoint's own.
         fine_tune_max_examples: read while fine-tuning at most; None for no limit.
+        allow_weak: whether students may learn from it though it has not learnt the task; read by the engine.
 
     Raises:
         TeacherError: files are missing, weights have another digest, or the tokeniser does not fit the model.
@@ -71,8 +72,10 @@ class HuggingFaceTeacher:
         fine_tune_freeze_embeddings: bool,
         fine_tune_dropout: float | None,
         fine_tune_max_examples: int | None,
+        allow_weak: bool,
     ) -> None:
         self.context = context
+        self.allow_weak = allow_weak
         self.dropout = fine_tune_dropout
         self.name = NAME if path is None else path
         self._fine_tuning = FineTuning(

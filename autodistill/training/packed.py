@@ -20,7 +20,7 @@ from autodistill.data.part_workers import cores, map_parts
 from autodistill.errors import ConfigError, DataError
 from autodistill.training.arrays import open_array
 from autodistill.training.packing import SMALL_VOCABULARY, Packing, part_directory
-from autodistill.training.seeds import derive_seed
+from autodistill.training.seeds import derive_seed, uniform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -162,7 +162,7 @@ class Masker:
     def __init__(
         self, *, seed: int, share: float, mask_token: int, vocabulary: int, special: list[int], continues: list[int]
     ) -> None:
-        self._key = np.uint64(seed)
+        self._seed = seed
         self._share = share
         self._mask_token = mask_token
         self._vocabulary = vocabulary
@@ -190,32 +190,12 @@ class Masker:
         # Padding lies behind a row's tokens, so it has no part in their words; and it may be in the vocabulary.
         begins = ~self._continues[tokens] | self._special[tokens]
         words = np.maximum.accumulate(np.where(begins, columns, 0), axis=1)
-        chosen = (self._uniform(rows, words, 0) < self._share) & mask & ~self._special[tokens]
-        shown_as = self._uniform(rows, columns, 1)
-        other = self._ordinary[(self._uniform(rows, columns, 2) * len(self._ordinary)).astype(np.int64)]
+        chosen = (uniform(self._seed, rows, words, 0) < self._share) & mask & ~self._special[tokens]
+        shown_as = uniform(self._seed, rows, columns, 1)
+        other = self._ordinary[(uniform(self._seed, rows, columns, 2) * len(self._ordinary)).astype(np.int64)]
         shown = np.where(chosen & (shown_as < SHOWN_AS_MASK), self._mask_token, tokens)
         swapped = chosen & (shown_as >= SHOWN_AS_MASK) & (shown_as < SHOWN_AS_MASK + SHOWN_AS_ANOTHER)
         return np.where(swapped, other, shown), np.where(chosen, tokens, IGNORED)
-
-    def _uniform(self, rows: IntArray, columns: IntArray, draw: int) -> NDArray[np.float64]:
-        """Uniform numbers in [0, 1) by (seed, row, column, draw): the finaliser of SplitMix64, twice.
-
-        Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators".
-        """
-        with np.errstate(over="ignore"):
-            state = _mixed(self._key * _GOLDEN + rows.astype(np.uint64) * np.uint64(3) + np.uint64(draw))
-            mixed = _mixed(state[:, None] + columns.astype(np.uint64) * _GOLDEN)
-        uniform: NDArray[np.float64] = (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53
-        return uniform
-
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 def write_rows(

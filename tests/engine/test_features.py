@@ -81,3 +81,34 @@ def test_the_size_says_what_is_stored() -> None:
     for room, told in ((30, "computed once and cached"), (15, "cached for flash runs"), (5, "the teacher runs online")):
         assert told in str(FeaturesSize(20, 10, room))
     assert [FeaturesSize(20, 10, room).bytes_stored for room in (20, 19, 9)] == [20, 10, 0]
+
+
+def test_augmented_forms_are_read_and_cached(tmp_path: Path) -> None:
+    features, bench, seen = features_of(tmp_path, "augmentation.copies=3")
+    examples = bench.schedule.total_examples
+    assert bench.train.copies == 4
+    assert examples > 2 * len(bench.train), "else only one changed form is read"
+    rows = bench.stream.rows_at(0, examples)
+    assert rows.max() >= 2 * len(bench.train)
+    source = features.get(frozenset({LOGITS}))
+    before = sum(seen)
+    assert set(source.get(bench.train.batch(rows[-8:]))) == {LOGITS}
+    assert sum(seen) == before
+    assert bench.splits["train"].copies == 1, "the teacher would be fine-tuned on changed forms"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "augmentation.kind=masks",
+            r"augmentation.kind must be one of mask, replace, got 'masks'. Did you mean 'mask'",
+        ),
+        ("augmentation.share=1.0", r"augmentation.share must be in \(0, 1\), got 1.0"),
+        ("augmentation.copies=-1", r"augmentation.copies must be >= 0, got -1"),
+        ("+augmentation.more=1", r"Unknown key augmentation.more"),
+    ],
+)
+def test_augmentation_out_of_range_is_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        autodistill.compose(["experiment=quickstart", override])

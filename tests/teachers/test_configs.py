@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from autodistill.components.specs import ComponentSpec
 from autodistill.errors import ConfigError
 from autodistill.teachers.configs import HuggingFaceTeacherConfig
 from autodistill.teachers.plugin import autodistill_teachers
@@ -31,9 +32,13 @@ def test_values_out_of_range_are_refused(field: str, value: Any, message: str) -
         HuggingFaceTeacherConfig(**{field: value})
 
 
-def test_constructor_takes_every_field_and_repeats_no_default() -> None:
-    (spec,) = autodistill_teachers()
+@pytest.mark.parametrize("spec", autodistill_teachers(), ids=lambda spec: spec.name)
+def test_constructor_takes_every_field_and_repeats_no_default(spec: ComponentSpec) -> None:
     module, attribute = spec.target.split(":")
-    parameters = signature(getattr(import_module(module), attribute)).parameters
-    assert set(parameters) == {"context", *spec.parameters}
+    parameters = dict(signature(getattr(import_module(module), attribute)).parameters)
+    named = {name for name in spec.parameters if name in parameters}
+    rest = {name for name, item in parameters.items() if item.kind is Parameter.VAR_KEYWORD}
+    assert set(parameters) == {"context", *named, *rest}
+    assert all(name.startswith("fine_tune_") for name in set(spec.parameters) - named), "a field is not taken"
+    assert bool(rest) == (named != set(spec.parameters))
     assert all(parameter.default is Parameter.empty for parameter in parameters.values())

@@ -1,0 +1,108 @@
+"""Which losses, schedules, layer mappings and initialisations are worth it, on the architectures of flash fidelity.
+
+    python -m benchmarks.distillation.ablations --step train  --task sst2 --data DATA --work WORK [--variants ...]
+    python -m benchmarks.distillation.ablations --step report --task sst2 --data DATA --work WORK
+
+Needs the same WORK as `benchmarks.distillation.flash_fidelity`, after its steps ``latency`` and ``train``: the
+architectures are those that were drawn there, and full scores are those of the default recipe. Every variant of
+`benchmarks.distillation.fidelity_setup.VARIANTS` gets flash runs with both seeds at the first of ``--fidelities``, and
+with ``--full`` the full recipe too. The report has, per variant, the mean difference of its scores from the default's
+(paired by architecture and seed, with a bootstrap interval over architectures) and how well its flash scores rank the
+default's full ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodistill.errors import StudyInterruptedError
+from benchmarks.distillation.fidelity_setup import VARIANTS, fidelity_task
+from benchmarks.distillation.fidelity_statistics import RESAMPLES, correlations
+from benchmarks.distillation.flash_fidelity import (
+    arguments,
+    drawn_architectures,
+    open_study,
+    prepare,
+    scores,
+    train,
+)
+from benchmarks.distillation.results import write_section
+
+if TYPE_CHECKING:
+    from autodistill.components.search import FloatArray
+
+
+def gain(own: FloatArray, default: FloatArray) -> dict[str, float]:
+    """Mean difference of scores over seeds and architectures, with a 95 % bootstrap interval over architectures."""
+    differences = (own - default).mean(axis=0)
+    rng = np.random.default_rng(0)
+    draws = differences[rng.integers(0, len(differences), (RESAMPLES, len(differences)))].mean(axis=1)
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {"mean": round(float(differences.mean()), 5), "low": round(float(low), 5), "high": round(float(high), 5)}
+
+
+def report(given: argparse.Namespace) -> dict[str, Any]:
+    """Variant -> its gains over the default and its fidelity."""
+    metric = fidelity_task(given.task, given.data, given.examples).metric
+    share, tables = given.fidelities[0], {}
+    with open_study(given, "default", share) as session:
+        architectures = list(drawn_architectures(session))
+        default = {kind: scores(session, architectures, kind, metric) for kind in ("flash", "full")}
+    for variant in given.variants:
+        with open_study(given, variant, share) as session:
+            tables[variant] = {kind: scores(session, architectures, kind, metric) for kind in ("flash", "full")}
+    found: dict[str, Any] = {}
+    for variant, own in tables.items():
+        there = {kind: np.isfinite(own[kind]).all(axis=0) & np.isfinite(default[kind]).all(axis=0) for kind in own}
+        found[variant] = {
+            f"{kind}_gain": gain(own[kind][:, there[kind]], default[kind][:, there[kind]])
+            for kind in own
+            if there[kind].any()
+        }
+        both = there["flash"] & np.isfinite(default["full"]).all(axis=0)
+        if both.sum() >= 4:
+            found[variant]["flash_with_default_full"] = correlations(own["flash"][:, both], default["full"][:, both])
+        found[variant]["architectures"] = int(there["flash"].sum())
+    return found
+
+
+def main() -> int:
+    """Do one step."""
+    parser = arguments(__doc__)
+    parser.add_argument("--variants", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--full", action="store_true", help="the full recipe of every variant too")
+    given = parser.parse_args()
+    given.variants = [variant for variant in given.variants if variant != "default"]
+    prepare(given)
+    if given.step == "latency":
+        raise SystemExit("Architectures are drawn by: python -m benchmarks.distillation.flash_fidelity --step latency")
+    if given.step == "report":
+        found = report(given)
+        for variant, row in found.items():
+            print(variant, row.get("flash_gain"), row.get("flash_with_default_full", {}).get("spearman"))
+        settings = {"task": given.task, "fidelity": given.fidelities[0], "full": given.full}
+        write_section(given.output, f"ablations_{given.task}", settings, found)
+        return 0
+    until, left = time.monotonic() + given.seconds, 0
+    try:
+        with open_study(given, "default", given.fidelities[0]) as session:
+            architectures = list(drawn_architectures(session))
+        for variant in given.variants:
+            with open_study(given, variant, given.fidelities[0]) as session:
+                left += train(
+                    session, architectures, ("flash", "full") if given.full else ("flash",), given.shard, until
+                )
+    except StudyInterruptedError as error:
+        print(f"{error} The same command goes on.", file=sys.stderr)
+        return 130
+    print(f"{left} runs are left")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

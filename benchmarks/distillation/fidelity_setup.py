@@ -1,0 +1,142 @@
+"""What the study of flash fidelity is made of: tasks, space, variants of the recipe, and the draw of architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autodistill.components.architecture import Architecture
+
+#: Replicates of every run: other random starts of what the teacher cannot give, other orders of dropout.
+SEEDS = (0, 1)
+
+#: Candidates that are timed for each architecture that is drawn.
+CANDIDATES = 4
+
+#: The space of the real tables (`benchmarks.search.table_setup`), so that both say something about the same students.
+SPACE = (
+    "{num_layers: [1, 2, 3, 4, 5, 6], hidden_size: [96, 144, 192, 240, 288, 336, 384], num_heads: [2, 4, 6, 12], "
+    "intermediate_size: [128, 192, 256, 384, 512, 768, 1024, 1536]}"
+)
+
+#: Name -> overrides on top of the task's. ``default`` is what the others are judged against.
+VARIANTS: Mapping[str, Sequence[str]] = {
+    "default": (),
+    # losses
+    "hard_label": ("loss=[hard_label]",),
+    "soft_and_hard": ("loss=[logits_kl,hard_label]",),
+    "reverse_kl": ("loss.logits_kl.divergence=reverse",),
+    "jsd": ("loss.logits_kl.divergence=jsd",),
+    "temperature_1": ("loss.logits_kl.temperature=1.0",),
+    "temperature_4": ("loss.logits_kl.temperature=4.0",),
+    "hidden": ("loss=[logits_kl,hidden_mse]",),
+    "cosine": ("loss=[logits_kl,hidden_cosine]",),
+    "embeddings": ("loss=[logits_kl,embedding_mse]",),
+    "relations": ("loss=[logits_kl,minilm_relation]",),
+    "feature_map": ("loss=[logits_kl,feature_map]", "loss.feature_map.weight=0.01"),
+    # schedules; transfer losses that suit any widths and heads
+    "two_phase": ("schedule=two_phase", "loss=[logits_kl,hidden_mse]"),
+    "progressive": ("schedule=progressive", "loss=[logits_kl,hidden_mse]"),
+    "wsd": ("schedule=wsd",),
+    # layer mappings
+    "mapping_last": ("loss=[logits_kl,hidden_mse]", "schedule.layer_mapping=last"),
+    "mapping_skip": ("loss=[logits_kl,hidden_mse]", "schedule.layer_mapping=skip"),
+    # initialisation
+    "by_weights": ("student.importance=weights",),
+    "first_layers": ("student.layer_selection=first",),
+}
+
+
+@dataclass(frozen=True)
+class FidelityTask:
+    """One task of the study.
+
+    Args:
+        overrides: data, teacher and losses.
+        examples: training examples of the full recipe.
+        lr: peak learning rate.
+        metric: what is compared, a metric of the task.
+    """
+
+    overrides: tuple[str, ...]
+    examples: int
+    lr: float
+    metric: str
+
+
+def fidelity_task(name: str, data: Path, examples: int | None) -> FidelityTask:
+    """Return a task by name.
+
+    Args:
+        name: ``sst2``, the quickstart's corpus of docstrings ``python_docs`` (no files needed), or ``tiny``.
+        data: folder with ``glue/SST-2``, or with what `autodistill.testing.tiny` writes.
+        examples: other training examples of the full recipe; None for the task's own.
+    """
+    overrides: tuple[str, ...]
+    if name == "sst2":
+        files = data / "glue" / "SST-2"
+        overrides = (
+            *("data=text_classification", f"data.train={files / 'train.tsv.gz'}", f"data.test={files / 'dev.tsv'}"),
+            *("data.text_columns=[sentence]", "data.label_column=label", "data.select_max=2000"),
+            *("data.train_limit=20000", "data.max_length=64", "teacher=quickstart", "loss=[quickstart]"),
+        )
+        return FidelityTask(overrides, examples or 64000, 1e-3, "classification.accuracy")
+    if name == "python_docs":
+        overrides = ("data=quickstart", "teacher=quickstart", "loss=[quickstart]")
+        return FidelityTask(overrides, examples or 64000, 1e-3, "classification.accuracy")
+    if name == "tiny":
+        overrides = (
+            *("data=text_classification", f"data.train={data / 'data' / 'train.tsv'}"),
+            *(f"data.test={data / 'data' / 'test.tsv'}", "data.max_length=32", "teacher=huggingface"),
+            *(f"teacher.path={data / 'teacher'}", "teacher.fine_tune_epochs=6", "teacher.fine_tune_lr=3e-3"),
+            *("trainer.threads=1", "loss=[logits_kl]"),
+        )
+        return FidelityTask(overrides, examples or 640, 3e-3, "classification.accuracy")
+    raise SystemExit(f"--task must be sst2, python_docs or tiny, got {name!r}.")
+
+
+def study_overrides(
+    task: FidelityTask, name: str, variant: str, share: float, work: Path, space: str = SPACE
+) -> list[str]:
+    """The configuration of one study: a task, a variant and a fidelity.
+
+    Args:
+        task: see `fidelity_task`.
+        name: of the study.
+        variant: a key of `VARIANTS`.
+        share: fidelity of its flash runs.
+        work: folder of studies and cache.
+        space: of the students.
+    """
+    return [
+        f"study.name={name}",
+        f"output_dir={work}",
+        "seed=0",
+        "student=bert",
+        "schedule=one_phase",
+        *task.overrides,
+        f"student.space={space}",
+        *(item for item in VARIANTS[variant] if item.startswith(("schedule=", "loss=", "student="))),
+        f"schedule.examples={task.examples}",
+        f"schedule.flash_fidelity={share}",
+        f"schedule.lr={task.lr}",
+        *(item for item in VARIANTS[variant] if not item.startswith(("schedule=", "loss=", "student="))),
+        *("evaluator=[agreement,size]", "baseline=[]", "reference=[]", "export=[]", "logger=none"),
+        # Curves are not judged here, and rungs would cost more than the training of a flash run.
+        *("pruner.rungs=[]", "latency=[onnxruntime]", "latency.onnxruntime.threads=1"),
+    ]
+
+
+def over_bands(latencies: Mapping[Architecture, float], count: int) -> list[Architecture]:
+    """One architecture from each of ``count`` equal bands of the candidates' latency: the middle one of each.
+
+    Args:
+        latencies: candidate -> milliseconds.
+        count: architectures to draw, at most as many as there are candidates.
+    """
+    ranked = sorted(latencies, key=lambda item: (latencies[item], item.canonical))
+    bands = np.array_split(np.arange(len(ranked)), count)
+    return [ranked[int(band[len(band) // 2])] for band in bands]

@@ -1,0 +1,87 @@
+"""The benchmarks of distillation: their statistics are what they say, their settings compose, a tiny one runs."""
+
+from __future__ import annotations
+
+import importlib
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import autodistill
+from autodistill.components.architecture import Architecture
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+def module(name: str) -> Any:
+    """A module of the benchmark, which is no part of the installed package."""
+    return importlib.import_module(f"benchmarks.distillation.{name}")
+
+
+def test_a_tiny_cache_saves_passes_and_changes_no_loss(tmp_path: Path) -> None:
+    cache = module("cache")
+    given = Namespace(work=tmp_path, students=1, steps=2, batch_size=2, length=8, losses="logits_kl,minilm_relation")
+    vars(given).update(device="cpu", threads=1, tiny=True)
+    records = {}
+    for unit in ("pass", "cached:0", "online:0"):
+        given.unit = unit
+        records[unit] = cache.run_unit(given)
+    found = cache.summary(records, 1)
+    assert found["disk_bytes"] > 0
+    assert found["ratio"] > 0
+    assert found["largest_relative_difference_of_last_losses"] < 1e-2
+
+
+def test_half_a_line_is_what_a_kill_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    path.write_text('{"unit": "pass", "seconds": 1.0}\n{"unit": "cached:0", "sec')
+    assert module("cache").read_records(path) == {"pass": {"seconds": 1.0}}
+
+
+def test_architectures_are_drawn_from_every_band_of_latency() -> None:
+    latencies = {Architecture("bert", {"num_layers": layer}): float(layer**2) for layer in range(1, 41)}
+    drawn = module("fidelity_setup").over_bands(latencies, 10)
+    assert [item.choices["num_layers"] for item in drawn] == list(range(3, 43, 4))
+
+
+def test_a_perfect_flash_has_the_ceiling_and_no_regret(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    full = np.sort(rng.uniform(0.6, 0.9, 24))
+    latency = np.exp(rng.permutation(24) / 10)
+    sizes = {"flops": latency * 1e6, "parameters": latency * 1e5, "latency": latency}
+    statistics = module("fidelity_statistics")
+    monkeypatch.setattr(statistics, "RESAMPLES", 20)  # the intervals are not what is looked at
+    found = statistics.judge(np.stack([full, full]), np.stack([full, full]), sizes, latency, 0.5)
+    assert found["flash_with_full"]["spearman"]["value"] == 1.0
+    assert found["flash_with_full_given_latency"]["spearman"]["value"] == 1.0
+    assert found["share_of_ceiling"] == 1.0
+    assert found["regret"] == 0.0
+    backwards = statistics.judge(np.stack([1 - full] * 2), np.stack([full] * 2), sizes, latency, 0.5)
+    assert backwards["flash_with_full"]["kendall"]["value"] == -1.0
+    assert backwards["regret"] > 0.01
+    flat = statistics.correlations(np.ones(24), full)
+    assert flat["spearman"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_the_gain_of_a_variant_is_paired() -> None:
+    default = np.array([[0.5, 0.9], [0.6, 0.8]])
+    assert module("ablations").gain(default + 0.1, default) == {"mean": 0.1, "low": 0.1, "high": 0.1}
+
+
+def test_every_variant_composes(tmp_path: Path) -> None:
+    setup = module("fidelity_setup")
+    task = setup.fidelity_task("tiny", tmp_path, None)
+    for variant in setup.VARIANTS:
+        settings = autodistill.compose(setup.study_overrides(task, f"tiny_{variant}", variant, 0.05, tmp_path))
+        assert settings.one("schedule").parameters["examples"] == 640
+        assert settings.several["loss"]
+    two_phase = autodistill.compose(setup.study_overrides(task, "a", "two_phase", 0.05, tmp_path))
+    assert two_phase.one("schedule").name == "two_phase"
