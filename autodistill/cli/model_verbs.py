@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from autodistill.registry import Registry
 
 
-#: Columns of a table that is not printed on a terminal.
-WIDTH = 160
+#: Columns of a table that is not printed on a terminal; least widths of its first and of its other columns.
+WIDTH, NAME_WIDTH, NUMBER_WIDTH = 160, 19, 5
 
 
 def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
@@ -125,13 +125,15 @@ def _interval(item: dict[str, Any]) -> str:
 
 def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     """Print a table on the terminal."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
-    for name in header:
-        # Numbers are never cut off; names give way on a narrow terminal.
-        table.add_column(name, no_wrap=name not in ("model", "backend", "path"), overflow="fold")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for place, name in enumerate(header):
+        # The first column names the row and gives way least; no number is cut off while there is room for a few.
+        longest = max([len(name), *(len(row[place]) for row in rows)])
+        table.add_column(name, overflow="fold", min_width=min(longest, NAME_WIDTH if place == 0 else NUMBER_WIDTH))
     for row in rows:
         table.add_row(*row)
     console = Console()
