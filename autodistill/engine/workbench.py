@@ -267,10 +267,11 @@ class Workbench:
 
     @cached_property
     def _model_key(self) -> str:
-        """What decides how fast a model is besides its architecture: head, vocabulary, the family's parameters."""
+        """What decides a model's timing besides its architecture: head, vocabulary, family's parameters, teacher."""
         parameters = self.settings.one("student").parameters
         fixed = {name: value for name, value in parameters.items() if name not in ("space", "rules")}
-        return cache_key({"task": [self.task.kind, len(self.task.labels)], "vocabulary": self.vocabulary, **fixed})
+        task = [self.task.kind, len(self.task.labels)]
+        return cache_key({"task": task, "vocabulary": self.vocabulary, "teacher": self.teacher.fingerprint, **fixed})
 
     def known(self, backends: Mapping[str, LatencyBackend]) -> KnownMetrics:
         """Metrics known before training."""
