@@ -37,6 +37,7 @@ from autodistill.engine.cache import cache_key
 from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
+from autodistill.engine.workload_metrics import not_asked_for
 from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mean
 from autodistill.training.seeds import derive_seed
 from autodistill.training.stream import ExampleStream
@@ -325,6 +326,11 @@ class Workbench:
                 f"{where} is {name!r}, which nothing in this study measures.{did_you_mean(name, self.directions)} "
                 f"It measures: {', '.join(sorted(self.directions))}."
             )
+        label, _, metric = name.partition(".")
+        backend = self.settings.several["latency"].get(label)
+        reason = not_asked_for(metric, backend) if backend is not None else None
+        if reason is not None:
+            raise ConfigError(f"{where} is {name}, {reason}")
         return name
 
     # -- training ------------------------------------------------------------------------------------------------
