@@ -1,4 +1,7 @@
-"""Verbs on models: evaluate, latency, export. They make no study; results are printed and written as JSON."""
+"""Verbs on models: evaluate, export. They make no study; results are printed and written as JSON.
+
+The verb ``latency`` is in `autodistill.cli.latency_verb`.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.configs.settings import Settings
-from autodistill.errors import ConfigError, LatencyError
+from autodistill.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from autodistill.components.latency import LatencySubject
     from autodistill.engine.workbench import Workbench
     from autodistill.registry import Registry
+
+
+#: Columns of a table that is not printed on a terminal; least widths of its first and of its other columns.
+WIDTH, NAME_WIDTH, NUMBER_WIDTH = 160, 19, 5
 
 
 def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
@@ -27,7 +33,7 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
     from autodistill.engine.verdict import metric_entry
     from autodistill.training.predict import predict
 
-    bench, model = _bench(settings, registry), _load(settings)
+    bench, model = make_bench(settings, registry), load_saved(settings)
     untaught = _untaught(settings, registry)
     if untaught is not None:
         return _fine_tune(settings, untaught)
@@ -36,37 +42,11 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
     predictions = predictions_of(bench, role, predict(model, bench.splits[role]), _teacher_logits(bench, role))
     metrics = {name: metric_entry(score, role) for name, score in score_all(bench, predictions).items()}
     rows = [
-        [name, _number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()
+        [name, number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()
     ]
-    _print_table(f"{settings.model} on {role}", ["metric", "value", "95 % interval", "n", "split"], rows)
-    _write(settings, "evaluate.json", {"model": settings.model, "metrics": metrics})
+    print_table(f"{settings.model} on {role}", ["metric", "value", "95 % interval", "n", "split"], rows)
+    write_result(settings, "evaluate.json", {"model": settings.model, "metrics": metrics})
     return 0
-
-
-def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
-    """``autodistill latency``: a saved model, an architecture, or the configured baselines, on every backend."""
-    bench = _bench(settings, registry)
-    reference = _teacher_subject(bench)
-    backends = bench.make_backends(reference)
-    if not backends:
-        raise ConfigError("No latency backend is chosen: give latency=[onnxruntime].")
-    reports: list[dict[str, Any]] = []
-    failed = False
-    try:
-        for subject in [*_subjects(bench, settings), reference]:
-            for label, backend in backends.items():
-                try:
-                    reports.append({"model": subject.name, "label": label, **backend.measure(subject).as_dict()})
-                except LatencyError as error:
-                    failed = True
-                    print(f"{subject.name} on {label}: {error}")
-    finally:
-        for backend in backends.values():
-            backend.close()
-    header = ["model", "backend", "p50 ms", "p90 ms", "±", "of teacher", "n", "kind"]
-    _print_table(f"latency, lengths {_lengths(reports)}", header, [_latency_row(report) for report in reports])
-    _write(settings, "latency.json", reports)
-    return 1 if failed else 0
 
 
 def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
@@ -74,22 +54,23 @@ def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> 
     from autodistill.components.outcome import ExportSubject
     from autodistill.engine.finals import parity_sample_of
 
-    bench, model = _bench(settings, registry), _load(settings)
+    bench, model = make_bench(settings, registry), load_saved(settings)
     subject = ExportSubject(str(settings.model), model, bench.teacher.tokenizer, bench.task, parity_sample_of(bench))
     rows = []
     for label, chosen in settings.several["export"].items():
         directory = settings.study_dir / "exports" / ("hf" if chosen.name == "huggingface" else label)
         report = bench.create(chosen).export(subject, directory)
-        difference = _number(report.parity["max_abs_difference"])
+        difference = number(report.parity["max_abs_difference"])
         rows.append([report.format, str(report.path), f"{report.bytes / 1e6:.1f} MB", difference, report.sha256[:12]])
-    _print_table(f"exports of {settings.model}", ["format", "path", "size", "largest difference", "sha256"], rows)
+    print_table(f"exports of {settings.model}", ["format", "path", "size", "largest difference", "sha256"], rows)
     return 0
 
 
 # -- parts -------------------------------------------------------------------------------------------------------
 
 
-def _bench(settings: Settings, registry: Registry) -> Workbench:
+def make_bench(settings: Settings, registry: Registry) -> Workbench:
+    """The shared parts; a saved model brings its own tokeniser where no teacher is given."""
     from autodistill.engine.environment import prepare_process
     from autodistill.engine.workbench import Workbench
 
@@ -126,7 +107,7 @@ def _untaught(settings: Settings, registry: Registry) -> Workbench | None:
 
 def _has_any_head(settings: Settings) -> bool:
     """Whether the model was trained for some task: another one than this is a mistake, no reason to train it anew."""
-    model = _load(settings)
+    model = load_saved(settings)
     return type(model).__name__.endswith(("Classification", "QuestionAnswering"))
 
 
@@ -146,18 +127,19 @@ def _fine_tune(settings: Settings, bench: Workbench) -> int:
         folder = settings.study_dir / "fine_tuning"
         found = FineTuner(bench, protocol, folder, stop_requested=lambda: stop.requested).run()
     rows = [
-        [name, _number(item["value"]), _interval(item), str(item["n"] or ""), str(item["seeds"]), found["split"]]
+        [name, number(item["value"]), _interval(item), str(item["n"] or ""), str(item["seeds"]), found["split"]]
         for name, item in found["metrics"].items()
     ]
     header = ["metric", "value", "95 % interval", "n", "seeds", "split"]
-    _print_table(f"{settings.model}, fine-tuned, on {found['split']}", header, rows)
+    print_table(f"{settings.model}, fine-tuned, on {found['split']}", header, rows)
     if found["check"]["alarm"]:
         print(found["check"]["alarm"])
-    _write(settings, "evaluate.json", {"model": settings.model, **found})
+    write_result(settings, "evaluate.json", {"model": settings.model, **found})
     return 0
 
 
-def _load(settings: Settings) -> PreTrainedModel:
+def load_saved(settings: Settings) -> PreTrainedModel:
+    """The model of ``model=DIR``."""
     from autodistill.engine.finals import load_model
 
     return load_model(Path(str(settings.model)))
@@ -185,60 +167,8 @@ def _check_same_task(bench: Workbench, model: PreTrainedModel, settings: Setting
         )
 
 
-def _teacher_subject(bench: Workbench) -> LatencySubject:
-    from autodistill.components.latency import LatencySubject
-
-    return LatencySubject("teacher", None, lambda: bench.teacher.load(bench.task))
-
-
-def _subjects(bench: Workbench, settings: Settings) -> list[LatencySubject]:
-    from autodistill.components.latency import LatencySubject
-    from autodistill.engine.manual import read_architecture
-
-    if settings.model is not None:
-        directory = Path(settings.model)
-        return [LatencySubject(settings.model, None, lambda: _load(settings), {"huggingface": directory})]
-    if settings.architecture is not None:
-        architecture = read_architecture(settings.architecture, bench.family_name)
-        bench.check_architecture(architecture)
-        given = [("architecture", architecture)]
-    else:
-        baselines = bench.baselines(bench.teacher.load(bench.task))
-        given = [(named.name, named.architecture) for named in baselines]
-    subjects = []
-    for name, architecture in given:
-        family = bench.family_of(architecture.family)
-        subjects.append(
-            LatencySubject(
-                name,
-                architecture,
-                lambda family=family, architecture=architecture: family.build(
-                    architecture, bench.task, bench.vocabulary
-                ),  # type: ignore[misc]
-            )
-        )
-    return subjects
-
-
-def _latency_row(report: dict[str, Any]) -> list[str]:
-    half, ratio = report["relative_half_width"], report["ratio_to_reference"]
-    return [
-        report["model"],
-        report["label"],
-        f"{report['median']:.2f}",
-        _number(report["p90"]),
-        "" if half is None else f"{half:.1%}",
-        "" if ratio is None else f"{ratio:.3f}",
-        str(report["n"] or ""),
-        report["kind"],
-    ]
-
-
-def _lengths(reports: list[dict[str, Any]]) -> str:
-    return str(reports[0]["workload"].get("lengths", "")) if reports else ""
-
-
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Four digits, nothing for None."""
     return "" if value is None else f"{value:.4g}"
 
 
@@ -246,17 +176,27 @@ def _interval(item: dict[str, Any]) -> str:
     return "" if item["low"] is None else f"{item['low']:.4g} to {item['high']:.4g}"
 
 
-def _print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
+    """Print a table on the terminal."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*header, title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for place, name in enumerate(header):
+        # The first column names the row and gives way least; no number is cut off while there is room for a few.
+        longest = max([len(name), *(len(row[place]) for row in rows)])
+        table.add_column(name, overflow="fold", min_width=min(longest, NAME_WIDTH if place == 0 else NUMBER_WIDTH))
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width
+        console.width = max(console.width, WIDTH)
+    console.print(table)
 
 
-def _write(settings: Settings, name: str, content: Any) -> None:
+def write_result(settings: Settings, name: str, content: Any) -> None:
+    """Write a JSON file into the study's folder and say where."""
     from autodistill.engine.cache import write_json
     from autodistill.engine.summary import without_nan
 

@@ -40,7 +40,7 @@ def check(verb: str, settings: Settings) -> None:
 
 def perform(verb: str, settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
     """Run a verb; returns the exit code."""
-    from autodistill.cli import model_verbs, study_verbs
+    from autodistill.cli import latency_verb, model_verbs, study_verbs
 
     verbs: dict[str, Callable[[Settings, Registry, Sequence[str]], int]] = {
         "run": study_verbs.run,
@@ -50,7 +50,7 @@ def perform(verb: str, settings: Settings, registry: Registry, overrides: Sequen
         "studies": study_verbs.studies,
         "plan": study_verbs.plan,
         "evaluate": model_verbs.evaluate,
-        "latency": model_verbs.latency,
+        "latency": latency_verb.latency,
         "export": model_verbs.export,
     }
     if verb not in verbs:

@@ -171,7 +171,7 @@ class LatencyContext:
         flops: (architecture, tokens) -> floating-point operations of one sequence, as the family counts them; or None.
         max_positions: tokens that models of the study take at most; None outside studies.
         model_key: stands for everything but the architecture that decides what ``build`` makes (head, vocabulary,
-            the family's parameters); part of the name under which timings of blocks are stored.
+            the family's parameters), and for the reference; part of the name under which timings of blocks are stored.
     """
 
     label: str

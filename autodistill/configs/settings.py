@@ -25,7 +25,7 @@ TOP_LEVEL = frozenset(
     {
         *("study", "seed", "output_dir", "cache_dir", "cache_max_gb", "budget", "objectives", "constraints", "picks"),
         "augmentation",
-        *("trial", "architecture", "model", "storage", "trainer", "logger", "fine_tuning"),
+        *("trial", "architecture", "model", "timing", "storage", "trainer", "logger", "fine_tuning"),
     }
 )
 
@@ -92,6 +92,7 @@ class Settings:
         several: kind -> label -> what was chosen, for the others.
         raw: the resolved configuration as plain containers, for records and reports.
         overrides: what it was composed from; stored with a study, so that verbs on it start from them.
+        timing: what the verb ``latency`` times: ``subjects``, ``batch_sizes``, ``lengths``.
         paths: configuration key -> absolute path, of paths that were given relative to the working directory.
     """
 
@@ -119,6 +120,7 @@ class Settings:
     fine_tuning: Mapping[str, Any] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
 
     def one(self, kind: str) -> Chosen:
         """The component chosen for a kind.
@@ -187,6 +189,7 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         raw={**raw, "study": {**section["study"], "name": name}},
         overrides=tuple(overrides),
         paths=paths,
+        timing=_timing(raw.get("timing") or {}),
     )
 
 
@@ -205,6 +208,20 @@ def _augmentation(section: Mapping[str, Any]) -> AugmentationSetting:
     if not 0 < share < 1:
         raise ConfigError(f"augmentation.share must be in (0, 1), got {share}.")
     return AugmentationSetting(kind, _number(section, "copies", int, low=0, where="augmentation."), share)
+
+
+def _timing(given: Any) -> dict[str, list[Any]]:
+    known = ("subjects", "batch_sizes", "lengths")
+    if not isinstance(given, dict) or any(key not in known for key in given):
+        raise ConfigError(f"timing must be a mapping with {', '.join(known)}, got {given!r}.")
+    for key in known:
+        values = given.get(key) or []
+        listed = values if isinstance(values, list) else [None]
+        valid = isinstance(values, list) if key == "subjects" else all(isinstance(i, int) and i >= 1 for i in listed)
+        if not valid:
+            expected = "models" if key == "subjects" else "whole numbers >= 1"
+            raise ConfigError(f"timing.{key} must be a list of {expected}, got {values!r}.")
+    return {key: list(given.get(key) or []) for key in known}
 
 
 def to_plain(config: DictConfig) -> dict[str, Any]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from autodistill.components.latency import ComposingBackend, LatencyReport, LatencySubject
 from autodistill.engine.cache import write_json
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.session import Session
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def latency_metrics(trial: TrialRecord) -> dict[str, float]:
@@ -30,12 +28,7 @@ def metrics_of(latencies: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
 def _untrained(session: Session, trial: TrialRecord) -> LatencySubject:
     """A trial's architecture with random weights."""
-
-    def build() -> PreTrainedModel:
-        family = session.bench.family_of(trial.architecture.family)
-        return family.build(trial.architecture, session.bench.task, session.bench.vocabulary)
-
-    return LatencySubject(f"trial {trial.number}", trial.architecture, build)
+    return LatencySubject(f"trial {trial.number}", trial.architecture, partial(session.bench.build, trial.architecture))
 
 
 def compose_architecture(session: Session, trial: TrialRecord) -> dict[str, dict[str, object]]:

@@ -37,6 +37,7 @@ from autodistill.engine.cache import cache_key
 from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
+from autodistill.engine.workload_metrics import not_asked_for
 from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mean
 from autodistill.training.augmented import Augmentation, augmented
 from autodistill.training.seeds import derive_seed
@@ -216,18 +217,19 @@ class Workbench:
         """Raise `ConfigError` when no model can be built from it."""
         self.family_of(architecture.family).validate(architecture)
 
-    def baselines(self, teacher: PreTrainedModel) -> list[NamedArchitecture]:
+    def baselines(self, teacher: PreTrainedModel, some: Mapping[str, Chosen] | None = None) -> list[NamedArchitecture]:
         """Every baseline's architectures, checked; one that another label has named before is left out.
 
         Args:
             teacher: the teacher's model, which some baselines are cut from.
+            some: label -> baseline; those of the configuration by default.
 
         Raises:
             ConfigError: a baseline refuses its parameters, or names an architecture that cannot be built.
         """
         cut_from = self.family.architecture_of(teacher)
         found: dict[Architecture, NamedArchitecture] = {}
-        for label, chosen in self.settings.several["baseline"].items():
+        for label, chosen in (self.settings.several["baseline"] if some is None else some).items():
             baseline: Baseline = self.create(chosen, BaselineContext(label, cut_from, self.family_name))
             for named in baseline.architectures():
                 self.check_architecture(named.architecture)
@@ -260,25 +262,35 @@ class Workbench:
 
     def make_backends(self, reference: LatencySubject | None) -> dict[str, LatencyBackend]:
         """Label -> latency backend; nothing is started yet."""
+        chosen = self.settings.several["latency"]
+        return {label: self.make_backend(label, item, reference) for label, item in chosen.items()}
+
+    def make_backend(self, label: str, chosen: Chosen, reference: LatencySubject | None) -> LatencyBackend:
+        """One latency backend; nothing is started yet."""
         context = LatencyContext(
-            "",
+            label,
             self.lengths,
             self.settings.cache_dir / "latency",
             reference,
-            build=lambda item: self.family_of(item.family).build(item, self.task, self.vocabulary),
+            build=self.build,
             flops=lambda item, tokens: self.family_of(item.family).flops(item, self.task, self.vocabulary, tokens),
             max_positions=self.vocabulary.max_positions,
             model_key=self._model_key,
         )
-        chosen = self.settings.several["latency"]
-        return {label: self.create(item, replace(context, label=label)) for label, item in chosen.items()}
+        backend: LatencyBackend = self.create(chosen, context)
+        return backend
+
+    def build(self, architecture: Architecture) -> PreTrainedModel:
+        """The architecture's model with random weights."""
+        return self.family_of(architecture.family).build(architecture, self.task, self.vocabulary)
 
     @cached_property
     def _model_key(self) -> str:
-        """What decides how fast a model is besides its architecture: head, vocabulary, the family's parameters."""
+        """What decides a model's timing besides its architecture: head, vocabulary, family's parameters, teacher."""
         parameters = self.settings.one("student").parameters
         fixed = {name: value for name, value in parameters.items() if name not in ("space", "rules")}
-        return cache_key({"task": [self.task.kind, len(self.task.labels)], "vocabulary": self.vocabulary, **fixed})
+        task = [self.task.kind, len(self.task.labels)]
+        return cache_key({"task": task, "vocabulary": self.vocabulary, "teacher": self.teacher.fingerprint, **fixed})
 
     def known(self, backends: Mapping[str, LatencyBackend]) -> KnownMetrics:
         """Metrics known before training."""
@@ -332,6 +344,11 @@ class Workbench:
                 f"{where} is {name!r}, which nothing in this study measures.{did_you_mean(name, self.directions)} "
                 f"It measures: {', '.join(sorted(self.directions))}."
             )
+        label, _, metric = name.partition(".")
+        backend = self.settings.several["latency"].get(label)
+        reason = not_asked_for(metric, backend) if backend is not None else None
+        if reason is not None:
+            raise ConfigError(f"{where} is {name}, {reason}")
         return name
 
     # -- training ------------------------------------------------------------------------------------------------

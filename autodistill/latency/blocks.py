@@ -147,7 +147,13 @@ class Composer:
 
     def _key(self, architecture: Architecture) -> dict[str, Any]:
         shape = {name: value for name, value in architecture.choices.items() if name != DEPTH}
-        return {**self._identity, "model": self._context.model_key, "family": architecture.family, "shape": shape}
+        return {
+            **self._identity,
+            "model": self._context.model_key,
+            "with_reference": self._context.reference is not None,  # a timing without one has no ratio
+            "family": architecture.family,
+            "shape": shape,
+        }
 
     def _report(self, points: Mapping[int, Point], depth: int, latest: LatencyReport | None) -> LatencyReport:
         fixed, block = fit(points)

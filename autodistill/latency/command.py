@@ -36,7 +36,7 @@ from autodistill.latency.load import batch_sizes, under_load
 from autodistill.latency.lock import DeviceLock
 from autodistill.latency.process import SHOWN_LINES
 from autodistill.latency.session import service_of
-from autodistill.latency.statistics import MINIMUM_FOR_P99, flags, ratio, summarise
+from autodistill.latency.statistics import MINIMUM_FOR_P99, flags, median_request, ratio, summarise
 from autodistill.latency.subjects import SMALL_VOCABULARY, build, check_positions, stored_config, workload_of
 
 if TYPE_CHECKING:
@@ -243,8 +243,10 @@ class CommandLatency:
 
 
 def _ratio(times: FloatArray | float, reference: FloatArray | float) -> float:
+    """Relative to the reference; of medians where the script told no samples of one of them."""
     if isinstance(times, float) or isinstance(reference, float):
-        return float(np.median(np.median(times, axis=0)) / np.median(np.median(reference, axis=0)))
+        median, other = (item if isinstance(item, float) else median_request(item) for item in (times, reference))
+        return median / other
     return ratio(times, reference)
 
 

@@ -172,6 +172,10 @@ class RooflineLatency:
             throughput=workload.batch_size / float(times.mean()) * 1000,
             threads=workload.threads,
             versions=self.chip.versions,
+            environment={
+                "peak_flops": self.chip.peak(workload.precision),
+                "memory_bytes_per_s": self.chip.memory_gb_per_s * 1e9 * self.chip.memory_efficiency,
+            },
             breakdown=tuple(_rows(found, self._middle(times))),
             **numbers,
         )

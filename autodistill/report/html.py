@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,20 +40,29 @@ def render_html(summary: Summary) -> str:
     Returns:
         A complete HTML document of about five megabytes, nearly all of it the plotting library.
     """
-    from plotly.offline import get_plotlyjs
-
-    study = str(summary.get("study", "study"))
     body = [
         tag("header", sections.heading(summary)),
         tag("main", *sections.opening(summary), *_figures(summary), *appendix.closing(summary)),
         tag("footer", appendix.footer(summary)),
     ]
+    return document(str(summary.get("study", "study")), body)
+
+
+def document(title: str, body: Sequence[Html]) -> str:
+    """A complete page in the look of the report, the plotting library inside.
+
+    Args:
+        title: of the page.
+        body: its parts.
+    """
+    from plotly.offline import get_plotlyjs
+
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>{text(study)} | AutoDistill</title>\n<style>{STYLE}</style>\n"
+        f"<title>{text(title)} | AutoDistill</title>\n<style>{STYLE}</style>\n"
         f"<script>{get_plotlyjs()}</script>\n</head>\n<body>\n{''.join(body)}\n<script>{SCRIPT}</script>\n"
         "</body>\n</html>\n"
     )
@@ -66,7 +75,11 @@ def write_report(summary: Summary, path: Path) -> None:
         summary: the content of ``summary.json``.
         path: the file; its folder is made if need be.
     """
-    page = render_html(summary)
+    write_page(render_html(summary), path)
+
+
+def write_page(page: str, path: Path) -> None:
+    """Write a page to ``path``; its folder is made if need be, and no reader sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -80,9 +93,9 @@ def write_report(summary: Summary, path: Path) -> None:
 
 def _figures(summary: Summary) -> list[Html]:
     pareto = figures.pareto_figure(summary)
-    picture = _figure_html(pareto, "pareto") if pareto.data else Html("")
+    picture = figure_html(pareto, "pareto") if pareto.data else Html("")
     static = Html(f"<noscript>{figures.pareto_svg(summary)}</noscript>")
-    found = [learnt.prediction_part(summary, _figure_html(search_figures.prediction_figure(summary), "prediction"))]
+    found = [learnt.prediction_part(summary, figure_html(search_figures.prediction_figure(summary), "prediction"))]
     found += learnt.importance_parts(summary, _importance)
     hypervolume, device_time, fidelity = (
         _optional(summary, name) for name in ("hypervolume", "device-time", "fidelity")
@@ -102,26 +115,32 @@ def _optional(summary: Summary, name: str) -> Html | None:
     """The named figure, or None while there is nothing to draw."""
     if name == "hypervolume":
         drawn = bool(tables.entries(summary, "hypervolume_curve"))
-        return _figure_html(figures.hypervolume_figure(summary), name) if drawn else None
+        return figure_html(figures.hypervolume_figure(summary), name) if drawn else None
     if name == "device-time":
         figure = search_figures.device_time_figure(summary)
     else:
         figure = figures.flash_against_full_figure(summary)
-    return _figure_html(figure, name) if figure.data else None
+    return figure_html(figure, name) if figure.data else None
 
 
 def _target(summary: Summary, metric: str, place: int) -> Html:
     """The small picture of one target."""
     figure = figures.pareto_figure(summary, metric).update_layout(showlegend=False, height=search_figures.HEIGHT)
     waiting = tag("p", "No model has been scored yet.")
-    return _figure_html(figure, f"pareto-{place}") if figure.data else waiting
+    return figure_html(figure, f"pareto-{place}") if figure.data else waiting
 
 
 def _importance(entry: Mapping[str, Any], place: int) -> Html:
-    return _figure_html(search_figures.importance_figure(entry), f"importance-{place}")
+    return figure_html(search_figures.importance_figure(entry), f"importance-{place}")
 
 
-def _figure_html(figure: Figure, name: str) -> Html:
+def figure_html(figure: Figure, name: str) -> Html:
+    """A figure as an element of a `document`.
+
+    Args:
+        figure: to draw.
+        name: unique on the page.
+    """
     markup = figure.to_html(
         full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=FIGURE_CONFIG, default_height="auto"
     )

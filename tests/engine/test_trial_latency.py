@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import pytest
 from tiny_studies import replaced
 
 from autodistill.cli import main
@@ -28,3 +30,51 @@ def test_candidate_that_is_too_slow_by_its_blocks_is_never_measured_whole(tmp_pa
     for trial in trials:
         assert trial["state"] == "infeasible"
         assert trial["latencies"]["torch"]["kind"] == "composed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["objectives.latency.metric=torch.p99_ms"], "does not measure as it is: give latency.torch.p99=true"),
+        (
+            ["+constraints.c={metric: torch.loaded_p99_ms, sense: '<=', bound: 20}"],
+            "latency.torch.requests_per_second=RATE",
+        ),
+        (["objectives.latency.metric=torch.throughput_at_p99"], "give latency.torch.p99_limit_ms=MILLISECONDS"),
+        (
+            ["objectives.latency.metric=torch.cost_per_million", "latency.torch.p99_limit_ms=20"],
+            "give latency.torch.price_per_hour=PRICE",
+        ),
+    ],
+)
+def test_metric_that_the_workload_does_not_ask_for_is_refused_before_anything_runs(
+    tmp_path: Path, changes: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explore", *replaced(tiny_overrides(tmp_path), "latency=[torch]", *changes)]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_script_that_fails_marks_the_trial_with_its_reason_and_the_study_goes_on(tmp_path: Path) -> None:
+    script = tmp_path / "phone.py"
+    script.write_text(
+        "import json, sys\nfrom pathlib import Path\n"
+        "config = json.loads(Path(sys.argv[1], 'config.json').read_text())\n"
+        "if config['intermediate_size'] == 16: sys.exit('the phone went away')\n"
+        "print(json.dumps({'median_ms': config['intermediate_size'] / 10}))\n"
+    )
+    given = replaced(
+        tiny_overrides(tmp_path),
+        "latency=[command]",
+        f"latency.command.command=[{sys.executable},{script}]",
+        "latency.command.format=huggingface",
+        "student.space.num_layers=[1]",
+        "student.space.intermediate_size=[16,32]",
+        "schedule.examples=128",
+        "trainer.threads=1",
+    )
+    assert main(["explore", *given]) == 0
+    trials = json.loads(next(tmp_path.rglob("summary.json")).read_text())["history"]
+    states = {trial["architecture"]["intermediate_size"]: trial for trial in trials if trial["origin"] == "search"}
+    assert states[32]["state"] == "complete"
+    assert states[16]["state"] == "failed"
+    assert "the phone went away" in states[16]["error"]

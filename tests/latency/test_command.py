@@ -64,7 +64,9 @@ def test_summary_of_the_script_is_taken_and_p99_of_few_left_out(
     context: LatencyContext, script: Callable[[str], list[str]], make_subject: Make
 ) -> None:
     answer = '{"median_ms": 4.0, "p90_ms": 5, "p99_ms": 6, "n": 40, "versions": {"rt": 2}, "peak_memory_bytes": 7}'
-    report = backend(context, script(printing(answer))).measure(make_subject())
+    with_reference = dataclasses.replace(context, reference=make_subject("teacher"))
+    report = backend(with_reference, script(printing(answer))).measure(make_subject())
+    assert report.ratio_to_reference == 1.0
     assert (report.median, report.p90, report.p99, report.n) == (4.0, 5, None, 40)
     assert report.throughput == pytest.approx(250)
     assert report.versions == {"rt": "2"}

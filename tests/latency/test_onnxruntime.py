@@ -247,3 +247,13 @@ def test_provider_that_this_onnxruntime_lacks_is_an_error_that_says_what_to_inst
 ) -> None:
     with pytest.raises(LatencyError, match=r"(?s)without CUDAExecutionProvider.*pip install onnxruntime-gpu"):
         backend(context, device="cuda", provider="cuda").measure(make_subject())
+
+
+def test_model_that_cannot_be_exported_names_the_operator(context: LatencyContext) -> None:
+    from .conftest import build_tiny
+
+    model = build_tiny()
+    forward = model.classifier.forward
+    model.classifier.forward = lambda hidden: torch.special.bessel_j0(forward(hidden))  # type: ignore[method-assign]
+    with pytest.raises(LatencyError, match=r"(?s)could not time trial 5: .*cannot be written as ONNX.*bessel_j0"):
+        backend(context).measure(LatencySubject("trial 5", None, lambda: model))

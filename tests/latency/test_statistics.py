@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from autodistill.latency.statistics import (
+    FLAGS,
     MINIMUM_FOR_P99,
+    drift,
+    flags,
     lower_rank,
     median_interval,
     median_request,
@@ -91,3 +94,28 @@ def test_ratio_does_not_depend_on_which_length_is_slow() -> None:
     reference = np.tile([1.0, 10.0, 100.0], (9, 1))
     assert ratio(reference * [0.5, 1.0, 2.0], reference) == pytest.approx(1.0)
     assert ratio(reference * 0.25, reference) == pytest.approx(0.25)
+
+
+@given(seed=st.integers(0, 200), factor=st.floats(1.3, 4.0))
+def test_machine_that_slows_down_is_flagged_and_one_that_gets_faster_is_not(seed: int, factor: float) -> None:
+    noise = np.random.default_rng(seed).uniform(0.99, 1.01, (60, 2)) * np.array([1.0, 5.0])
+    slower = noise * np.linspace(1.0, factor, 60)[:, None]
+    assert drift(slower) > 0.05
+    assert "throttled" in flags(slower, 1.0)
+    assert drift(slower[::-1]) < 0
+    assert "throttled" not in flags(slower[::-1], 1.0)
+
+
+def test_drift_is_not_told_from_a_few_passes_nor_from_steady_ones() -> None:
+    assert drift(np.array([[1.0], [9.0], [17.0]])) == 0.0
+    assert drift(np.tile(np.array([[1.0], [1.1]]), (30, 1))) == 0.0
+
+
+def test_intervals_wider_than_asked_for_and_frequent_outliers_are_flagged() -> None:
+    steady = np.full((100, 1), 2.0)
+    assert flags(steady, 0.01) == []
+    jumpy = steady.copy()
+    jumpy[::20] = 9.0
+    assert flags(jumpy, 0.01) == ["outliers"]
+    assert flags(jumpy[:4], 0.01) == ["imprecise", "outliers"]
+    assert set(flags(jumpy, 0.01)) <= set(FLAGS)

@@ -1,0 +1,1 @@
+"""Benchmark of latency: is it repeatable, do composed and computed numbers hold, what does a number cost?"""
