@@ -1,0 +1,151 @@
+"""How often do the intervals cover the truth?
+
+    python -m benchmarks.evaluation.coverage --repetitions 1000
+
+Draws test sets from models whose true scores are known, makes the 95 % interval of each, and counts. Single scores
+(accuracy, F1, Matthews, Spearman), paired differences of two models that share what is hard, and means over three seeds
+whose true accuracies scatter. The standard error of a coverage is given beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autodistill.components.outcome import Score
+from autodistill.engine.score_statistics import Estimate, difference, difference_over_seeds, estimate, over_seeds
+from autodistill.evaluators.measures import binary_f1, matthews, spearman
+from autodistill.evaluators.scoring import proportion
+from benchmarks.evaluation.results import RESULTS, write_section
+
+#: Test examples: RTE and MRPC have about so many, SST-2 twice as many.
+SIZES = (100, 400)
+
+#: Examples from which the truth of a metric without a closed form is computed.
+TRUTH = 100_000
+
+Draw = Callable[[np.random.Generator, int], Estimate]
+
+
+def answers(generator: Any, labels: Any, accuracy: float) -> Any:
+    """Labels that are right with a probability."""
+    return np.where(generator.random(len(labels)) < accuracy, labels, 1 - labels)
+
+
+def labels_of(generator: Any, n: int) -> Any:
+    """Three of ten examples are of class 1."""
+    return (generator.random(n) < 0.3).astype(np.int64)
+
+
+def right(generator: Any, n: int, accuracy: float) -> Score:
+    """The accuracy of a model on one test set."""
+    return proportion(generator.random(n) < accuracy)
+
+
+def classified(metric: Callable[[Any, Any], Score]) -> Callable[[Any, int], Score]:
+    """A metric of a model with 85 % right answers."""
+
+    def draw(generator: Any, n: int) -> Score:
+        labels = labels_of(generator, n)
+        return metric(labels, answers(generator, labels, 0.85))
+
+    return draw
+
+
+def ranked(generator: Any, n: int) -> Score:
+    """Spearman's correlation of answers to labels that are rounded to halves, as in STS-B."""
+    x = generator.normal(size=n)
+    y = 0.88 * x + math.sqrt(1 - 0.88**2) * generator.normal(size=n)
+    return spearman(np.round(2 * x) / 2, y)
+
+
+def paired(metric: Callable[[Any, Any], Score]) -> Callable[[Any, int], tuple[Score, Score]]:
+    """A metric of two models, the second of which repeats most answers of the first."""
+
+    def draw(generator: Any, n: int) -> tuple[Score, Score]:
+        labels = labels_of(generator, n)
+        first = answers(generator, labels, 0.80)
+        second = np.where(generator.random(n) < 0.2, answers(generator, labels, 0.95), first)
+        return metric(labels, second), metric(labels, first)
+
+    return draw
+
+
+def accuracy(labels: Any, given: Any) -> Score:
+    """The share of right answers."""
+    return proportion(labels == given)
+
+
+def mcc(labels: Any, given: Any) -> Score:
+    """Matthews' coefficient of two classes."""
+    return matthews(labels, given, 2)
+
+
+def seeds(generator: Any, n: int, mean: float) -> list[Score]:
+    """Three training runs whose accuracies scatter by two points, on one test set whose examples differ in hardness."""
+    hardness = generator.normal(0.0, 0.5, size=n)
+    shares = generator.normal(mean, 0.02, size=3)
+    return [proportion(generator.random(n) < np.clip(share + 0.1 * np.tanh(hardness), 0.0, 1.0)) for share in shares]
+
+
+def single(draw: Callable[[Any, int], Score]) -> tuple[Draw, float]:
+    """Intervals of one score, and its truth."""
+    truth = draw(np.random.default_rng(99), TRUTH).value
+    return (lambda generator, n: estimate(draw(generator, n))), truth
+
+
+def between(draw: Callable[[Any, int], tuple[Score, Score]]) -> tuple[Draw, float]:
+    """Intervals of a paired difference, and its truth."""
+    ours, theirs = draw(np.random.default_rng(99), TRUTH)
+    return (lambda generator, n: difference(*draw(generator, n))), ours.value - theirs.value
+
+
+def cases() -> dict[str, Callable[[], tuple[Draw, float]]]:
+    """Name -> what gives (how an interval is drawn, the truth), which may take a while."""
+    return {
+        "accuracy 0.9": lambda: (lambda generator, n: estimate(right(generator, n, 0.9)), 0.9),
+        "f1": lambda: single(classified(binary_f1)),
+        "matthews": lambda: single(classified(mcc)),
+        "spearman": lambda: single(ranked),
+        "paired accuracy": lambda: between(paired(accuracy)),
+        "paired matthews": lambda: between(paired(mcc)),
+        "three seeds": lambda: (lambda generator, n: over_seeds(seeds(generator, n, 0.8)), 0.8),
+        "three seeds, difference": lambda: (
+            lambda generator, n: difference_over_seeds(seeds(generator, n, 0.8), seeds(generator, n, 0.75)),
+            0.05,
+        ),
+    }
+
+
+def main() -> None:
+    """Count, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=1000)
+    parser.add_argument("--only", nargs="+", help="names of cases")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    results: dict[str, dict[str, Any]] = {}
+    for name, make in cases().items():
+        if given.only and name not in given.only:
+            continue
+        draw, truth = make()
+        for n in SIZES:
+            generator = np.random.default_rng(n)
+            found = [draw(generator, n) for _ in range(given.repetitions)]
+            covered = np.mean([one.low <= truth <= one.high for one in found if one.low is not None and one.high])
+            widths = [one.high - one.low for one in found if one.low is not None and one.high is not None]
+            error = math.sqrt(max(covered * (1 - covered), 0.0) / given.repetitions)
+            key = f"{name}, n = {n}"
+            width = float(np.median(widths))
+            results[key] = {"coverage": float(covered), "standard_error": error, "median_width": width}
+            print(f"{key:34} {covered:.1%} ± {error:.1%}, median width {width:.4f}")
+    write_section(given.output, "coverage", {"repetitions": given.repetitions, "level": 0.95}, results)
+
+
+if __name__ == "__main__":
+    main()
