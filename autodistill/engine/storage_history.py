@@ -32,6 +32,10 @@ _LATENCY_FIELDS = {
     "throughput": "throughput",
     "peak_memory_bytes": "peak_memory_bytes",
     "ratio_to_reference": "ratio_to_reference",
+    "throughput_at_p99": "throughput_at_p99",
+    "loaded_p50_ms": "loaded_p50_ms",
+    "loaded_p99_ms": "loaded_p99_ms",
+    "cost_per_million": "cost_per_million",
 }
 
 #: 97.5 % quantile of the normal distribution: a 95 % interval's half width is this many standard errors.
