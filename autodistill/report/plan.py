@@ -41,8 +41,10 @@ def render_plan(plan: Plan, console: Console) -> None:
 
 def _render_phases(plan: Plan, console: Console) -> None:
     """Print the steps of every phase of the recipe."""
-    table = Table("run", "students of layers", "phase", "losses", title="schedule", title_justify="left")
-    for name in ("steps", "student layers run", "teacher layers compared"):
+    table = Table("run", "depths", title="schedule: steps of each phase, and the layers that run", title_justify="left")
+    for name in ("phase", "losses"):
+        table.add_column(name, no_wrap=True)
+    for name in ("steps", "student", "teacher"):
         table.add_column(name, justify="right")
     for phase in plan.phases:
         table.add_row(
