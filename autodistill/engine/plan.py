@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 #: Timed steps per model, after one that warms up.
 TIMED_STEPS = 3
 
-#: Tokens of a timed step, roughly: enough to keep a processor busy, and seconds where batches are of millions.
-TIMED_TOKENS = 8192
+#: Tokens of a timed step, roughly: enough to keep a processor busy, and little memory where batches are of millions.
+TIMED_TOKENS = 2048
 
 _LOGITS: frozenset[FeatureKey] = frozenset({("logits", None)})
 
