@@ -28,7 +28,14 @@ from autodistill.testing.tiny import tiny_overrides
 
 ROOT = Path(__file__).parents[1]
 README, PLUGINS, CONFIGURATION = ROOT / "README.md", ROOT / "plugins" / "README.md", ROOT / "docs" / "configuration.md"
-DOCUMENTS = [README, PLUGINS, CONFIGURATION, ROOT / "CONTRIBUTING.md", ROOT / "plugins/autodistill-template/README.md"]
+DOCUMENTS = [
+    README,
+    PLUGINS,
+    CONFIGURATION,
+    ROOT / "docs" / "data.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "plugins/autodistill-template/README.md",
+]
 
 #: A comment before a block that no test runs; it gives the reason.
 NOT_EXECUTED = re.compile(r"<!-- not executed: \S.*-->\n\Z")

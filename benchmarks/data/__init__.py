@@ -1,0 +1,1 @@
+"""Benchmarks of reading and tokenising data; see README.md beside this file."""

@@ -1,0 +1,124 @@
+"""Peak memory of a large corpus: generate text, survey it, tokenise it in parallel, then read masked batches.
+
+    .venv/bin/python -m benchmarks.data.memory                       (2.2 GB of text; about 5 GB of disk)
+
+Peak memory is that of the process and of everything it starts, added up every tenth of a second: resident bytes, and
+the private ones without pages of files that are only mapped, which the system takes back when it wants. The text and
+what was tokenised stay in --work, so a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.data.results import RESULTS, write_section
+from benchmarks.data.text import write_text
+
+#: Masked rows that are read at the end, in batches of 32.
+READ = 64_000
+
+
+class Watch(threading.Thread):
+    """Samples the memory of this process and its children."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = {"resident": 0, "private": 0}
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Sample until `stop`."""
+        own = psutil.Process()
+        while not self._ended.wait(0.1):
+            resident = private = 0
+            for process in (own, *own.children(recursive=True)):
+                try:
+                    found = process.memory_info()
+                except psutil.NoSuchProcess:
+                    continue
+                resident += found.rss
+                private += found.rss - found.shared
+            self.peak["resident"] = max(self.peak["resident"], resident)
+            self.peak["private"] = max(self.peak["private"], private)
+
+    def stop(self) -> dict[str, float]:
+        """Peaks in decimal megabytes."""
+        self._ended.set()
+        self.join()
+        return {f"peak_{name}_megabytes": round(value / 1e6, 1) for name, value in self.peak.items()}
+
+
+def main() -> None:
+    """Measure each stage."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=2200)
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "autodistill-memory")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    text = given.work / f"text-{given.megabytes}.txt"
+    write_text(text, given.megabytes)
+    results: dict[str, Any] = {"text_bytes": text.stat().st_size}
+    for name, stage in (("survey", survey), ("tokenise", tokenise_all), ("read", read)):
+        watch = Watch()
+        watch.start()
+        started = time.perf_counter()
+        facts = stage(text, given.work)
+        results[name] = {**facts, "seconds": round(time.perf_counter() - started, 1), **watch.stop()}
+        print(name, results[name])
+    write_section(given.output, "memory", {"megabytes": given.megabytes}, results)
+
+
+def survey(text: Path, work: Path) -> dict[str, Any]:
+    """The first pass."""
+    return {"documents": load(text, work).notes["train_documents"]}
+
+
+def load(text: Path, work: Path) -> Any:
+    """The corpus, dealt to its splits."""
+    from autodistill.components.task import DataContext
+    from autodistill.data.corpus import Corpus
+    from autodistill.data.corpus_configs import CorpusConfig
+
+    config = CorpusConfig(path=str(text), select_documents=100, test_documents=100)
+    return Corpus(DataContext(work / "cache"), **asdict(config)).load()
+
+
+def tokenise_all(text: Path, work: Path) -> dict[str, Any]:
+    """Rows of 128 tokens, in as many processes as there are cores."""
+    return {"rows": len(split(text, work))}
+
+
+def split(text: Path, work: Path) -> Any:
+    """The training split, tokenised unless it is there."""
+    from transformers import AutoTokenizer
+
+    from autodistill.teachers.packaged import packaged_directory
+    from autodistill.training.tokenised import tokenise
+
+    tokenizer = AutoTokenizer.from_pretrained(packaged_directory(), local_files_only=True)
+    return tokenise(load(text, work), tokenizer, 128, work / "cache")["train"]
+
+
+def read(text: Path, work: Path) -> dict[str, Any]:
+    """Masked batches in the order of the stream."""
+    from autodistill.training.stream import ExampleStream
+
+    train = split(text, work)
+    stream = ExampleStream(len(train), 0, train.lengths, train.copies)
+    started = time.perf_counter()
+    for start in range(0, READ, 32):
+        train.batch(stream.rows_at(start, start + 32))
+    return {"rows": READ, "rows_per_second": round(READ / (time.perf_counter() - started))}
+
+
+if __name__ == "__main__":
+    main()

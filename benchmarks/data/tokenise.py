@@ -1,0 +1,135 @@
+"""Tokenising throughput: the corpus source against `datasets.map` with the same tokeniser, processes and packing.
+
+    .venv/bin/python -m benchmarks.data.tokenise
+
+Both read the same generated text file, one document per line, and leave packed rows of 128 tokens on the disk.
+`datasets` gets its fastest usual form: batched, as many processes, no attention masks or token types, its tokeniser's
+own threads off as ours are. Each is run in turn, several times, in fresh folders; the time is the wall clock from the
+file to rows that can be read, without the start of Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from benchmarks.data.results import RESULTS, read_section, write_section
+from benchmarks.data.text import write_text
+
+LENGTH = 128
+
+
+def ours(text: Path, folder: Path, processes: int) -> int:
+    """Survey, tokenise and pack; returns the tokens of the training rows."""
+    from dataclasses import asdict
+
+    from autodistill.components.task import DataContext
+    from autodistill.data.corpus import Corpus
+    from autodistill.data.corpus_configs import CorpusConfig
+    from autodistill.training.tokenised import tokenise
+
+    config = CorpusConfig(
+        path=str(text),
+        documents="line",
+        select_documents=1,
+        test_documents=0,
+        workers=processes,
+        max_length=LENGTH,
+    )
+    data = Corpus(DataContext(folder), **asdict(config)).load()
+    return int(tokenise(data, tokenizer(), LENGTH, folder)["train"].lengths.sum())
+
+
+def theirs(text: Path, folder: Path, processes: int) -> int:
+    """`datasets`: load, tokenise, pack; returns the tokens."""
+    import datasets
+
+    tokeniser = tokenizer()
+    start, end, room = tokeniser.cls_token_id, tokeniser.sep_token_id, LENGTH - 2
+
+    def encode(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
+        found = tokeniser(
+            batch["text"],
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        return {"input_ids": found["input_ids"]}
+
+    def pack(batch: dict[str, list[list[int]]]) -> dict[str, list[list[int]]]:
+        flat = [token for tokens in batch["input_ids"] for token in (*tokens, end)]
+        return {"input_ids": [[start, *flat[at : at + room], end] for at in range(0, len(flat), room)]}
+
+    options: dict[str, Any] = {"batched": True, "num_proc": processes if processes > 1 else None}
+    raw = datasets.load_dataset("text", data_files=str(text), split="train", cache_dir=str(folder / "hf"))
+    encoded = raw.map(encode, remove_columns=["text"], **options)
+    packed = encoded.map(pack, **options)
+    return sum(len(row) for row in packed.with_format("numpy")["input_ids"])
+
+
+def tokenizer() -> Any:
+    """The packaged teacher's."""
+    from transformers import AutoTokenizer
+
+    from autodistill.teachers.packaged import packaged_directory
+
+    return AutoTokenizer.from_pretrained(packaged_directory(), local_files_only=True)
+
+
+def main() -> None:
+    """Measure both, in turn."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    settings = {"megabytes": given.megabytes, "repeats": given.repeats, "processes": given.processes, "length": LENGTH}
+    results = read_section(given.output, "tokenise", settings)
+    seconds: dict[str, list[float]] = {name: list(results.get(name, {}).get("seconds", [])) for name in METHODS}
+    tokenizer()  # imports
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "blocks.txt")
+        write_text(source, given.megabytes)
+        text = Path(folder, "lines.txt")
+        with source.open() as blocks, text.open("w") as lines:
+            for line in blocks:
+                lines.write(line.replace("\n", " ") if line.strip() else "\n")
+        for repeat in range(given.repeats):
+            for name, method in METHODS.items():
+                if len(seconds[name]) > repeat:
+                    continue
+                work = Path(folder, "work")
+                work.mkdir()
+                started = time.perf_counter()
+                tokens = method(text, work, given.processes)
+                seconds[name].append(time.perf_counter() - started)
+                shutil.rmtree(work)
+                results[name] = {"seconds": seconds[name], "tokens": tokens}
+                write_section(given.output, "tokenise", settings, results)
+                print(
+                    f"{name}: {seconds[name][-1]:.1f} s, {tokens / seconds[name][-1] / 1e6:.2f} million tokens a second"
+                )
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    for name, median in medians.items():
+        results[name]["megabytes_per_second"] = given.megabytes / median
+        print(f"{name}: median {median:.1f} s of {given.repeats}, {given.megabytes / median:.2f} MB/s")
+    results["speed_up"] = medians["datasets_map"] / medians["corpus"]
+    print(f"speed-up: {results['speed_up']:.2f}")
+    write_section(given.output, "tokenise", settings, results)
+
+
+METHODS = {"corpus": ours, "datasets_map": theirs}
+
+if __name__ == "__main__":
+    main()
