@@ -58,21 +58,25 @@ class FidelityTask:
         overrides: data, teacher and losses.
         examples: training examples of the full recipe.
         lr: peak learning rate.
-        metric: what is compared, a metric of the task.
+        metric: what is compared, a metric of the task, more is better.
+        evaluators: that measure it.
     """
 
     overrides: tuple[str, ...]
     examples: int
     lr: float
     metric: str
+    evaluators: str = "[agreement,size]"
 
 
 def fidelity_task(name: str, data: Path, examples: int | None) -> FidelityTask:
     """Return a task by name.
 
     Args:
-        name: ``sst2``, the quickstart's corpus of docstrings ``python_docs`` (no files needed), or ``tiny``.
-        data: folder with ``glue/SST-2``, or with what `autodistill.testing.tiny` writes.
+        name: ``sst2``; ``corpus``, masked words of any texts; the quickstart's docstrings ``python_docs``, which need
+            no files; or ``tiny``.
+        data: folder with ``glue/SST-2``, or with ``corpus`` (a folder of texts), or with what
+            `autodistill.testing.tiny` writes.
         examples: other training examples of the full recipe; None for the task's own.
     """
     overrides: tuple[str, ...]
@@ -87,6 +91,12 @@ def fidelity_task(name: str, data: Path, examples: int | None) -> FidelityTask:
     if name == "python_docs":
         overrides = ("data=quickstart", "teacher=quickstart", "loss=[quickstart]")
         return FidelityTask(overrides, examples or 64000, 1e-3, "classification.accuracy")
+    if name == "corpus":
+        overrides = (
+            *("data=corpus", f"data.path={data / 'corpus'}", "data.max_length=64", "teacher=with_mlm_head"),
+            "loss=[mlm_soft]",
+        )
+        return FidelityTask(overrides, examples or 64000, 1e-3, "mlm.accuracy", "[mlm,size]")
     if name == "tiny":
         overrides = (
             *("data=text_classification", f"data.train={data / 'data' / 'train.tsv'}"),
@@ -95,7 +105,7 @@ def fidelity_task(name: str, data: Path, examples: int | None) -> FidelityTask:
             *("trainer.threads=1", "loss=[logits_kl]"),
         )
         return FidelityTask(overrides, examples or 640, 3e-3, "classification.accuracy")
-    raise SystemExit(f"--task must be sst2, python_docs or tiny, got {name!r}.")
+    raise SystemExit(f"--task must be sst2, corpus, python_docs or tiny, got {name!r}.")
 
 
 def study_overrides(
@@ -124,7 +134,7 @@ def study_overrides(
         f"schedule.flash_fidelity={share}",
         f"schedule.lr={task.lr}",
         *(item for item in VARIANTS[variant] if not item.startswith(("schedule=", "loss=", "student="))),
-        *("evaluator=[agreement,size]", "baseline=[]", "reference=[]", "export=[]", "logger=none"),
+        *(f"evaluator={task.evaluators}", "baseline=[]", "reference=[]", "export=[]", "logger=none"),
         # Curves are not judged here, and rungs would cost more than the training of a flash run.
         *("pruner.rungs=[]", "latency=[onnxruntime]", "latency.onnxruntime.threads=1"),
     ]

@@ -219,7 +219,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     """What this script and the ablations have in common."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--step", choices=("latency", "train", "report"), required=True)
-    parser.add_argument("--task", choices=("sst2", "python_docs", "tiny"), required=True)
+    parser.add_argument("--task", choices=("sst2", "corpus", "python_docs", "tiny"), required=True)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AUTODISTILL_DATA", "data")))
     parser.add_argument("--work", type=Path, required=True, help="folder of the studies; not in the repository")
     parser.add_argument("--architectures", type=int, default=24)

@@ -83,5 +83,9 @@ def test_every_variant_composes(tmp_path: Path) -> None:
         settings = autodistill.compose(setup.study_overrides(task, f"tiny_{variant}", variant, 0.05, tmp_path))
         assert settings.one("schedule").parameters["examples"] == 640
         assert settings.several["loss"]
+    corpus = setup.fidelity_task("corpus", tmp_path, None)
+    assert autodistill.compose(setup.study_overrides(corpus, "c", "default", 0.05, tmp_path)).several["evaluator"][
+        "mlm"
+    ]
     two_phase = autodistill.compose(setup.study_overrides(task, "a", "two_phase", 0.05, tmp_path))
     assert two_phase.one("schedule").name == "two_phase"
