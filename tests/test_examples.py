@@ -73,7 +73,7 @@ def test_example_01_runs_the_quickstart_and_names_its_picks(start: Start, tiny: 
 
 def test_example_02_writes_a_task_and_both_runtimes_give_one_answer(start: Start, tiny: list[str]) -> None:
     own = [item for item in tiny if not item.startswith(("data=", "data.train=", "data.test="))]
-    printed = start(2, *own)
+    printed = start(2, *own, "teacher.allow_weak=true")  # the tiny teacher has no words for these texts
     answers = {line.rpartition(" ")[2] for line in printed.splitlines() if " is about " in line}
     assert len(answers) == 1
     assert answers <= {"cooking", "cycling", "sailing"}
