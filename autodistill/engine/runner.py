@@ -206,7 +206,7 @@ class Runner:
             phases=phases,
             optimisation=optimisation_for(bench, trial.architecture),
             train=bench.train,
-            stream=stream_of(bench.stream, self._parts(), trial.replicate),
+            stream=stream_of(bench.stream, self._parts(dimensions), trial.replicate),
             teacher=self._teacher_features(losses),
             seed=derive_seed(trial.seed, "trunk" if on_trunk else job.run),  # runs on one trunk draw alike
             checkpoint_dir=folder / "checkpoint" / job.run,
@@ -237,12 +237,15 @@ class Runner:
         pairs = self.context.bench.schedule.layer_pairs(student.layers, teacher.layers)
         return mapping_table(pairs, student.layers, teacher.layers)
 
-    def _parts(self) -> tuple[int, int]:
+    def _parts(self, dimensions: Dimensions) -> tuple[int, int]:
         """Examples of a flash run and of a full run: a replicate of either reads what replicate 0 reads."""
-        schedule = self.context.bench.schedule
-        batch = schedule.optimisation.batch_size
-        flash = int(schedule.flash_fidelity * schedule.total_examples) // batch * batch
-        return flash, max(flash, schedule.total_examples // batch * batch)
+        schedule, depth = self.context.bench.schedule, self.context.teacher.dimensions.layers
+        flash, full = (
+            sum(phase.steps for phase in schedule.phases(dimensions.layers, depth, fidelity))
+            * schedule.optimisation.batch_size
+            for fidelity in (schedule.flash_fidelity, 1.0)
+        )
+        return flash, max(flash, full)
 
     def _phases(self, job: Job, dimensions: Dimensions) -> list[Phase]:
         schedule = self.context.bench.schedule
