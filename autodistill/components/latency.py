@@ -34,6 +34,13 @@ LATENCY_METRICS: Mapping[str, Direction] = {
 }
 
 
+#: Metric -> field of a report, of `LatencyReport` and of its JSON.
+LATENCY_FIELDS: Mapping[str, str] = {
+    **{metric: metric for metric in LATENCY_METRICS},
+    **{"p50_ms": "median", "p90_ms": "p90", "p99_ms": "p99"},
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """Requests that arrive at random (Poisson), one sequence each, and are batched as they come.
@@ -122,19 +129,8 @@ class LatencyReport:
 
     def metrics(self) -> dict[str, float]:
         """The report's numbers under the names of `LATENCY_METRICS`; absent ones are left out."""
-        values = {
-            "p50_ms": self.median,
-            "p90_ms": self.p90,
-            "p99_ms": self.p99,
-            "throughput": self.throughput,
-            "peak_memory_bytes": self.peak_memory_bytes,
-            "ratio_to_reference": self.ratio_to_reference,
-            "throughput_at_p99": self.throughput_at_p99,
-            "loaded_p50_ms": self.loaded_p50_ms,
-            "loaded_p99_ms": self.loaded_p99_ms,
-            "cost_per_million": self.cost_per_million,
-        }
-        return {name: float(value) for name, value in values.items() if value is not None}
+        values = {metric: getattr(self, field) for metric, field in LATENCY_FIELDS.items()}
+        return {metric: float(value) for metric, value in values.items() if value is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able mapping of the fields."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from autodistill.components.training import FeatureKey
     from autodistill.engine.teacher import PreparedTeacher
     from autodistill.engine.workbench import Workbench
+    from autodistill.training.stream import IntArray
 
 #: Share of the cache that the features of one teacher on one data set may take; what is larger runs online.
 FEATURES_SHARE = 0.5
@@ -83,16 +84,24 @@ class StudyFeatures:
         self._key = key
         self._all = bench.teacher_keys(dimensions)
         self._sources: dict[frozenset[FeatureKey], TeacherFeatures] = {}
-        optimisation, schedule = bench.schedule.optimisation, bench.schedule
-        self._rows = bench.stream.prefix(schedule.total_examples)
-        # A step reads whole batches, and phases round to whole steps.
-        prefix = int(schedule.flash_fidelity * schedule.total_examples) + optimisation.batch_size
-        self._first_rows = bench.stream.prefix(prefix)
 
     @classmethod
     def of(cls, bench: Workbench, teacher: PreparedTeacher) -> StudyFeatures:
         """For a teacher that knows the task."""
         return cls(bench, teacher.model, teacher.dimensions, teacher.key)
+
+    @cached_property
+    def _rows(self) -> IntArray:
+        """Rows that full runs read."""
+        return self._bench.stream.prefix(self._bench.schedule.total_examples)
+
+    @cached_property
+    def _first_rows(self) -> IntArray:
+        """Rows that flash runs read."""
+        schedule = self._bench.schedule
+        # A step reads whole batches, and phases round to whole steps.
+        examples = int(schedule.flash_fidelity * schedule.total_examples) + schedule.optimisation.batch_size
+        return self._bench.stream.prefix(examples)
 
     @cached_property
     def size(self) -> FeaturesSize:

@@ -78,24 +78,25 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
         total = notes.get(f"examples_{role}", 0)
         if total:
             count = notes.get(f"truncated_{role}", 0)
-            alarm = None
-            if count / total > TRUNCATED_SHARE:
-                alarm = (
-                    f"{count / total:.0%} of the {role} examples are longer than {notes['max_length']} tokens and were "
-                    "truncated; consider a larger data.max_length."
-                )
-            rows.append(_check(f"truncated inputs, {role}", f"{count} of {total}", alarm))
+            alarm = (
+                f"{count / total:.0%} of the {role} examples are longer than {notes['max_length']} tokens and were "
+                "truncated; consider a larger data.max_length."
+            )
+            rows.append(_share_check(f"truncated inputs, {role}", count, total, TRUNCATED_SHARE, alarm))
     for held_out, other in (("select", "train"), ("test", "train"), ("test", "select")):
         count, total = notes.get(f"overlap_{held_out}_{other}"), notes.get(f"examples_{held_out}", 0)
         if count is not None and total:
-            alarm = None
-            if count / total > OVERLAP_SHARE:
-                alarm = (
-                    f"{count} of {total} texts of the {held_out} split also stand in the {other} split: scores on it "
-                    "reward learning by heart."
-                )
-            rows.append(_check(f"texts of {held_out} that stand in {other}", f"{count} of {total}", alarm))
+            alarm = (
+                f"{count} of {total} texts of the {held_out} split also stand in the {other} split: scores on it "
+                "reward learning by heart."
+            )
+            rows.append(_share_check(f"texts of {held_out} that stand in {other}", count, total, OVERLAP_SHARE, alarm))
     return rows
+
+
+def _share_check(what: str, count: int, total: int, most: float, alarm: str) -> dict[str, Any]:
+    """A row on a count that raises the alarm above a share."""
+    return _check(what, f"{count} of {total}", alarm if count / total > most else None)
 
 
 # -- scores ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Connection, Row, Select, and_, select
 
+from autodistill.components.latency import LATENCY_FIELDS
 from autodistill.components.search import History
 from autodistill.components.training import RungReport
 from autodistill.engine.records import FINAL_TRIAL_STATES
@@ -23,20 +24,6 @@ from autodistill.engine.storage_trials import parse_architecture
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
-
-#: Report field -> metric, of what `LatencyReport.metrics` gives.
-_LATENCY_FIELDS = {
-    "median": "p50_ms",
-    "p90": "p90_ms",
-    "p99": "p99_ms",
-    "throughput": "throughput",
-    "peak_memory_bytes": "peak_memory_bytes",
-    "ratio_to_reference": "ratio_to_reference",
-    "throughput_at_p99": "throughput_at_p99",
-    "loaded_p50_ms": "loaded_p50_ms",
-    "loaded_p99_ms": "loaded_p99_ms",
-    "cost_per_million": "cost_per_million",
-}
 
 #: 97.5 % quantile of the normal distribution: a 95 % interval's half width is this many standard errors.
 _Z = 1.959963984540054
@@ -102,9 +89,9 @@ def _observation(known: str, latencies: str, metrics: str | None) -> Observation
 def _latency(label: str, report: Mapping[str, Any]) -> Observation:
     exact = report.get("kind") == "analytical"
     seen = {
-        f"{label}.{metric}": (float(report[name]), 0.0 if exact else np.nan)
-        for name, metric in _LATENCY_FIELDS.items()
-        if report.get(name) is not None
+        f"{label}.{metric}": (float(report[field]), 0.0 if exact else np.nan)
+        for metric, field in LATENCY_FIELDS.items()
+        if report.get(field) is not None
     }
     half_width, median = report.get("relative_half_width"), report.get("median")
     if half_width is not None and median is not None:

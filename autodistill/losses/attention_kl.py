@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from autodistill.losses.masking import (
     masked_mean,
     mean_over_layers,
+    paired_features,
     present_pairs,
     require_equal_heads,
     require_layer_pairs,
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
-    from autodistill.components.training import Batch, FeatureKey, Features, LossContext, LossRole
+    from autodistill.components.training import Batch, Features, LossContext, LossRole
 
 #: Probabilities below this count as this: half of float16's smallest number, which is what a cached map can tell
 #: from zero; bounds the loss of a key that the student ignores altogether.
@@ -47,8 +48,7 @@ class AttentionKL:
         require_equal_heads("attention_kl", context.student.heads, context.teacher.heads)
         self.weight = weight
         self.pairs = context.layer_pairs
-        self.student_features: frozenset[FeatureKey] = frozenset(("attentions", pair[0]) for pair in self.pairs)
-        self.teacher_features: frozenset[FeatureKey] = frozenset(("attentions", pair[1]) for pair in self.pairs)
+        self.student_features, self.teacher_features = paired_features("attentions", self.pairs)
 
     def __call__(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Compare the paired maps.

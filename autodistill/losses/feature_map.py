@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional as F  # noqa: N812
 
-from autodistill.losses.masking import masked_mean, mean_over_layers, present_pairs, require_layer_pairs
+from autodistill.losses.masking import masked_mean, mean_over_layers, paired_features, require_layer_pairs
 from autodistill.losses.projections import Projections
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
-    from autodistill.components.training import Batch, FeatureKey, Features, LossContext, LossRole
+    from autodistill.components.training import Batch, Features, LossContext, LossRole
 
 
 class FeatureMap:
@@ -46,8 +46,7 @@ class FeatureMap:
         self.weight = weight
         self.pairs = context.layer_pairs
         self.factors = (shape, mean, variance)
-        self.student_features: frozenset[FeatureKey] = frozenset(("hidden_states", pair[0]) for pair in self.pairs)
-        self.teacher_features: frozenset[FeatureKey] = frozenset(("hidden_states", pair[1]) for pair in self.pairs)
+        self.student_features, self.teacher_features = paired_features("hidden_states", self.pairs)
         self.projections = Projections((own for own, _ in self.pairs), context.student, context.teacher)
 
     def __call__(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
@@ -62,11 +61,8 @@ class FeatureMap:
             Scalar float32, >= 0, and 0 when student and teacher agree.
         """
         errors = [
-            masked_mean(
-                self._error(self.projections(student[own], own[1] or 0), teacher[other].detach().float()),
-                batch.attention_mask,
-            )
-            for own, other in present_pairs(self.pairs, "hidden_states", student)
+            masked_mean(self._error(own, other), batch.attention_mask)
+            for own, other in self.projections.paired_states(self.pairs, student, teacher)
         ]
         return mean_over_layers(errors, batch)
 

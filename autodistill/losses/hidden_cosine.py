@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional as F  # noqa: N812
 
-from autodistill.losses.masking import masked_mean, mean_over_layers, present_pairs, require_layer_pairs
+from autodistill.losses.masking import masked_mean, mean_over_layers, paired_features, require_layer_pairs
 from autodistill.losses.projections import Projections
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
-    from autodistill.components.training import Batch, FeatureKey, Features, LossContext, LossRole
+    from autodistill.components.training import Batch, Features, LossContext, LossRole
 
 
 class HiddenCosine:
@@ -39,8 +39,7 @@ class HiddenCosine:
         require_layer_pairs("hidden_cosine", context.layer_pairs)
         self.weight = weight
         self.pairs = context.layer_pairs[-1:] if last_only else context.layer_pairs
-        self.student_features: frozenset[FeatureKey] = frozenset(("hidden_states", pair[0]) for pair in self.pairs)
-        self.teacher_features: frozenset[FeatureKey] = frozenset(("hidden_states", pair[1]) for pair in self.pairs)
+        self.student_features, self.teacher_features = paired_features("hidden_states", self.pairs)
         self.projections = Projections((own for own, _ in self.pairs), context.student, context.teacher)
 
     def __call__(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
@@ -54,11 +53,10 @@ class HiddenCosine:
         Returns:
             Scalar float32 in [0, 2].
         """
-        errors = []
-        for own, other in present_pairs(self.pairs, "hidden_states", student):
-            states = self.projections(student[own], own[1] or 0)
-            cosine = F.cosine_similarity(states, teacher[other].detach().float(), dim=-1)
-            errors.append(masked_mean(1 - cosine, batch.attention_mask))
+        errors = [
+            masked_mean(1 - F.cosine_similarity(own, other, dim=-1), batch.attention_mask)
+            for own, other in self.projections.paired_states(self.pairs, student, teacher)
+        ]
         return mean_over_layers(errors, batch)
 
     def parameters(self) -> Iterable[Parameter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autodistill.losses.masking import masked_mean, mean_over_layers, present_pairs, require_layer_pairs
+from autodistill.losses.masking import masked_mean, mean_over_layers, paired_features, require_layer_pairs
 from autodistill.losses.projections import Projections
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
-    from autodistill.components.training import Batch, FeatureKey, Features, LossContext, LossRole
+    from autodistill.components.training import Batch, Features, LossContext, LossRole
 
 
 class HiddenMSE:
@@ -38,8 +38,7 @@ class HiddenMSE:
         require_layer_pairs("hidden_mse", context.layer_pairs)
         self.weight = weight
         self.pairs = (*(((0, 0),) if embeddings else ()), *context.layer_pairs)
-        self.student_features: frozenset[FeatureKey] = frozenset(("hidden_states", pair[0]) for pair in self.pairs)
-        self.teacher_features: frozenset[FeatureKey] = frozenset(("hidden_states", pair[1]) for pair in self.pairs)
+        self.student_features, self.teacher_features = paired_features("hidden_states", self.pairs)
         self.projections = Projections((own for own, _ in self.pairs), context.student, context.teacher)
 
     def __call__(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
@@ -54,11 +53,8 @@ class HiddenMSE:
             Scalar float32, >= 0.
         """
         errors = [
-            masked_mean(
-                (self.projections(student[own], own[1] or 0) - teacher[other].detach().float()).square().mean(-1),
-                batch.attention_mask,
-            )
-            for own, other in present_pairs(self.pairs, "hidden_states", student)
+            masked_mean((own - other).square().mean(-1), batch.attention_mask)
+            for own, other in self.projections.paired_states(self.pairs, student, teacher)
         ]
         return mean_over_layers(errors, batch)
 

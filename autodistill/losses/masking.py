@@ -42,6 +42,13 @@ def counted_tokens(batch: Batch) -> Tensor:
     return batch.attention_mask & (labels != IGNORED)
 
 
+def paired_features(
+    feature: str, pairs: Sequence[tuple[int, int]]
+) -> tuple[frozenset[FeatureKey], frozenset[FeatureKey]]:
+    """What a loss on layer pairs needs of the student and of the teacher."""
+    return frozenset((feature, own) for own, _ in pairs), frozenset((feature, other) for _, other in pairs)
+
+
 def present_pairs(
     pairs: Sequence[tuple[int, int]], feature: str, features: Features
 ) -> list[tuple[FeatureKey, FeatureKey]]:

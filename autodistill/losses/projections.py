@@ -6,15 +6,18 @@ the student is exported: TinyBERT's way (Jiao et al. 2019, arXiv 1909.10351).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from torch import nn
+
+from autodistill.losses.masking import present_pairs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from autodistill.components.students import Dimensions
+    from autodistill.components.training import Features
 
 
 class Projections:
@@ -47,6 +50,22 @@ class Projections:
         """
         linear = self._linear.get(layer)
         return states.float() if linear is None else linear(states.to(linear.weight.dtype)).float()
+
+    def paired_states(
+        self, pairs: Sequence[tuple[int, int]], student: Features, teacher: Features
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Hidden states of the layer pairs that were run, in the teacher's width.
+
+        Args:
+            pairs: (student layer, teacher layer).
+            student: ``hidden_states`` as ``batch x tokens x student hidden``, any float dtype.
+            teacher: ``hidden_states`` as ``batch x tokens x teacher hidden``.
+
+        Yields:
+            (student, teacher), ``batch x tokens x teacher hidden`` each, float32; the teacher's are constant.
+        """
+        for own, other in present_pairs(pairs, "hidden_states", student):
+            yield self(student[own], own[1] or 0), teacher[other].detach().float()
 
     def __len__(self) -> int:
         return len(self._linear)

@@ -214,11 +214,16 @@ class TeacherCache:
 
     def holds(self, rows: IntArray) -> bool:
         """Whether all of these rows are kept."""
-        return bool(np.isin(rows, self._sorted_rows).all())
+        return np.array_equal(self._sorted_rows[self._nearest(rows)], rows)
+
+    def _nearest(self, rows: IntArray) -> IntArray:
+        """Where rows stand among the sorted ones, or would stand."""
+        nearest: IntArray = np.searchsorted(self._sorted_rows, rows).clip(max=len(self._sorted_rows) - 1)
+        return nearest
 
     def _places(self, rows: IntArray) -> IntArray:
         """Positions of rows in the files."""
-        found = np.searchsorted(self._sorted_rows, rows).clip(max=len(self._sorted_rows) - 1)
+        found = self._nearest(rows)
         if not np.array_equal(self._sorted_rows[found], rows):
             missing = rows[self._sorted_rows[found] != rows][0]
             raise KeyError(f"Row {missing} is not in the teacher cache {self.directory}, which holds {len(self)} rows.")

@@ -1,29 +1,9 @@
-"""The results file: one section per script, each with its command, its machine and its time."""
+"""This benchmark's results file; see `benchmarks.sections`."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from benchmarks.sections import ResultsFile
 
-from autodistill.engine.environment import describe_environment
-
-RESULTS = Path(__file__).parents[1] / "results" / "distillation.json"
-
-
-def write_section(path: Path, section: str, settings: Mapping[str, Any], results: Any) -> None:
-    """Write one section and leave the others as they are."""
-    kept = json.loads(path.read_text()) if path.exists() else {"benchmark": "distillation"}
-    kept[section] = {
-        "command": f"python -m benchmarks.distillation.{Path(sys.argv[0]).stem} {' '.join(sys.argv[1:])}".strip(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_environment(),
-        "settings": dict(settings),
-        "results": results,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(kept, indent=1) + "\n")
-    print(f"written: {path}, section {section!r}")
+_FILE = ResultsFile("distillation")
+RESULTS = _FILE.path
+write_section = _FILE.write

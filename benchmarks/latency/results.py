@@ -1,32 +1,17 @@
-"""The results file: one section per script with command, machine and time; and records to go on from."""
+"""This benchmark's results file (see `benchmarks.sections`), and records to go on from."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from autodistill.engine.environment import describe_environment
+from benchmarks.sections import ResultsFile
 
-RESULTS = Path(__file__).parents[1] / "results" / "latency.json"
-
-
-def write_section(path: Path, section: str, settings: Mapping[str, Any], results: Any) -> None:
-    """Write one section and leave the others as they are."""
-    kept = json.loads(path.read_text()) if path.exists() else {"benchmark": "latency"}
-    kept[section] = {
-        "command": f"python -m benchmarks.latency.{Path(sys.argv[0]).stem} {' '.join(sys.argv[1:])}".strip(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_environment(),
-        "settings": {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()},
-        "results": results,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(kept, indent=1) + "\n")
-    print(f"written: {path}, section {section!r}")
+_FILE = ResultsFile("latency")
+RESULTS = _FILE.path
+write_section = _FILE.write
 
 
 class Records:

@@ -424,6 +424,6 @@ def test_analytical_latency_is_exact_in_the_history(storage: Storage, study_id: 
 
 def test_the_history_has_every_metric_of_a_latency_report() -> None:
     from autodistill.components.latency import LATENCY_METRICS
-    from autodistill.engine.storage_history import _LATENCY_FIELDS
+    from autodistill.engine.storage_history import LATENCY_FIELDS
 
-    assert set(_LATENCY_FIELDS.values()) == set(LATENCY_METRICS)
+    assert set(LATENCY_FIELDS) == set(LATENCY_METRICS)
