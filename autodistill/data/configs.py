@@ -58,8 +58,8 @@ class PythonDocsConfig:
 
 
 @dataclass
-class TextClassificationConfig:
-    """Your own texts or pairs, labelled or not: TSV, CSV, JSON lines or Parquet."""
+class OwnFilesConfig:
+    """Parameters of all sources that read the user's own files."""
 
     train: str | None = path_field(None)
     """Path of the training examples: .tsv, .csv, .jsonl, .json (one object per line), each also .gz, or .parquet."""
@@ -69,6 +69,29 @@ class TextClassificationConfig:
 
     test: str | None = path_field(None)
     """Path of the examples that are read once at the end; None means no test results."""
+
+    id_column: str | None = None
+    """Column of ids, unique within a file; None numbers the examples."""
+
+    select_share: float = 0.1
+    """Share of train that is carved off when select is None; 0 < share < 1."""
+
+    select_max: int = 2000
+    """Carved examples at most; >= 1."""
+
+    train_limit: int | None = None
+    """Training examples at most, chosen by a stable hash after carving; None keeps all; >= 1."""
+
+    max_length: int = 128
+    """Tokens per example at most; >= 8."""
+
+    def __post_init__(self) -> None:
+        check_carving(self.select_share, self.select_max, self.train_limit, self.max_length)
+
+
+@dataclass
+class TextClassificationConfig(OwnFilesConfig):
+    """Your own texts or pairs, labelled or not: TSV, CSV, JSON lines or Parquet."""
 
     text_columns: list[str] = field(default_factory=lambda: ["text"])
     """One or two columns that hold the text."""
@@ -88,24 +111,9 @@ class TextClassificationConfig:
     label_separator: str = ","
     """Between the classes of an example, where a file does not have lists; not empty."""
 
-    id_column: str | None = None
-    """Column of ids, unique within a file; None numbers the examples."""
-
-    select_share: float = 0.1
-    """Share of train that is carved off when select is None; 0 < share < 1."""
-
-    select_max: int = 2000
-    """Carved examples at most; >= 1."""
-
-    train_limit: int | None = None
-    """Training examples at most, chosen by a stable hash after carving; None keeps all; >= 1."""
-
-    max_length: int = 128
-    """Tokens per example at most; >= 8."""
-
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_columns(self.text_columns, label_column=self.label_column, id_column=self.id_column)
-        check_carving(self.select_share, self.select_max, self.train_limit, self.max_length)
         check(self.label_separator != "", "data.label_separator", "not empty", self.label_separator)
         labels = self.labels
         rule = "two or more different names, or null"
@@ -116,17 +124,8 @@ class TextClassificationConfig:
 
 
 @dataclass
-class TextRegressionConfig:
+class TextRegressionConfig(OwnFilesConfig):
     """Your own texts or pairs, each with a number: TSV, CSV, JSON lines or Parquet."""
-
-    train: str | None = path_field(None)
-    """Path of the training examples: .tsv, .csv, .jsonl, .json (one object per line), each also .gz, or .parquet."""
-
-    select: str | None = path_field(None)
-    """Path of the examples that choose between models; None carves them from train."""
-
-    test: str | None = path_field(None)
-    """Path of the examples that are read once at the end; None means no test results."""
 
     text_columns: list[str] = field(default_factory=lambda: ["text"])
     """One or two columns that hold the text."""
@@ -134,74 +133,29 @@ class TextRegressionConfig:
     label_column: str = "label"
     """Column of the numbers."""
 
-    id_column: str | None = None
-    """Column of ids, unique within a file; None numbers the examples."""
-
-    select_share: float = 0.1
-    """Share of train that is carved off when select is None; 0 < share < 1."""
-
-    select_max: int = 2000
-    """Carved examples at most; >= 1."""
-
-    train_limit: int | None = None
-    """Training examples at most, chosen by a stable hash after carving; None keeps all; >= 1."""
-
-    max_length: int = 128
-    """Tokens per example at most; >= 8."""
-
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_columns(self.text_columns, label_column=self.label_column, id_column=self.id_column)
-        check_carving(self.select_share, self.select_max, self.train_limit, self.max_length)
 
 
 @dataclass
-class SentencesConfig:
+class SentencesConfig(OwnFilesConfig):
     """Your own texts without labels, for sentence embeddings: TSV, CSV, JSON lines or Parquet."""
-
-    train: str | None = path_field(None)
-    """Path of the training texts: .tsv, .csv, .jsonl, .json (one object per line), each also .gz, or .parquet."""
-
-    select: str | None = path_field(None)
-    """Path of the texts that choose between models; None carves them from train."""
-
-    test: str | None = path_field(None)
-    """Path of the texts that are read once at the end; None means no test results."""
 
     text_column: str = "text"
     """Column that holds the text."""
 
-    id_column: str | None = None
-    """Column of ids, unique within a file; None numbers the texts."""
-
-    select_share: float = 0.1
-    """Share of train that is carved off when select is None; 0 < share < 1."""
-
-    select_max: int = 2000
-    """Carved texts at most; >= 1."""
-
-    train_limit: int | None = None
-    """Training texts at most, chosen by a stable hash after carving; None keeps all; >= 1."""
-
-    max_length: int = 128
-    """Tokens per text at most; >= 8."""
-
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_columns([self.text_column], id_column=self.id_column)
-        check_carving(self.select_share, self.select_max, self.train_limit, self.max_length)
 
 
 @dataclass
-class TokenClassificationConfig:
+class TokenClassificationConfig(OwnFilesConfig):
     """Your own words with a label each: CoNLL files, JSON lines or Parquet."""
 
     train: str | None = path_field(None)
     """Path of the training examples: .conll, .iob, .bio, .txt, .jsonl, .json, each also .gz, or .parquet."""
-
-    select: str | None = path_field(None)
-    """Path of the examples that choose between models; None carves them from train."""
-
-    test: str | None = path_field(None)
-    """Path of the examples that are read once at the end; None means no test results."""
 
     words_column: str = "words"
     """Column of the lists of words; a CoNLL file has them in the first column whatever it is called."""
@@ -212,21 +166,9 @@ class TokenClassificationConfig:
     id_column: str | None = None
     """Column of ids, unique within a file; None numbers the examples; not used for CoNLL files."""
 
-    select_share: float = 0.1
-    """Share of train that is carved off when select is None; 0 < share < 1."""
-
-    select_max: int = 2000
-    """Carved examples at most; >= 1."""
-
-    train_limit: int | None = None
-    """Training examples at most, chosen by a stable hash after carving; None keeps all; >= 1."""
-
-    max_length: int = 128
-    """Tokens per example at most; >= 8."""
-
     def __post_init__(self) -> None:
+        super().__post_init__()
         columns = {self.words_column, self.labels_column, self.id_column}
         check(
             len(columns) == 3, "data.words_column, labels_column and id_column", "different", sorted(map(str, columns))
         )
-        check_carving(self.select_share, self.select_max, self.train_limit, self.max_length)

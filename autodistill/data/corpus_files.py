@@ -7,13 +7,13 @@ What becomes of the documents is in `autodistill.data.corpus`.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from autodistill.data.tables import opened_text, reading_errors
+from autodistill.data.tables import json_object, opened_text, reading_errors
 from autodistill.errors import DataError, did_you_mean
 
 #: Endings that are understood; all but Parquet may be followed by ``.gz``.
@@ -276,21 +276,13 @@ def _records(file: Any, part: Part, reading: Reading, found: Found) -> Iterator[
     for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{_where(part, number)} is not JSON ({error}). {_ONE_PER_LINE}") from error
-        if not isinstance(record, dict):
-            raise DataError(f"{_where(part, number)} is not an object. {_ONE_PER_LINE}")
+        record = json_object(line, partial(_where, part, number), '{"text": "..."}')
         if reading.column not in record:
             raise DataError(
                 f"{_where(part, number)} has no field {reading.column!r}.{did_you_mean(reading.column, record)} "
                 f"Its fields: {', '.join(map(repr, record))}. Set data.column."
             )
         yield from _cut(_text(record[reading.column], part, number), found)
-
-
-_ONE_PER_LINE = 'Expected one JSON object per line, e.g. {"text": "..."}.'
 
 
 def _where(part: Part, number: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autodistill.data.assembling import Example
+from autodistill.data.assembling import Carving, Example
 from autodistill.data.tables import Row, read_table
 from autodistill.errors import DataError
 
@@ -46,16 +46,48 @@ class RoleFile:
         return read_table(Path(self.path).expanduser(), [column for column in columns if column], self.key)
 
 
-def files_of(train: str | None, select: str | None, test: str | None, example: str) -> dict[str, RoleFile]:
-    """The files that were given, by role.
+@dataclass(frozen=True)
+class OwnFiles:
+    """The files of a source and what all such sources are told about them.
 
-    Raises:
-        DataError: there is no training file.
+    Args:
+        train: path of the training examples.
+        select: path of the examples that choose between models; None carves them from ``train``.
+        test: path of the examples that are read once at the end, or None.
+        id_column: column of the ids, or None.
+        select_share: share of ``train`` that is carved off when ``select`` is None.
+        select_max: carved examples at most.
+        train_limit: training examples at most, chosen by a stable hash after carving; None keeps all.
+        max_length: tokens per example at most.
     """
-    if train is None:
-        raise DataError(f"data.train must name a file of training examples, e.g. data.train={example}, got null.")
-    paths = {"train": train, "select": select, "test": test}
-    return {role: RoleFile(role, path) for role, path in paths.items() if path is not None}
+
+    train: str | None
+    select: str | None
+    test: str | None
+    id_column: str | None
+    select_share: float
+    select_max: int
+    train_limit: int | None
+    max_length: int
+
+    @property
+    def carving(self) -> Carving:
+        """How ``select`` and a smaller ``train`` are made."""
+        return Carving(self.select_share, self.select_max, self.train_limit)
+
+    def by_role(self, example: str) -> dict[str, RoleFile]:
+        """The files that were given.
+
+        Args:
+            example: name of such a file, for the error.
+
+        Raises:
+            DataError: there is no training file.
+        """
+        if self.train is None:
+            raise DataError(f"data.train must name a file of training examples, e.g. data.train={example}, got null.")
+        paths = {"train": self.train, "select": self.select, "test": self.test}
+        return {role: RoleFile(role, path) for role, path in paths.items() if path is not None}
 
 
 def example_of(

@@ -9,9 +9,10 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -167,18 +168,35 @@ def _json_lines(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{key}: {path}, line {number} is not JSON ({error}). {_ONE_PER_LINE}") from error
-            if not isinstance(record, dict):
-                raise DataError(f"{key}: {path}, line {number} is not an object. {_ONE_PER_LINE}")
+            record = json_object(line, partial(_line, key, path, number), '{"text": "...", "label": "..."}')
             for column in columns:
                 place_of(column, list(record), path, key, f", line {number}")
             yield Row(number, {column: record[column] for column in columns})
 
 
-_ONE_PER_LINE = 'Expected one JSON object per line, e.g. {"text": "...", "label": "..."}.'
+def _line(key: str, path: Path, number: int) -> str:
+    return f"{key}: {path}, line {number}"
+
+
+def json_object(line: str | bytes, where: Callable[[], str], example: str) -> dict[str, Any]:
+    """The object of one line.
+
+    Args:
+        line: text.
+        where: says key, file and line; asked only for an error.
+        example: of such an object, for the error.
+
+    Raises:
+        DataError: it is no JSON, or no object.
+    """
+    expected = f"Expected one JSON object per line, e.g. {example}."
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where()} is not JSON ({error}). {expected}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{where()} is not an object. {expected}")
+    return record
 
 
 def _parquet(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:

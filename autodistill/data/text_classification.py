@@ -9,15 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autodistill.components.task import DataContext, TaskData, TaskSpec
-from autodistill.data.assembling import Carving, Example, assemble
+from autodistill.data.assembling import Example, assemble
 from autodistill.data.examples import (
+    OwnFiles,
     RoleFile,
     check_ids,
     class_id,
     class_name,
     class_names,
     example_of,
-    files_of,
     plain_text,
     sorted_classes,
 )
@@ -36,50 +36,34 @@ class TextClassification:
 
     Args:
         context: not used; files are read anew each time.
-        train: path of the training examples.
-        select: path of the examples that choose between models; None carves them from ``train``.
-        test: path of the examples that are read once at the end, or None.
         text_columns: one or two columns that hold the text.
         label_column: column of the classes; None makes the task label-free.
         test_label_column: of a label-free task: column of the classes in ``test``, or None.
         labels: class names in the order of their ids, or None.
         multi_label: whether an example may have any number of classes.
         label_separator: between the classes of an example, where a file does not have lists.
-        id_column: column of the ids, or None.
-        select_share: share of ``train`` that is carved off when ``select`` is None.
-        select_max: carved examples at most.
-        train_limit: training examples at most, chosen by a stable hash after carving; None keeps all.
-        max_length: tokens per example at most.
+        files: see `autodistill.data.examples.OwnFiles`.
     """
 
     def __init__(
         self,
         context: DataContext,
         *,
-        train: str | None,
-        select: str | None,
-        test: str | None,
         text_columns: Sequence[str],
         label_column: str | None,
         test_label_column: str | None,
         labels: Sequence[str] | None,
         multi_label: bool,
         label_separator: str,
-        id_column: str | None,
-        select_share: float,
-        select_max: int,
-        train_limit: int | None,
-        max_length: int,
+        **files: Any,
     ) -> None:
-        self.max_length = max_length
-        self._files = (train, select, test)
+        self._files = OwnFiles(**files)
+        self.max_length = self._files.max_length
         self._text_columns = tuple(text_columns)
         self._label_column = label_column
         self._test_label_column = test_label_column
         self._labels = None if labels is None else tuple(map(str, labels))
         self._multi_label, self._separator = multi_label, label_separator
-        self._id_column = id_column
-        self._carving = Carving(select_share, select_max, train_limit)
 
     def load(self) -> TaskData:
         """Read the files, carve ``select`` if there is none, and number the classes.
@@ -88,7 +72,7 @@ class TextClassification:
             DataError: a file is missing or not what its name says, a column is missing, there are no examples, fewer
                 than two classes, or a label that the training file does not have.
         """
-        files = files_of(*self._files, example="reviews.tsv")
+        files = self._files.by_role("reviews.tsv")
         rows = {role: self._read(file) for role, file in files.items()}
         labels = self._labels if self._labels is not None else self._found_labels(files["train"], rows["train"])
         splits = {role: self._examples(files[role], rows[role], labels) for role in rows}
@@ -104,15 +88,15 @@ class TextClassification:
         notes: dict[str, Any] = {}
         if self._multi_label and self._label_column:
             notes["train_without_label"] = sum(not example["label"] for example in splits["train"])
-        return assemble(task, splits, self._carving, version=FORMAT, where=files["train"].path, notes=notes)
+        return assemble(task, splits, self._files.carving, version=FORMAT, where=files["train"].path, notes=notes)
 
     def _column(self, role: str) -> str | None:
         """The column of the labels in a role's file."""
         return self._test_label_column if self._label_column is None and role == "test" else self._label_column
 
     def _read(self, file: RoleFile) -> list[Row]:
-        rows = file.rows([*self._text_columns, self._column(file.role), self._id_column])
-        check_ids(file, rows, self._id_column)
+        rows = file.rows([*self._text_columns, self._column(file.role), self._files.id_column])
+        check_ids(file, rows, self._files.id_column)
         return rows
 
     def _found_labels(self, file: RoleFile, rows: Sequence[Row]) -> tuple[str, ...]:
@@ -138,10 +122,10 @@ class TextClassification:
         return [self._example(file, index, row, numbers) for index, row in enumerate(rows)]
 
     def _example(self, file: RoleFile, index: int, row: Row, numbers: Mapping[str, int]) -> Example:
-        example = example_of(file, index, row, self._text_columns, self._id_column, plain_text)
+        example = example_of(file, index, row, self._text_columns, self._files.id_column, plain_text)
         column = self._column(file.role)
         if column is None:
             return example
-        source = "data.labels" if self._labels is not None else f"the training file {self._files[0]}"
+        source = "data.labels" if self._labels is not None else f"the training file {self._files.train}"
         found = [class_id(file, row, name, numbers, source) for name in self._names(file, row, column)]
         return example | {"label": sorted(set(found)) if self._multi_label else found[0]}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from autodistill.components.task import DataContext, TaskData, TaskSpec
-from autodistill.data.assembling import Carving, Example, assemble
-from autodistill.data.examples import RoleFile, check_ids, class_id, example_of, files_of, sorted_classes
+from autodistill.data.assembling import Example, assemble
+from autodistill.data.examples import OwnFiles, RoleFile, check_ids, class_id, example_of, sorted_classes
 from autodistill.data.tables import Row, opened_text, reading_errors
 from autodistill.errors import DataError
 
@@ -34,38 +34,22 @@ class TokenClassification:
 
     Args:
         context: not used; files are read anew each time.
-        train: path of the training examples.
-        select: path of the examples that choose between models; None carves them from ``train``.
-        test: path of the examples that are read once at the end, or None.
         words_column: column of the words; not used for CoNLL files.
         labels_column: column of the labels; not used for CoNLL files.
-        id_column: column of the ids, or None; not used for CoNLL files.
-        select_share: share of ``train`` that is carved off when ``select`` is None.
-        select_max: carved examples at most.
-        train_limit: training examples at most, chosen by a stable hash after carving; None keeps all.
-        max_length: tokens per example at most.
+        files: see `autodistill.data.examples.OwnFiles`.
     """
 
     def __init__(
         self,
         context: DataContext,
         *,
-        train: str | None,
-        select: str | None,
-        test: str | None,
         words_column: str,
         labels_column: str,
-        id_column: str | None,
-        select_share: float,
-        select_max: int,
-        train_limit: int | None,
-        max_length: int,
+        **files: Any,
     ) -> None:
-        self.max_length = max_length
-        self._files = (train, select, test)
+        self._files = OwnFiles(**files)
+        self.max_length = self._files.max_length
         self._words_column, self._labels_column = words_column, labels_column
-        self._id_column = id_column
-        self._carving = Carving(select_share, select_max, train_limit)
 
     def load(self) -> TaskData:
         """Read the files, carve ``select`` if there is none, and number the classes.
@@ -74,7 +58,7 @@ class TokenClassification:
             DataError: a file is missing or not what its name says, words and labels are not as many, fewer than two
                 classes, or a label that the training file does not have.
         """
-        files = files_of(*self._files, example="names.conll")
+        files = self._files.by_role("names.conll")
         rows = {role: self._rows(file) for role, file in files.items()}
         names = {name for row in rows["train"] for name in self._labels(files["train"], row)}
         if len(names) < 2:
@@ -88,14 +72,14 @@ class TokenClassification:
             for role in rows
         }
         task = TaskSpec("token_classification", labels, (self._words_column,), "token_classification.f1")
-        return assemble(task, splits, self._carving, version=FORMAT, where=files["train"].path)
+        return assemble(task, splits, self._files.carving, version=FORMAT, where=files["train"].path)
 
     def _rows(self, file: RoleFile) -> list[Row]:
         path = Path(file.path).expanduser()
         if Path(path.name.lower().removesuffix(".gz")).suffix in CONLL_ENDINGS:
             return list(read_conll(path, file.key, (self._words_column, self._labels_column)))
-        rows = file.rows([self._words_column, self._labels_column, self._id_column])
-        check_ids(file, rows, self._id_column)
+        rows = file.rows([self._words_column, self._labels_column, self._files.id_column])
+        check_ids(file, rows, self._files.id_column)
         return rows
 
     def _labels(self, file: RoleFile, row: Row) -> list[str]:
@@ -105,9 +89,9 @@ class TokenClassification:
         return [str(label) for label in labels]
 
     def _example(self, file: RoleFile, index: int, row: Row, numbers: Mapping[str, int]) -> Example:
-        identity = self._id_column if self._id_column in row.values else None
+        identity = self._files.id_column if self._files.id_column in row.values else None
         example = example_of(file, index, row, (self._words_column,), identity, _list)
-        source = f"the training file {self._files[0]}"
+        source = f"the training file {self._files.train}"
         names = self._labels(file, row)
         return example | {"label": [class_id(file, row, name, numbers, source) for name in names]}
 
