@@ -120,7 +120,11 @@ def test_texts_of_train_that_stand_in_test_are_counted(tmp_path: Path) -> None:
         ("a.txt", "text\n", r"data.train: .*a.txt has an ending that is not understood. Expected one of .tsv, .csv"),
         ("a.parquet", tsv(), "a.parquet ends in .parquet but is not a Parquet file"),
         ("a.parquet", b"PAR1" + b"x" * 50, "a.parquet ends in .parquet but cannot be read as Parquet"),
-        ("a.tsv", gzip.compress(tsv().encode(), mtime=0), r"a.tsv is a gzip file whatever its name says. Rename .* \.tsv\.gz"),
+        (
+            "a.tsv",
+            gzip.compress(tsv().encode(), mtime=0),
+            r"a.tsv is a gzip file whatever its name says. Rename .* \.tsv\.gz",
+        ),
         ("a.csv", b"PAR1" + b"x" * 50, "a.csv is a Parquet file whatever its name says"),
         ("a.tsv", b"text\tlabel\nGr\xfc\xdfe\t1\n", "a.tsv, line 2 is not UTF-8 text"),
         ("a.tsv", "text\tlabel\nonly one field\n", "a.tsv, line 2 has 1 fields, but the first line names 2 columns"),
