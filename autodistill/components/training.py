@@ -72,6 +72,9 @@ class DistillationLoss(Protocol):
 
     Every loss has the parameter ``weight`` (>= 0), which the trainer applies. Building checks that the context can
     work and raises `ConfigError` that names a loss which can.
+
+    A loss that divides the outputs by a temperature has it as the attribute ``temperature``: of large vocabularies the
+    cache keeps the likeliest outputs and the mass of the others, and that mass is kept for each temperature.
     """
 
     #: ``transfer`` (representations) or ``prediction`` (outputs); schedules choose phases by it.

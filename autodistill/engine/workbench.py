@@ -41,6 +41,7 @@ from autodistill.engine.workload_metrics import not_asked_for
 from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mean
 from autodistill.training.augmented import Augmentation, augmented
 from autodistill.training.seeds import derive_seed
+from autodistill.training.softened import teacher_needs
 from autodistill.training.stream import ExampleStream
 from autodistill.training.tokenised import TokenisedSplit, tokenise
 
@@ -387,7 +388,7 @@ class Workbench:
         with torch.random.fork_rng(devices=[]):  # losses draw their projections
             for size in {size.layers: size for size in sizes}.values():
                 for loss, _ in self.make_losses(size, teacher).values():
-                    found |= loss.teacher_features
+                    found |= teacher_needs(loss)
         return frozenset(found)
 
     def _check_losses(self, student: Dimensions, teacher: Dimensions) -> None:

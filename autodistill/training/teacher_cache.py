@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     IntArray: TypeAlias = "NDArray[np.int64]"
 
 #: Changes when the files' layout does.
-FORMAT = 2
+FORMAT = 3
 
 #: Examples per forward pass of the teacher at most.
 BATCH_SIZE = 64
@@ -196,7 +196,7 @@ class TeacherCache:
         meta = json.loads((directory / "meta.json").read_text())
         self._keys: frozenset[FeatureKey] = frozenset((name, layer) for name, layer in meta["keys"])
         forms = [form_of(description) for description in meta["forms"]]
-        self._readers = {form.key: form.open(directory, lengths) for form in forms}
+        self._readers = {key: reader for form in forms for key, reader in form.open(directory, lengths).items()}
 
     def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
         """See `autodistill.training.teacher_features.TeacherFeatures.get`.

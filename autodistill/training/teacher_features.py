@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from autodistill.errors import ConfigError
-from autodistill.training.cache_plan import make_plan
+from autodistill.training.cache_plan import keeps_likeliest, make_plan
 from autodistill.training.features import forward_features
+from autodistill.training.softened import temperature_of, without_temperature
 from autodistill.training.teacher_cache import TeacherCache, cache_directory, write_cache
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class OnlineTeacherFeatures:
 
 def deepest_layer(keys: frozenset[FeatureKey]) -> int | None:
     """The last block that must be run for these features; None for all of them, as the logits need."""
-    if not keys or any(name == "logits" for name, _ in keys):
+    if not keys or any(temperature_of(key) is not None for key in keys):
         return None
     return max(1, *(layer or 0 for _, layer in keys))
 
@@ -153,6 +154,8 @@ def cached_teacher_features(
         ConfigError: there is room by ``max_bytes``, but not on the disk.
     """
     online = OnlineTeacherFeatures(teacher, keys)
+    if not keeps_likeliest(teacher, split):  # logits are whole: caches do not differ by temperatures
+        keys = frozenset(without_temperature(key) for key in keys)
     if not keys or not len(split):
         return online
     everything = np.arange(len(split) * split.copies, dtype=np.int64)
