@@ -11,6 +11,7 @@ from autodistill.losses.masking import (
     present_pairs,
     require_equal_heads,
     require_layer_pairs,
+    number_of_tokens,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class AttentionKL:
             for own, other in present_pairs(self.pairs, "attentions", student)
         ]
         return mean_over_layers(divergences, batch)
+
+    def items(self, batch: Batch) -> Tensor:
+        """Tokens that count: see `autodistill.components.training.DistillationLoss.items`."""
+        return number_of_tokens(batch)
 
     def parameters(self) -> Iterable[Parameter]:
         """No parameters of its own."""

@@ -210,10 +210,23 @@ class DistillationModule(StreamModule):
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The losses of this step's phase."""
-        phase = next(phase for phase, end in zip(self._phases, self._ends, strict=True) if step < end)
+        phase = self._phase(step)
         teacher = self._teacher.get(batch, phase.teacher_keys)
         student = forward_features(self.model, batch, phase.student_keys, max_layer=phase.max_layer)
         return {label: loss(student, features_for(loss, teacher), batch) for label, loss in phase.losses.items()}
+
+    def items(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """What the losses of this step's phase are means over; examples where a loss does not say."""
+        return {label: _items(loss, batch) for label, loss in self._phase(step).losses.items()}
+
+    def _phase(self, step: int) -> _ActingPhase:
+        return next(phase for phase, end in zip(self._phases, self._ends, strict=True) if step < end)
+
+
+def _items(loss: DistillationLoss, batch: Batch) -> Tensor:
+    count = getattr(loss, "items", None)
+    items: Tensor = batch.input_ids.new_tensor(len(batch.input_ids)).float() if count is None else count(batch)
+    return items
 
 
 class _ActingPhase:
