@@ -37,6 +37,7 @@ from autodistill.training.replicates import stream_of
 from autodistill.training.results import TrainingResult
 from autodistill.training.seeds import derive_seed
 from autodistill.training.softened import teacher_needs_of
+from autodistill.training.teacher_cache import PassWatch
 from autodistill.training.teacher_features import TeacherFeatures
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class Runner:
     def _teacher_features(self, losses: Mapping[str, tuple[DistillationLoss, float]]) -> TeacherFeatures:
         keys = teacher_needs_of(loss for loss, _ in losses.values())
         started = time.monotonic()
-        features = self._features.get(keys)
+        features = self._features.get(keys, PassWatch(self.context.progress.step, self.context.stop_requested))
         self.context.storage.add_seconds(self.context.study.id, "teacher_cache", time.monotonic() - started)
         return features
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from autodistill.losses.masking import (
     masked_mean,
     mean_over_layers,
+    number_of_tokens,
     paired_features,
     present_pairs,
     require_equal_heads,
     require_layer_pairs,
-    number_of_tokens,
 )
 
 if TYPE_CHECKING:

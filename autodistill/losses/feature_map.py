@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional as F  # noqa: N812
 
-from autodistill.losses.masking import masked_mean, mean_over_layers, number_of_tokens, paired_features, require_layer_pairs
+from autodistill.losses.masking import (
+    masked_mean,
+    mean_over_layers,
+    number_of_tokens,
+    paired_features,
+    require_layer_pairs,
+)
 from autodistill.losses.projections import Projections
 
 if TYPE_CHECKING:

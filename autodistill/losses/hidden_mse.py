@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autodistill.losses.masking import masked_mean, mean_over_layers, number_of_tokens, paired_features, require_layer_pairs
+from autodistill.losses.masking import (
+    masked_mean,
+    mean_over_layers,
+    number_of_tokens,
+    paired_features,
+    require_layer_pairs,
+)
 from autodistill.losses.projections import Projections
 
 if TYPE_CHECKING:

@@ -289,7 +289,9 @@ class DistillationLossSuite:
         parts = torch.tensor(0.0)
         for part in ([0], [1, 2]):
             rows = torch.tensor(part)
-            student, teacher = ({key: item[rows] for key, item in side.items()} for side in (case.student, case.teacher))
+            student, teacher = (
+                {key: item[rows] for key, item in side.items()} for side in (case.student, case.teacher)
+            )
             batch = _rows_of(case.batch, rows)
             parts = parts + count(batch) / count(case.batch) * value_of(case.loss, student, teacher, batch)
         torch.testing.assert_close(parts, case.value())

@@ -55,7 +55,9 @@ def _mean(
 ) -> float:
     """The mean over pairs of replicates; a constant column has no rank correlation and counts as 0."""
     values = [
-        0.0 if np.ptp(first[row]) == 0 or np.ptp(second[column]) == 0 else float(statistic(first[row], second[column])[0])
+        0.0
+        if np.ptp(first[row]) == 0 or np.ptp(second[column]) == 0
+        else float(statistic(first[row], second[column])[0])
         for row, column in pairs
     ]
     return float(np.mean(values))
@@ -90,7 +92,7 @@ def regret(flash: FloatArray, full: FloatArray, latency: FloatArray, floor: floa
 def judge(
     flash: FloatArray, full: FloatArray, sizes: Mapping[str, FloatArray], latency: FloatArray, floor: float
 ) -> dict[str, Any]:
-    """Everything that is said about one fidelity; flash runs are held against full runs of other seeds, as the ceiling is.
+    """What is said about one fidelity; flash runs are held against full runs of other seeds, as the ceiling is.
 
     Args:
         flash: ``seeds x architectures``.

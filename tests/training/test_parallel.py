@@ -49,7 +49,9 @@ def test_two_processes_do_what_one_does_also_after_an_interruption(tmp_path: Pat
     assert (result.state, result.steps, result.examples) == ("complete", STEPS, whole.examples)
     assert len(first.seen) == 14  # the helper's callbacks are its own
     for step, (expected, found) in enumerate(zip(one.seen, first.seen + rest.seen, strict=True)):
-        assert found == pytest.approx(expected, rel=1e-4, abs=1e-7), step  # "hidden" is a mean over tokens, "kl" over examples
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-7), (
+            step
+        )  # "hidden" is a mean over tokens, "kl" over examples
     mine, theirs = weights(alone), weights(together)
     difference = max(float((value - theirs[name]).abs().max()) for name, value in mine.items())
     assert difference < 1e-5
