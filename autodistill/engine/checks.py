@@ -6,9 +6,11 @@ the parts that would otherwise be built for the first time after the teacher has
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from autodistill.components.architecture import Architecture
 from autodistill.components.pruning import PrunerContext
 from autodistill.components.search import EarlierStudy, SearchContext
 from autodistill.configs.targets import instantiate
@@ -47,7 +49,26 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
     make_optimiser(torch.nn.Linear(1, 1), (), bench.schedule.optimisation, fused=False)
     for chosen in settings.several["export"].values():
         bench.create(chosen)
-    bench.baselines(teacher)
+    baselines = [named.architecture for named in bench.baselines(teacher)]
+    check_initialisation(bench, teacher, [*bench.some_architectures, *baselines])
+
+
+def check_initialisation(bench: Workbench, teacher: PreTrainedModel, architectures: Sequence[Architecture]) -> None:
+    """Start one student of every family from the teacher, which a family may refuse, e.g. for its activation.
+
+    Args:
+        bench: the study's shared parts.
+        teacher: the teacher's model.
+        architectures: of the study.
+
+    Raises:
+        ConfigError: a family cannot start from this teacher.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        for architecture in {item.family: item for item in reversed(architectures)}.values():
+            bench.family_of(architecture.family).initialise(bench.build(architecture), teacher)
 
 
 def check_trainer(settings: Settings) -> None:

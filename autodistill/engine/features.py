@@ -115,6 +115,12 @@ class StudyFeatures:
         full, flash = (estimate_bytes(self._model, train, self._all, rows) for rows in (self._rows, self._first_rows))
         return FeaturesSize(full, flash, self._room)
 
+    @cached_property
+    def examples_stored(self) -> int:
+        """Examples that the teacher runs over once, for the cache."""
+        rows = {"everything": self._rows, "flash": self._first_rows}.get(self.size.stored)
+        return 0 if rows is None or not self._all else len(rows)
+
     def check(self) -> None:
         """Raise `ConfigError` when the features may be cached and the disk has no room for what is not there yet."""
         rows = {"everything": self._rows, "flash": self._first_rows}.get(self.size.stored)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,14 +137,16 @@ class _Planner:
         bench, settings = self.bench, self.bench.settings
         times = {architecture: self._step_seconds(self._build(architecture)) for architecture in self.extremes}
         baselines = [named.architecture for named in bench.baselines(self.teacher)]
-        features = StudyFeatures(bench, self.teacher, model_dimensions(self.teacher), "plan").size
+        study = StudyFeatures(bench, self.teacher, model_dimensions(self.teacher), "plan")
+        features = study.size
         mean = float(np.mean(list(self.flops.values())))
         stages = (
-            *self._teacher_stages(),
+            *self._teacher_stages(study),
             self._runs("flash distillation", settings.budget_trials, mean, bench.schedule.flash_fidelity, times),
             self._timing("latency of candidates", settings.budget_trials),
             self._runs("full recipe: picks", settings.picks_max, mean, 1.0, times),
             self._runs("full recipe: baselines", len(baselines), self._mean_of(baselines, mean), 1.0, times),
+            *self._online_stages(study, settings.picks_max + len(baselines)),
             self._timing("latency of trained models", settings.picks_max + len(baselines)),
         )
         largest = bench.family.parameters(self.extremes[1], bench.task, bench.vocabulary)
@@ -198,18 +201,50 @@ class _Planner:
         model.zero_grad()
         return float(np.median(seconds[1:])) * size / timed
 
-    def _teacher_stages(self) -> list[PlannedStage]:
+    @cached_property
+    def _teacher_forward(self) -> tuple[float, float]:
+        """FLOPs (0 where the teacher is of another family) and seconds of the teacher on one example."""
+        bench = self.bench
+        own = bench.family.architecture_of(self.teacher)
+        seconds = self._step_seconds(self.teacher, backward=False) / bench.schedule.optimisation.batch_size
+        return 0.0 if own is None else self._forward(own), seconds
+
+    def _teacher_pass(self, name: str, runs: int, examples: int) -> PlannedStage:
+        """The teacher on some examples, in each of some runs."""
+        flops, seconds = self._teacher_forward
+        return PlannedStage(name, runs, 0, examples, examples * flops, runs * examples * seconds)
+
+    def _online_stages(self, features: StudyFeatures, full_runs: int) -> list[PlannedStage]:
+        """The teacher on what is not cached, in the steps of every run."""
+        if features.size.stored == "everything":
+            return []
+        flash, full = (self._examples(fidelity) for fidelity in (self.bench.schedule.flash_fidelity, 1.0))
+        if features.size.stored == "flash":
+            return [self._teacher_pass("teacher online: full runs", full_runs, max(0, full - flash))]
+        return [
+            self._teacher_pass("teacher online: flash runs", self.bench.settings.budget_trials, flash),
+            self._teacher_pass("teacher online: full runs", full_runs, full),
+        ]
+
+    def _examples(self, fidelity: float) -> int:
+        """Examples that a run of the largest student reads."""
+        schedule, teacher = self.bench.schedule, model_dimensions(self.teacher).layers
+        phases = schedule.phases(self._layers(self.extremes[1]), teacher, fidelity)
+        return sum(phase.steps for phase in phases) * schedule.optimisation.batch_size
+
+    def _teacher_stages(self, features: StudyFeatures) -> list[PlannedStage]:
         bench = self.bench
         step = self._step_seconds(self.teacher)
         size = bench.schedule.optimisation.batch_size
-        forward = self._step_seconds(self.teacher, backward=False) / size
-        answers = sum(len(split) for split in bench.splits.values())
-        stages = [PlannedStage("teacher's answers", 1, 0, answers, 0.0, answers * forward)]
+        stages = [self._teacher_pass("teacher's answers", 1, sum(len(split) for split in bench.splits.values()))]
+        if features.examples_stored:
+            stages.append(self._teacher_pass("teacher's features", 1, features.examples_stored))
         if bench.teacher.needs_fine_tuning(bench.task):
             recipe = bench.teacher.fine_tuning
             examples = recipe.examples(len(bench.splits["train"]))
             steps = examples // recipe.batch_size
-            stages.insert(0, PlannedStage("fine-tuning the teacher", 1, steps, examples, 0.0, examples * step / size))
+            flops = TRAINING_FACTOR * examples * self._teacher_forward[0]
+            stages.insert(0, PlannedStage("fine-tuning the teacher", 1, steps, examples, flops, examples * step / size))
         return stages
 
     def _phases(self) -> tuple[PlannedPhase, ...]:

@@ -403,6 +403,12 @@ class Workbench:
 
     def _check_losses(self, student: Dimensions, teacher: Dimensions) -> None:
         for label, (loss, _) in self.make_losses(student, teacher).items():
+            if self.settings.augmentation.copies and getattr(loss, "reads_labels", False):
+                raise ConfigError(
+                    f"loss.{label} learns from the labels, but augmentation.copies={self.settings.augmentation.copies} "
+                    "changes words, after which a label may be wrong. Leave this loss out (logits_kl learns what the "
+                    "teacher answers to the changed text), or set augmentation.copies=0."
+                )
             for owner, needed, given in (
                 (f"student family {self.family_name!r}", loss.student_features, self.family.features),
                 (f"teacher {self.teacher.name}", loss.teacher_features, self.teacher.features),

@@ -32,6 +32,7 @@ class HardLabel:
     """
 
     role: LossRole = "prediction"
+    reads_labels = True
     student_features: frozenset[FeatureKey] = frozenset({("logits", None)})
     teacher_features: frozenset[FeatureKey] = frozenset()
 

@@ -37,6 +37,7 @@ class MLMSoft:
     """
 
     role: LossRole = "prediction"
+    reads_labels = True
     student_features = _KEYS
     teacher_features = _KEYS
 

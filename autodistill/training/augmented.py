@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     IntArray: TypeAlias = "NDArray[np.int64]"
 
 #: Kinds of task whose answer may be another one when words change, so that the labels would lie.
-REFUSED = ("mlm", "question_answering")
+REFUSED = ("mlm", "question_answering", "token_classification")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from transformers import PreTrainedModel
 
 from autodistill.errors import AutoDistillError, ConfigError, TrialError
+from autodistill.training.devices import CUDA
 
 #: How long processes wait for each other: scoring a rung on a large split is the first one's alone.
 TIMEOUT = timedelta(hours=6)
@@ -68,14 +69,26 @@ def processes(trainer: Mapping[str, Any]) -> int:
     if nodes != 1:
         raise ConfigError(f"trainer.num_nodes must be 1, got {nodes!r}: a run stays on one machine.")
     if strategy == "auto":
-        if isinstance(devices, int) and devices > 1:
+        several = _number_of(devices, str(trainer.get("accelerator", "cpu")))
+        if several > 1:
             raise ConfigError(
-                f"trainer.devices={devices} needs trainer.strategy=ddp: every batch is divided among them."
+                f"trainer.devices={devices} is {several} devices, which needs trainer.strategy=ddp and their number, "
+                f"trainer.devices={several}: every batch is divided among them. One device is trainer.devices=1."
             )
         return 1
     if not isinstance(devices, int) or devices < 1:
         raise ConfigError(f"trainer.devices must be a whole number >= 1 with trainer.strategy=ddp, got {devices!r}.")
     return devices
+
+
+def _number_of(devices: Any, accelerator: str) -> int:
+    """How many devices Lightning would take for what is given: a number, a list, all (-1), or as many as there are."""
+    if isinstance(devices, (list, tuple)):
+        return len(devices)
+    text = str(devices).strip()
+    if text in ("auto", "-1"):
+        return torch.cuda.device_count() if accelerator in CUDA and torch.cuda.is_available() else 1
+    return int(text) if text.isdigit() else len(text.split(","))
 
 
 def check_processes(trainer: Mapping[str, Any], batch_size: int) -> int:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+
+import pytest
 
 from autodistill.configs.composition import compose
 from autodistill.engine.plan import make_plan
+from autodistill.engine.session import check_workbench
 from autodistill.engine.workbench import Workbench
+from autodistill.errors import ConfigError
 from autodistill.registry import Registry
 from autodistill.testing.tiny import tiny_overrides
 
@@ -24,3 +29,48 @@ def test_a_baseline_that_two_labels_name_is_one_baseline(tmp_path: Path, fresh_r
 def test_a_plan_counts_a_repeated_baseline_once(tmp_path: Path, fresh_registry: Registry) -> None:
     plan = make_plan(compose([*tiny_overrides(tmp_path), *TWICE], fresh_registry), fresh_registry)
     assert {stage.name: stage.runs for stage in plan.stages}["full recipe: baselines"] == 1
+
+
+def test_a_plan_counts_the_teachers_passes(tmp_path: Path, fresh_registry: Registry) -> None:
+    """Once over what is cached, in every step over what is not."""
+    stages = {}
+    for room in ("1", "0"):
+        overrides = [*tiny_overrides(tmp_path), "baseline=[]", "picks.max=2", "budget.trials=3", f"cache_max_gb={room}"]
+        stages[room] = {
+            item.name: item for item in make_plan(compose(overrides, fresh_registry), fresh_registry).stages
+        }
+    cached, online = stages["1"], stages["0"]
+    assert not any(name.startswith("teacher online") for name in cached)
+    features = cached["teacher's features"]
+    assert features.examples > 100
+    assert features.seconds > 0
+    assert features.flops > 0
+    assert "teacher's features" not in online
+    full, flash = online["teacher online: full runs"], online["teacher online: flash runs"]
+    assert (full.runs, full.examples) == (2, online["full recipe: picks"].examples)
+    assert (flash.runs, flash.examples) == (3, online["flash distillation"].examples)
+
+
+def test_a_teacher_that_students_cannot_start_from_shows_before_training(
+    tmp_path: Path, fresh_registry: Registry
+) -> None:
+    for changes, fits in ((["student.activation=relu"], False), (["student.initialisation=random"], True)):
+        bench = Workbench(
+            compose([*tiny_overrides(tmp_path), "student.activation=relu", *changes], fresh_registry), fresh_registry
+        )
+        with (
+            nullcontext()
+            if fits
+            else pytest.raises(ConfigError, match=r"student\.activation is 'relu', but the teacher's")
+        ):
+            check_workbench(bench)
+
+
+@pytest.mark.parametrize("loss", ["[hard_label]", "[logits_kl,hard_label]"])
+def test_labels_of_changed_texts_are_not_learnt(tmp_path: Path, fresh_registry: Registry, loss: str) -> None:
+    overrides = [*tiny_overrides(tmp_path), f"loss={loss}", "augmentation.copies=2", "augmentation.kind=replace"]
+    bench = Workbench(compose(overrides, fresh_registry), fresh_registry)
+    with pytest.raises(
+        ConfigError, match=r"loss\.hard_label learns from the labels, but augmentation\.copies=2 changes"
+    ):
+        check_workbench(bench)

@@ -129,6 +129,7 @@ def test_what_cannot_be_changed_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=r"needs a mask token.*augmentation.kind=replace"):
         augmented(train, MASK, tokenizer)
-    train.kind = "question_answering"
-    with pytest.raises(ConfigError, match=r"of kind 'question_answering' change with single words.*copies=0"):
-        augmented(train, replace(MASK, kind="replace"), tokenizer)
+    for kind in ("question_answering", "token_classification"):
+        train.kind = kind
+        with pytest.raises(ConfigError, match=rf"of kind '{kind}' change with single words.*copies=0"):
+            augmented(train, replace(MASK, kind="replace"), tokenizer)

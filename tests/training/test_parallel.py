@@ -76,7 +76,9 @@ def test_a_process_that_dies_ends_the_trial_with_the_reason(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("trainer", "message"),
     [
-        ({"devices": 2}, r"trainer.devices=2 needs trainer.strategy=ddp"),
+        ({"devices": 2}, r"trainer.devices=2 is 2 devices, which needs trainer.strategy=ddp"),
+        ({"devices": "0,1"}, r"trainer.devices=0,1 is 2 devices, .* trainer.devices=2: every batch"),
+        ({"devices": [0, 1, 2]}, r"trainer.devices=\[0, 1, 2\] is 3 devices"),
         (
             {"devices": 2, "strategy": "fsdp"},
             r"trainer.strategy must be auto \(one device\) or ddp \(several\), got 'fsdp'",
@@ -90,6 +92,17 @@ def test_processes_that_cannot_share_a_run_are_refused(tmp_path: Path, trainer: 
     with pytest.raises(ConfigError, match=message):
         distil(make_request(tmp_path, trainer={"accelerator": "cpu", **trainer}))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("devices", [-1, "auto", "-1"])
+def test_all_devices_are_several_where_there_are_several(devices: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    with pytest.raises(ConfigError, match=r"is 4 devices, .* trainer.devices=4: .* One device is trainer.devices=1"):
+        processes({"accelerator": "gpu", "devices": devices})
+    assert processes({"accelerator": "cpu", "devices": devices}) == 1
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert processes({"accelerator": "gpu", "devices": devices}) == 1
 
 
 def test_one_process_is_the_rule() -> None:
