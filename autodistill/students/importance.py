@@ -78,7 +78,11 @@ def measured_importance(encoder: Any, examples: Sequence[Batch]) -> Importance:
         for batch in examples:
             mask = batch.attention_mask.to(encoder.device)
             sums.mask = mask
-            encoder(batch.input_ids.to(encoder.device), attention_mask=mask.long())
+            encoder(
+                batch.input_ids.to(encoder.device),
+                attention_mask=mask.long(),
+                token_type_ids=batch.token_type_ids.to(encoder.device),
+            )
     encoder.train(training)
     return Importance(
         channels=_channel_importance(encoder.embeddings, layers),

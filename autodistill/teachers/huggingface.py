@@ -20,6 +20,7 @@ from autodistill.students.heads import head_of, label_fields
 from autodistill.teachers.checkpoint import load_checkpoint, set_dropout
 from autodistill.teachers.files import ModelFiles, file_digest
 from autodistill.teachers.packaged import NAME, SHA256, packaged_directory
+from autodistill.training.attention import windowed_layers
 
 #: Embeddings are padded to a round number of rows (1024 is the largest rounding in use); a tokeniser that leaves more
 #: rows unused belongs to another model.
@@ -52,8 +53,6 @@ class HuggingFaceTeacher:
     Raises:
         TeacherError: files are missing, weights have another digest, or the tokeniser does not fit the model.
     """
-
-    features = frozenset(FEATURES)
 
     def __init__(
         self,
@@ -93,6 +92,8 @@ class HuggingFaceTeacher:
         for expected in (SHA256 if path is None else None, sha256):
             self._check_digest(expected)
         self._config = self._read_config()
+        # Where a token sees only its neighbourhood, scores of what it does not see mean nothing.
+        self.features = frozenset(FEATURES) - ({"attention_scores"} if windowed_layers(self._config) else frozenset())
         self._check_tokenizer()
 
     @cached_property

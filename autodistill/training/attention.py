@@ -20,7 +20,7 @@ from autodistill.errors import ConfigError
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 #: Name of the implementation in transformers' registry.
 IMPLEMENTATION = "autodistill_recorded"
@@ -76,6 +76,18 @@ def recorded_attention(
 
 AttentionInterface.register(IMPLEMENTATION, recorded_attention)
 AttentionMaskInterface.register(IMPLEMENTATION, eager_mask)
+
+
+def windowed_layers(config: PretrainedConfig) -> frozenset[int]:
+    """Layers, from 1, in which a token sees only its neighbourhood, so that scores alone do not give the maps.
+
+    Args:
+        config: of a transformers model.
+    """
+    kinds = getattr(config, "layer_types", None) or ()
+    if kinds:
+        return frozenset(layer for layer, kind in enumerate(kinds, start=1) if kind != "full_attention")
+    return frozenset(range(1, config.num_hidden_layers + 1) if getattr(config, "sliding_window", None) else ())
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 
+from autodistill.training.attention import windowed_layers
 from autodistill.training.batches import evaluating, on_device
 from autodistill.training.features import forward_features
 from autodistill.training.softened import temperature_of, without_temperature
@@ -91,12 +92,13 @@ def make_plan(
     kept = tuple(temperatures) if keeps_likeliest(teacher, split) else ()
     forms = {key: _form(key, value, counted, kept) for key, value in values.items()}
     chosen = {key for key in base if key[0] not in MAPS}
+    windowed = windowed_layers(teacher.config)
     for layer in sorted(maps, key=lambda item: item or 0):
         wanted = {key for key in base if key[0] in MAPS and key[1] == layer}
         factors: set[FeatureKey] = {("queries", layer), ("keys", layer)}
         cost = sum(forms[key].total_bytes(lengths) for key in factors - chosen)
         smaller = cost < sum(forms[key].total_bytes(lengths) for key in wanted)
-        chosen |= factors if smaller and _follows(values, layer) else wanted
+        chosen |= factors if smaller and layer not in windowed and _follows(values, layer) else wanted
     return CachePlan(tuple(ordered(keys)), tuple(forms[key] for key in ordered(chosen)))
 
 

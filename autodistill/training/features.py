@@ -51,11 +51,19 @@ def forward_features(
     with_states = bool(names & STATE_FEATURES)
     if max_layer is not None and with_states:
         _install_hooks(model, batch)
-    with _truncated(model, max_layer), recording(model, names & ATTENTION_FEATURES) as blocks:
+    cut = max_layer if with_states and _normalises_last(model, max_layer) else None
+    with (
+        _outputs_of_block(model, cut) as uppermost,
+        _truncated(model, max_layer),
+        recording(model, names & ATTENTION_FEATURES) as blocks,
+    ):
         output = model(**model_inputs(model, batch), output_hidden_states=with_states, return_dict=True)
     features: dict[FeatureKey, Tensor] = {}
     for name, layer in keys:
         if layer is not None and max_layer is not None and layer > max_layer:
+            continue
+        if cut is not None and (name, layer) == ("hidden_states", cut):
+            features[name, layer] = uppermost[0]
             continue
         source, _ = without_temperature((name, layer))
         features[name, layer] = _feature(model, source, layer, output, blocks, batch.attention_mask)
@@ -123,8 +131,8 @@ def _feature(
     )
 
 
-#: Models whose every block gives its hidden states to transformers.
-_hooked: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+#: Models whose every block gives its hidden states to transformers -> whether a normalisation follows the last block.
+_hooked: weakref.WeakKeyDictionary[nn.Module, bool] = weakref.WeakKeyDictionary()
 
 
 def _install_hooks(model: PreTrainedModel, batch: Batch) -> None:
@@ -132,9 +140,33 @@ def _install_hooks(model: PreTrainedModel, batch: Batch) -> None:
     if model in _hooked:
         return
     inputs = {name: value[:1, :1] for name, value in model_inputs(model, batch).items()}
-    with evaluating(model), torch.no_grad():
-        model(**inputs, output_hidden_states=True)
-    _hooked.add(model)
+    last = model.config.num_hidden_layers
+    with evaluating(model), torch.no_grad(), _outputs_of_block(model, last if has_blocks(model) else None) as outputs:
+        states = model(**inputs, output_hidden_states=True, return_dict=True)["hidden_states"]
+    _hooked[model] = bool(outputs) and not torch.allclose(outputs[0].float(), states[-1].float())
+
+
+def _normalises_last(model: PreTrainedModel, max_layer: int | None) -> bool:
+    """Whether a run that ends at this block would normalise its states, which a run of the whole model does not."""
+    return max_layer is not None and max_layer < model.config.num_hidden_layers and _hooked.get(model, False)
+
+
+@contextlib.contextmanager
+def _outputs_of_block(model: PreTrainedModel, layer: int | None) -> Iterator[list[Tensor]]:
+    """What a block, counted from 1, puts out inside; nothing is looked at when None."""
+    outputs: list[Tensor] = []
+    if layer is None:
+        yield outputs
+        return
+
+    def add(module: nn.Module, arguments: Any, output: Any) -> None:
+        outputs.append(output[0] if isinstance(output, tuple) else output)
+
+    handle = blocks_of(model)[layer - 1].register_forward_hook(add)
+    try:
+        yield outputs
+    finally:
+        handle.remove()
 
 
 @contextlib.contextmanager
@@ -149,6 +181,15 @@ def _truncated(model: PreTrainedModel, max_layer: int | None) -> Iterator[None]:
         yield
     finally:
         setattr(parent, name, blocks)
+
+
+def has_blocks(model: PreTrainedModel) -> bool:
+    """Whether the model has a list of blocks, of which some can be run alone; shared blocks have none."""
+    try:
+        _blocks(model)
+    except ConfigError:
+        return False
+    return True
 
 
 def blocks_of(model: PreTrainedModel) -> nn.ModuleList:

@@ -19,6 +19,9 @@ from autodistill.training.stream import BLOCK
 if TYPE_CHECKING:
     from autodistill.training.stream import IntArray
 
+#: Examples that are reordered among each other: 2 MB of row numbers.
+PIECE = 2**18
+
 
 class Stream(Protocol):
     """Training examples in an order; see `autodistill.training.stream.ExampleStream`."""
@@ -39,7 +42,7 @@ class ReplicateStream:
     """A stream with the blocks of each of its parts in another order; beyond the last part, the stream as it is.
 
     The order is the same for all architectures, as that of replicate 0 is. Blocks stay whole, since they hold examples
-    of like length.
+    of like length. Long parts are reordered piece by piece, so that memory does not grow with the recipe.
 
     Args:
         stream: of replicate 0.
@@ -51,30 +54,41 @@ class ReplicateStream:
         self.rows = stream.rows
         self.seed = derive_seed("replicate", stream.seed, replicate)
         self._stream, self._ends = stream, tuple(ends)
-        self._order: IntArray | None = None
+        self._piece: tuple[int, IntArray] = (-1, np.empty(0, dtype=np.int64))
 
     def rows_at(self, start: int, stop: int) -> IntArray:
         """The rows at indices ``start`` to ``stop`` (excluded)."""
         if not 0 <= start <= stop:
             raise ValueError(f"ReplicateStream.rows_at needs 0 <= start <= stop, got {start} and {stop}.")
-        order = self._reordered()
-        own = order[start:stop]
-        if stop <= len(order):
-            return own
-        return np.concatenate([own, self._stream.rows_at(max(start, len(order)), stop)])
+        found = [np.empty(0, dtype=np.int64)]
+        while start < stop:
+            first, last = self._borders(start, stop)
+            rows = self._reordered(first, last) if first < self._ends[-1] else self._stream.rows_at(first, last)
+            found.append(rows[start - first : stop - first])
+            start = min(stop, last)
+        return np.concatenate(found)
 
     def prefix(self, examples: int) -> IntArray:
         """The distinct rows among the first ``examples``, sorted."""
+        if examples in self._ends or examples > self._ends[-1]:
+            return self._stream.prefix(examples)
         return np.unique(self.rows_at(0, examples))
 
-    def _reordered(self) -> IntArray:
-        if self._order is None:
+    def _borders(self, index: int, stop: int) -> tuple[int, int]:
+        """Where the piece begins and ends that an index lies in; beyond the last part, from there to ``stop``."""
+        for start, end in pairwise([0, *self._ends]):
+            if index < end:
+                first = start + (index - start) // PIECE * PIECE
+                return first, min(first + PIECE, end)
+        return index, stop
+
+    def _reordered(self, first: int, last: int) -> IntArray:
+        """The blocks of a piece in their own order; the last piece asked for is kept."""
+        if self._piece[0] != first:
             # RandomState, not Generator: only its streams are promised never to change between numpy versions (NEP 19).
-            generator = np.random.RandomState(self.seed)
-            borders = [0, *self._ends]
-            parts = [self._stream.rows_at(start, stop) for start, stop in pairwise(borders)]
-            self._order = np.concatenate([_shuffled(part, generator) for part in parts])
-        return self._order
+            generator = np.random.RandomState(derive_seed("piece", self.seed, first))
+            self._piece = first, _shuffled(self._stream.rows_at(first, last), generator)
+        return self._piece[1]
 
 
 def _shuffled(rows: IntArray, generator: np.random.RandomState) -> IntArray:

@@ -186,6 +186,7 @@ def make_trainer(
         )
     callbacks = [*around.callbacks, control]
     arguments = {**DEFAULTS, **around.trainer}
+    arguments["log_every_n_steps"] = arguments["log_every_n_steps"] or steps + 1  # 0 is Lightning's word for never
     if place is not None:
         arguments["strategy"] = strategy_of(place)
     return pl.Trainer(

@@ -16,7 +16,7 @@ import torch
 
 from autodistill.errors import ConfigError
 from autodistill.training.cache_plan import keeps_likeliest, make_plan
-from autodistill.training.features import forward_features
+from autodistill.training.features import forward_features, has_blocks
 from autodistill.training.softened import temperature_of, without_temperature
 from autodistill.training.teacher_cache import PassWatch, TeacherCache, cache_directory, kept_bytes, write_cache
 
@@ -65,7 +65,8 @@ class OnlineTeacherFeatures:
         if self._teacher.device != batch.input_ids.device:
             self._teacher.to(batch.input_ids.device)
         with torch.no_grad():
-            return forward_features(self._teacher, batch, wanted, max_layer=deepest_layer(wanted))
+            last = deepest_layer(wanted) if has_blocks(self._teacher) else None
+            return forward_features(self._teacher, batch, wanted, max_layer=last)
 
 
 def deepest_layer(keys: frozenset[FeatureKey]) -> int | None:

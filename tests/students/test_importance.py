@@ -54,6 +54,15 @@ def padded(batch: Batch, tokens: int) -> Batch:
     )
 
 
+def test_the_second_text_of_a_pair_is_read_as_one(make_teacher: Any) -> None:
+    encoder, batch = make_teacher().bert, toy_batch([5, 9])
+    with torch.no_grad():
+        encoder.embeddings.token_type_embeddings.weight[1].normal_(std=2.0)
+    pair = replace(batch, token_type_ids=torch.ones_like(batch.input_ids))
+    one, two = (measured_importance(encoder, [given]).units[0] for given in (batch, pair))
+    assert not torch.allclose(one, two, rtol=0.01)
+
+
 def test_measured_importance_is_what_parts_give_on_the_text(make_teacher: Any) -> None:
     encoder = make_teacher().bert
     batch = toy_batch([5, 9])

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from autodistill.components.task import TaskSpec
+from autodistill.components.training import FEATURES
 from autodistill.errors import TeacherError
 from autodistill.teachers import huggingface
 from autodistill.teachers.files import file_digest
@@ -134,6 +135,13 @@ def test_half_precision_weights_are_loaded_in_single(save_teacher: Save, make_te
 def test_vocabulary_is_what_the_configuration_says(save_teacher: Save, make_teacher: Make) -> None:
     vocabulary = make_teacher(path=save_teacher()).vocabulary
     assert (vocabulary.size, vocabulary.max_positions, vocabulary.type_size, vocabulary.pad_token_id) == (16, 40, 2, 0)
+
+
+def test_scores_of_what_a_layer_does_not_see_are_no_feature(save_teacher: Save, make_teacher: Make) -> None:
+    directory = save_teacher()
+    assert "attention_scores" in make_teacher(path=directory).features
+    edit_json(directory / "config.json", sliding_window=4)
+    assert make_teacher(path=directory).features == set(FEATURES) - {"attention_scores"}
 
 
 def test_fingerprint_follows_weights_configuration_and_tokeniser(save_teacher: Save, make_teacher: Make) -> None:

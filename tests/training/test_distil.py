@@ -261,6 +261,14 @@ def test_losses_reach_the_logger(tmp_path: Path) -> None:
     assert len(lines) == 1 + STEPS // 6
 
 
+def test_losses_are_logged_never_when_the_interval_is_zero(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path, name="log", version=0)
+    request = make_request(tmp_path, loggers=[logger], trainer={"log_every_n_steps": 0})
+    request.phases = (replace(request.phases[1], steps=2),)
+    assert distil(request).state == "complete"
+    assert not (tmp_path / "log" / "version_0" / "metrics.csv").exists()
+
+
 def test_a_callback_can_stop_a_run(tmp_path: Path) -> None:
     class Stop(pl.Callback):  # type: ignore[misc]
         def on_train_batch_end(self, trainer: Any, *unused: Any) -> None:

@@ -1,22 +1,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from transformers import (
+    AlbertConfig,
+    AlbertForSequenceClassification,
     DistilBertConfig,
     DistilBertForSequenceClassification,
     MobileBertConfig,
     MobileBertForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
 )
 
 from autodistill.components.training import Batch, FeatureKey
 from autodistill.errors import ConfigError
-from autodistill.training.attention import recordable
+from autodistill.training.attention import recordable, windowed_layers
+from autodistill.training.cache_plan import make_plan
 from autodistill.training.features import forward_features
+from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
 from autodistill.training.tokenised import TokenisedSplit
 
 LOGITS = frozenset({("logits", None)})
@@ -96,6 +103,48 @@ def test_only_the_first_layers_run(model_of: Callable[..., Any], batch: Batch) -
     assert not part["logits", None].equal(whole["logits", None])
     assert len(model.bert.encoder.layer) == 3
     torch.testing.assert_close(forward_features(model, batch, LOGITS)["logits", None], whole["logits", None])
+
+
+def modern_bert() -> Any:
+    """Normalises before its blocks, and attends to two neighbours on either side in two layers of three."""
+    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 8, "intermediate_size": 16}
+    tokens = dict.fromkeys(("eos_token_id", "bos_token_id", "cls_token_id", "sep_token_id", "pad_token_id"), 0)
+    config = ModernBertConfig(vocab_size=64, local_attention=4, **sizes, **tokens)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return ModernBertForSequenceClassification(config).eval()
+
+
+def test_a_model_that_normalises_before_its_blocks_gives_the_same_states_when_cut_off(batch: Batch) -> None:
+    model = modern_bert()
+    keys: frozenset[FeatureKey] = frozenset(("hidden_states", layer) for layer in range(4))
+    whole = forward_features(model, batch, keys)
+    for last in (1, 2):
+        for key, value in forward_features(model, batch, keys, max_layer=last).items():
+            torch.testing.assert_close(value[batch.attention_mask], whole[key][batch.attention_mask])
+    reference = model.model(batch.input_ids, batch.attention_mask.long(), output_hidden_states=True)
+    assert whole["hidden_states", 2].equal(reference.hidden_states[2])
+
+
+def test_maps_of_layers_with_windows_are_cached_as_they_are(
+    batch: Batch, train: TokenisedSplit, tmp_path: Path
+) -> None:
+    """Texts no longer than the window do not show that the scores alone do not give the maps."""
+    model = modern_bert()
+    assert windowed_layers(model.config) == {2, 3}
+    keys: frozenset[FeatureKey] = frozenset(("attentions", layer) for layer in (1, 2))
+    assert make_plan(model, train, keys, train.lengths).stored == {("queries", 1), ("keys", 1), ("attentions", 2)}
+    cached = cached_teacher_features(model, train, keys, tmp_path, "teacher", 10**9, None).get(batch)
+    for key, value in forward_features(model, batch, keys).items():
+        pairs = (batch.attention_mask[:, None, :, None] & batch.attention_mask[:, None, None, :]).expand_as(value)
+        torch.testing.assert_close(cached[key][pairs], value[pairs], atol=2e-3, rtol=2e-3)
+
+
+def test_a_teacher_with_shared_blocks_is_run_whole(batch: Batch) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
+    model = AlbertForSequenceClassification(AlbertConfig(vocab_size=64, embedding_size=8, **sizes)).eval()
+    keys: frozenset[FeatureKey] = frozenset({("hidden_states", 1)})
+    assert set(OnlineTeacherFeatures(model, keys).get(batch)) == keys
 
 
 def test_models_without_token_types_work(batch: Batch) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autodistill.training import replicates
 from autodistill.training.replicates import ReplicateStream, stream_of
 from autodistill.training.stream import BLOCK, ExampleStream
 
@@ -23,6 +26,24 @@ def test_a_replicate_reads_the_same_examples_and_then_goes_on(rows: int, example
 def test_a_part_needs_no_earlier_one(start: int, length: int) -> None:
     stream = ReplicateStream(ExampleStream(100, 1), (90, 250), 1)
     assert np.array_equal(stream.rows_at(start, start + length), stream.rows_at(0, start + length)[start:])
+
+
+def test_long_parts_are_reordered_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicates, "PIECE", 64)
+    seen: list[int] = []
+
+    class Counted(ExampleStream):
+        def rows_at(self, start: int, stop: int) -> Any:
+            seen.append(stop - start)
+            return super().rows_at(start, stop)
+
+    stream = Counted(1000, 1)
+    other = ReplicateStream(stream, (100, 500), 1)
+    pieces = [other.rows_at(start, start + 10) for start in range(0, 600, 10)]
+    assert max(seen) == 64, "memory grows with the recipe"
+    assert np.array_equal(np.concatenate(pieces), other.rows_at(0, 600))
+    for start, stop in ((0, 64), (64, 100), (100, 164), (484, 500)):
+        assert sorted(other.rows_at(start, stop)) == sorted(stream.rows_at(start, stop))
 
 
 def test_the_order_is_another_for_every_replicate_and_blocks_stay_whole() -> None:
