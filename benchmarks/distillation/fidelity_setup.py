@@ -47,6 +47,7 @@ VARIANTS: Mapping[str, Sequence[str]] = {
     # initialisation
     "by_weights": ("student.importance=weights",),
     "first_layers": ("student.layer_selection=first",),
+    "random_start": ("student.initialisation=random",),
 }
 
 
