@@ -169,6 +169,12 @@ def score_check(who: str, metric: str, value: float, floor: float, learnt: Learn
     return _check(f"{who} against the trivial answer", f"{metric} {value:.3f}, trivial {floor:.3f}", alarm)
 
 
+def failed_check(who: str, error: str) -> dict[str, Any]:
+    """The row of a model whose full training failed."""
+    alarm = f"{who} could not be trained, so nothing is compared with it: {error}"
+    return _check(f"training of {who}", "failed", alarm)
+
+
 def _check(name: str, found: str, alarm: str | None) -> dict[str, Any]:
     return {"name": name, "found": found, "alarm": alarm}
 
