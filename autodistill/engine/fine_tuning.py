@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,17 @@ class Run:
     seed: int
 
 
+def failed_seeds_words(found: Mapping[str, Any]) -> str | None:
+    """How many seeds of a protocol's outcome failed, in a sentence; None when none did."""
+    errors, asked = found["failed_seeds"], found["seeds_asked"]
+    if not errors:
+        return None
+    return (
+        f"{len(errors)} of {asked} seeds failed and are in no mean: the recipe is less stable than the numbers say. "
+        f"The first was: {errors[0]}"
+    )
+
+
 class FineTuner:
     """Fine-tunes the workbench's teacher (any model) on the workbench's task.
 
@@ -78,7 +89,8 @@ class FineTuner:
 
         Returns:
             ``metrics`` of the final split with intervals over examples and seeds, ``chosen`` point, ``grid`` with the
-            scores on select, ``seeds`` with theirs on the final split, ``check`` against the trivial answer, and cost.
+            scores on select, ``seeds`` with theirs on the final split, ``seeds_asked``, ``failed_seeds`` (why each of
+            them failed; they are in no mean), ``check`` against the trivial answer, and cost.
 
         Raises:
             TrialError: every run of the grid failed, or every seed.
@@ -104,7 +116,8 @@ class FineTuner:
                 for run, result in zip(first, grid, strict=True)
             ],
             "seeds": [{name: score.value for name, score in one.items()} for one in scores],
-            "failed_seeds": len(results) - len(scores),
+            "seeds_asked": self.protocol.seeds,
+            "failed_seeds": [str(result["error"]) for result in results if "error" in result],
             "check": self._check(entries[metric], direction, runs[0]),
             "cost": self._cost([*grid, *results[1:]]),
         }
@@ -242,7 +255,11 @@ class FineTuner:
         """Scores on the final split, which is read once per seed: the answers are kept, without texts."""
         bench, role, file = self.bench, self.bench.final_role, self._predictions(run)
         if not file.is_file():
-            logits = predict(load_pretrained(self._place(run) / "hf"), bench.splits[role], device=bench.device)
+            folder = self._place(run) / "hf"
+            if not folder.is_dir():  # an earlier grid chose another point, and its weights are gone
+                (self._place(run) / RESULT).unlink()
+                self._results([run])
+            logits = predict(load_pretrained(folder), bench.splits[role], device=bench.device)
             write_predictions(file, predictions_of(bench, role, logits, None), role)
         return score_all(bench, predictions_of(bench, role, read_logits(file), None))
 
