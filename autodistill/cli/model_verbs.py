@@ -39,7 +39,8 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
         return _fine_tune(settings, untaught)
     _check_same_task(bench, model, settings)
     role = bench.final_role
-    predictions = predictions_of(bench, role, predict(model, bench.splits[role]), _teacher_logits(bench, role))
+    answers = predict(model, bench.splits[role], device=bench.device)
+    predictions = predictions_of(bench, role, answers, _teacher_logits(bench, role))
     metrics = {name: metric_entry(score, role) for name, score in score_all(bench, predictions).items()}
     rows = [
         [name, number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()

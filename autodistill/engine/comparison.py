@@ -140,7 +140,7 @@ def _answered_test(session: Session, trial: TrialRecord, run: RunRecord) -> Path
     file, name = folder / Path(str(run.artifacts["predictions"])).name, f"tested:{trial.number}"
     if session.storage.step(session.study.id, name) is None:
         model = load_model(session.settings.study_dir / str(run.artifacts["hf"]))
-        answers = predict(model, session.bench.splits["test"])
+        answers = predict(model, session.bench.splits["test"], device=session.bench.device)
         write_predictions(file, predictions_of(session.bench, "test", answers, None), "test")
         session.storage.set_step(session.study.id, name, {"examples": len(session.bench.splits["test"])})
     return file

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from autodistill.training.devices import placed
 from autodistill.training.teacher_features import (
     SelectedTeacherFeatures,
     TeacherFeatures,
@@ -123,16 +124,17 @@ class StudyFeatures:
         """
         shared = keys if not keys <= self._all or self.size.stored == "nothing" else self._all
         if shared not in self._sources:
-            self._sources[shared] = cached_teacher_features(
-                self._model,
-                self._bench.train,
-                shared,
-                self._bench.settings.cache_dir,
-                self._key,
-                self._room,
-                self._rows,
-                self._first_rows,
-            )
+            with placed(self._model, self._bench.device):
+                self._sources[shared] = cached_teacher_features(
+                    self._model,
+                    self._bench.train,
+                    shared,
+                    self._bench.settings.cache_dir,
+                    self._key,
+                    self._room,
+                    self._rows,
+                    self._first_rows,
+                )
         return SelectedTeacherFeatures(self._sources[shared], keys)
 
     @property

@@ -224,7 +224,8 @@ class FineTuner:
         )
         if result.state != "complete":
             raise StudyInterruptedError("Interrupted while fine-tuning. The same command goes on.")
-        select = score_all(bench, predictions_of(bench, "select", predict(model, bench.splits["select"]), None))
+        answers = predict(model, bench.splits["select"], device=bench.device)
+        select = score_all(bench, predictions_of(bench, "select", answers, None))
         model.save_pretrained(place / "hf")
         bench.teacher.tokenizer.save_pretrained(place / "hf")
         score = select[bench.task.metric].value
@@ -241,7 +242,7 @@ class FineTuner:
         """Scores on the final split, which is read once per seed: the answers are kept, without texts."""
         bench, role, file = self.bench, self.bench.final_role, self._predictions(run)
         if not file.is_file():
-            logits = predict(load_pretrained(self._place(run) / "hf"), bench.splits[role])
+            logits = predict(load_pretrained(self._place(run) / "hf"), bench.splits[role], device=bench.device)
             write_predictions(file, predictions_of(bench, role, logits, None), role)
         return score_all(bench, predictions_of(bench, role, read_logits(file), None))
 

@@ -276,7 +276,8 @@ class Runner:
         from autodistill.training.predict import predict
 
         bench, teacher = self.context.bench, self.context.teacher
-        predictions = predictions_of(bench, role, predict(student, bench.splits[role]), teacher.logits(bench, role))
+        answers = predict(student, bench.splits[role], device=bench.device)
+        predictions = predictions_of(bench, role, answers, teacher.logits(bench, role))
         if predictions_file is not None:
             write_predictions(predictions_file, predictions, role)
         return score_all(bench, predictions)

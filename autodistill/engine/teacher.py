@@ -58,7 +58,7 @@ class PreparedTeacher:
     def logits(self, bench: Workbench, role: str) -> FloatArray:
         """Its logits on a split, computed once per process."""
         if role not in self._logits:
-            self._logits[role] = predict(self.model, bench.splits[role])
+            self._logits[role] = predict(self.model, bench.splits[role], device=bench.device)
         return self._logits[role]
 
     def predictions(self, bench: Workbench, role: str) -> Predictions:

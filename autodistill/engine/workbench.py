@@ -45,6 +45,7 @@ from autodistill.training.stream import ExampleStream
 from autodistill.training.tokenised import TokenisedSplit, tokenise
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
     from autodistill.registry import Registry
@@ -79,6 +80,13 @@ class Workbench:
         self.snapshot = snapshot
         self.registry = registry
         self._families: dict[str, StudentFamily] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the study trains, scores and runs its teacher."""
+        from autodistill.training.devices import training_device
+
+        return training_device(self.settings.trainer)
 
     # -- data, teacher, task -------------------------------------------------------------------------------------
 

@@ -109,7 +109,13 @@ def fidelity_task(name: str, data: Path, examples: int | None) -> FidelityTask:
 
 
 def study_overrides(
-    task: FidelityTask, name: str, variant: str, share: float, work: Path, space: str = SPACE
+    task: FidelityTask,
+    name: str,
+    variant: str,
+    share: float,
+    work: Path,
+    space: str = SPACE,
+    backend: str = "onnxruntime",
 ) -> list[str]:
     """The configuration of one study: a task, a variant and a fidelity.
 
@@ -120,6 +126,7 @@ def study_overrides(
         share: fidelity of its flash runs.
         work: folder of studies and cache.
         space: of the students.
+        backend: of their latency.
     """
     return [
         f"study.name={name}",
@@ -136,7 +143,7 @@ def study_overrides(
         *(item for item in VARIANTS[variant] if not item.startswith(("schedule=", "loss=", "student="))),
         *(f"evaluator={task.evaluators}", "baseline=[]", "reference=[]", "export=[]", "logger=none"),
         # Curves are not judged here, and rungs would cost more than the training of a flash run.
-        *("pruner.rungs=[]", "latency=[onnxruntime]", "latency.onnxruntime.threads=1"),
+        *("pruner.rungs=[]", f"latency=[{backend}]", f"latency.{backend}.threads=1"),
     ]
 
 
