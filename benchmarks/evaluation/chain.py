@@ -129,10 +129,8 @@ def show(rows: dict[str, Any], tasks: list[str]) -> None:
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    print(
-        "In percent, with 95 % intervals. FLOPs: of the encoder, of the teacher's. flash: on WikiText-2's valid split,"
-    )
-    print("masked tokens: on its test split; tasks: on the published dev sets.")
+    print("In percent, with 95 % intervals. params: with the head for masked tokens; FLOPs: of the encoder, of the")
+    print("teacher's; flash: on WikiText-2's valid split; masked tokens: on its test split; tasks: on the dev sets.")
 
 
 def _cells(name: str, row: dict[str, Any], tasks: list[str]) -> list[str]:
