@@ -181,7 +181,11 @@ class LatencyContext:
 
 
 class LatencyBackend(Protocol):
-    """A latency backend; built as ``target(context: LatencyContext, **parameters)``; building starts no process."""
+    """A latency backend; built as ``target(context: LatencyContext, **parameters)``; building starts no process.
+
+    One that gives only some of `LATENCY_METRICS` under its workload may say which by an attribute ``metrics``, a set of
+    names; see `metrics_given`.
+    """
 
     kind: LatencyKind
     workload: Workload
@@ -203,9 +207,31 @@ class LatencyBackend(Protocol):
         ...
 
 
+def metrics_given(backend: LatencyBackend) -> frozenset[str]:
+    """Metrics that a backend can give under its workload: those it says, all of `LATENCY_METRICS` when it says none."""
+    return frozenset(getattr(backend, "metrics", LATENCY_METRICS))
+
+
+def load_metrics(load: Load | None) -> frozenset[str]:
+    """Metrics that an offered load adds to those of a single stream."""
+    if load is None:
+        return frozenset()
+    told = {"loaded_p50_ms", "loaded_p99_ms"}
+    if load.p99_limit_ms is not None:
+        told |= {"throughput_at_p99"} | ({"cost_per_million"} if load.price_per_hour is not None else set())
+    return frozenset(told)
+
+
+#: Metrics of composed reports.
+COMPOSED_METRICS = frozenset({"p50_ms", "throughput", "ratio_to_reference"})
+
+
 @runtime_checkable
 class ComposingBackend(Protocol):
-    """A measuring backend that can also compose: fixed part plus depth times block, from stored timings of blocks."""
+    """A measuring backend that can also compose: fixed part plus depth times block, from stored timings of blocks.
+
+    Composed reports have `COMPOSED_METRICS`.
+    """
 
     def compose(self, subject: LatencySubject) -> LatencyReport | None:
         """A report of kind ``composed``; None when it was not asked to compose, or this subject cannot be.

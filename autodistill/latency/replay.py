@@ -70,6 +70,12 @@ class ReplayLatency:
         self._named = {name: self._report(report, name) for name, report in content.get("named", {}).items()}
         self._default = self._report(content["default"], "default") if "default" in content else None
 
+    @property
+    def metrics(self) -> frozenset[str]:
+        """What any report of the file has."""
+        listed = [*self._reports.values(), *self._named.values(), *([self._default] if self._default else [])]
+        return frozenset(name for report in listed for name in report.metrics())
+
     def measure(self, subject: LatencySubject) -> LatencyReport:
         """The recorded report of the subject's architecture, else of its name, else the default.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject
+from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject, load_metrics
 from autodistill.errors import ConfigError, LatencyError
 from autodistill.latency.calibration import calibrated_chip
 from autodistill.latency.chip import BYTES, Chip, load_chip
@@ -141,6 +141,12 @@ class RooflineLatency:
             self._sheet = calibrated_chip(self._context, self.workload.device, self.workload.threads)
             self._told(self._sheet, self.workload.precision)
         return self._sheet
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """What a data sheet tells of a workload: no percentile of noise, no memory."""
+        single = {"p50_ms", "p90_ms", "throughput", "ratio_to_reference"}
+        return frozenset(single) | load_metrics(self.workload.load)
 
     # -- a model -------------------------------------------------------------------------------------------------
 
