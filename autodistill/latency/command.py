@@ -7,7 +7,8 @@ The script is started with the paths of the model and of a JSON file that says w
 
 ``samples_ms`` is passes x lengths, milliseconds per request; or it prints ``median_ms`` with, if it likes, ``n``,
 ``p90_ms`` and ``p99_ms``. ``peak_memory_bytes`` is optional. For offered load it adds ``services``: batch size ->
-passes x lengths, for the batch sizes that the workload file lists under ``batch_sizes``.
+passes x lengths, for the batch sizes that the workload file lists under ``batch_sizes``, with at least
+``requests_of_each`` requests; with fewer there is no number that rests on a 99th percentile.
 """
 
 from __future__ import annotations
@@ -133,7 +134,9 @@ class CommandLatency:
             with self._files(subject) as (model, vocabulary, digest), tempfile.TemporaryDirectory() as folder:
                 workload = Path(folder, "workload.json")
                 load = self.workload.load
-                asked = {"batch_sizes": batch_sizes(load)} if load is not None else {}
+                asked: dict[str, Any] = {}
+                if load is not None:
+                    asked = {"batch_sizes": batch_sizes(load), "requests_of_each": MINIMUM_FOR_P99}
                 content = {**self.workload.as_dict(), "vocabulary": vocabulary, **asked}
                 workload.write_text(json.dumps(content) + "\n")
                 lock = DeviceLock(self.workload.device)
@@ -225,13 +228,14 @@ class CommandLatency:
                 raise ValueError(f"services must have the batch sizes {', '.join(map(str, sizes))}")
             width = len(self.workload.lengths)
             tables = {size: _table(given[str(size)], width, f"services.{size}").tolist() for size in sizes}
-            numbers |= under_load(service_of(self.workload.lengths, tables), load)
+            numbers |= under_load(service_of(self.workload.lengths, tables), load, numbers["flags"])
         return times, numbers
 
     def _summary(self, answer: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
         median = _positive(answer.get("median_ms"), "median_ms")
         n = None if answer.get("n") is None else int(_positive(answer["n"], "n"))
         found: dict[str, Any] = {"median": median, "n": n, "throughput": self.workload.batch_size / median * 1000}
+        found["flags"] = ["imprecise"]  # without samples there is no interval
         for name in ("p90", "p99"):
             value = answer.get(f"{name}_ms")
             if value is not None and _positive(value, f"{name}_ms") < median:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -63,8 +62,12 @@ class WorkerProcess:
     def ask(self, message: dict[str, Any], timeout_seconds: float) -> dict[str, Any]:
         """Send one command and return the answer.
 
+        Args:
+            message: the command.
+            timeout_seconds: for which the worker may be silent.
+
         Raises:
-            WorkerError: it answered with an error, died, or has not answered in time.
+            WorkerError: it answered with an error, died, or has been silent for too long.
         """
         assert self._process.stdin is not None
         try:
@@ -72,16 +75,17 @@ class WorkerProcess:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._death() from None
-        answer: dict[str, Any] = json.loads(self._read_line(time.monotonic() + timeout_seconds, timeout_seconds))
+        answer: dict[str, Any] = json.loads(self._read_answer(timeout_seconds))
         if "error" in answer:
             raise WorkerError(answer["error"], dead=False)
         return answer
 
-    def _read_line(self, deadline: float, timeout_seconds: float) -> bytes:
+    def _read_answer(self, timeout_seconds: float) -> bytes:
+        """The first line that is not empty; an empty one says that the worker is alive."""
         assert self._process.stdout is not None
         file, line = self._process.stdout.fileno(), b""
         while not line.endswith(b"\n"):
-            ready, _, _ = select.select([file], [], [], max(0.0, deadline - time.monotonic()))
+            ready, _, _ = select.select([file], [], [], timeout_seconds)
             if not ready:
                 raise WorkerError(
                     f"its worker has not answered for {timeout_seconds:g} s.{self._last_words()}", dead=True
@@ -89,7 +93,7 @@ class WorkerProcess:
             part = os.read(file, 2**16)  # any size will do: answers are a few hundred bytes
             if not part:
                 raise self._death()
-            line += part
+            line = (line + part).lstrip(b"\n")
         return line
 
     def _death(self) -> WorkerError:

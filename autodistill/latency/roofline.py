@@ -162,11 +162,11 @@ class RooflineLatency:
         found = costs(operators, self.chip, workload.precision)
         self._check_fits(subject, operators)
         times = total_ms(found)[0]
-        numbers: dict[str, Any] = {}
+        numbers: dict[str, Any] = {"flags": []}
         if self._context.reference is not None:
             numbers["ratio_to_reference"] = _ratio(times, self._reference_times())
         if workload.load is not None:
-            numbers |= under_load(self._service(subject), workload.load)
+            numbers |= under_load(self._service(subject), workload.load, numbers["flags"])
         return LatencyReport(
             backend="roofline",
             kind="analytical",
@@ -246,7 +246,7 @@ class RooflineLatency:
         for size in batch_sizes(self.workload.load):
             found = costs(self._operators(subject, size), self.chip, self.workload.precision)
             times[size] = total_ms(found)[:, order]
-        return Service(tuple(sorted(self.workload.lengths)), times)
+        return Service(tuple(sorted(self.workload.lengths)), times, measured=False)
 
     # -- many architectures --------------------------------------------------------------------------------------
 

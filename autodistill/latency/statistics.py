@@ -23,9 +23,11 @@ MINIMUM_FOR_P99 = 300
 
 #: Flag of a report -> what it says.
 FLAGS: Mapping[str, str] = {
-    "imprecise": "the interval is wider than was asked for",
+    "imprecise": "the interval is wider than was asked for, or unknown",
     "throttled": "requests took longer and longer: the processor was slowed down, or the machine was busy",
     "outliers": "many requests took far longer than the median",
+    "few_requests": "fewer requests of a batch size than a 99th percentile needs: nothing that rests on one is told",
+    "overloaded": "requests arrive faster than they can be answered: they wait ever longer",
 }
 
 #: A machine that slows down: the last third of the passes takes this share longer than the first, intervals apart.

@@ -68,6 +68,29 @@ def test_refused_command_is_an_error_and_the_worker_lives() -> None:
     worker.close()
 
 
+SLOW_RUNNER = """
+import time
+class Runner:
+    def __init__(self, path, setup): pass
+    def prepare(self, inputs): return inputs
+    def run(self, request): time.sleep(0.02)
+    def facts(self): return {"versions": {}}
+"""
+
+
+def test_slow_model_with_many_requests_is_waited_for_while_it_makes_headway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_RUNNER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    worker = WorkerProcess(threads=1)
+    worker.ask({"command": "open", "runner": "slow:Runner", "setup": SETUP_DICT}, 60)
+    rule = {"target_relative_half_width": 0.02, "max_seconds": 0.1, "min_repeats": 1, "min_requests": 60}
+    message = {"command": "measure", "path": "x", "vocabulary": 60, "rule": rule}
+    assert worker.ask(message, 0.7)["n"] >= 60  # 60 requests of 20 ms take 1.2 s
+    worker.close()
+
+
 def test_worker_that_cannot_parse_dies_and_its_last_words_are_told() -> None:
     worker = WorkerProcess(threads=1)
     assert worker._process.stdin is not None
