@@ -137,6 +137,26 @@ class LatencyReport:
         return {**asdict(self), "flags": list(self.flags), "breakdown": [dict(row) for row in self.breakdown]}
 
 
+#: Taken for the relative half-width of a timing that tells none (a single request, a script that gives medians only):
+#: wide, since such timings are those of busy machines and slow models.
+UNKNOWN_HALF_WIDTH = 0.1
+
+
+def half_width_of(report: Mapping[str, Any]) -> float:
+    """Half of the 95 % interval of the median, relative to it; `UNKNOWN_HALF_WIDTH` where a timing does not tell it.
+
+    What is no timing has none, so 0: an analytical number, a bare number from a file.
+
+    Args:
+        report: fields of a `LatencyReport`.
+    """
+    told = report.get("relative_half_width")
+    if told is not None:
+        return float(told)
+    timed = report.get("kind") in ("measured", "composed", "predicted") or report.get("n") is not None
+    return UNKNOWN_HALF_WIDTH if timed else 0.0
+
+
 @dataclass(frozen=True)
 class LatencySubject:
     """A model to be timed.

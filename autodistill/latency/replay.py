@@ -30,7 +30,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject, Load, Workload
+from autodistill.components.latency import (
+    LatencyContext,
+    LatencyKind,
+    LatencyReport,
+    LatencySubject,
+    Load,
+    Workload,
+    half_width_of,
+)
 from autodistill.errors import ConfigError, LatencyError
 
 if TYPE_CHECKING:
@@ -128,7 +136,7 @@ class ReplayLatency:
 
 
 def _median_variance(report: LatencyReport) -> float:
-    return ((report.relative_half_width or 0.0) * report.median / HALF_WIDTHS) ** 2
+    return (half_width_of(report.as_dict()) * report.median / HALF_WIDTHS) ** 2
 
 
 def _read(path: Path, label: str) -> dict[str, Any]:
