@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import IO, TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -33,6 +31,7 @@ from autodistill.exporters.files import sha256_of
 from autodistill.exporters.huggingface import save_pretrained
 from autodistill.exporters.onnx_export import export_onnx
 from autodistill.latency.configs import WorkloadOptions
+from autodistill.latency.lifeline import Lifeline, kill_tree
 from autodistill.latency.load import batch_sizes, under_load
 from autodistill.latency.lock import DeviceLock
 from autodistill.latency.process import SHOWN_LINES
@@ -158,34 +157,42 @@ class CommandLatency:
         command = self._command if named else [*self._command, *files]
         for mark, path in files.items():
             command = [part.replace(mark, path) for part in command]
+        # Files rather than pipes, which whatever the script started could hold open for ever.
+        with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
+            code = self._ended(subject, command, printed, said, lock)
+            if code:
+                cause = f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
+                raise LatencyError(self._failed(subject, f"{command[0]} {cause}.{_last(said)}"))
+            return _text(printed)
+
+    def _ended(
+        self, subject: LatencySubject, command: list[str], printed: IO[bytes], said: IO[bytes], lock: int
+    ) -> int:
+        """Run the command to its end; returns its exit status."""
+        lifeline = Lifeline()
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                pass_fds=(lock,),  # a script that outlives this process keeps its device
+                stdout=printed,
+                stderr=said,
+                pass_fds=(lock, lifeline.inherited),  # what outlives this process all the same keeps its device
                 start_new_session=True,
             )
         except OSError as error:
+            lifeline.release()
             raise LatencyError(self._failed(subject, f"{command[0]} cannot be started: {error}")) from error
+        lifeline.tie(process.pid)
         try:
-            printed, said = process.communicate(timeout=self._timeout_seconds)
+            return process.wait(self._timeout_seconds)
         except BaseException as error:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # and what it started
-            _, said = process.communicate()
+            kill_tree(process)
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             reason = f"{command[0]} has not ended after {self._timeout_seconds:g} s and was killed.{_last(said)}"
             raise LatencyError(self._failed(subject, reason)) from None
-        if process.returncode:
-            code = process.returncode
-            cause = f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
-            raise LatencyError(self._failed(subject, f"{command[0]} {cause}.{_last(said)}"))
-        return printed
+        finally:
+            lifeline.release()
 
     def _failed(self, subject: LatencySubject, reason: str) -> str:
         return f"Latency backend {self._context.label!r} could not time {subject.name}: {reason}"
@@ -273,6 +280,11 @@ def _positive(value: Any, name: str) -> float:
     return float(value)
 
 
-def _last(said: str) -> str:
-    lines = said.strip().splitlines()[-SHOWN_LINES:]
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _last(said: IO[bytes]) -> str:
+    lines = _text(said).strip().splitlines()[-SHOWN_LINES:]
     return "\nLast lines of its standard error:\n  " + "\n  ".join(lines) if lines else ""

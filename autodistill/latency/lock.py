@@ -1,8 +1,8 @@
 """One timing at a time per device, across all processes of this user on this machine.
 
 A lock file in a private runtime directory, locked by the kernel for as long as somebody holds it open: it needs no
-clean-up after a crash. The worker process inherits the open file, so that a model still being timed after its parent
-was killed keeps the device until it is done.
+clean-up after a crash. The worker process inherits the open file, so that a model still being timed while its parent
+is killed keeps the device until it has ended.
 """
 
 from __future__ import annotations

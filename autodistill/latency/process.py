@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from autodistill.exporters.onnx_session import package_environment
+from autodistill.latency.lifeline import Lifeline, kill_tree
 
 #: Lines of the worker's standard error that an error shows.
 SHOWN_LINES = 8
@@ -44,15 +45,17 @@ class WorkerProcess:
         environment = package_environment() | dict.fromkeys(THREAD_VARIABLES, str(threads))
         environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._lifeline = Lifeline()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "autodistill.latency.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             env=environment,
-            pass_fds=tuple(inherited),
+            pass_fds=(*inherited, self._lifeline.inherited),
             start_new_session=True,  # Ctrl-C reaches the parent, which decides
         )
+        self._lifeline.tie(self._process.pid)
 
     @property
     def pid(self) -> int:
@@ -120,8 +123,8 @@ class WorkerProcess:
         try:
             self._process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            kill_tree(self._process)
+        self._lifeline.release()
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._stderr.close()

@@ -1,7 +1,7 @@
 """The worker process: ``python -m autodistill.latency.worker``, JSON lines in and out.
 
 It holds one runtime, the reference and one candidate at a time. What libraries print goes to standard error; standard
-output carries answers only. It ends when its input ends, so it never outlives its parent by more than one model.
+output carries answers only. It ends when its input ends; the parent's `Lifeline` ends it also when it hangs.
 
 Commands, each answered by one line, ``{"error": TEXT}`` when it failed:
 

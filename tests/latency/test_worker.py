@@ -122,6 +122,33 @@ def test_worker_ends_when_its_parent_is_gone() -> None:
     assert not running(int(done.stdout))
 
 
+def test_worker_that_hangs_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "hang.py").write_text(
+        f"import ctypes\nopen({str(tmp_path / 'hangs')!r}, 'w').close()\nctypes.PyDLL(None).sleep(600)\n"
+    )
+    code = (
+        "import os, sys, time\nfrom pathlib import Path\n"
+        "from autodistill.latency.process import WorkerProcess\n"
+        "worker = WorkerProcess(1)\nprint(worker.pid, flush=True)\n"
+        f"message = {{'command': 'open', 'runner': 'hang:Runner', 'setup': {SETUP_DICT!r}}}\n"
+        "import json\nworker._process.stdin.write(json.dumps(message).encode() + b'\\n')\n"
+        "worker._process.stdin.flush()\n"
+        f"while not Path({str(tmp_path / 'hangs')!r}).exists(): time.sleep(0.02)\n"
+        "os._exit(9)\n"
+    )
+    environment = {**package_environment(), "PYTHONPATH": f"{package_environment()['PYTHONPATH']}:{tmp_path}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment, check=False, timeout=120
+    )
+    deadline = time.monotonic() + 60
+    while running(int(done.stdout)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    still = running(int(done.stdout))
+    if still:
+        os.kill(int(done.stdout), signal.SIGKILL)
+    assert not still
+
+
 def running(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] not in "ZX"
