@@ -27,6 +27,8 @@ FLAGS: Mapping[str, str] = {
     "throttled": "requests took longer and longer: the processor was slowed down, or the machine was busy",
     "outliers": "many requests took far longer than the median",
     "few_requests": "fewer requests of a batch size than a 99th percentile needs: nothing that rests on one is told",
+    "lower_bound": "what the data sheet lacks (launching, elementwise or on-chip rates) costs nothing here",
+    "below_floor": "less than the data sheet says that any request takes",
     "overloaded": "requests arrive faster than they can be answered: they wait ever longer",
 }
 
