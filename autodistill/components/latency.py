@@ -91,13 +91,15 @@ class LatencyReport:
     """A latency in milliseconds per request, and all that one must know to trust it.
 
     ``p99`` is None below 300 samples. ``relative_half_width``: half of the 95 % confidence interval of the median,
-    relative to it. ``throughput``: sequences per second in a single stream. ``ratio_to_reference``: median relative to
-    the reference model (the teacher) timed in the same session. ``flags``: reasons for care, of
-    `autodistill.latency.statistics.FLAGS`.
+    relative to it. ``p90_interval``, ``p99_interval``: order statistics around the percentile, (low, high), each with
+    95 % confidence; None where there are too few samples. ``throughput``: sequences per second in a single stream.
+    ``ratio_to_reference``: median relative to the reference model (the teacher) timed in the same session. ``flags``:
+    reasons for care, of `autodistill.latency.statistics.FLAGS`.
 
     Under a `Load`: ``throughput_at_p99`` is the highest rate of arrival (requests per second) within the p99 limit, 0
     when there is none; ``loaded_p50_ms`` and ``loaded_p99_ms`` are response times, waiting included, at the rate of
-    the load (without one: at ``throughput_at_p99``); ``cost_per_million`` is what a million requests cost there.
+    the load (without one: at ``throughput_at_p99``; None when requests arrive faster than they can be answered);
+    ``cost_per_million`` is what a million requests cost there.
 
     ``breakdown``: of analytical reports, where the time goes. ``environment``: of measured ones, the machine's state.
     """
@@ -111,6 +113,8 @@ class LatencyReport:
     n: int | None = None
     p90: float | None = None
     p99: float | None = None
+    p90_interval: Sequence[float] | None = None
+    p99_interval: Sequence[float] | None = None
     relative_half_width: float | None = None
     throughput: float | None = None
     peak_memory_bytes: int | None = None
@@ -134,7 +138,10 @@ class LatencyReport:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able mapping of the fields."""
-        return {**asdict(self), "flags": list(self.flags), "breakdown": [dict(row) for row in self.breakdown]}
+        values = {**asdict(self), "flags": list(self.flags), "breakdown": [dict(row) for row in self.breakdown]}
+        for name in ("p90_interval", "p99_interval"):
+            values[name] = None if values[name] is None else list(values[name])
+        return values
 
 
 #: Taken for the relative half-width of a timing that tells none (a single request, a script that gives medians only):

@@ -90,9 +90,16 @@ def _cells(report: Report) -> list[str]:
         ", ".join(str(length) for length in workload.get("lengths", [])),
         *(formats.significant(report[name]) for name in ("median",)),
         formats.MISSING if half is None else f"{100 * half:.1f} %",
-        *(formats.significant(report[name]) for name in ("p90", "p99", "ratio_to_reference")),
+        *(_percentile(report, name) for name in ("p90", "p99")),
+        formats.significant(report["ratio_to_reference"]),
         ", ".join(report["flags"]),
     ]
+
+
+def _percentile(report: Report, name: str) -> str:
+    """A percentile with its interval where there is one."""
+    text, interval = formats.significant(report[name]), report.get(f"{name}_interval")
+    return f"{text} ({' to '.join(formats.significant(end) for end in interval)})" if interval else text
 
 
 # -- latency against the workload ----------------------------------------------------------------------------------
