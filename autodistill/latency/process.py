@@ -34,7 +34,7 @@ class WorkerError(RuntimeError):
 
 
 class WorkerProcess:
-    """``python -m autodistill.latency.worker`` with pinned thread numbers, in a session of its own.
+    """``python -m autodistill.latency.worker`` with a fixed number of threads, in a session of its own.
 
     Args:
         threads: for the environment variables of numerical libraries.

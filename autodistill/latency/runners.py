@@ -50,7 +50,9 @@ class Runner(Protocol):
         ...
 
     def facts(self) -> dict[str, Any]:
-        """``versions`` (mapping); ``device`` (its name) and ``peak_memory_bytes`` where the runtime knows better."""
+        """``versions`` (mapping); ``device`` (its name), ``peak_memory_bytes`` and ``precision`` (what it really
+        computes in) where the runtime knows better.
+        """
         ...
 
 

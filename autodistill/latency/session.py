@@ -163,11 +163,14 @@ class Session:
         if self._workload.load is not None:
             service = service_of(self._workload.lengths, services)
             numbers |= under_load(service, self._workload.load, numbers["flags"])
+        precision = numbers.pop(
+            "precision", artifact.precision
+        )  # a runtime may have taken another than it was asked for
         return LatencyReport(
             backend=self._component,
             kind="measured",
-            precision=artifact.precision,
-            workload={**self._workload.as_dict(), "precision": artifact.precision},
+            precision=precision,
+            workload={**self._workload.as_dict(), "precision": precision},
             threads=self._workload.threads,
             artifact_sha256=artifact.sha256,
             **numbers,

@@ -28,7 +28,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from autodistill.latency.machine import processor_name, reset_peak, resident_bytes, state
+from autodistill.latency.machine import pin, processor_name, reset_peak, resident_bytes, state
 from autodistill.latency.runners import Inputs, Runner, Setup
 from autodistill.latency.statistics import MINIMUM_FOR_P99, flags, ratio, summarise
 from autodistill.latency.timing import StoppingRule, Timed, measure, warm_up
@@ -52,6 +52,7 @@ class Worker:
         self._runner: Any = None
         self._setup = Setup(batch_size=1, lengths=(), precision="fp32", threads=1, device="cpu")
         self._reference: Timed | None = None
+        self._machine: dict[str, Any] = {}
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
         """The answer to one message; an exception becomes text."""
@@ -64,7 +65,10 @@ class Worker:
         return answer
 
     def open(self, runner: str, setup: dict[str, Any]) -> dict[str, Any]:
-        """Choose runtime and workload; loads nothing yet."""
+        """Choose cores, runtime and workload; loads nothing yet."""
+        found = state()["usable_cores"]  # before it is this worker's share
+        cpus = pin(setup["threads"]) if setup["device"] == "cpu" else None
+        self._machine = {"usable_cores": found, "pinned_to_cpus": cpus}
         module, name = runner.split(":")
         self._runner = getattr(import_module(module), name)
         self._setup = Setup(**{**setup, "lengths": tuple(setup["lengths"])})
@@ -90,7 +94,7 @@ class Worker:
         }
         self._alive()
         table, reference_table = measure(candidate, self._reference, stop, self._alive)
-        facts |= {"environment": state(), "flags": flags(table, stop.target_relative_half_width)}
+        facts |= {"environment": state() | self._machine, "flags": flags(table, stop.target_relative_half_width)}
         facts["versions"] = {"python": platform.python_version(), **facts["versions"]}
         numbers = summarise(table, self._setup.batch_size)
         if reference_table is not None:

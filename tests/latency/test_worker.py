@@ -87,7 +87,10 @@ def test_slow_model_with_many_requests_is_waited_for_while_it_makes_headway(
     worker.ask({"command": "open", "runner": "slow:Runner", "setup": SETUP_DICT}, 60)
     rule = {"target_relative_half_width": 0.02, "max_seconds": 0.1, "min_repeats": 1, "min_requests": 70}
     message = {"command": "measure", "path": "x", "vocabulary": 60, "rule": rule}
-    assert worker.ask(message, 1.0)["n"] >= 70  # 70 requests of 20 ms take 1.4 s
+    answer = worker.ask(message, 1.0)
+    assert answer["n"] >= 70  # 70 requests of 20 ms take 1.4 s
+    (cpu,) = answer["environment"]["pinned_to_cpus"]
+    assert os.sched_getaffinity(worker.pid) == {cpu}
     worker.close()
 
 
