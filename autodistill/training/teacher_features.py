@@ -191,9 +191,7 @@ def bytes_there(
     return kept_bytes(cache_directory(cache_dir, split, keys, fingerprint, _distinct(rows)))
 
 
-def _cached_keys(
-    teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey]
-) -> frozenset[FeatureKey]:
+def _cached_keys(teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey]) -> frozenset[FeatureKey]:
     """What a cache of these features is made for; logits that are kept whole are the same at every temperature."""
     return keys if keeps_likeliest(teacher, split) else frozenset(without_temperature(key) for key in keys)
 
