@@ -39,6 +39,7 @@ from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
 from autodistill.engine.workload_metrics import not_asked_for
 from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mean
+from autodistill.latency.lengths import LENGTH_QUANTILES
 from autodistill.training.augmented import Augmentation, augmented
 from autodistill.training.seeds import derive_seed
 from autodistill.training.softened import teacher_needs, without_temperature
@@ -52,9 +53,6 @@ if TYPE_CHECKING:
     from autodistill.registry import Registry
 
 logger = logging.getLogger(__name__)
-
-#: Quantiles of the data's token lengths that a workload cycles through by default: ten equally likely lengths.
-LENGTH_QUANTILES = tuple((2 * step + 1) / 20 for step in range(10))
 
 #: Architectures that are checked before training: all of a space of this size, else so many drawn from it.
 CHECKED_ARCHITECTURES = 512
