@@ -44,8 +44,17 @@ def describe_environment() -> dict[str, Any]:
         "processor": processor_name(),
         "cores": available_cores(),
         "memory_bytes": _memory_bytes(),
+        "accelerators": accelerator_names(),
         "libraries": library_versions(),
     }
+
+
+def accelerator_names() -> list[str]:
+    """Names of the GPUs that this process may use; none where torch is not loaded, which it takes seconds to do."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
 def processor_name() -> str:

@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,17 @@ class Run:
     seed: int
 
 
+def failed_seeds_words(found: Mapping[str, Any]) -> str | None:
+    """How many seeds of a protocol's outcome failed, in a sentence; None when none did."""
+    errors, asked = found["failed_seeds"], found["seeds_asked"]
+    if not errors:
+        return None
+    return (
+        f"{len(errors)} of {asked} seeds failed and are in no mean: the recipe is less stable than the numbers say. "
+        f"The first was: {errors[0]}"
+    )
+
+
 class FineTuner:
     """Fine-tunes the workbench's teacher (any model) on the workbench's task.
 
@@ -78,19 +89,17 @@ class FineTuner:
 
         Returns:
             ``metrics`` of the final split with intervals over examples and seeds, ``chosen`` point, ``grid`` with the
-            scores on select, ``seeds`` with theirs on the final split, ``check`` against the trivial answer, and cost.
+            scores on select, ``seeds`` with theirs on the final split, ``seeds_asked``, ``failed_seeds`` (why each of
+            them failed; they are in no mean), ``check`` against the trivial answer, and cost.
 
         Raises:
             TrialError: every run of the grid failed, or every seed.
             StudyInterruptedError: a stop was requested; the same command goes on.
         """
         metric, direction = self.bench.task.metric, self.bench.directions[self.bench.task.metric]
-        first = [Run(point, 0) for point in self.protocol.points]
+        first = self._first_runs
         grid = self._results(first)
-        best = best_point([result.get("select") for result in grid], direction)
-        if best is None:
-            raise TrialError(f"Every run of the grid failed. The first was: {grid[0]['error']}")
-        chosen = self.protocol.points[best]
+        chosen = self._best_point(grid)
         runs = [Run(chosen, seed) for seed in range(self.protocol.seeds)]
         results = self._results(runs)
         scores = [self._final_scores(run) for run, result in zip(runs, results, strict=True) if "error" not in result]
@@ -107,10 +116,43 @@ class FineTuner:
                 for run, result in zip(first, grid, strict=True)
             ],
             "seeds": [{name: score.value for name, score in one.items()} for one in scores],
-            "failed_seeds": len(results) - len(scores),
+            "seeds_asked": self.protocol.seeds,
+            "failed_seeds": [str(result["error"]) for result in results if "error" in result],
             "check": self._check(entries[metric], direction, runs[0]),
             "cost": self._cost([*grid, *results[1:]]),
         }
+
+    def train_point(self, place: int) -> None:
+        """Train one point of the grid, and nothing else: processes that train different ones share the work of `run`.
+
+        Args:
+            place: of the point in the protocol.
+        """
+        self._results([self._first_runs[place]])
+
+    def train_seed(self, seed: int) -> None:
+        """Train the best point of the grid with one seed, and nothing else but what is left of the grid.
+
+        Args:
+            seed: below the protocol's number of seeds.
+
+        Raises:
+            TrialError: every run of the grid failed.
+        """
+        self._results([Run(self._best_point(self._results(self._first_runs)), seed)])
+
+    @property
+    def _first_runs(self) -> list[Run]:
+        """The grid, each point with the first seed."""
+        return [Run(point, 0) for point in self.protocol.points]
+
+    def _best_point(self, grid: Sequence[dict[str, Any]]) -> Point:
+        """The point with the best score on the select split."""
+        direction = self.bench.directions[self.bench.task.metric]
+        best = best_point([result.get("select") for result in grid], direction)
+        if best is None:
+            raise TrialError(f"Every run of the grid failed. The first was: {grid[0]['error']}")
+        return self.protocol.points[best]
 
     def _results(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
         """The outcome of some runs; those that are not complete are given to the executor."""
@@ -195,7 +237,8 @@ class FineTuner:
         )
         if result.state != "complete":
             raise StudyInterruptedError("Interrupted while fine-tuning. The same command goes on.")
-        select = score_all(bench, predictions_of(bench, "select", predict(model, bench.splits["select"]), None))
+        answers = predict(model, bench.splits["select"], device=bench.device)
+        select = score_all(bench, predictions_of(bench, "select", answers, None))
         model.save_pretrained(place / "hf")
         bench.teacher.tokenizer.save_pretrained(place / "hf")
         score = select[bench.task.metric].value
@@ -212,7 +255,11 @@ class FineTuner:
         """Scores on the final split, which is read once per seed: the answers are kept, without texts."""
         bench, role, file = self.bench, self.bench.final_role, self._predictions(run)
         if not file.is_file():
-            logits = predict(load_pretrained(self._place(run) / "hf"), bench.splits[role])
+            folder = self._place(run) / "hf"
+            if not folder.is_dir():  # an earlier grid chose another point, and its weights are gone
+                (self._place(run) / RESULT).unlink()
+                self._results([run])
+            logits = predict(load_pretrained(folder), bench.splits[role], device=bench.device)
             write_predictions(file, predictions_of(bench, role, logits, None), role)
         return score_all(bench, predictions_of(bench, role, read_logits(file), None))
 

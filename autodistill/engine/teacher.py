@@ -58,7 +58,7 @@ class PreparedTeacher:
     def logits(self, bench: Workbench, role: str) -> FloatArray:
         """Its logits on a split, computed once per process."""
         if role not in self._logits:
-            self._logits[role] = predict(self.model, bench.splits[role])
+            self._logits[role] = predict(self.model, bench.splits[role], device=bench.device)
         return self._logits[role]
 
     def predictions(self, bench: Workbench, role: str) -> Predictions:
@@ -68,6 +68,21 @@ class PreparedTeacher:
     def scores(self, bench: Workbench, role: str) -> Mapping[str, Score]:
         """Its metrics on a split."""
         return score_all(bench, self.predictions(bench, role))
+
+
+def teacher_key(bench: Workbench) -> str:
+    """Digest of everything that makes the study's teacher, known before it is made."""
+    needed = bench.teacher.needs_fine_tuning(bench.task)
+    return cache_key(
+        {
+            "teacher": bench.teacher.fingerprint,
+            "data": bench.data.fingerprint,
+            "task": asdict(bench.task),
+            "max_length": bench.max_length,
+            "recipe": asdict(bench.teacher.fine_tuning) if needed else None,
+            "seed": bench.settings.seed if needed else None,
+        }
+    )
 
 
 def prepare_teacher(
@@ -88,16 +103,7 @@ def prepare_teacher(
     """
     started = time.monotonic()
     needed = bench.teacher.needs_fine_tuning(bench.task)
-    key = cache_key(
-        {
-            "teacher": bench.teacher.fingerprint,
-            "data": bench.data.fingerprint,
-            "task": asdict(bench.task),
-            "max_length": bench.max_length,
-            "recipe": asdict(bench.teacher.fine_tuning) if needed else None,
-            "seed": bench.settings.seed if needed else None,
-        }
-    )
+    key = teacher_key(bench)
     fresh: list[bool] = []
 
     def build(directory: Path) -> None:

@@ -5,8 +5,6 @@ What the rows of an answer are depends on the kind of task; see `autodistill.com
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ import torch
 from autodistill.components.task import IGNORED
 from autodistill.evaluators.spans import best_span
 from autodistill.training.batches import evaluating, on_device
+from autodistill.training.devices import placed
 from autodistill.training.features import forward_features
 from autodistill.training.tokenised import StoredSplit
 
@@ -54,7 +53,8 @@ def predict(
     order = np.argsort(-split.lengths, kind="stable").astype(np.int64)  # longest first: lack of memory shows at once
     batch_size = _fitting(model, split, batch_size)
     answers: list[list[NDArray[np.float32]]] = []
-    with evaluating(model), torch.inference_mode(), _placed(model, device):
+    # Moved outside of inference mode: weights that move within it could not be trained or exported any more.
+    with placed(model, device), evaluating(model), torch.inference_mode():
         for start in range(0, len(order), batch_size):
             batch = on_device(split.batch(order[start : start + batch_size]), torch.device(device))
             logits = forward_features(model, batch, frozenset({("logits", None)}))["logits", None]
@@ -140,14 +140,3 @@ def targets_of(split: TokenisedSplit) -> Targets:
         if batch.labels is not None:
             labels.append(batch.labels[counted].numpy())
     return Targets(None if unlabelled else np.concatenate(labels), np.concatenate(owners))
-
-
-@contextlib.contextmanager
-def _placed(model: PreTrainedModel, device: str | torch.device) -> Iterator[None]:
-    """Move a model to ``device`` and back to where it was."""
-    home = next(model.parameters()).device
-    model.to(device)
-    try:
-        yield
-    finally:
-        model.to(home)

@@ -4,7 +4,8 @@
     python -m benchmarks.distillation.flash_fidelity --step train   --task sst2 --data DATA --work WORK [--shard 0/2]
     python -m benchmarks.distillation.flash_fidelity --step report  --task sst2 --data DATA --work WORK
 
-Four times as many random architectures as wanted are timed (onnxruntime, one thread); one is drawn from each of
+Four times as many random architectures as wanted are timed (onnxruntime or the calibrated roofline, one thread); one
+is drawn from each of
 ``--architectures`` equal bands of latency, before anything is scored. Each gets, with two seeds, a flash run at every
 fidelity of ``--fidelities`` and the full recipe; all are compared by the task's metric on the select split.
 
@@ -71,7 +72,7 @@ def open_study(given: argparse.Namespace, variant: str, share: float) -> Iterato
     task = fidelity_task(given.task, given.data, given.examples)
     name = f"{given.task}_{variant}_{share:g}"
     space = TINY_SPACE if given.task == "tiny" else SPACE
-    overrides = study_overrides(task, name, variant, share, given.work, space)
+    overrides = [*study_overrides(task, name, variant, share, given.work, space, given.backend), *given.set]
     settings = autodistill.compose(overrides)
     with (
         StopSignal() as stop,
@@ -225,13 +226,18 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--architectures", type=int, default=24)
     parser.add_argument("--fidelities", type=float, nargs="+", default=[0.05, 0.1])
     parser.add_argument("--examples", type=int, help="of the full recipe; default: the task's own")
-    parser.add_argument("--shard", type=_shard, default=(0, 1), help="I/N: every Nth run, from the Ith")
+    parser.add_argument("--shard", type=shard, default=(0, 1), help="I/N: every Nth run, from the Ith")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after so many")
+    parser.add_argument(
+        "--backend", choices=("onnxruntime", "roofline"), default="onnxruntime", help="of the step latency"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. trainer.accelerator=cuda")
     parser.add_argument("--output", type=Path, default=RESULTS)
     return parser
 
 
-def _shard(text: str) -> tuple[int, int]:
+def shard(text: str) -> tuple[int, int]:
+    """Read ``I/N``."""
     index, _, count = text.partition("/")
     return int(index), int(count)
 
@@ -262,10 +268,13 @@ def main() -> int:
                 left = time_candidates(session, given.architectures, until)
             else:
                 architectures = list(drawn_architectures(session))
-                left = train(session, architectures, ("flash", "full"), given.shard, until)
-        for share in given.fidelities[1:] if given.step == "train" else ():
-            with open_study(given, "default", share) as session:
-                left += train(session, architectures, ("flash",), given.shard, until)
+                left = train(session, architectures, ("flash",), given.shard, until)
+        if given.step == "train":  # the cheap runs first, so that an interrupted benchmark has whole columns
+            for share in given.fidelities[1:]:
+                with open_study(given, "default", share) as session:
+                    left += train(session, architectures, ("flash",), given.shard, until)
+            with open_study(given, "default", given.fidelities[0]) as session:
+                left += train(session, architectures, ("full",), given.shard, until)
     except StudyInterruptedError as error:
         print(f"{error} The same command goes on.", file=sys.stderr)
         return 130

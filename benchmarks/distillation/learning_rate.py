@@ -8,7 +8,8 @@ rate. Over the corners: the mean score that is lost against each corner's best r
 (the best such rate), and when the rate follows the family's rule (again with the best base); scores between the rates
 that were tried are interpolated in the logarithm of the rate.
 
-Every run is a study of one trial below DIR, so that a benchmark that was cut off goes on with the same command.
+Every run is a study of one trial below DIR, so that a benchmark that was cut off goes on with the same command;
+processes with ``--shard I/N`` make every Nth of the runs and write nothing.
 Overrides replace the presets of the quickstart, e.g. ``student=mobilebert teacher.path=DIR data=text_classification``.
 """
 
@@ -29,6 +30,7 @@ import autodistill
 from autodistill.components.architecture import Architecture
 from autodistill.engine.workbench import Workbench
 from autodistill.registry import default_registry
+from benchmarks.distillation.flash_fidelity import shard
 from benchmarks.distillation.results import RESULTS, write_section
 
 PRESETS = [f"{group}=quickstart" for group in ("data", "teacher", "student", "schedule")]
@@ -70,6 +72,25 @@ def score(
     return float(row["metrics"][bench.task.metric]["value"])
 
 
+def study_folder(work: Path, corner: str, rate: float, seed: int) -> Path:
+    """Of the study of one run."""
+    return work / f"{corner.replace(' ', '-')}-{rate:.3g}-{seed}"
+
+
+def make_runs(
+    given: argparse.Namespace,
+    bench: Workbench,
+    overrides: Sequence[str],
+    rates: Sequence[float],
+    chosen: Mapping[str, Architecture],
+) -> None:
+    """Make this shard's runs."""
+    index, count = given.shard
+    for corner, rate, seed in list(product(chosen, rates, range(given.seeds)))[index::count]:
+        found = score(bench, overrides, chosen[corner], rate, seed, study_folder(given.work, corner, rate, seed))
+        print(f"{corner} {rate:.2e} {seed}: {found:.4f}", flush=True)
+
+
 def at(rates: Sequence[float], scores: Sequence[float], rate: float) -> float:
     """The score at a rate between those that were tried; that of the nearest beyond them."""
     return float(np.interp(np.log(rate), np.log(rates), scores))
@@ -95,6 +116,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder of the studies")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--rates", type=int, default=7, help="odd number of rates, a factor of two apart")
+    parser.add_argument("--shard", type=shard, help="I/N: only every Nth run, from the Ith")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_args()
@@ -104,12 +126,14 @@ def main() -> int:
     middle = bench.schedule.optimisation.lr
     rates = [middle * 2.0 ** (index - given.rates // 2) for index in range(given.rates)]
     chosen = corners(bench)
+    if given.shard is not None:
+        make_runs(given, bench, overrides, rates, chosen)
+        return 0
     table: dict[str, list[float]] = {}
     for corner, architecture in chosen.items():
-        name = corner.replace(" ", "-")
         table[corner] = [
             fmean(
-                score(bench, overrides, architecture, rate, seed, given.work / f"{name}-{rate:.3g}-{seed}")
+                score(bench, overrides, architecture, rate, seed, study_folder(given.work, corner, rate, seed))
                 for seed in range(given.seeds)
             )
             for rate in rates

@@ -24,6 +24,7 @@ from pathlib import Path
 import autodistill
 from autodistill.components.architecture import Architecture
 from autodistill.components.outcome import Job
+from autodistill.engine.environment import describe_environment
 from autodistill.engine.explore import trial_seed
 from autodistill.engine.records import FINAL_RUN_STATES, RunKind, TrialRecord
 from autodistill.engine.session import Session, open_session
@@ -32,7 +33,7 @@ from autodistill.engine.trial_latency import measure_architecture
 from autodistill.errors import StudyError, StudyInterruptedError
 from autodistill.registry import default_registry
 from autodistill.report.progress import QuietProgress
-from benchmarks.search.table_files import STEPS, write_table
+from benchmarks.search.table_files import STEPS, TRAINED_ON, write_table
 from benchmarks.search.table_setup import (
     FAMILIES,
     REPLICATES,
@@ -44,9 +45,11 @@ from benchmarks.search.table_setup import (
 
 
 @contextmanager
-def open_table(family: str, data: Path, work: Path, rungs: Sequence[float]) -> Iterator[Session]:
+def open_table(
+    family: str, data: Path, work: Path, rungs: Sequence[float], more: Sequence[str] = ()
+) -> Iterator[Session]:
     """Open the family's study with all its trials in it."""
-    overrides = table_overrides(family, data, work, rungs)
+    overrides = table_overrides(family, data, work, rungs, more)
     settings = autodistill.compose(overrides)
     with (
         StopSignal() as stop,
@@ -145,7 +148,8 @@ def main() -> int:
     """Do one step."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", choices=sorted(FAMILIES), required=True)
-    parser.add_argument("--step", choices=STEPS, required=True)
+    parser.add_argument("--step", choices=STEPS, required=True, nargs="+")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. trainer.accelerator=cuda")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AUTODISTILL_DATA", "data")))
     parser.add_argument("--work", type=Path, required=True, help="folder of the studies; not in the repository")
     parser.add_argument("--shard", type=_shard, default=(0, 1), help="I/N: trials whose number is I modulo N")
@@ -154,21 +158,26 @@ def main() -> int:
     given = parser.parse_args()
     until = time.monotonic() + given.seconds
     try:
-        with open_table(given.family, given.data, given.work, () if given.step == "repeat" else RUNGS) as session:
-            if given.step == "write":
-                print(write_table(session, given.family))
-                return 0
-            if given.step == "latency":
-                left = time_all(session, until)
-            else:
-                kind: RunKind = "full" if given.step == "full" else "flash"
-                replicate = REPLICATES[1] if given.step == "repeat" else given.replicate
-                left = train(session, kind, given.shard, replicate, until)
+        for step in given.step:
+            rungs = () if step == "repeat" else RUNGS
+            with open_table(given.family, given.data, given.work, rungs, given.set) as session:
+                print(f"{step}: {take(step, session, given, until)}", flush=True)
     except StudyInterruptedError as error:
         print(f"{error} The same command goes on.", file=sys.stderr)
         return 130
-    print(f"{left} trials are left")
     return 0
+
+
+def take(step: str, session: Session, given: argparse.Namespace, until: float) -> str:
+    """Take one step, or what time there is for; returns what is left to do."""
+    if step == "write":
+        return write_table(session, given.family)
+    if step == "latency":
+        return f"{time_all(session, until)} trials are left"
+    session.storage.set_step(session.study.id, TRAINED_ON, describe_environment())
+    kind: RunKind = "full" if step == "full" else "flash"
+    replicate = REPLICATES[1] if step == "repeat" else given.replicate
+    return f"{train(session, kind, given.shard, replicate, until)} trials are left"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ from benchmarks.search.table_setup import FAMILIES, LENGTHS, REPLICATES, RUNGS, 
 #: What `benchmarks.search.make_table` does, in order.
 STEPS = ("flash", "repeat", "full", "latency", "write")
 
+#: Step of the study that says which machine its models were trained on.
+TRAINED_ON = "trained_on"
+
 TABLES = Path(__file__).parent / "tables"
 
 ACCURACY = "classification.accuracy"
@@ -166,7 +169,8 @@ def describe_table(session: Session, family: str, rows: Sequence[Mapping[str, An
         "family": family,
         "commands": [f"{module} --family {family} --step {step}" for step in STEPS],
         "created": session.study.created,
-        "machine": describe_environment(),
+        "trained_on": session.step(TRAINED_ON),
+        "timed_on": describe_environment(),
         "seed": SEED,
         "space": dict(chosen.space),
         "rules": dict(chosen.rules),

@@ -45,7 +45,7 @@ class TableFamily:
         flash_examples: training examples of a flash run. A MobileBERT starts from random weights but for its word
             embeddings, as the teacher has none that fit; with less, it is still at chance.
         full_examples: training examples of the full recipe.
-        lr: peak learning rate of the family's recipe.
+        lr: peak learning rate of the family's recipe, at the reference sizes of the rule of width and depth.
     """
 
     space: Mapping[str, list[int]]
@@ -70,7 +70,7 @@ FAMILIES = {
         full=22,
         flash_examples=1280,
         full_examples=12800,
-        lr=1e-3,
+        lr=2e-4,
     ),
     "mobilebert": TableFamily(
         space={
@@ -113,7 +113,9 @@ def full_recipe(flops: Mapping[Architecture, float], count: int) -> list[Archite
     return [ranked[int((band + 0.5) * len(ranked) / count)] for band in range(count)]
 
 
-def table_overrides(family: str, data: Path, work: Path, rungs: Sequence[float] = RUNGS) -> list[str]:
+def table_overrides(
+    family: str, data: Path, work: Path, rungs: Sequence[float] = RUNGS, more: Sequence[str] = ()
+) -> list[str]:
     """The configuration of the family's study.
 
     Args:
@@ -121,6 +123,7 @@ def table_overrides(family: str, data: Path, work: Path, rungs: Sequence[float] 
         data: folder with ``glue/SST-2``.
         work: folder for studies, cache and storage; not part of the result.
         rungs: shares of a flash run at which it is scored.
+        more: overrides on top, of what decides no figure: where it is trained, where the teacher's files are.
     """
     chosen, files = FAMILIES[family], data / "glue" / "SST-2"
     space: dict[str, Any] = {name: list(values) for name, values in chosen.space.items()}
@@ -154,6 +157,7 @@ def table_overrides(family: str, data: Path, work: Path, rungs: Sequence[float] 
         "latency=[]",
         *_latency("fp32"),
         *_latency("int8"),
+        *more,
     ]
 
 
