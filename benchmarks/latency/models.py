@@ -65,7 +65,7 @@ def main() -> int:
     given = options(__doc__, list(PRECISIONS)).parse_args()
     models, records = models_of(given), Records(given.records)
     chosen = TINY_PUBLISHED if given.tiny else PUBLISHED
-    rows = []
+    rows, failed = [], 0
     for name in given.backends:
         for precision in PRECISIONS[name]:
             parameters = measured(given, precision=precision)
@@ -79,18 +79,25 @@ def main() -> int:
             with closing(backend):
                 for label, item in chosen.items():
                     key = f"models {name} {precision} length {given.length} {label}"
-                    report = records.get(key, lambda item=item, b=backend: b.measure(models.subject(item)).as_dict())
-                    row = {"model": label, "backend": name, "precision": precision, "report": report}
+                    row: dict[str, Any] = {"model": label, "backend": name, "precision": precision}
+                    try:
+                        row["report"] = records.get(
+                            key, lambda item=item, b=backend: b.measure(models.subject(item)).as_dict()
+                        )
+                    except AutoDistillError as error:
+                        print(f"failed: {label} {name} {precision}: {error}", file=sys.stderr)
+                        failed = 1
+                        continue
                     if name in ("onnxruntime", "torch"):
                         plain = (name, precision, given)
                         row["bare"] = records.get(
                             f"bare {key}", lambda item=item, plain=plain: bare(models, item, *plain)
                         )
-                        row["same_within_intervals"] = within(report, row["bare"])
+                        row["same_within_intervals"] = within(row["report"], row["bare"])
                     rows.append(row)
-                    print(f"{label:12} {name:12} {precision:5} {report['median']:9.3f} ms", *_against(row))
+                    print(f"{label:12} {name:12} {precision:5} {row['report']['median']:9.3f} ms", *_against(row))
     write_section(given.output, "models", vars(given), rows)
-    return 0
+    return failed
 
 
 def _against(row: dict[str, Any]) -> list[str]:

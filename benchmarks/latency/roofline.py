@@ -12,6 +12,7 @@ import sys
 from contextlib import closing
 
 from benchmarks.latency.agreement import agreement
+from benchmarks.latency.composed import whole
 from benchmarks.latency.results import Records, write_section
 from benchmarks.latency.setup import TINY, TWENTY, Clock, measured, models_of, options
 
@@ -36,11 +37,12 @@ def main() -> int:
     }
     for name in given.backends:
         with closing(models.backend(name, **measured(given, **same))) as made:
+            # On the CPU the same measurements as those of ``composed``, and one set of records for both.
+            kind = "whole" if given.device == "cpu" else "whole cuda"
             medians = [
-                records.get(
-                    f"roofline {name} {given.device} length {given.length} {item}",
-                    lambda item=item: made.measure(models.subject(item)).as_dict(),
-                )["median"]
+                records.get(f"{kind} {name} length {given.length} {item}", lambda item=item: whole(models, made, item))[
+                    "report"
+                ]["median"]
                 for item in chosen
             ]
         found[name] = {**agreement(computed, medians), "computed_ms": computed, "measured_ms": medians}

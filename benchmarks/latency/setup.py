@@ -74,6 +74,7 @@ class Models:
     """
 
     def __init__(self, work_dir: Path, *, tiny: bool) -> None:
+        self.tiny = tiny
         self.registry: Registry = default_registry()
         self.vocabulary = TINY_VOCABULARY if tiny else VOCABULARY
         self.work_dir = work_dir

@@ -19,6 +19,7 @@ if find_spec("autodistill_openvino") is None or find_spec("openvino") is None:
     pytest.skip("needs: pip install -e plugins/autodistill-openvino", allow_module_level=True)
 
 from autodistill_openvino._backend import OpenVinoLatency
+from autodistill_openvino._runner import precision_taken
 from autodistill_openvino.configs import OpenVinoConfig
 from autodistill_openvino.plugin import autodistill_latency_backends
 
@@ -62,8 +63,27 @@ def test_other_precisions_run_and_are_reported(context: LatencyContext, precisio
     made = backend(context, precision=precision, batch_size=2)
     report = made.measure(subject())
     made.close()
-    assert report.precision == precision
+    import openvino
+
+    has_it = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    assert report.precision == report.workload["precision"] == (precision if has_it or precision == "int8" else "fp32")
     assert report.median > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint", "capabilities", "taken"),
+    [
+        ("bf16", "bf16", ["BF16", "FP32"], "bf16"),
+        ("bf16", "f32", ["FP32"], "fp32"),
+        ("bf16", "bf16", ["FP32"], "fp32"),
+        ("int8", "f32", ["FP32"], "int8"),
+        ("fp32", "f32", ["BF16", "FP32"], "fp32"),
+    ],
+)
+def test_bf16_on_a_cpu_without_it_is_not_called_bf16(
+    asked: str, hint: str, capabilities: list[str], taken: str
+) -> None:
+    assert precision_taken(asked, hint, capabilities) == taken
 
 
 def test_exported_file_is_timed_as_it_is(context: LatencyContext, tmp_path: Path) -> None:

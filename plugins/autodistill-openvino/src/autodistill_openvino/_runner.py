@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ class OpenVinoRunner:
             "CPU_DENORMALS_OPTIMIZATION": "YES",
         }
         compiled = core.compile_model(core.read_model(str(path)), "CPU", settings)
+        hint = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        taken = precision_taken(setup.precision, hint, core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        self._precision = {} if taken == setup.precision else {"precision": taken}
         self._request = compiled.create_infer_request()
         self._names = [port.get_any_name() for port in compiled.inputs]
         self._version: str = openvino.__version__
@@ -38,5 +42,18 @@ class OpenVinoRunner:
         self._request.infer(request)
 
     def facts(self) -> dict[str, Any]:
-        """The runtime's version."""
-        return {"versions": {"openvino": self._version}}
+        """The runtime's version, and the precision that it has taken where that is another than was asked for."""
+        return {"versions": {"openvino": self._version}, **self._precision}
+
+
+def precision_taken(asked: str, hint: str, capabilities: Sequence[str]) -> str:
+    """What the runtime computes in: bf16 is only a hint, which a CPU without it answers in fp32.
+
+    Args:
+        asked: ``fp32``, ``bf16`` or ``int8`` (of the model's file, whatever the hint).
+        hint: the compiled model's type of inference, as OpenVINO calls it.
+        capabilities: of the device, as OpenVINO calls them.
+    """
+    if asked != "bf16" or (hint == "bf16" and "BF16" in capabilities):
+        return asked
+    return "fp32"
