@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What is kept of a run's outcome, beside its predictions.
-RESULT = "result.json"
+#: What is kept of a run: its outcome, and its answers on the final split.
+RESULT, PREDICTIONS = "result.json", "predictions.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class FineTuner:
         folder: of all runs.
         progress: called with (steps done, steps in all) of the run that is under way.
         stop_requested: asked after every step.
+        name: what the model is called in the check.
     """
 
     def __init__(
@@ -66,10 +67,14 @@ class FineTuner:
         folder: Path,
         progress: Callable[[int, int], None] | None = None,
         stop_requested: Callable[[], bool] | None = None,
+        name: str = "the fine-tuned model",
     ) -> None:
+        self.name = name
         self.bench, self.protocol, self.folder = bench, protocol, folder
         self._progress, self._stop_requested = progress, stop_requested
         self._runs: list[Run] = []
+        #: Of each seed of the best point on the final split; filled by `run`.
+        self.scores: list[dict[str, Score]] = []
 
     # -- the protocol ------------------------------------------------------------------------------------------------
 
@@ -92,6 +97,7 @@ class FineTuner:
         results = self._results(runs)
         scores = [self._final_scores(run) for run, result in zip(runs, results, strict=True) if "error" not in result]
         self._forget_models(first)
+        self.scores = scores
         role = self.bench.final_role
         entries = {name: entry_of(over_seeds([one[name] for one in scores]), role) for name in scores[0]}
         return {
@@ -166,7 +172,7 @@ class FineTuner:
         given = predictions_of(self.bench, role, read_logits(self._predictions(run)), None)
         floor = score_all(self.bench, trivial_predictions(given))[metric].value
         learnt = judge_interval(entry["value"], entry["low"], entry["high"], floor, direction)
-        return score_check("the fine-tuned model", metric, entry["value"], floor, learnt)
+        return score_check(self.name, metric, entry["value"], floor, learnt)
 
     def _cost(self, results: Sequence[dict[str, Any]]) -> dict[str, float]:
         return {name: sum(float(one.get(name, 0.0)) for one in results) for name in ("examples", "seconds")}
@@ -189,7 +195,7 @@ class FineTuner:
         return self.folder / f"{run.point.name}-seed{run.seed}-{key[:12]}"
 
     def _predictions(self, run: Run) -> Path:
-        return self._place(run) / "predictions.parquet"
+        return self._place(run) / PREDICTIONS
 
     def _work(self, job: Job) -> JobResult:
         """Train one run and score it on select; what the executor calls. ``trial`` is the run's place in the list."""
@@ -245,6 +251,12 @@ class FineTuner:
             logits = predict(load_pretrained(self._place(run) / "hf"), bench.splits[role], device=bench.device)
             write_predictions(file, predictions_of(bench, role, logits, None), role)
         return score_all(bench, predictions_of(bench, role, read_logits(file), None))
+
+    def forget_models(self) -> None:
+        """Remove the weights of all runs; their answers stay, so that `run` has nothing to train."""
+        for place in self.folder.glob("*/hf"):
+            if (place.parent / PREDICTIONS).is_file():
+                shutil.rmtree(place, ignore_errors=True)
 
     def _forget_models(self, runs: Sequence[Run]) -> None:
         """Remove the weights of points that were not chosen."""

@@ -169,6 +169,20 @@ def score_check(who: str, metric: str, value: float, floor: float, learnt: Learn
     return _check(f"{who} against the trivial answer", f"{metric} {value:.3f}, trivial {floor:.3f}", alarm)
 
 
+def task_checks(tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Whether models that were fine-tuned on tasks have learnt them: the stored step ``tasks``, row by row."""
+    found = []
+    for model in tasks.get("models", ()):
+        for label, outcome in model["tasks"].items():
+            who = f"{model['name']}, fine-tuned on {label}"
+            if "error" in outcome:
+                found.append(_check(who, "failed", f"{who}: every run failed. The first said: {outcome['error']}"))
+                continue
+            check, alarm = outcome["check"], outcome["check"]["alarm"]
+            found.append(_check(f"{who}, against the trivial answer", check["found"], alarm and f"{label}: {alarm}"))
+    return found
+
+
 def _check(name: str, found: str, alarm: str | None) -> dict[str, Any]:
     return {"name": name, "found": found, "alarm": alarm}
 

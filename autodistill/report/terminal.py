@@ -19,6 +19,7 @@ from autodistill.report import formats, tables
 from autodistill.report.learnt import prediction_sentence, savings_sentence
 from autodistill.report.tables import ComparisonRow, Summary
 from autodistill.report.targets import target_rows
+from autodistill.report.tasks import coverage_sentence, task_columns, task_rows
 
 #: Rows of the front that are shown while there are no picks.
 FRONT_ROWS = 10
@@ -38,6 +39,7 @@ def render_summary(summary: Summary, console: Console) -> None:
     """
     _render_verdict(summary, console)
     _render_comparison(summary, console)
+    _render_tasks(summary, console)
     _render_front(summary, console)
     _render_targets(summary, console)
     _render_search(summary, console)
@@ -119,6 +121,27 @@ def _latency_text(report: Mapping[str, Any], separator: str) -> str:
 
 def _pair(value: str, interval: str, separator: str) -> str:
     return f"{value}{separator}{interval}" if interval else value
+
+
+def _render_tasks(summary: Summary, console: Console) -> None:
+    """Scores of a task-agnostic study's models after fine-tuning on tasks; gains are on the HTML page."""
+    rows = task_rows(summary)
+    if not rows:
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
+    table.add_column("fine-tuned", overflow="fold", min_width=12)
+    for title in task_columns(summary):
+        table.add_column(Text(title.replace(", ", "\n")), justify="right")
+    for row in rows:
+        pairs = [
+            _pair(formats.metric_value(cell[0], cell[1].get("value")), formats.metric_interval(*cell), "\n")
+            for cell in row.cells
+        ]
+        table.add_row(*map(Text, (row.name, *pairs)), style=ROLE_STYLES[row.role])
+    console.print()
+    console.print(table)
+    if coverage_sentence(summary):
+        console.print(Text(coverage_sentence(summary), style="dim"))
 
 
 def _render_front(summary: Summary, console: Console) -> None:
