@@ -25,7 +25,7 @@ from autodistill.engine.verdict import entry_of
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import StudyInterruptedError, TrialError
 from autodistill.exporters.auto_classes import load_pretrained
-from autodistill.folders import private_directory
+from autodistill.folders import locked, private_directory
 from autodistill.training.fine_tune import fine_tune
 from autodistill.training.predict import predict
 from autodistill.training.protocol import Point, Protocol, best_point
@@ -198,8 +198,18 @@ class FineTuner:
         return self._place(run) / PREDICTIONS
 
     def _work(self, job: Job) -> JobResult:
-        """Train one run and score it on select; what the executor calls. ``trial`` is the run's place in the list."""
+        """Train one run and score it on select; what the executor calls. ``trial`` is the run's place in the list.
+
+        Of several processes one trains a run, and the others wait for it.
+        """
         run = self._runs[job.trial]
+        place = self._place(run)
+        with locked(place.with_name(f".{place.name}.lock")):
+            if (place / RESULT).is_file():
+                return JobResult(job, "elsewhere")
+            return self._work_alone(job, run)
+
+    def _work_alone(self, job: Job, run: Run) -> JobResult:
         started = time.monotonic()
         try:
             result = self._train(run)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from autodistill.components.students import FineTuning
 from autodistill.configs.settings import Chosen
 from autodistill.engine.workbench import Workbench
-from autodistill.errors import ConfigError
+from autodistill.errors import ConfigError, DataError
 from autodistill.training.protocol import Protocol, read_protocol
 
 if TYPE_CHECKING:
@@ -65,15 +65,23 @@ def check_tasks(bench: Workbench) -> None:
             raise ConfigError(
                 f"fine_tuning.tasks.{label}: models of this study are trained for one task already "
                 f"({bench.data.task.kind}). Tasks are for task-agnostic studies ({', '.join(TASK_AGNOSTIC)}), such as "
-                f"data=corpus; for this one give {'~'}fine_tuning.tasks.{label} or fine_tuning=[]."
+                f"data=corpus; for this one give fine_tuning=[] or '~fine_tuning.tasks.{label}'."
             )
         own = task_bench(bench, label)
+        try:
+            own.data, own.max_length, own.evaluators  # noqa: B018 (each raises what is wrong with it)
+        except (DataError, ConfigError) as error:
+            raise type(error)(
+                f"fine_tuning.tasks.{label}: {error} What is data.KEY there is fine_tuning.tasks.{label}.KEY here; the "
+                "preset glue takes fine_tuning.root=DIR, all presets take fine_tuning.allow_hub=true, and "
+                f"'~fine_tuning.tasks.{label}' leaves this task out."
+            ) from error
         if own.data.task.label_free or own.data.task.kind in TASK_AGNOSTIC:
             raise ConfigError(
                 f"fine_tuning.tasks.{label} has no labels to fine-tune on: its data are of the kind "
                 f"{own.data.task.kind!r}. Give a task with labels, such as {{name: glue, task: rte, root: DIR}}."
             )
-        protocol_of(own), own.max_length, own.evaluators
+        protocol_of(own)
 
 
 def forward_flops(study: Workbench, task: Workbench, architecture: Architecture | None) -> float:

@@ -39,7 +39,7 @@ def task_columns(summary: Summary) -> list[str]:
     """Titles of the cells: ``rte, score``, and the averages over GLUE that there are."""
     tasks = tables.mapping(tables.mapping(summary, "tasks"), "tasks")
     titles = [f"{label}, {tables.metric_label(str(facts.get('metric')))}" for label, facts in tasks.items()]
-    return [*titles, *(AVERAGE_NAMES[kind] for kind in _averages(summary))]
+    return [*titles, *(AVERAGE_NAMES[kind] for kind in averages_of(summary))]
 
 
 def task_rows(summary: Summary) -> list[TaskRow]:
@@ -97,7 +97,7 @@ def _metrics(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(label, str(facts.get("metric"))) for label, facts in tables.mapping(found, "tasks").items()]
 
 
-def _averages(summary: Summary) -> list[str]:
+def averages_of(summary: Summary) -> list[str]:
     """The averages that some model has."""
     models = tables.entries(tables.mapping(summary, "tasks"), "models")
     return [kind for kind in AVERAGE_NAMES if any(kind in tables.mapping(model, "averages") for model in models)]
@@ -105,7 +105,7 @@ def _averages(summary: Summary) -> list[str]:
 
 def _average_cells(model: Mapping[str, Any], summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
     averages = tables.mapping(model, "averages")
-    return [(_AVERAGE_METRIC, tables.mapping(averages, kind)) for kind in _averages(summary)]
+    return [(_AVERAGE_METRIC, tables.mapping(averages, kind)) for kind in averages_of(summary)]
 
 
 # -- the HTML page -----------------------------------------------------------------------------------------------
