@@ -115,6 +115,7 @@ def _has_any_head(settings: Settings) -> bool:
 def _fine_tune(settings: Settings, bench: Workbench) -> int:
     """Fine-tune the model by the protocol and print what came of it."""
     from autodistill.engine.fine_tuning import FineTuner
+    from autodistill.engine.guards import failed_seeds_words
     from autodistill.engine.stop import StopSignal
     from autodistill.training.protocol import read_protocol
 
@@ -128,15 +129,21 @@ def _fine_tune(settings: Settings, bench: Workbench) -> int:
         folder = settings.study_dir / "fine_tuning"
         found = FineTuner(bench, protocol, folder, stop_requested=lambda: stop.requested).run()
     rows = [
-        [name, number(item["value"]), _interval(item), str(item["n"] or ""), str(item["seeds"]), found["split"]]
+        [name, number(item["value"]), _interval(item), str(item["n"] or ""), _seeds(found, item), found["split"]]
         for name, item in found["metrics"].items()
     ]
     header = ["metric", "value", "95 % interval", "n", "seeds", "split"]
     print_table(f"{settings.model}, fine-tuned, on {found['split']}", header, rows)
-    if found["check"]["alarm"]:
-        print(found["check"]["alarm"])
+    for alarm in (failed_seeds_words(found), found["check"]["alarm"]):
+        if alarm:
+            print(alarm)
     write_result(settings, "evaluate.json", {"model": settings.model, **found})
     return 0
+
+
+def _seeds(found: dict[str, Any], item: dict[str, Any]) -> str:
+    """How many seeds a metric is the mean of, and of how many when some failed."""
+    return f"{item['seeds']} of {found['seeds_asked']}" if found["failed_seeds"] else str(item["seeds"])
 
 
 def load_saved(settings: Settings) -> PreTrainedModel:

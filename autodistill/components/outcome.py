@@ -69,10 +69,12 @@ class Score:
         variance: variance of the estimate (sampling of the examples).
         per_example: examples, float64: contributions whose mean is the metric, for paired comparison; None where
             the metric is not a mean.
-        weighted: of a metric that is no mean of contributions (F1, a correlation, ...): the metric when each example
-            counts with a weight, from which a bootstrap makes intervals and paired comparisons. None for means, and
-            where neither is known.
-        n: examples behind ``weighted``.
+        weighted: of a metric that is no mean of independent contributions (F1, a correlation, a mean over questions
+            that share paragraphs, ...): the metric when each unit counts with a weight, from which a bootstrap makes
+            intervals and paired comparisons. None for means, and where neither is known.
+        n: units that have a weight: examples, or groups of examples that belong together.
+        counted: examples that the value rests on, where they are not as many as the units: those of a part of the
+            split, of a class, of all groups.
     """
 
     value: float
@@ -80,6 +82,7 @@ class Score:
     per_example: FloatArray | None = None
     weighted: WeightedMetric | None = None
     n: int | None = None
+    counted: int | None = None
 
 
 @dataclass(frozen=True)

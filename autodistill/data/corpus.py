@@ -160,9 +160,8 @@ class Corpus:
             raise DataError("data.path must name a text file, a folder of them or a hub data set, got null.")
         carved = {role: count for role, count in self._held_out.items() if self._paths[role] is None and count}
         surveys = {
-            role: self._survey(path, sum(carved.values()) if role == "train" else 0)
-            for role, path in self._paths.items()
-            if path is not None
+            role: self._survey(found, sum(carved.values()) if role == "train" else 0)
+            for role, found in self._files().items()
         }
         splits, borders = self._deal(surveys["train"], carved)
         splits |= {
@@ -204,20 +203,47 @@ class Corpus:
                 for name, count in (
                     ("empty_documents_left_out", counts["empty"]),
                     ("documents_cut_at_a_million_characters", counts["cut"]),
-                    ("files_of_other_kinds_left_out", survey.ignored),
+                    ("files_of_other_kinds_left_out", survey.files.unknown),
+                    ("files_of_other_splits_left_out", survey.files.held_out),
                 )
                 if count
             }
         return notes
 
-    def _survey(self, path: str, smallest: int) -> _Survey:
-        """What the first pass finds, from the cache when these files have been seen before."""
+    def _files(self) -> dict[str, _Files]:
+        """The files of each role: one that is given for test is not read for select, nor either of them for train.
+
+        Raises:
+            DataError: nothing is left for a role.
+        """
+        found: dict[str, _Files] = {}
+        taken: set[Path] = set()
+        for role in ("test", "select", "train"):
+            path = self._paths[role]
+            if path is None:
+                continue
+            everything, unknown = corpus_files(self._place(path))
+            files = [file for file in everything if file.resolve() not in taken]
+            if not files:
+                raise DataError(
+                    f"data.{'path' if role == 'train' else role}: all files of {path} are given as data.select or "
+                    "data.test too, and a model must not be trained or chosen on what it is tested with. Give "
+                    "different files."
+                )
+            taken |= {file.resolve() for file in files}
+            found[role] = _Files(tuple(files), unknown, len(everything) - len(files))
+        return found
+
+    def _place(self, path: str) -> Path:
+        """Where a path of the configuration lies on the disk."""
         place = Path(path).expanduser()
-        if not place.exists() and not path.startswith((".", "/", "~")) and self._hub[0]:
-            place = self._downloaded(path)
-        files, ignored = corpus_files(place)
-        pieces = tuple(part for file in files for part in cut_into_parts(file, self._reading))
-        seen = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+        from_hub = not place.exists() and not path.startswith((".", "/", "~")) and self._hub[0]
+        return self._downloaded(path) if from_hub else place
+
+    def _survey(self, files: _Files, smallest: int) -> _Survey:
+        """What the first pass finds, from the cache when these files have been seen before."""
+        pieces = tuple(part for file in files.paths for part in cut_into_parts(file, self._reading))
+        seen = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files.paths]
         parts = [FORMAT, seen, asdict(self._reading), smallest]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
@@ -226,7 +252,7 @@ class Corpus:
             (directory / "survey.json").write_text(json.dumps([results[part] for part in range(len(pieces))]))
 
         folder = build_once(private_directory(self._cache / "corpus") / key, build)
-        return _Survey.of(pieces, json.loads((folder / "survey.json").read_text()), smallest, ignored)
+        return _Survey.of(pieces, json.loads((folder / "survey.json").read_text()), smallest, files)
 
     def _downloaded(self, name: str) -> Path:
         """A data set of the hub as local JSON lines, read as a stream, once."""
@@ -253,6 +279,21 @@ _SURVEY = "autodistill.data.corpus:survey_part"
 
 
 @dataclass(frozen=True)
+class _Files:
+    """The files of a role.
+
+    Args:
+        paths: what is read.
+        unknown: files of the folder that are not understood.
+        held_out: files of the folder that are another role's.
+    """
+
+    paths: tuple[Path, ...]
+    unknown: int
+    held_out: int
+
+
+@dataclass(frozen=True)
 class _Survey:
     """What the first pass found.
 
@@ -261,20 +302,20 @@ class _Survey:
         digest: of all documents in their order.
         hashes: the smallest ones, rising.
         counts: see `Found`.
-        ignored: files of a folder that are not understood.
+        files: that were read.
     """
 
     pieces: tuple[Part, ...]
     digest: str
     hashes: list[int]
     counts: dict[str, int]
-    ignored: int
+    files: _Files
 
     @classmethod
-    def of(cls, pieces: tuple[Part, ...], results: list[dict[str, Any]], smallest: int, ignored: int) -> _Survey:
+    def of(cls, pieces: tuple[Part, ...], results: list[dict[str, Any]], smallest: int, files: _Files) -> _Survey:
         """Put the parts together."""
         digest = hashlib.sha256("".join(result["digest"] for result in results).encode()).hexdigest()
         hashes = heapq.nsmallest(smallest, {number for result in results for number in result["hashes"]})
         names = ("documents", "characters", "empty", "cut")
         counts = {name: sum(result[name] for result in results) for name in names}
-        return cls(pieces, digest, hashes, counts, ignored)
+        return cls(pieces, digest, hashes, counts, files)

@@ -25,6 +25,12 @@ PART_BYTES = 32 * 2**20
 #: Characters of a document at most; longer ones are cut and counted, so that memory is bounded whatever a file holds.
 DOCUMENT_CHARACTERS = 1_000_000
 
+#: Characters of a line of JSON at most: it cannot be cut, and a file that is one long line must not fill the memory.
+RECORD_CHARACTERS = 64 * 2**20
+
+#: Bytes of a line that are looked at at a time.
+_LINE_BYTES = 2**20
+
 #: Keyword in messages.
 _KEY = "data.path"
 
@@ -111,21 +117,32 @@ def cut_into_parts(path: Path, reading: Reading, part_bytes: int = PART_BYTES) -
     borders = [0]
     with path.open("rb") as file:
         for nominal in range(part_bytes, size, part_bytes):
-            if nominal > borders[-1]:
-                border = _next_border(file, nominal, blank)
-                if border < size:
-                    borders.append(border)
+            if nominal <= borders[-1]:
+                continue
+            border = _next_border(file, nominal, blank)
+            if border >= size:  # no document begins behind this place: looking again would read the rest again
+                break
+            borders.append(border)
     return [Part(path, start, stop) for start, stop in zip(borders, [*borders[1:], size], strict=True) if stop > start]
 
 
 def _next_border(file: IO[bytes], position: int, blank: bool) -> int:
     """The first byte after ``position`` where a document may begin."""
     file.seek(position)
-    file.readline()  # the rest of a line
-    if blank:
-        while (line := file.readline()) and line.strip():
-            pass
+    _skip_line(file)  # the rest of a line
+    while blank and _skip_line(file):
+        pass
     return file.tell()
+
+
+def _skip_line(file: IO[bytes]) -> bool:
+    """Move behind a line of any length, and say whether there is text in it; there is none at the end of a file."""
+    text = False
+    while piece := file.readline(_LINE_BYTES):
+        text = text or bool(piece.strip())
+        if piece.endswith(b"\n"):
+            break
+    return text
 
 
 def _parquet_parts(path: Path, reading: Reading, part_bytes: int) -> list[Part]:
@@ -155,7 +172,7 @@ class Found:
     Args:
         documents: that were read.
         characters: in them.
-        empty: records without text, left out.
+        empty: records without text, and empty lines where each line is a record; left out.
         cut: documents longer than `DOCUMENT_CHARACTERS`, read as several.
     """
 
@@ -194,9 +211,7 @@ def _lines(part: Part, reading: Reading, found: Found) -> Iterator[str]:
         if json_lines:
             yield from _records(file, part, reading, found)
         elif reading.documents == "line":
-            for line in _bounded_lines(file, found):
-                if line.strip():
-                    yield line.rstrip("\r\n")
+            yield from (line.rstrip("\r\n") for line in _bounded_lines(file, found))
         else:
             yield from _blocks(file, found)
 
@@ -273,8 +288,14 @@ def _blocks(file: Any, found: Found) -> Iterator[str]:
 
 
 def _records(file: Any, part: Part, reading: Reading, found: Found) -> Iterator[str]:
-    for number, line in enumerate(file, start=1):
+    for number, line in enumerate(iter(lambda: file.readline(RECORD_CHARACTERS), ""), start=1):
+        if len(line) == RECORD_CHARACTERS and not line.endswith("\n"):
+            raise DataError(
+                f"{_where(part, number)} has more than {RECORD_CHARACTERS} characters. Expected one JSON object per "
+                "line, each with one document."
+            )
         if not line.strip():
+            found.empty += 1
             continue
         record = json_object(line, partial(_where, part, number), '{"text": "..."}')
         if reading.column not in record:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ class RoleFile:
     Args:
         role: ``train``, ``select`` or ``test``.
         path: as the configuration gives it.
+        notes: counts of what was left out in reading it.
     """
 
     role: str
     path: str
+    notes: dict[str, int] = field(default_factory=dict, compare=False)
 
     @property
     def key(self) -> str:
@@ -43,7 +45,7 @@ class RoleFile:
 
     def rows(self, columns: Sequence[str | None]) -> list[Row]:
         """The wanted columns of the file; None among them is no column."""
-        return read_table(Path(self.path).expanduser(), [column for column in columns if column], self.key)
+        return read_table(Path(self.path).expanduser(), [column for column in columns if column], self.key, self.notes)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ class OwnFiles:
             raise DataError(f"data.train must name a file of training examples, e.g. data.train={example}, got null.")
         paths = {"train": self.train, "select": self.select, "test": self.test}
         return {role: RoleFile(role, path) for role, path in paths.items() if path is not None}
+
+
+def notes_of(files: Mapping[str, RoleFile]) -> dict[str, int]:
+    """What was left out in reading the files, by role."""
+    return {f"{role}_{name}": count for role, file in files.items() for name, count in file.notes.items()}
 
 
 def example_of(

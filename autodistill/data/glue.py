@@ -16,7 +16,7 @@ from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Carving, Example, assemble
 from autodistill.data.glue_tasks import STSB_RANGE, TASKS, GlueTask
 from autodistill.data.hub import load_from_hub
-from autodistill.data.tables import FIELD_LIMIT, Row, opened_text, place_of, reading_errors
+from autodistill.data.tables import BLANK_LINES, FIELD_LIMIT, Row, count_one, opened_text, place_of, reading_errors
 from autodistill.errors import DataError
 
 #: Part of every fingerprint; raise it when reading or carving changes.
@@ -120,7 +120,7 @@ class Glue:
             header = list(self._task.header) or next(reader, [])
             places = [place_of(column, header, path, "data.root") for column in wanted]
             for fields in reader:
-                if not fields or self._skipped(fields, header, path, reader.line_num):
+                if self._skipped(fields, header, path, reader.line_num):
                     continue
                 yield Row(
                     reader.line_num, {column: fields[place] for column, place in zip(wanted, places, strict=True)}
@@ -130,8 +130,8 @@ class Glue:
         """Whether a row is left out, and counted; another wrong number of columns is an error."""
         if len(fields) == len(header):
             return False
-        if self._task.skips_short_rows and len(fields) < len(header):
-            self._notes["dropped_short_rows"] = self._notes.get("dropped_short_rows", 0) + 1
+        if not fields or (self._task.skips_short_rows and len(fields) < len(header)):
+            count_one(self._notes, "dropped_short_rows" if fields else BLANK_LINES)
             return True
         raise DataError(
             f"data.root: {path}, line {line} has {len(fields)} fields, but {self._task.name} has {len(header)} columns "

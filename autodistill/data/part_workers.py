@@ -16,7 +16,7 @@ import queue
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from autodistill.errors import DataError
@@ -40,7 +40,7 @@ def map_parts(function: str, payload: Any, parts: Iterable[int], workers: int) -
         (part, result), in the order in which they are done.
 
     Raises:
-        DataError: the function raised one.
+        DataError: the function raised one; the first ends the work, however much is left.
         RuntimeError: a process failed otherwise; with its last words.
     """
     numbers = list(parts)
@@ -54,19 +54,27 @@ def map_parts(function: str, payload: Any, parts: Iterable[int], workers: int) -
     processes = [_Process(function, payload) for _ in range(min(workers, len(numbers)))]
     try:
         with ThreadPoolExecutor(len(processes)) as pool:
-            done: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
-            futures = [pool.submit(_serve, process, waiting, done) for process in processes]
-            for _ in processes:
-                while (item := done.get()) is not None:
+            done: queue.SimpleQueue[tuple[int, Any] | Exception] = queue.SimpleQueue()
+            for process in processes:
+                pool.submit(_serve, process, waiting, done)
+            try:
+                for _ in numbers:
+                    item = done.get()
+                    if isinstance(item, Exception):
+                        raise item
                     yield item
-            for future in as_completed(futures):
-                future.result()
+            except BaseException:
+                for process in processes:  # nobody waits for parts that nobody needs any more
+                    process.end()
+                raise
     finally:
         for process in processes:
             process.close()
 
 
-def _serve(process: _Process, waiting: queue.SimpleQueue[int], done: queue.SimpleQueue[tuple[int, Any] | None]) -> None:
+def _serve(
+    process: _Process, waiting: queue.SimpleQueue[int], done: queue.SimpleQueue[tuple[int, Any] | Exception]
+) -> None:
     """Give one process a part after another, until there are none or it fails."""
     try:
         while True:
@@ -74,8 +82,8 @@ def _serve(process: _Process, waiting: queue.SimpleQueue[int], done: queue.Simpl
             done.put((part, process.ask(part)))
     except queue.Empty:
         pass
-    finally:
-        done.put(None)
+    except Exception as error:  # it belongs to whoever waits for the parts
+        done.put(error)
 
 
 class _Process:
@@ -111,6 +119,10 @@ class _Process:
         if "error" in answer:
             raise DataError(answer["error"])
         return answer["result"]
+
+    def end(self) -> None:
+        """Stop it, whatever it is doing; whoever waits for its answer then gets none."""
+        self._process.terminate()
 
     def close(self) -> None:
         """End it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Example, assemble
-from autodistill.data.examples import OwnFiles, RoleFile, check_ids, example_of, plain_text
+from autodistill.data.examples import OwnFiles, RoleFile, check_ids, example_of, notes_of, plain_text
 
 #: Part of every fingerprint; raise it when reading or carving changes.
 FORMAT = "sentences/1"
@@ -40,8 +40,9 @@ class Sentences:
         """
         files = self._files.by_role("sentences.jsonl")
         splits = {role: self._examples(file) for role, file in files.items()}
-        task = TaskSpec("embedding", (), (self._text_column,), "embedding.cosine", label_free=True)
-        return assemble(task, splits, self._files.carving, version=FORMAT, where=files["train"].path)
+        task = TaskSpec("embedding", (), (self._text_column,), "embedding.retrieval", label_free=True)
+        where, notes = files["train"].path, notes_of(files)
+        return assemble(task, splits, self._files.carving, version=FORMAT, where=where, notes=notes)
 
     def _examples(self, file: RoleFile) -> list[Example]:
         rows = file.rows([self._text_column, self._files.id_column])

@@ -15,7 +15,7 @@ from typing import Any
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Carving, Example, assemble
 from autodistill.data.hub import load_from_hub
-from autodistill.data.tables import reading_errors
+from autodistill.data.tables import check_characters, count_one, reading_errors
 from autodistill.errors import DataError
 
 #: Part of every fingerprint; raise it when reading or carving changes.
@@ -106,7 +106,7 @@ class Squad:
         text, start = example["answers"]["text"], example["answers"]["start"]
         if not text or (text[0] and example["context"][start[0] : start[0] + len(text[0])] == text[0]):
             return True
-        self._notes["dropped_answers_not_in_context"] = self._notes.get("dropped_answers_not_in_context", 0) + 1
+        count_one(self._notes, "dropped_answers_not_in_context")
         return False
 
     def _from_hub(self, role: str) -> Iterator[tuple[str, Example]]:
@@ -169,4 +169,6 @@ def _field(where: str, record: Any, name: str, kind: type[Any]) -> Any:
     """A field of an object, of the type that the official layout gives it."""
     if not isinstance(record, Mapping) or not isinstance(record.get(name), kind) or isinstance(record[name], bool):
         raise DataError(f"{where}: expected {name!r} ({kind.__name__}), as in the official files of SQuAD.")
+    if kind is str:
+        check_characters(record[name], lambda: f"{where}: {name!r}")
     return record[name]

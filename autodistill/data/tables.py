@@ -5,9 +5,11 @@ Only the wanted columns are kept. What the columns mean is the business of the d
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +29,15 @@ ENDINGS = (".tsv", ".csv", ".jsonl", ".json", ".parquet")
 #: Characters in one field at most; Python's own limit of 131,072 is too small for long documents.
 FIELD_LIMIT = 2**27
 
+#: Name of the count of empty lines, which are no examples.
+BLANK_LINES = "blank_lines_left_out"
+
+#: Bytes of a line that are looked at at a time.
+_LINE_BYTES = 2**20
+
+#: How JSON may write half of a character: UTF-16's surrogates, of which only two together are one.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
 
@@ -44,13 +55,14 @@ class Row:
     values: dict[str, Any]
 
 
-def read_table(path: Path, columns: Sequence[str], key: str) -> list[Row]:
+def read_table(path: Path, columns: Sequence[str], key: str, notes: dict[str, int]) -> list[Row]:
     """Read the wanted columns of a file.
 
     Args:
         path: the file; its ending says what it is.
         columns: columns that must be there.
         key: the configuration key that named the file, for messages.
+        notes: what is left out is counted here, under `BLANK_LINES`.
 
     Raises:
         DataError: no such file, an unknown ending, content that is not what the ending says, a missing column, or no
@@ -60,10 +72,15 @@ def read_table(path: Path, columns: Sequence[str], key: str) -> list[Row]:
         raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
     reader = {".tsv": _delimited, ".csv": _delimited, ".parquet": _parquet}.get(_ending(path, key), _json_lines)
     with reading_errors(path, key):
-        rows = list(reader(path, columns, key))
+        rows = list(reader(path, columns, key, notes))
     if not rows:
         raise DataError(f"{key}: {path} has no examples. Expected at least one row below the column names.")
     return rows
+
+
+def count_one(notes: dict[str, int], name: str) -> None:
+    """Count something that the report shows."""
+    notes[name] = notes.get(name, 0) + 1
 
 
 def _ending(path: Path, key: str) -> str:
@@ -105,12 +122,12 @@ def reading_errors(path: Path, key: str) -> Iterator[None]:
 
 def failing_line(path: Path) -> int:
     """The first line that cannot be unzipped or is not UTF-8; found by reading the file again."""
-    number = 1
+    number, decoder = 1, codecs.getincrementaldecoder("utf-8")()
     with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as file:
         try:
-            for line in file:
-                line.decode("utf-8")
-                number += 1
+            while piece := file.readline(_LINE_BYTES):
+                decoder.decode(piece)
+                number += piece.endswith(b"\n")
         except (EOFError, zlib.error, ValueError):
             return number
     return number
@@ -131,7 +148,7 @@ def opened_text(path: Path, key: str) -> Iterator[IO[str]]:
         yield text
 
 
-def _delimited(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
+def _delimited(path: Path, columns: Sequence[str], key: str, notes: dict[str, int]) -> Iterator[Row]:
     """Read TSV as GLUE does (quotes are plain characters) and CSV with the usual quoting."""
     csv.field_size_limit(FIELD_LIMIT)
     tabs = ".tsv" in path.name.lower()
@@ -139,7 +156,7 @@ def _delimited(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
     with opened_text(path, key) as file:
         reader = csv.reader(file, **options)
         try:
-            yield from _table(reader, path, columns, key)
+            yield from _table(reader, path, columns, key, notes)
         except csv.Error as error:
             where = f"{path}, line {reader.line_num}"
             raise DataError(f"{key}: {where} cannot be read as a table: {error}.{_QUOTES}") from error
@@ -148,12 +165,13 @@ def _delimited(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
 _QUOTES = ' In .csv a quote inside a field is doubled (""); in .tsv quotes are plain characters.'
 
 
-def _table(reader: Any, path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
+def _table(reader: Any, path: Path, columns: Sequence[str], key: str, notes: dict[str, int]) -> Iterator[Row]:
     """The rows below the column names."""
     header: list[str] = next(reader, [])
     places = [place_of(column, header, path, key) for column in columns]
     for fields in reader:
         if not fields:
+            count_one(notes, BLANK_LINES)
             continue
         if len(fields) != len(header):
             raise DataError(
@@ -163,10 +181,11 @@ def _table(reader: Any, path: Path, columns: Sequence[str], key: str) -> Iterato
         yield Row(reader.line_num, {column: fields[place] for column, place in zip(columns, places, strict=True)})
 
 
-def _json_lines(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
+def _json_lines(path: Path, columns: Sequence[str], key: str, notes: dict[str, int]) -> Iterator[Row]:
     with opened_text(path, key) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
+                count_one(notes, BLANK_LINES)
                 continue
             record = json_object(line, partial(_line, key, path, number), '{"text": "...", "label": "..."}')
             for column in columns:
@@ -187,7 +206,7 @@ def json_object(line: str | bytes, where: Callable[[], str], example: str) -> di
         example: of such an object, for the error.
 
     Raises:
-        DataError: it is no JSON, or no object.
+        DataError: it is no JSON, or no object, or has half of a character.
     """
     expected = f"Expected one JSON object per line, e.g. {example}."
     try:
@@ -196,10 +215,29 @@ def json_object(line: str | bytes, where: Callable[[], str], example: str) -> di
         raise DataError(f"{where()} is not JSON ({error}). {expected}") from error
     if not isinstance(record, dict):
         raise DataError(f"{where()} is not an object. {expected}")
+    if _SURROGATE.search(line if isinstance(line, str) else line.decode("utf-8", "replace")):
+        check_characters(json.dumps(record, ensure_ascii=False), where)
     return record
 
 
-def _parquet(path: Path, columns: Sequence[str], key: str) -> Iterator[Row]:
+def check_characters(text: str, where: Callable[[], str]) -> None:
+    """Raise `DataError` when a text has half of a surrogate pair: it is no character, and tokenisers refuse it.
+
+    Args:
+        text: any text.
+        where: says key, file and place; asked only for an error.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = text[error.start].encode("unicode_escape").decode()
+        raise DataError(
+            f"{where()} has {half}, half of a surrogate pair, which is no character; a text was cut in the middle of "
+            "one. Replace it, e.g. by \\ufffd."
+        ) from error
+
+
+def _parquet(path: Path, columns: Sequence[str], key: str, notes: dict[str, int]) -> Iterator[Row]:
     with path.open("rb") as raw:
         if raw.read(4) != _PARQUET_MAGIC:
             raise DataError(f"{key}: {path} ends in .parquet but is not a Parquet file. Rename it to what it is.")

@@ -18,6 +18,7 @@ from autodistill.data.examples import (
     class_name,
     class_names,
     example_of,
+    notes_of,
     plain_text,
     sorted_classes,
 )
@@ -85,7 +86,7 @@ class TextClassification:
             label_free=self._label_column is None,
             multi_label=self._multi_label,
         )
-        notes: dict[str, Any] = {}
+        notes: dict[str, Any] = notes_of(files)
         if self._multi_label and self._label_column:
             notes["train_without_label"] = sum(not example["label"] for example in splits["train"])
         return assemble(task, splits, self._files.carving, version=FORMAT, where=files["train"].path, notes=notes)

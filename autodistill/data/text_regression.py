@@ -7,7 +7,7 @@ from typing import Any
 
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Example, assemble
-from autodistill.data.examples import OwnFiles, RoleFile, check_ids, example_of, number, plain_text
+from autodistill.data.examples import OwnFiles, RoleFile, check_ids, example_of, notes_of, number, plain_text
 
 #: Part of every fingerprint; raise it when reading or carving changes.
 FORMAT = "text_regression/1"
@@ -45,7 +45,8 @@ class TextRegression:
         files = self._files.by_role("scores.tsv")
         splits = {role: self._examples(file) for role, file in files.items()}
         task = TaskSpec("regression", (), self._text_columns, "regression.spearman")
-        return assemble(task, splits, self._files.carving, version=FORMAT, where=files["train"].path)
+        where, notes = files["train"].path, notes_of(files)
+        return assemble(task, splits, self._files.carving, version=FORMAT, where=where, notes=notes)
 
     def _examples(self, file: RoleFile) -> list[Example]:
         rows = file.rows([*self._text_columns, self._label_column, self._files.id_column])

@@ -8,7 +8,7 @@ from typing import Any
 
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Example, assemble
-from autodistill.data.examples import OwnFiles, RoleFile, check_ids, class_id, example_of, sorted_classes
+from autodistill.data.examples import OwnFiles, RoleFile, check_ids, class_id, example_of, notes_of, sorted_classes
 from autodistill.data.tables import Row, opened_text, reading_errors
 from autodistill.errors import DataError
 
@@ -72,7 +72,8 @@ class TokenClassification:
             for role in rows
         }
         task = TaskSpec("token_classification", labels, (self._words_column,), "token_classification.f1")
-        return assemble(task, splits, self._files.carving, version=FORMAT, where=files["train"].path)
+        where, notes = files["train"].path, notes_of(files)
+        return assemble(task, splits, self._files.carving, version=FORMAT, where=where, notes=notes)
 
     def _rows(self, file: RoleFile) -> list[Row]:
         path = Path(file.path).expanduser()
@@ -103,6 +104,12 @@ def _list(file: RoleFile, row: Row, column: str) -> list[Any]:
     return [str(item) for item in value]
 
 
+def _fields(line: str) -> list[str]:
+    """The columns of a line, between tabs if it has one, else between spaces: words may hold other white space."""
+    text = line.strip(" \t\r\n")
+    return [field for field in text.split("\t" if "\t" in text else " ") if field]
+
+
 def read_conll(path: Path, key: str, columns: tuple[str, str]) -> Iterator[Row]:
     """Read sentences of a file with one word per line.
 
@@ -121,10 +128,8 @@ def read_conll(path: Path, key: str, columns: tuple[str, str]) -> Iterator[Row]:
     first, found = 1, False
     with reading_errors(path, key), opened_text(path, key) as file:
         for line_number, line in enumerate((*file, ""), start=1):
-            fields = line.split()
-            if fields and fields[0] == _DOCUMENT:
-                continue
-            if not fields:
+            fields = _fields(line)
+            if not fields or fields[0] == _DOCUMENT:
                 if words:
                     found = True
                     yield Row(first, {columns[0]: words, columns[1]: labels})

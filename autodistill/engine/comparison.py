@@ -61,6 +61,11 @@ def _compare(session: Session) -> dict[str, Any]:
         for number, trial in trials.items()
         if trial.origin == "baseline" and number in runs
     ]
+    failed = [
+        final_name(session.storage, session.study, trial)
+        for number, trial in trials.items()
+        if trial.origin == "baseline" and number not in runs
+    ]
     others = [teacher, *references, *(contender for _, contender in baselines)]
     trivial = score_all(session.bench, trivial_predictions(session.teacher.predictions(session.bench, role)))
     metric = session.bench.task.metric
@@ -83,7 +88,7 @@ def _compare(session: Session) -> dict[str, Any]:
         "trivial": {name: score.value for name, score in trivial.items()},
         "direction": judge.direction,
         "verdict": {
-            **verdict(judge, [item for _, item in picks], [item for _, item in baselines], teacher),
+            **verdict(judge, [item for _, item in picks], [item for _, item in baselines], teacher, failed),
             "pick": picks[0][0].number if picks else None,
             "equal_compute": equal_compute(
                 judge,

@@ -83,7 +83,8 @@ class FineTuner:
 
         Returns:
             ``metrics`` of the final split with intervals over examples and seeds, ``chosen`` point, ``grid`` with the
-            scores on select, ``seeds`` with theirs on the final split, ``check`` against the trivial answer, and cost.
+            scores on select, ``seeds`` with theirs on the final split, ``seeds_asked``, ``failed_seeds`` (why each of
+            them failed; they are in no mean), ``check`` against the trivial answer, and cost.
 
         Raises:
             TrialError: every run of the grid failed, or every seed.
@@ -110,7 +111,8 @@ class FineTuner:
                 for run, result in zip(first, grid, strict=True)
             ],
             "seeds": [{name: score.value for name, score in one.items()} for one in scores],
-            "failed_seeds": len(results) - len(scores),
+            "seeds_asked": self.protocol.seeds,
+            "failed_seeds": [str(result["error"]) for result in results if "error" in result],
             "check": self._check(entries[metric], direction, runs[0]),
             "cost": self._cost([*grid, *results[1:]]),
         }
@@ -258,7 +260,11 @@ class FineTuner:
         """Scores on the final split, which is read once per seed: the answers are kept, without texts."""
         bench, role, file = self.bench, self.bench.final_role, self._predictions(run)
         if not file.is_file():
-            logits = predict(load_pretrained(self._place(run) / "hf"), bench.splits[role], device=bench.device)
+            folder = self._place(run) / "hf"
+            if not folder.is_dir():  # an earlier grid chose another point, and its weights are gone
+                (self._place(run) / RESULT).unlink()
+                self._results([run])
+            logits = predict(load_pretrained(folder), bench.splits[role], device=bench.device)
             write_predictions(file, predictions_of(bench, role, logits, None), role)
         return score_all(bench, predictions_of(bench, role, read_logits(file), None))
 

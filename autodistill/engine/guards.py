@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -26,6 +26,13 @@ TRUNCATED_SHARE = 0.1
 #: model that knows 1 % of the answers by heart is up to a point better than it is, as much as a typical gain.
 OVERLAP_SHARE = 0.01
 
+#: Share of a held-out split of which one text of two also stands in the other split above which it warns: then scores
+#: tell little of texts that are all new. Pairs of known texts are common in published data, so a few are no alarm.
+ONE_SIDE_SHARE = 0.5
+
+#: Held-out split and the one that its texts are looked for in.
+_COMPARED = (("select", "train"), ("test", "train"), ("test", "select"))
+
 #: What a score tells: better than the trivial answer, not surely so, or surely worse than it.
 Learnt = Literal["learnt", "nothing", "worse"]
 
@@ -39,6 +46,8 @@ def data_notes(bench: Workbench) -> dict[str, Any]:
     for role, split in bench.splits.items():
         notes[f"truncated_{role}"] = split.truncated
         notes[f"examples_{role}"] = len(split)
+        if role in bench.data.splits and hasattr(bench.data.splits[role], "column_names"):
+            notes[f"texts_{role}"] = len(bench.data.splits[role])  # long ones are several examples
     notes |= overlaps(bench.data)
     notes["median_tokens"] = bench.median_tokens
     notes["max_length"] = bench.max_length
@@ -48,34 +57,37 @@ def data_notes(bench: Workbench) -> dict[str, Any]:
 def overlaps(data: TaskData) -> dict[str, int]:
     """``overlap_<role>_<other>``: examples of a held-out role whose texts also stand in the other one.
 
-    Texts are compared without case and extra white space, all text columns of an example together. Streams of text
-    have no examples and are left out.
+    Texts are compared without case and extra white space, both texts of a pair together, in whichever order. Where
+    examples are pairs, ``overlap_<role>_<other>_<column>`` counts those of which this text stands there, in the same
+    column. Streams of text have no examples and are left out.
     """
     known = {role: _digests(split, data.task) for role, split in data.splits.items() if hasattr(split, "column_names")}
     found = {}
-    for held_out, other in (("select", "train"), ("test", "train"), ("test", "select")):
+    for held_out, other in _COMPARED:
         if held_out in known and other in known:
-            there = set(known[other])
-            found[f"overlap_{held_out}_{other}"] = sum(digest in there for digest in known[held_out])
+            for part, digests in known[held_out].items():
+                there = set(known[other][part])
+                found[f"overlap_{held_out}_{other}{part}"] = sum(digest in there for digest in digests)
     return found
 
 
-def _digests(split: Any, task: TaskSpec) -> list[bytes]:
-    columns = [split[name] for name in task.text_columns]
-    return [_digest(texts) for texts in zip(*columns, strict=True)]
+def _digests(split: Any, task: TaskSpec) -> dict[str, list[bytes]]:
+    """Digests of examples (under the name ``""``), and of each text of a pair (``_<column>``)."""
+    columns = {f"_{name}": [_digest(text) for text in split[name]] for name in task.text_columns}
+    together = [b"".join(sorted(texts)) for texts in zip(*columns.values(), strict=True)]
+    return {"": together, **(columns if len(columns) > 1 else {})}
 
 
-def _digest(texts: Sequence[Any]) -> bytes:
-    plain = (" ".join(text) if isinstance(text, list) else str(text) for text in texts)
-    joined = "\x00".join(" ".join(text.lower().split()) for text in plain)
-    return hashlib.blake2b(joined.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+def _digest(text: Any) -> bytes:
+    plain = " ".join((" ".join(text) if isinstance(text, list) else str(text)).lower().split())
+    return hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
 def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows of the guards over the data; empty for a study whose notes are not written yet."""
     rows = []
     for role in ("train", "select", "test"):
-        total = notes.get(f"examples_{role}", 0)
+        total = notes.get(f"texts_{role}", notes.get(f"examples_{role}", 0))
         if total:
             count = notes.get(f"truncated_{role}", 0)
             alarm = (
@@ -83,15 +95,32 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "truncated; consider a larger data.max_length."
             )
             rows.append(_share_check(f"truncated inputs, {role}", count, total, TRUNCATED_SHARE, alarm))
-    for held_out, other in (("select", "train"), ("test", "train"), ("test", "select")):
-        count, total = notes.get(f"overlap_{held_out}_{other}"), notes.get(f"examples_{held_out}", 0)
-        if count is not None and total:
-            alarm = (
-                f"{count} of {total} texts of the {held_out} split also stand in the {other} split: scores on it "
-                "reward learning by heart."
+    return rows + [row for held_out, other in _COMPARED for row in _overlap_checks(notes, held_out, other)]
+
+
+def _overlap_checks(notes: Mapping[str, Any], held_out: str, other: str) -> Iterator[dict[str, Any]]:
+    """Rows on whole examples and, of pairs, on each text."""
+    name = f"overlap_{held_out}_{other}"
+    total = notes.get(f"texts_{held_out}", notes.get(f"examples_{held_out}", 0))
+    for key, count in notes.items():
+        if not total or not (key == name or key.startswith(f"{name}_")):
+            continue
+        column = key.removeprefix(name).removeprefix("_")
+        alarm = (
+            f"{count} of {total} texts of the {held_out} split also stand in the {other} split: scores on it reward "
+        )
+        if not column:
+            row = (
+                f"texts of {held_out} that stand in {other}",
+                count,
+                total,
+                OVERLAP_SHARE,
+                f"{alarm}learning by heart.",
             )
-            rows.append(_share_check(f"texts of {held_out} that stand in {other}", count, total, OVERLAP_SHARE, alarm))
-    return rows
+        else:
+            alarm = alarm.replace(" texts ", f" texts {column!r} ") + "knowing one text of the pair."
+            row = f"texts {column!r} of {held_out} that stand in {other}", count, total, ONE_SIDE_SHARE, alarm
+        yield _share_check(*row)
 
 
 def _share_check(what: str, count: int, total: int, most: float, alarm: str) -> dict[str, Any]:
@@ -169,6 +198,23 @@ def score_check(who: str, metric: str, value: float, floor: float, learnt: Learn
     return _check(f"{who} against the trivial answer", f"{metric} {value:.3f}, trivial {floor:.3f}", alarm)
 
 
+def failed_check(who: str, error: str) -> dict[str, Any]:
+    """The row of a model whose full training failed."""
+    alarm = f"{who} could not be trained, so nothing is compared with it: {error}"
+    return _check(f"training of {who}", "failed", alarm)
+
+
+def failed_seeds_words(found: Mapping[str, Any]) -> str | None:
+    """How many seeds of a protocol's outcome failed, in a sentence; None when none did."""
+    errors, asked = found["failed_seeds"], found["seeds_asked"]
+    if not errors:
+        return None
+    return (
+        f"{len(errors)} of {asked} seeds failed and are in no mean: the recipe is less stable than the numbers say. "
+        f"The first was: {errors[0]}"
+    )
+
+
 def task_checks(tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Whether models that were fine-tuned on tasks have learnt them: the stored step ``tasks``, row by row."""
     found = []
@@ -180,6 +226,8 @@ def task_checks(tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
                 continue
             check, alarm = outcome["check"], outcome["check"]["alarm"]
             found.append(_check(f"{who}, against the trivial answer", check["found"], alarm and f"{label}: {alarm}"))
+            if words := failed_seeds_words(outcome):
+                found.append(_check(f"seeds of {who}", "failed", f"{who}: {words}"))
     return found
 
 

@@ -11,7 +11,7 @@ is hard for both models does not count as a difference.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -56,31 +56,36 @@ class Estimate:
 
 def examples_of(score: Score) -> int | None:
     """How many examples a score rests on."""
+    return units_of(score) if score.counted is None else score.counted
+
+
+def units_of(score: Score) -> int | None:
+    """How many independent units a score is of: examples, or groups of them; what is resampled."""
     return score.n if score.per_example is None else len(score.per_example)
 
 
 def estimate(score: Score, level: float = LEVEL) -> Estimate:
     """A score with its interval: that of its contributions, else a percentile bootstrap of the metric."""
-    n = examples_of(score)
+    n, units = examples_of(score), units_of(score)
     if score.per_example is not None:
         return Estimate(score.value, *_numbers(*interval(score.per_example, level)), n)
-    if score.weighted is None or n is None or n < 2:
+    if score.weighted is None or units is None or units < 2:
         return Estimate(score.value, n=n)
-    values = np.concatenate([score.weighted(weights) for weights in draws(n, METRIC_RESAMPLES, SEED)])
+    values = np.concatenate([score.weighted(weights) for weights in draws(units, METRIC_RESAMPLES, SEED)])
     return Estimate(score.value, *_quantiles(values, level), n)
 
 
 def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
     """``ours - theirs`` on the same examples, with its interval; without one where the scores cannot be paired."""
-    n = examples_of(ours)
-    if n is None or n != examples_of(theirs):
+    n, units = examples_of(ours), units_of(ours)
+    if units is None or units != units_of(theirs):
         return Estimate(ours.value - theirs.value)
     if ours.per_example is not None and theirs.per_example is not None:
         value, low, high = paired_difference(ours.per_example, theirs.per_example, SEED, level=level)
         return Estimate(value, *_numbers(low, high), n, p_value=mcnemar(ours.per_example, theirs.per_example))
-    if n < 2 or ours.weighted is None or theirs.weighted is None:
+    if units < 2 or ours.weighted is None or theirs.weighted is None:
         return Estimate(ours.value - theirs.value, n=n)
-    values = np.concatenate([ours.weighted(w) - theirs.weighted(w) for w in draws(n, METRIC_RESAMPLES, SEED)])
+    values = np.concatenate([ours.weighted(w) - theirs.weighted(w) for w in draws(units, METRIC_RESAMPLES, SEED)])
     return Estimate(ours.value - theirs.value, *_quantiles(values, level), n)
 
 
@@ -133,12 +138,11 @@ def difference_over_seeds(ours: Sequence[Score], theirs: Sequence[Score], level:
 def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Estimate:
     value = sum(sign * _mean(group) for sign, group in zip(signs, groups, strict=True))
     seeds = min(len(group) for group in groups)
-    sizes = {examples_of(score) for group in groups for score in group}
-    n = sizes.pop() if len(sizes) == 1 else None
-    of_examples = _example_variance(groups, signs, n)
-    if n is None or of_examples is None or n < 2:
+    units, n = (_common(groups, count) for count in (units_of, examples_of))
+    of_examples = _example_variance(groups, signs, units)
+    if units is None or of_examples is None or units < 2:
         return Estimate(value, n=n, seeds=seeds)
-    parts = [(of_examples, n - 1)]
+    parts = [(of_examples, units - 1)]
     parts += [(_seed_variance(group) / len(group), len(group) - 1) for group in groups if len(group) > 1]
     variance = sum(part for part, _ in parts)
     if variance == 0:  # every seed answered alike: what a single one tells
@@ -146,6 +150,12 @@ def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Es
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
     return Estimate(value, value - half, value + half, n, seeds)
+
+
+def _common(groups: list[list[Score]], count: Callable[[Score], int | None]) -> int | None:
+    """What is counted of every score, where it is the same of all."""
+    sizes = {count(score) for group in groups for score in group}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _of_first_seeds(groups: list[list[Score]], level: float) -> Estimate:
@@ -161,7 +171,7 @@ def _seed_variance(group: Sequence[Score]) -> float:
 
 
 def _example_variance(groups: list[list[Score]], signs: list[float], n: int | None) -> float | None:
-    """Variance of the means over seeds, or of their difference, from the sampling of examples."""
+    """Variance of the means over seeds, or of their difference, from the sampling of ``n`` units."""
     scores = [score for group in groups for score in group]
     if n is None:
         return None

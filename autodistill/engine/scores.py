@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.components.outcome import Predictions, Score
+from autodistill.engine.score_statistics import examples_of
 from autodistill.engine.workbench import Workbench
 from autodistill.folders import private_directory
 from autodistill.training.predict import targets_of
@@ -42,7 +43,10 @@ def score_all(bench: Workbench, predictions: Predictions) -> dict[str, Score]:
 
 def stored_metrics(scores: Mapping[str, Score], split: str) -> dict[str, dict[str, Any]]:
     """Scores as the storage keeps them."""
-    return {name: {"value": score.value, "variance": score.variance, "split": split} for name, score in scores.items()}
+    return {
+        name: {"value": score.value, "variance": score.variance, "n": examples_of(score), "split": split}
+        for name, score in scores.items()
+    }
 
 
 def write_predictions(path: Path, predictions: Predictions, split: str) -> None:

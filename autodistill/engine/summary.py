@@ -16,7 +16,7 @@ from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.analytics import study_analytics
 from autodistill.engine.explore_clock import BUDGET_STAGE
 from autodistill.engine.going_on import command_to_go_on
-from autodistill.engine.guards import alarms, data_checks, learnt_checks, task_checks
+from autodistill.engine.guards import alarms, data_checks, failed_check, learnt_checks, task_checks
 from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.places import picks_of
 from autodistill.engine.pruning import savings
@@ -74,7 +74,7 @@ class SummaryBuilder:
     def build(self) -> dict[str, Any]:
         """The summary as a JSON-able mapping without NaN."""
         notes = self.step("notes") or {}
-        checks = [*data_checks(notes), *self._learnt_checks(), *task_checks(self.tasks)]
+        checks = [*data_checks(notes), *self._failed_checks(), *self._learnt_checks(), *task_checks(self.tasks)]
         content = {
             "schema": SCHEMA_VERSION,
             "study": self.study.name,
@@ -220,10 +220,7 @@ class SummaryBuilder:
     def _teacher(self) -> dict[str, Any]:
         if "teacher" in self.finals:
             return {**self.finals["teacher"], "source": self.teacher.get("name")}
-        metrics = {
-            name: {"value": item["value"], "low": None, "high": None, "n": None, "seeds": 1, "split": item["split"]}
-            for name, item in self.teacher["metrics"].items()
-        }
+        metrics = {name: {**_metric(item), "low": None, "high": None} for name, item in self.teacher["metrics"].items()}
         return {
             "name": "teacher",
             "source": self.teacher.get("name"),
@@ -330,6 +327,16 @@ class SummaryBuilder:
             "range": max(value for value, _ in found) - min(value for value, _ in found),
         }
 
+    def _failed_checks(self) -> list[dict[str, Any]]:
+        """A row for every baseline and pick whose training failed."""
+        members = [trial for group in ("baselines", "picks") for trial in self._members(group)]
+        runs = [(trial, self.runs.get((trial.number, "full"))) for trial in members]
+        return [
+            failed_check(trial.label or f"pick {trial.number}", str(run.error))
+            for trial, run in runs
+            if run is not None and run.state == "failed"
+        ]
+
     def _learnt_checks(self) -> list[dict[str, Any]]:
         """Whether teacher, references, baselines and picks are better than the trivial answer."""
         metric = str(self.study.identity["task"].get("metric") or self.objectives[0].metric)
@@ -372,7 +379,7 @@ def _metric(item: Mapping[str, Any]) -> dict[str, Any]:
         "value": value,
         "low": None if half is None else value - half,
         "high": None if half is None else value + half,
-        "n": None,
+        "n": item.get("n"),
         "seeds": 1,
         "split": item["split"],
     }

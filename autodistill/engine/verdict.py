@@ -2,7 +2,8 @@
 
 A claim of "better" is a paired difference on the final split whose lower bound is above zero, against the strongest
 baseline at no more latency. A baseline that is no better than the trivial answer has not learnt the task: it is no
-rival, and where none is left nothing is claimed. Pure functions of scores and latencies.
+rival, and where none is left nothing is claimed; nor is one whose training failed. Both are named beside the verdict,
+because the strongest of the others may be a weaker one. Pure functions of scores and latencies.
 """
 
 from __future__ import annotations
@@ -12,9 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from autodistill.components.latency import half_width_of
 from autodistill.components.outcome import Score
 from autodistill.engine.guards import judge_score
 from autodistill.engine.score_statistics import Estimate, difference, estimate
+
+#: What no interval of the verdict covers: pick and baseline are one training run each.
+ONE_RUN = (
+    "The interval is that of the test examples: pick and baseline were trained once each, and how much another "
+    "training run would change is not in it."
+)
 
 #: A baseline within this share of a pick's latency counts as no slower, however narrow the intervals of both are.
 SAME_LATENCY = 0.03
@@ -43,9 +51,9 @@ class Contender:
         return float(self.latencies[label]["median"]) if label is not None and label in self.latencies else None
 
     def half_width(self, label: str | None) -> float:
-        """Half of the 95 % interval of the median latency, relative to it; 0 when unknown."""
+        """Half of the 95 % interval of the median latency, relative to it; 0 of what was not timed."""
         report = self.latencies.get(label) if label is not None else None
-        return float((report or {}).get("relative_half_width") or 0.0)
+        return half_width_of(report) if report else 0.0
 
     def ratio(self, label: str | None) -> float | None:
         """Latency relative to the reference timed in the same session; None when it was not."""
@@ -118,27 +126,58 @@ class Judge:
 
 
 def verdict(
-    judge: Judge, picks: Sequence[Contender], baselines: Sequence[Contender], teacher: Contender
+    judge: Judge,
+    picks: Sequence[Contender],
+    baselines: Sequence[Contender],
+    teacher: Contender,
+    failed: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Whether the best pick beats the strongest baseline, and how sure that is: everything with the same recipe."""
+    """Whether the best pick beats the strongest baseline, and how sure that is: everything with the same recipe.
+
+    Args:
+        judge: what it is judged by.
+        picks: the best on the select split first.
+        baselines: those that were trained.
+        teacher: what quality is relative to.
+        failed: names of the baselines whose training failed.
+
+    Returns:
+        ``claim``, ``holds``, ``baseline`` (the rival), ``voided`` (baselines that are no rivals) and ``limits``: what
+        the verdict leaves out, in sentences.
+    """
     if not picks:
         return {"claim": "No pick was trained in full, so nothing is claimed.", "holds": None, "baseline": None}
+    unlearnt = [item.name for item in baselines if not judge.has_learnt(item)]
+    found = _verdict(judge, picks, baselines, teacher, [*failed, *unlearnt])
+    limits = [ONE_RUN] if found["holds"] is not None else []
+    if failed or unlearnt:
+        named = [f"{name} (its training failed)" for name in failed]
+        named += [f"{name} (no better than the trivial answer)" for name in unlearnt]
+        limits.insert(0, f"Void, and not compared with: {', '.join(named)}. Well trained, it may be the strongest.")
+    return {**found, "voided": [*failed, *unlearnt], "limits": limits}
+
+
+def _verdict(
+    judge: Judge,
+    picks: Sequence[Contender],
+    baselines: Sequence[Contender],
+    teacher: Contender,
+    voided: Sequence[str],
+) -> dict[str, Any]:
     best = picks[0]  # chosen on the select split; choosing by the test split would flatter it
     kept = _percent(best, teacher, judge.metric)
     about = f"{best.name} keeps {kept} of the teacher's {judge.metric}{_speed(best, teacher, judge.label)}"
-    if not baselines:
-        return {"claim": f"{about}. No baseline was trained, so nothing is compared.", "holds": None, "baseline": None}
-    voided = [item.name for item in baselines if not judge.has_learnt(item)]
     rival = judge.strongest(baselines, best)
     if rival is None:
-        claim = f"{about}. No baseline has learnt the task ({', '.join(voided)}), so nothing is compared."
-        return {"claim": claim, "holds": None, "baseline": None, "voided": voided}
+        none = f"has learnt the task ({', '.join(voided)})" if voided else "was trained"
+        return {"claim": f"{about}. No baseline {none}, so nothing is compared.", "holds": None, "baseline": None}
     ahead = gain(best, rival, judge.metric, judge.role)
     holds = judge.holds(ahead)
     verb = "beats" if holds else "does not beat" if holds is not None else "has no interval against"
     speed = _speed(best, rival, judge.label).replace(" at", ", at", 1)
-    claim = f"{about}; it {verb} the strongest baseline, {rival.name} ({gain_in_words(ahead)}{speed})."
-    return {"claim": claim, "holds": holds, "baseline": rival.name, "voided": voided}
+    strongest = "the strongest baseline" if not voided else f"the strongest baseline but {', '.join(voided)} (void)"
+    claim = f"{about}; it {verb} {strongest}, {rival.name} ({gain_in_words(ahead)}{speed})."
+    return {"claim": claim, "holds": holds, "baseline": rival.name}
 
 
 def gain_in_words(ahead: Mapping[str, Any]) -> str:

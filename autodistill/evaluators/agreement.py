@@ -10,7 +10,7 @@ import numpy as np
 from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
-from autodistill.evaluators.measures import pooled_mean
+from autodistill.evaluators.measures import by_owner, pooled_mean
 from autodistill.evaluators.scoring import (
     checked_logits,
     describes_nothing,
@@ -22,8 +22,6 @@ from autodistill.evaluators.scoring import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from autodistill.components.outcome import FloatArray
 
 
@@ -76,30 +74,47 @@ class Agreement:
         if predictions.task.multi_label:
             same, kl = np.all((student > 0) == (teacher > 0), axis=1), _bernoulli_kl(teacher, student)
             shared, positive = (student > 0) & (teacher > 0), teacher > 0
-            worst = self._worst(positive.sum(axis=0), shared.sum(axis=0))
+            answered, agreed = positive, shared
         else:
             answers = teacher.argmax(axis=1)
             same, kl = student.argmax(axis=1) == answers, _kl(teacher, student)
-            counts = np.bincount(answers, minlength=teacher.shape[1])
-            worst = self._worst(counts, np.bincount(answers[same], minlength=teacher.shape[1]))
-        if predictions.owners is None:
-            return {"accuracy": proportion(same), "kl": mean(kl), "worst_class": worst}
+            answered = answers[:, None] == np.arange(teacher.shape[1])
+            agreed = answered & same[:, None]
         owners, examples = predictions.owners, len(predictions.ids)
+        worst = self._worst(by_owner(answered, owners, examples), by_owner(agreed, owners, examples))
+        if owners is None:
+            return {"accuracy": proportion(same), "kl": mean(kl), "worst_class": worst}
         return {
             "accuracy": pooled_mean(same.astype(np.float64), owners, examples),
             "kl": pooled_mean(kl, owners, examples),
             "worst_class": worst,
         }
 
-    def _worst(self, counts: NDArray[np.int64], shared: NDArray[np.int64]) -> Score:
-        """The lowest share among the frequent classes; 1 when the teacher never answers anything."""
+    def _worst(self, answered: FloatArray, agreed: FloatArray) -> Score:
+        """The lowest share among the frequent classes; 1 when the teacher never answers anything.
+
+        Args:
+            answered: examples x classes: how often the teacher answers so.
+            agreed: the same, of these the student's too.
+        """
+        counts = answered.sum(axis=0)
         if counts.max(initial=0) == 0:
-            return Score(1.0, 0.0)
+            return Score(1.0, 0.0, counted=0)
         frequent = counts >= max(1, min(self._min_class_examples, int(counts.max())))
-        shares, numbers = shared[frequent] / counts[frequent], counts[frequent]
+        answered, agreed = answered[:, frequent], agreed[:, frequent]
+
+        def metric(weights: FloatArray) -> FloatArray:
+            total = weights @ answered
+            # A class that a resample does not hold is not the worst of it.
+            lowest: FloatArray = np.divide(weights @ agreed, total, out=np.ones_like(total), where=total > 0).min(
+                axis=1
+            )
+            return lowest
+
+        shares, numbers = agreed.sum(axis=0) / answered.sum(axis=0), answered.sum(axis=0)
         lowest = int(shares.argmin())
-        share = float(shares[lowest])
-        return Score(share, share * (1 - share) / float(numbers[lowest]))
+        share, number = float(shares[lowest]), int(numbers[lowest])
+        return Score(share, share * (1 - share) / number, None, metric, len(answered), number)
 
 
 def _kl(teacher: FloatArray, student: FloatArray) -> FloatArray:

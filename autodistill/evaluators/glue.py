@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,7 +109,7 @@ def _share_of(right: NDArray[np.bool_], part: NDArray[np.bool_]) -> Score:
         total = weights @ counted
         return np.divide(weights @ hits, total, out=np.zeros_like(total), where=total > 0)
 
-    return weighted_score(metric, len(right))
+    return replace(weighted_score(metric, len(right)), counted=int(part.sum()))
 
 
 def _mean_of(scores: Sequence[Score], n: int) -> Score:

@@ -65,7 +65,7 @@ def _one_hot(values: NDArray[np.int64], classes: int) -> FloatArray:
 # -- shares and F1 -----------------------------------------------------------------------------------------------
 
 
-def by_owner(values: FloatArray, owners: NDArray[np.int64] | None, examples: int) -> FloatArray:
+def by_owner(values: NDArray[Any], owners: NDArray[np.int64] | None, examples: int) -> FloatArray:
     """Sum rows that belong to one example: words of a sentence are no independent examples.
 
     Args:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,8 @@ from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
 from autodistill.errors import DataError, TrialError
-from autodistill.evaluators.scoring import describes_nothing, mean, proportion
+from autodistill.evaluators.measures import pooled_mean
+from autodistill.evaluators.scoring import describes_nothing
 from autodistill.evaluators.spans import Span
 from autodistill.evaluators.squad_rules import question_scores
 
@@ -23,7 +25,8 @@ class Squad:
     """``exact_match`` and ``f1`` in [0, 1] (the literature quotes them in percent).
 
     The rules are those of version 2.0 where a question of the split is unanswerable or the task says so, else those of
-    1.1; see `autodistill.evaluators.squad_rules`.
+    1.1; see `autodistill.evaluators.squad_rules`. The uncertainty is that of the sampling of paragraphs, with all
+    their questions.
 
     Args:
         null_threshold: where questions may be unanswerable, "no answer" is given when its score is higher than the best
@@ -67,7 +70,17 @@ class Squad:
             for span, context, accepted in zip(spans, predictions.texts, predictions.labels, strict=True)
         ]
         matches, overlaps = np.array(scored).T
-        return {"f1": mean(overlaps), "exact_match": proportion(matches == 1.0)}
+        return {
+            "f1": _over_paragraphs(overlaps, predictions.texts),
+            "exact_match": _over_paragraphs(matches, predictions.texts),
+        }
+
+
+def _over_paragraphs(values: FloatArray, contexts: Sequence[str]) -> Score:
+    """The mean over questions; those about one paragraph are no independent examples, so paragraphs are sampled."""
+    paragraphs: dict[str, int] = {}
+    owners = np.array([paragraphs.setdefault(context, len(paragraphs)) for context in contexts], dtype=np.int64)
+    return replace(pooled_mean(values, owners, len(paragraphs)), counted=len(values))
 
 
 def has_unanswerable(predictions: Predictions) -> bool:

@@ -47,6 +47,7 @@ def heading(summary: Summary) -> Html:
             "div",
             tag("strong", tables.verdict_heading(summary)),
             tag("p", unbroken(tables.verdict_sentence(summary))),
+            *(tag("p", tag("small", unbroken(limit))) for limit in tables.verdict_limits(summary)),
             class_=VERDICT_CLASSES[holds],
             role="status",
         )

@@ -255,6 +255,11 @@ def verdict_sentence(summary: Summary) -> str:
     return f"{text}{_against_baseline(summary, pick)}."
 
 
+def verdict_limits(summary: Summary) -> list[str]:
+    """What the verdict leaves out, in sentences: baselines that are void, the spread between training runs."""
+    return [str(limit) for limit in entries(mapping(summary, "verdict"), "limits")]
+
+
 def _against_baseline(summary: Summary, pick: Mapping[str, Any]) -> str:
     """The second half of the verdict's sentence, or nothing when there is no baseline."""
     verdict, metric = mapping(summary, "verdict"), main_metric(summary)
@@ -263,7 +268,8 @@ def _against_baseline(summary: Summary, pick: Mapping[str, Any]) -> str:
     if formats.number_of(gain.get("value")) is None:
         return ""
     numbers = formats.gain_with_interval(metric, gain)
-    baseline = f"{verdict['baseline']}, the strongest baseline"
+    void = " that is not void" if entries(verdict, "voided") else ""
+    baseline = f"{verdict['baseline']}, the strongest baseline{void}"
     says = {True: f"it beats {baseline}, by {numbers}", False: f"it does not beat {baseline}: {numbers}"}
     unknown = f"the difference to {baseline}, is {numbers}"
     outcome = unknown if verdict.get("holds") is None else says[bool(verdict["holds"])]

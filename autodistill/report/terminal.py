@@ -59,6 +59,8 @@ def _render_verdict(summary: Summary, console: Console) -> None:
     console.print()
     console.print(Text.assemble((tables.verdict_heading(summary), style), f"  (study {summary.get('study', '?')})"))
     console.print(Text(tables.verdict_sentence(summary)))
+    for limit in tables.verdict_limits(summary):
+        console.print(Text(limit, style="dim"))
 
 
 def _render_comparison(summary: Summary, console: Console) -> None:

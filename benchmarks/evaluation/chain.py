@@ -56,7 +56,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--flash-examples", type=int, help="of a flash run; default: a twentieth of the full recipe")
     parser.add_argument("--teacher-examples", type=int, default=200_000, help="of the teacher's new head, at most")
     parser.add_argument("--batch-size", type=int, default=32, help="rows of text per step")
-    parser.add_argument("--lr", type=float, default=5e-4, help="peak learning rate of the distillation")
+    parser.add_argument("--lr", type=float, default=3e-4, help="peak learning rate of the distillation")
     parser.add_argument("--row-length", type=int, default=128, help="tokens of a row of text")
     parser.add_argument("--cache-gb", type=float, default=0.0, help="teacher's features; 0 runs it on every batch")
     parser.add_argument("--set-distil", nargs="+", default=[], help="more overrides of the distillation, KEY=VALUE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -169,6 +170,11 @@ def test_documents_of_any_length_are_read_in_pieces_and_counted(
         ("a.jsonl", b'{"text": "a"}\n{"text": \n', "a.jsonl, line 2 is not JSON"),
         ("a.jsonl", b'{"text": "a"}\n\n[1]\n', "a.jsonl, line 3 is not an object"),
         ("a.jsonl", b'{"txt": "a"}\n', r"a.jsonl, line 1 has no field 'text'. Did you mean 'txt'\?.*data.column"),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n{"text": "cut \\ud83d"}\n',
+            r"a.jsonl, line 2 has \\ud83d, half of a surrogate pair",
+        ),
         ("a.jsonl", b'{"text": 3}\n', "a.jsonl, line 1: expected text, got 3"),
         ("a.parquet", b"text", "a.parquet ends in .parquet but cannot be read as Parquet"),
         ("a.doc", b"text", r"a.doc has an ending that is not understood. Expected one of .txt"),
@@ -217,19 +223,91 @@ def test_bad_parameters_are_refused(parameters: dict[str, Any], message: str) ->
         CorpusConfig(**parameters)
 
 
+def test_files_that_are_held_out_are_not_trained_on(tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    (folder / "held").mkdir(parents=True)
+    write(folder / "train.txt", TEXTS[:100])
+    write(folder / "held" / "select.txt", TEXTS[100:150])
+    test = write(folder / "test.jsonl", TEXTS[150:])
+    data = load(tmp_path / "cache", path=str(folder), select=str(folder / "held"), test=str(test))
+    assert {role: sorted(documents(data, role)) for role in data.splits} == {
+        "train": sorted(TEXTS[:100]),
+        "select": sorted(TEXTS[100:150]),
+        "test": sorted(TEXTS[150:]),
+    }
+    assert data.notes["train_files_of_other_splits_left_out"] == 2
+    with pytest.raises(DataError, match=r"data.path: all files of .*test.jsonl are given as data.select or data.test"):
+        load(tmp_path / "cache", path=str(test), test=str(test))
+
+
+class CountingFile:
+    """A file that counts the bytes that are read of it line by line."""
+
+    def __init__(self, file: Any, read: list[int]) -> None:
+        self._file, self._read = file, read
+
+    def __enter__(self) -> CountingFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def readline(self, size: int = -1) -> bytes:
+        line: bytes = self._file.readline(size)
+        self._read.append(len(line))
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+@pytest.mark.parametrize("line", ["a line of text\n", "x" * 15])
+def test_cutting_reads_a_file_about_once_and_in_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    path, read = tmp_path / "a.txt", list[int]()
+    path.write_text(line * 2000)
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda *given, **named: CountingFile(opened(*given, **named), read))
+    monkeypatch.setattr(corpus_files, "_LINE_BYTES", 1000)
+    assert len(cut_into_parts(path, Reading("blank_line", "text"), 500)) == 1
+    assert sum(read) <= path.stat().st_size
+    assert max(read) <= 1000
+
+
+def test_empty_lines_among_records_are_counted_and_long_ones_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, records = tmp_path / "a.txt", tmp_path / "a.jsonl"
+    lines.write_text("one\n\n \ntwo\n")
+    records.write_text('{"text": "one"}\n\n{"text": ""}\n')
+    for path in (lines, records):
+        found = Found()
+        [part] = cut_into_parts(path, Reading("line", "text"))
+        assert len(list(read_part(part, Reading("line", "text"), found))) + found.empty == path.read_text().count("\n")
+        assert found.empty == 2
+    monkeypatch.setattr(corpus_files, "RECORD_CHARACTERS", 12)
+    with pytest.raises(DataError, match=r"a.jsonl, line 1 has more than 12 characters. Expected one JSON object"):
+        list(read_part(part, Reading("line", "text")))
+
+
 def failing(payload: str, part: int) -> int:
     """Run in another process."""
     if part == 3:
         raise DataError(f"{payload} {part}")
     if part == 5:
         raise SystemExit(7)
+    if part == 9:
+        time.sleep(120)  # a part that takes long
     return part * part
 
 
 def test_processes_share_the_parts_and_pass_on_what_goes_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     assert dict(map_parts("test_corpus:failing", "x", [0, 1, 2, 4], 2)) == {0: 0, 1: 1, 2: 4, 4: 16}
-    with pytest.raises(DataError, match="bad 3"):
-        list(map_parts("test_corpus:failing", "bad", range(4), 2))
+    started = time.monotonic()
+    with pytest.raises(DataError, match="bad 3"):  # at once, however much is left
+        list(map_parts("test_corpus:failing", "bad", [9, 3, 9, 9], 2))
+    assert time.monotonic() - started < 60
     with pytest.raises(RuntimeError, match="ended with exit code 7"):
         list(map_parts("test_corpus:failing", "x", [1, 5], 2))

@@ -56,10 +56,11 @@ def test_the_layout_of_the_files_may_vary(tmp_path: Path) -> None:
 def test_short_rows_of_qqp_are_counted_and_of_others_an_error(tmp_path: Path) -> None:
     for task in ("qqp", "rte"):
         path = write_tiny_glue(tmp_path, task) / TASKS[task].folder / "train.tsv"
-        path.write_text(path.read_text() + "7\tonly a question\n")
+        path.write_text(path.read_text() + "\n7\tonly a question\n")
     data = load(task="qqp", root=str(tmp_path))
     assert data.notes["dropped_short_rows"] == 1
-    with pytest.raises(DataError, match=r"RTE/train.tsv, line 122 has 2 fields, but rte has 4 columns"):
+    assert data.notes["blank_lines_left_out"] == 1
+    with pytest.raises(DataError, match=r"RTE/train.tsv, line 123 has 2 fields, but rte has 4 columns"):
         load(task="rte", root=str(tmp_path))
 
 

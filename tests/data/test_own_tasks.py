@@ -19,7 +19,7 @@ from autodistill.data.configs import (
 from autodistill.data.sentences import Sentences
 from autodistill.data.text_classification import TextClassification
 from autodistill.data.text_regression import TextRegression
-from autodistill.data.token_classification import TokenClassification
+from autodistill.data.token_classification import TokenClassification, read_conll
 from autodistill.errors import ConfigError, DataError
 
 SOURCES: dict[Any, Any] = {
@@ -102,6 +102,7 @@ def test_sentences_have_no_labels(tmp_path: Path) -> None:
     train = lines(tmp_path / "a.jsonl", [{"text": f"sentence {n} {n * n}"} for n in range(30)])
     data = load(Sentences, train=train)
     assert data.task.kind == "embedding"
+    assert data.task.metric == "embedding.retrieval"  # `cosine` needs a student as wide as the teacher
     assert data.task.label_free
     assert data.splits["train"].column_names == ["id", "text"]
 
@@ -119,6 +120,24 @@ def test_words_from_conll_and_from_tables(tmp_path: Path) -> None:
     rows = [{"words": ["Mrs", f"w{n}", "left"], "labels": ["B-PER", "I-PER", "O"]} for n in range(30)]
     again = load(TokenClassification, train=lines(tmp_path / "a.jsonl", rows))
     assert again.fingerprint == data.fingerprint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Mrs\tB-PER\nBoth ways\tO\n\nn\u00a0b\tO\n",
+        "\n-DOCSTART-\tO\n\t\nMrs\tNN\tB-PER\r\nBoth ways\t_\tO\t\r\n \t\r\n\r\nn\u00a0b\tO",
+        "Mrs\tB-PER\nBoth ways\tO\n-DOCSTART- O\nn\u00a0b  XX O \n\n",
+    ],
+)
+def test_columns_of_conll_stand_between_tabs_or_spaces(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text(content)
+    sentences = [row.values for row in read_conll(path, "data.train", ("words", "labels"))]
+    assert sentences == [
+        {"words": ["Mrs", "Both ways"], "labels": ["B-PER", "O"]},
+        {"words": ["n\u00a0b"], "labels": ["O"]},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,8 @@ def broken(path: Path, change: str) -> str:
         paragraph["qas"][1]["id"] = paragraph["qas"][0]["id"]
     elif change == "context":
         del paragraph["context"]
+    elif change == "half":
+        paragraph["context"] += "\ud83d"
     elif change == "start":
         paragraph["qas"][0]["answers"][0]["answer_start"] = "3"
     elif change == "empty":
@@ -77,6 +79,7 @@ def broken(path: Path, change: str) -> str:
     [
         ("id", r"the id 'q0-1-\d+' stands twice in the train split"),
         ("context", r"article 1, paragraph 2: expected 'context' \(str\)"),
+        ("half", r"article 1, paragraph 2: 'context' has \\ud83d, half of a surrogate pair"),
         ("start", r"article 1, paragraph 2, question 1: expected 'answer_start' \(int\)"),
         ("empty", "train.json has no questions"),
         ("list", r"train.json: expected 'data' \(list\), as in the official files"),

@@ -114,6 +114,14 @@ def test_texts_of_train_that_stand_in_test_are_counted(tmp_path: Path) -> None:
     assert notes["select_texts_in_train"] == 60
 
 
+@pytest.mark.parametrize("name", ["a.tsv", "a.jsonl"])
+def test_empty_lines_are_counted(tmp_path: Path, name: str) -> None:
+    content = tsv() if name == "a.tsv" else "".join(json.dumps({"text": a, "label": b}) + "\n" for a, b in ROWS)
+    clean, gaps = write(tmp_path / name, content), write(tmp_path / f"gaps-{name}", "\n\n".join(content.split("\n", 2)))
+    assert "train_blank_lines_left_out" not in load(train=clean).notes
+    assert load(train=gaps).notes["train_blank_lines_left_out"] == 2
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -130,6 +138,11 @@ def test_texts_of_train_that_stand_in_test_are_counted(tmp_path: Path) -> None:
         ("a.tsv", "text\tlabel\nonly one field\n", "a.tsv, line 2 has 1 fields, but the first line names 2 columns"),
         ("a.csv", 'text,label\n"never closed,1\n', "a.csv, line 2 cannot be read as a table"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": ', "a.jsonl, line 2 is not JSON .* one JSON object per line"),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": 1}\n{"text": "\\udc80", "label": 2}',
+            r"a.jsonl, line 2 has \\udc80, half of",
+        ),
         ("a.jsonl", '["a", 1]\n', "a.jsonl, line 1 is not an object"),
         ("a.jsonl", '{"text": "a", "labels": 1}\n', r"line 1 has no column 'label'. Did you mean 'labels'\?"),
         ("a.jsonl", '{"text": null, "label": 1}\n{"text": "b", "label": 2}', "line 1: expected text in column 'text'"),

@@ -54,6 +54,20 @@ def test_a_baseline_that_has_learnt_nothing_is_no_rival() -> None:
     assert found["holds"] is True
     assert found["baseline"] == "model 300"
     assert found["voided"] == ["model 200"]
+    assert "the strongest baseline but model 200 (void), model 300" in found["claim"]
+
+
+def test_a_baseline_whose_training_failed_is_named_and_void() -> None:
+    found = verdict(JUDGE, [STRONG], [LOST, WEAK], STRONG, ["mobilebert"])
+    assert found["voided"] == ["mobilebert", "model 200"]
+    assert "the strongest baseline but mobilebert, model 200 (void), model 300" in found["claim"]
+    void, one_run = found["limits"]
+    assert "mobilebert (its training failed), model 200 (no better than the trivial answer)" in void
+    assert "trained once each" in one_run
+    nothing = verdict(JUDGE, [STRONG], [], STRONG, ["mobilebert"])
+    assert nothing["holds"] is None
+    assert "No baseline has learnt the task (mobilebert)" in nothing["claim"]
+    assert len(nothing["limits"]) == 1
 
 
 def test_the_verdict_follows_the_direction_of_the_metric() -> None:

@@ -12,13 +12,15 @@ from tiny_studies import tiny_study
 import autodistill
 from autodistill.cli import main
 from autodistill.components.outcome import Job, JobResult
-from autodistill.engine.fine_tuning import FineTuner
+from autodistill.engine.fine_tuning import FineTuner, Run
+from autodistill.engine.guards import failed_seeds_words
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import StudyInterruptedError, TrialError
 from autodistill.registry import default_registry
 from autodistill.training.protocol import Point, Protocol
 
 GOOD, POOR, BROKEN = Point(3e-3, 16, 8.0), Point(1e-7, 16, 0.1), Point(1e30, 16, 1.0)
+SHORT = Point(3e-3, 16, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,30 @@ def test_a_run_that_diverges_takes_no_part(bench: Workbench, tmp_path: Path) -> 
     assert "became" in found["grid"][0]["error"]
     with pytest.raises(TrialError, match=r"Every run of the grid failed\. The first was: The loss"):
         FineTuner(bench, Protocol((BROKEN,), 1), tmp_path).run()
+
+
+def test_a_second_grid_may_choose_a_point_that_the_first_left(bench: Workbench, tmp_path: Path) -> None:
+    assert FineTuner(bench, Protocol((POOR, SHORT), 1), tmp_path).run()["chosen"]["epochs"] == 0.5
+    again = Counting(bench, Protocol((POOR,), 1), tmp_path)
+    assert again.run()["chosen"]["lr"] == 1e-7
+    assert again.trained == 1  # its weights were not kept
+
+
+def test_seeds_that_failed_are_told(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = FineTuner._train
+
+    def train(self: FineTuner, run: Run) -> dict[str, Any]:
+        if run.seed == 1:
+            raise TrialError("The loss became NaN.")
+        return whole(self, run)
+
+    monkeypatch.setattr(FineTuner, "_train", train)
+    found = FineTuner(bench, Protocol((POOR,), 2), tmp_path).run()
+    assert found["metrics"]["classification.accuracy"]["seeds"] == 1
+    assert (found["seeds_asked"], found["failed_seeds"]) == (2, ["The loss became NaN."])
+    words = failed_seeds_words(found)
+    assert words is not None
+    assert words.startswith("1 of 2 seeds failed and are in no mean")
 
 
 def test_a_model_that_learns_nothing_raises_an_alarm(bench: Workbench, tmp_path: Path) -> None:

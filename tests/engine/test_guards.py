@@ -39,7 +39,12 @@ def test_texts_in_two_splits_are_counted_whatever_their_case_and_spaces() -> Non
     select = split(("a  CAT", "sat "), ("new", "text"))
     test = split(("a cat", "ran"), ("new", "text"), ("a dog", "ran"))
     found = overlaps(TaskData(PAIRS, {"train": train, "select": select, "test": test}, "x"))
-    assert found == {"overlap_select_train": 1, "overlap_test_train": 1, "overlap_test_select": 1}
+    together = {"overlap_select_train": 1, "overlap_test_train": 1, "overlap_test_select": 1}
+    first = {"overlap_select_train_a": 1, "overlap_test_train_a": 2, "overlap_test_select_a": 2}
+    second = {"overlap_select_train_b": 1, "overlap_test_train_b": 2, "overlap_test_select_b": 1}
+    assert found == together | first | second
+    turned = TaskData(PAIRS, {"train": train, "select": split(("sat", "a cat"))}, "x")
+    assert overlaps(turned) == {"overlap_select_train": 1, "overlap_select_train_a": 0, "overlap_select_train_b": 0}
 
 
 def test_lists_of_words_are_texts_and_streams_are_left_out() -> None:
@@ -62,6 +67,21 @@ def test_every_guard_of_the_data_is_shown_and_alarms_where_it_matters() -> None:
     assert alarms(rows)[1].startswith("2 of 100 texts of the test split also stand in the train split")
     assert alarms(data_checks({**notes, "truncated_train": 10, "overlap_test_train": 1})) == []
     assert data_checks({}) == []
+
+
+def test_texts_are_counted_among_texts_and_one_text_of_a_pair_alarms_when_most_are_known() -> None:
+    notes = {"examples_test": 1000, "texts_test": 50, "truncated_test": 10, "max_length": 8}  # windows of long texts
+    truncated, both, few, most = data_checks(
+        {**notes, "overlap_test_train": 2, "overlap_test_train_question": 20, "overlap_test_train_context": 30}
+    )
+    assert truncated["found"] == "10 of 50"
+    assert both["found"] == "2 of 50"
+    assert str(both["alarm"]).endswith("reward learning by heart.")
+    assert few == {"name": "texts 'question' of test that stand in train", "found": "20 of 50", "alarm": None}
+    assert most["alarm"] == (
+        "30 of 50 texts 'context' of the test split also stand in the train split: scores on it reward knowing one "
+        "text of the pair."
+    )
 
 
 def trivial(name: str, **given: Any) -> Predictions:

@@ -61,7 +61,7 @@ def add(storage: Storage, study: StudyRecord, width: int, accuracy: float | None
         storage.update_trial(study.id, trial.number, began_training=True)
         run = storage.lease_run(study.id, trial.number, "flash", "me", 60.0)
         assert run is not None
-        metrics = {ACCURACY: {"value": accuracy, "variance": 0.001, "split": "select"}}
+        metrics = {ACCURACY: {"value": accuracy, "variance": 0.001, "n": 60, "split": "select"}}
         assert storage.finish_run(
             run, state="complete", metrics=metrics, seconds={"train": 1.0}, trial_state="complete"
         )
@@ -111,6 +111,7 @@ def test_frozen_picks_that_are_not_trained_yet_say_so(storage: Storage, study: S
     assert pick["final"] is None
     assert pick["initialisation"] == "not trained yet"
     assert pick["flash"][ACCURACY]["value"] == 0.8
+    assert pick["flash"][ACCURACY]["n"] == 60
     assert pick["flash"][ACCURACY]["low"] == pytest.approx(0.8 - 1.96 * 0.001**0.5)
 
 
@@ -124,6 +125,19 @@ def test_a_failed_and_an_infeasible_trial_keep_their_reasons(storage: Storage, s
         **dict.fromkeys(("complete", "stopped", "pending", "running"), 0),
         **dict.fromkeys(("failed", "infeasible"), 1),
     }
+
+
+def test_a_baseline_whose_training_failed_raises_an_alarm(storage: Storage, study: StudyRecord) -> None:
+    storage.set_step(study.id, "teacher", teacher_step())
+    trial = storage.add_trial(
+        study.id, architecture(1, 16), replicate=0, origin="baseline", label="deep", in_space=True, note=None, seed=1
+    )
+    run = storage.lease_run(study.id, trial.number, "full", "me", 60.0)
+    assert run is not None
+    storage.finish_run(run, state="failed", error="the loss is not finite")
+    summary = build(storage, study)
+    assert {"name": "training of deep", "found": "failed", "alarm": summary["alarms"][0]} in summary["checks"]
+    assert "deep could not be trained, so nothing is compared with it: the loss is not finite" in summary["alarms"]
 
 
 def test_a_pick_no_better_than_the_trivial_answer_raises_an_alarm(storage: Storage, study: StudyRecord) -> None:

@@ -10,6 +10,7 @@ from scipy.stats import entropy
 
 from autodistill.components.outcome import Predictions
 from autodistill.components.task import TaskSpec
+from autodistill.engine.score_statistics import estimate
 from autodistill.errors import ConfigError, TrialError
 from autodistill.evaluators.agreement import Agreement
 from autodistill.evaluators.configs import AgreementConfig
@@ -59,6 +60,11 @@ def test_the_worst_class_is_the_one_that_was_unlearnt() -> None:
     assert scores["accuracy"].value == pytest.approx(35 / 44)
     assert scores["worst_class"].value == 0.75
     assert scores["worst_class"].variance == pytest.approx(0.75 * 0.25 / 20)
+    found = estimate(scores["worst_class"])
+    assert found.n == 20  # of its class
+    assert found.low is not None
+    assert found.high is not None
+    assert 0.5 < found.low < 0.75 < found.high < 1
     assert agreement(min_class_examples=4).score(predictions(student, teacher))["worst_class"].value == 0
     # All classes are rare: the most frequent ones count.
     assert agreement(min_class_examples=50).score(predictions(student, teacher))["worst_class"].value == 0.75

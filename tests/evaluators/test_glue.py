@@ -11,6 +11,7 @@ from sklearn import metrics
 
 from autodistill.components.outcome import Predictions
 from autodistill.components.task import TaskSpec
+from autodistill.engine.score_statistics import estimate
 from autodistill.evaluators.glue import Glue
 from autodistill.evaluators.glue_tasks import (
     GLUE_METRICS,
@@ -69,6 +70,7 @@ def test_mnli_has_two_parts_that_are_told_apart_by_their_ids() -> None:
     assert scores["accuracy"].value == pytest.approx(right[:120].mean())
     assert scores["accuracy_mismatched"].value == pytest.approx(right[120:].mean())
     assert scores["score"].value == pytest.approx((right[:120].mean() + right[120:].mean()) / 2)
+    assert [estimate(scores[name]).n for name in ("accuracy", "accuracy_mismatched", "score")] == [120, 80, 200]
     weighted = scores["accuracy"].weighted
     assert weighted is not None
     assert weighted(np.eye(200)[199:]) == [0.0]  # no matched example was drawn

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from autodistill.components.outcome import Predictions
 from autodistill.components.task import TaskSpec
+from autodistill.engine.score_statistics import difference, estimate
 from autodistill.errors import ConfigError, DataError, TrialError
 from autodistill.evaluators.configs import SquadConfig
 from autodistill.evaluators.squad import Squad
@@ -40,6 +43,22 @@ def test_no_answer_is_right_for_an_unanswerable_question() -> None:
 
 def test_a_question_without_any_span_gets_the_empty_answer() -> None:
     assert values(predictions([(0, 0, -np.inf, 0)], [["cat"]])) == (0.0, 0.0)
+
+
+def test_questions_about_one_paragraph_are_no_independent_examples() -> None:
+    generator = np.random.default_rng(0)
+    hard = np.repeat(generator.random(40) < 0.5, 10)  # every question about a paragraph is right, or none is
+    rows = [(4.0, 11.0 if wrong else 7.0, 5.0, 0.0) for wrong in hard]
+    given = predictions(rows, [["red"]] * 400)
+    alike = replace(given, texts=[f"{CONTEXT} {number // 10}" for number in range(400)])
+    apart = replace(given, texts=[f"{CONTEXT} {number}" for number in range(400)])
+    wide, narrow = (estimate(Squad(null_threshold=0).score(one)["exact_match"]) for one in (alike, apart))
+    assert wide.value == narrow.value == 1 - hard.mean()
+    assert wide.n == narrow.n == 400
+    widths = [found.high - found.low for found in (wide, narrow) if found.high and found.low]
+    assert widths[0] == pytest.approx(widths[1] * 10**0.5, rel=0.15)
+    scores = [Squad(null_threshold=0).score(one)["exact_match"] for one in (alike, replace(alike, logits=given.logits))]
+    assert difference(*scores).low == 0.0
 
 
 def test_what_cannot_be_scored_is_told() -> None:

@@ -44,6 +44,12 @@ def test_a_verdict_that_does_not_hold_claims_nothing(
     assert "beats" not in tables.verdict_sentence(summary)
 
 
+def test_a_verdict_without_some_baselines_says_so(summary: dict[str, Any]) -> None:
+    summary["verdict"] |= {"voided": ["mobilebert"], "limits": ["Void, and not compared with: mobilebert."]}
+    assert "uniform_scaling_4l, the strongest baseline that is not void, by" in tables.verdict_sentence(summary)
+    assert tables.verdict_limits(summary) == ["Void, and not compared with: mobilebert."]
+
+
 def test_without_final_results_the_claim_is_the_verdict(partial_summary: dict[str, Any]) -> None:
     assert tables.verdict_heading(partial_summary) == "No verdict yet"
     assert tables.verdict_sentence(partial_summary) == "The study has no picks yet."

@@ -25,6 +25,12 @@ def test_the_verdict_comes_first(summary: dict[str, Any]) -> None:
     assert second.startswith("Pick 12 reaches 89.6 % [88.5, 90.7] accuracy on the test split")
 
 
+def test_what_the_verdict_leaves_out_stands_below_it(summary: dict[str, Any]) -> None:
+    summary["verdict"]["limits"] = ["Void, and not compared with: mobilebert.", "Trained once each."]
+    lines = printed(summary, 400).strip().splitlines()
+    assert lines[2:4] == summary["verdict"]["limits"]
+
+
 @pytest.mark.parametrize(
     "wanted",
     [
