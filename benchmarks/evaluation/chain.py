@@ -143,7 +143,7 @@ def _cells(name: str, row: dict[str, Any], tasks: list[str]) -> list[str]:
         "" if flash is None else f"{100 * flash:.1f}",
         shown(row["mlm"]["mlm.accuracy"]),
         *(shown(outcome["metrics"][metric]) if outcome else "" for outcome, metric in tuned),
-        f"{100 * mean['value']:.1f} over {len(mean['tasks'])}" if mean else "",
+        f"{shown(mean)} over {len(mean['tasks'])}" if mean else "",
     ]
 
 
