@@ -92,6 +92,25 @@ def coverage_sentence(summary: Summary) -> str:
     return ""
 
 
+def claim_sentence(summary: Summary) -> str:
+    """The first pick's gain on the GLUE average over the baseline that is best there; empty without either."""
+    models = tables.entries(tables.mapping(summary, "tasks"), "models")
+    averaged = [model for model in models if tables.mapping(tables.mapping(model, "averages"), "paper")]
+    baselines = [model for model in averaged if model.get("role") == "baseline"]
+    pick = next((model for model in averaged if model.get("role") == "pick"), None)
+    if pick is None or not baselines:
+        return ""
+    best = max(baselines, key=lambda model: float(model["averages"]["paper"]["value"]))["name"]
+    versus = tables.mapping(tables.mapping(pick, "versus"), best)
+    gain = tables.mapping(tables.mapping(versus, "averages"), "paper")
+    low = formats.number_of(gain.get("low"))
+    sure = "no interval" if low is None else "surely better" if low > 0 else "not surely better"
+    return (
+        f"On the GLUE average {pick['name']} gains {formats.gain_with_interval(_AVERAGE_METRIC, gain)} over {best}, "
+        f"the best baseline there at any speed: {sure}."
+    )
+
+
 def _metrics(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """(label, metric) of every task."""
     return [(label, str(facts.get("metric"))) for label, facts in tables.mapping(found, "tasks").items()]
@@ -129,7 +148,7 @@ def tasks_section(summary: Summary) -> Html:
     ]
     lead = (
         "Teacher, baselines and picks were fine-tuned by the same protocol: a grid on the select split, then several "
-        f"seeds. {coverage_sentence(summary)}"
+        f"seeds. {coverage_sentence(summary)} {claim_sentence(summary)}"
     )
     return section("Tasks after fine-tuning", table(caption, header, body, classes), *gains, lead=lead, anchor="tasks")
 

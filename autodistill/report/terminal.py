@@ -19,7 +19,7 @@ from autodistill.report import formats, tables
 from autodistill.report.learnt import prediction_sentence, savings_sentence
 from autodistill.report.tables import ComparisonRow, Summary
 from autodistill.report.targets import target_rows
-from autodistill.report.tasks import averages_of, coverage_sentence, task_columns, task_rows
+from autodistill.report.tasks import averages_of, claim_sentence, coverage_sentence, task_columns, task_rows
 
 #: Rows of the front that are shown while there are no picks.
 FRONT_ROWS = 10
@@ -147,8 +147,9 @@ def _render_tasks(summary: Summary, console: Console) -> None:
         table.add_row(*map(Text, (row.name, *pairs)), style=ROLE_STYLES[row.role])
     console.print()
     console.print(table)
-    if coverage_sentence(summary):
-        console.print(Text(coverage_sentence(summary), style="dim"))
+    for sentence, style in ((coverage_sentence(summary), "dim"), (claim_sentence(summary), "")):
+        if sentence:
+            console.print(Text(sentence, style=style))
 
 
 def _render_front(summary: Summary, console: Console) -> None:

@@ -152,7 +152,7 @@ def main() -> int:
     given = read_arguments()
     chain, tuning = chain_setup(given), setup_of(given, given.data / "glue", given.work / "fine_tuning")
     left = run_jobs(all_jobs(given, chain, tuning), given.workers, given.seconds)
-    if given.step in ("all", "report"):
+    if given.step in ("all", "report") and PREPARE not in left:
         rows = table(given, chain, tuning)
         show(rows, given.tasks)
         settings = {name: value for name, value in vars(given).items() if name not in NOT_RECORDED}

@@ -24,6 +24,7 @@ def with_tasks(summary: dict[str, Any], *labels: str) -> dict[str, Any]:
     """The summary with a teacher and a pick that were fine-tuned; the pick failed on the last task."""
     facts = {"kind": "classification", "metric": "glue.score", "direction": "maximize", "split": "test"}
     good = {label: {"metrics": {"glue.score": entry(0.7 + place / 10)}} for place, label in enumerate(labels)}
+    baseline = {"name": "small", "role": "baseline", "tasks": good, "averages": {"paper": average(0.65)}}
     versus = {"gains": {label: entry(-0.05) for label in labels[:-1]}, "averages": {"paper": average(-0.04)}}
     models = [
         {"name": "teacher", "role": "teacher", "tasks": good, "averages": {"paper": average(0.7)}},
@@ -32,8 +33,9 @@ def with_tasks(summary: dict[str, Any], *labels: str) -> dict[str, Any]:
             "role": "pick",
             "tasks": {**good, labels[-1]: {"error": "diverged"}},
             "averages": {"paper": average(0.66)},
-            "versus": {"teacher": versus},
+            "versus": {"teacher": versus, "small": {**versus, "averages": {"paper": average(0.03)}}},
         },
+        baseline,
     ]
     return {
         **summary,
@@ -57,10 +59,10 @@ def test_a_study_without_tasks_shows_none(summary: dict[str, Any]) -> None:
 def test_every_model_has_a_cell_per_task_and_average(summary: dict[str, Any]) -> None:
     found = with_tasks(summary, "rte", "mine")
     assert task_columns(found) == ["rte, score", "mine, score", "GLUE average"]
-    teacher, pick = task_rows(found)
+    teacher, pick, _ = task_rows(found)
     assert [one["value"] for _, one in teacher.cells] == pytest.approx([0.7, 0.8, 0.7])
     assert pick.cells[1] == ("glue.score", {})
-    (against,) = gain_rows(found)["pick 12"]
+    against, _ = gain_rows(found)["pick 12"]
     assert against.name == "teacher"
     assert [one.get("value") for _, one in against.cells] == [-0.05, None, -0.04]
 
@@ -69,6 +71,7 @@ def test_the_page_says_what_the_average_covers(summary: dict[str, Any]) -> None:
     page = tasks_section(with_tasks(summary, "rte", "mine"))
     assert "The GLUE average covers rte; it lacks cola, mnli" in page
     assert "Gains of pick 12 over each alternative" in page
+    assert "pick 12 gains +0.0300 [+0.0100, +0.0500] over small, the best baseline there at any speed: surely" in page
 
 
 @pytest.mark.parametrize("labels", [("rte", "mine"), ("rte", "a", "b", "c", "d", "e")])
