@@ -114,7 +114,8 @@ def _has_any_head(settings: Settings) -> bool:
 
 def _fine_tune(settings: Settings, bench: Workbench) -> int:
     """Fine-tune the model by the protocol and print what came of it."""
-    from autodistill.engine.fine_tuning import FineTuner, failed_seeds_words
+    from autodistill.engine.fine_tuning import FineTuner
+    from autodistill.engine.guards import failed_seeds_words
     from autodistill.engine.stop import StopSignal
     from autodistill.training.protocol import read_protocol
 

@@ -1,11 +1,14 @@
-"""The closing table of a sweep: one line per job's study."""
+"""The closing tables of a sweep: one line per job's study, and the averages of a sweep over tasks of GLUE."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autodistill.evaluators.glue_tasks import GlueAverage
 
 
 def print_sweep(results: Sequence[dict[str, Any]]) -> None:
@@ -18,16 +21,57 @@ def print_sweep(results: Sequence[dict[str, Any]]) -> None:
     )
     for result in results:
         table.add_row(*_row(result))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    averages = glue_averages([summary for result in results if (summary := _summary(result)) is not None])
+    for name, average in averages.items():
+        interval = "" if average.low is None else f" [{average.low:.4f}, {average.high:.4f}]"
+        missing = f" (missing: {', '.join(average.missing)})" if average.missing else ""
+        line = f"GLUE average of {name}: {average.value:.4f}{interval} over {', '.join(average.tasks)}{missing}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def glue_averages(summaries: Sequence[Mapping[str, Any]]) -> dict[str, GlueAverage]:
+    """The average that papers report, of every model that was scored on all of a sweep's tasks of GLUE.
+
+    Args:
+        summaries: of the studies.
+
+    Returns:
+        ``teacher``, ``best pick`` or a baseline's name -> average; empty for fewer than two tasks.
+    """
+    from autodistill.evaluators.glue_tasks import glue_average, task_of
+
+    finals = {task: _finals(one) for one in summaries if (task := task_of(one["task"].get("benchmark", "")))}
+    if len(finals) < 2:
+        return {}
+    common = [name for name in next(iter(finals.values())) if all(name in found for found in finals.values())]
+    found = {name: glue_average("paper", {task: row[name] for task, row in finals.items()}) for name in common}
+    return {name: average for name, average in found.items() if average is not None}
+
+
+def _finals(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Name of a model -> metric of the evaluator `glue` -> its final entry."""
+    rows = {"teacher": summary["teacher"]["metrics"], "best pick": (summary["picks"] or [{}])[0].get("final")}
+    rows |= {row["name"]: row["final"] for row in summary["baselines"]}
+    return {
+        name: {metric.removeprefix("glue."): entry for metric, entry in row.items() if metric.startswith("glue.")}
+        for name, row in rows.items()
+        if row
+    }
+
+
+def _summary(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    path = Path(result["study"]) / "summary.json" if result["study"] else None
+    found: dict[str, Any] | None = json.loads(path.read_text()) if path is not None and path.is_file() else None
+    return found
 
 
 def _row(result: dict[str, Any]) -> list[str]:
-    directory = Path(result["study"]) if result["study"] else None
-    path = directory / "summary.json" if directory else None
-    name, code = (directory.name if directory else "?"), str(result["exit_code"])
-    if path is None or not path.is_file():
+    name, code = (Path(result["study"]).name if result["study"] else "?"), str(result["exit_code"])
+    summary = _summary(result)
+    if summary is None:
         return [name, code, "", "", "", "", "", ""]
-    summary = json.loads(path.read_text())
     volume = summary["hypervolume"]
     cells = [name, code, str(summary["trials"]["complete"]), "" if volume is None else f"{volume:.4f}"]
     if not summary["picks"] or not summary["picks"][0]["final"]:

@@ -46,6 +46,13 @@ def with_absolute_paths(raw: Mapping[str, Any], registry: Registry) -> tuple[dic
             }
         else:
             found[kind.name] = _absolute(kind.name, group, kind.name, registry, changed)
+    section = raw.get("fine_tuning")
+    if isinstance(section, Mapping) and isinstance(section.get("tasks"), Mapping):
+        tasks = {
+            label: _absolute("data", node, f"fine_tuning.tasks.{label}", registry, changed)
+            for label, node in section["tasks"].items()
+        }
+        found["fine_tuning"] = {**section, "tasks": tasks}
     return found, changed
 
 

@@ -32,6 +32,9 @@ TOP_LEVEL = frozenset(
 #: Ways to change training examples; see `autodistill.training.augmented`.
 AUGMENTATIONS = ("mask", "replace")
 
+#: Keys of ``fine_tuning`` that say on what; the others say how. ``root`` and ``allow_hub`` are read by presets alone.
+TASK_KEYS = ("tasks", "root", "allow_hub")
+
 #: What the quality objective's metric says when the task decides.
 DEFAULT_QUALITY = "default.quality"
 
@@ -93,6 +96,7 @@ class Settings:
         raw: the resolved configuration as plain containers, for records and reports.
         overrides: what it was composed from; stored with a study, so that verbs on it start from them.
         timing: what the verb ``latency`` times: ``subjects``, ``batch_sizes``, ``lengths``.
+        tasks: label -> data source of a task that models of a task-agnostic study are fine-tuned on.
         paths: configuration key -> absolute path, of paths that were given relative to the working directory.
     """
 
@@ -118,6 +122,7 @@ class Settings:
     model: str | None
     raw: Mapping[str, Any]
     fine_tuning: Mapping[str, Any] = field(default_factory=dict)
+    tasks: Mapping[str, Chosen] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
     timing: Mapping[str, Any] = field(default_factory=dict)
@@ -185,7 +190,8 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         trial=raw.get("trial"),
         architecture=raw.get("architecture"),
         model=raw.get("model"),
-        fine_tuning=raw.get("fine_tuning") or {},
+        fine_tuning={k: v for k, v in (raw.get("fine_tuning") or {}).items() if k not in TASK_KEYS},
+        tasks=_tasks(raw.get("fine_tuning") or {}, registry),
         raw={**raw, "study": {**section["study"], "name": name}},
         overrides=tuple(overrides),
         paths=paths,
@@ -208,6 +214,18 @@ def _augmentation(section: Mapping[str, Any]) -> AugmentationSetting:
     if not 0 < share < 1:
         raise ConfigError(f"augmentation.share must be in (0, 1), got {share}.")
     return AugmentationSetting(kind, _number(section, "copies", int, low=0, where="augmentation."), share)
+
+
+def _tasks(section: Mapping[str, Any], registry: Registry) -> dict[str, Chosen]:
+    """The data sources of ``fine_tuning.tasks``, by label."""
+    group = section.get("tasks") or {}
+    if not isinstance(group, dict):
+        raise ConfigError(f"fine_tuning.tasks must be a mapping from label to a data source, got {group!r}.")
+    return {
+        str(label): choose(registry, "data", str(label), node, f"fine_tuning.tasks.{label}")
+        for label, node in group.items()
+        if node is not None
+    }
 
 
 def _timing(given: Any) -> dict[str, list[Any]]:
@@ -356,7 +374,7 @@ def _chosen_several(raw: Mapping[str, Any], registry: Registry) -> dict[str, dic
     return found
 
 
-def choose(registry: Registry, kind: str, label: str, node: Any) -> Chosen:
+def choose(registry: Registry, kind: str, label: str, node: Any, where: str | None = None) -> Chosen:
     """Look up the component that a node names and type its parameters.
 
     Args:
@@ -364,11 +382,12 @@ def choose(registry: Registry, kind: str, label: str, node: Any) -> Chosen:
         kind: name of the kind.
         label: the node's key in its group (the kind's name where a study uses one).
         node: mapping with ``name`` and parameters.
+        where: the node's place in the configuration, when it is not in the kind's own group.
 
     Raises:
         ConfigError: no name, an unknown name or key, a wrong type or value.
     """
-    where = f"{kind}.{label}" if KINDS[kind].several else kind
+    where = where or (f"{kind}.{label}" if KINDS[kind].several else kind)
     if not isinstance(node, dict) or not isinstance(node.get("name"), str):
         example = f"{where}.name={next(iter(registry.names(kind)), 'NAME')}"
         raise ConfigError(

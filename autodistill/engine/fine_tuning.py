@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from autodistill.engine.verdict import entry_of
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import StudyInterruptedError, TrialError
 from autodistill.exporters.auto_classes import load_pretrained
-from autodistill.folders import private_directory
+from autodistill.folders import locked, private_directory
 from autodistill.training.fine_tune import fine_tune
 from autodistill.training.predict import predict
 from autodistill.training.protocol import Point, Protocol, best_point
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What is kept of a run's outcome, beside its predictions.
-RESULT = "result.json"
+#: What is kept of a run: its outcome, and its answers on the final split.
+RESULT, PREDICTIONS = "result.json", "predictions.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,6 @@ class Run:
 
     point: Point
     seed: int
-
-
-def failed_seeds_words(found: Mapping[str, Any]) -> str | None:
-    """How many seeds of a protocol's outcome failed, in a sentence; None when none did."""
-    errors, asked = found["failed_seeds"], found["seeds_asked"]
-    if not errors:
-        return None
-    return (
-        f"{len(errors)} of {asked} seeds failed and are in no mean: the recipe is less stable than the numbers say. "
-        f"The first was: {errors[0]}"
-    )
 
 
 class FineTuner:
@@ -68,6 +57,7 @@ class FineTuner:
         folder: of all runs.
         progress: called with (steps done, steps in all) of the run that is under way.
         stop_requested: asked after every step.
+        name: what the model is called in the check.
     """
 
     def __init__(
@@ -77,10 +67,14 @@ class FineTuner:
         folder: Path,
         progress: Callable[[int, int], None] | None = None,
         stop_requested: Callable[[], bool] | None = None,
+        name: str = "the fine-tuned model",
     ) -> None:
+        self.name = name
         self.bench, self.protocol, self.folder = bench, protocol, folder
         self._progress, self._stop_requested = progress, stop_requested
         self._runs: list[Run] = []
+        #: Of each seed of the best point on the final split; filled by `run`.
+        self.scores: list[dict[str, Score]] = []
 
     # -- the protocol ------------------------------------------------------------------------------------------------
 
@@ -104,6 +98,7 @@ class FineTuner:
         results = self._results(runs)
         scores = [self._final_scores(run) for run, result in zip(runs, results, strict=True) if "error" not in result]
         self._forget_models(first)
+        self.scores = scores
         role = self.bench.final_role
         entries = {name: entry_of(over_seeds([one[name] for one in scores]), role) for name in scores[0]}
         return {
@@ -179,7 +174,7 @@ class FineTuner:
         given = predictions_of(self.bench, role, read_logits(self._predictions(run)), None)
         floor = score_all(self.bench, trivial_predictions(given))[metric].value
         learnt = judge_interval(entry["value"], entry["low"], entry["high"], floor, direction)
-        return score_check("the fine-tuned model", metric, entry["value"], floor, learnt)
+        return score_check(self.name, metric, entry["value"], floor, learnt)
 
     def _cost(self, results: Sequence[dict[str, Any]]) -> dict[str, float]:
         return {name: sum(float(one.get(name, 0.0)) for one in results) for name in ("examples", "seconds")}
@@ -202,11 +197,21 @@ class FineTuner:
         return self.folder / f"{run.point.name}-seed{run.seed}-{key[:12]}"
 
     def _predictions(self, run: Run) -> Path:
-        return self._place(run) / "predictions.parquet"
+        return self._place(run) / PREDICTIONS
 
     def _work(self, job: Job) -> JobResult:
-        """Train one run and score it on select; what the executor calls. ``trial`` is the run's place in the list."""
+        """Train one run and score it on select; what the executor calls. ``trial`` is the run's place in the list.
+
+        Of several processes one trains a run, and the others wait for it.
+        """
         run = self._runs[job.trial]
+        place = self._place(run)
+        with locked(place.with_name(f".{place.name}.lock")):
+            if (place / RESULT).is_file():
+                return JobResult(job, "elsewhere")
+            return self._work_alone(job, run)
+
+    def _work_alone(self, job: Job, run: Run) -> JobResult:
         started = time.monotonic()
         try:
             result = self._train(run)
@@ -262,6 +267,12 @@ class FineTuner:
             logits = predict(load_pretrained(folder), bench.splits[role], device=bench.device)
             write_predictions(file, predictions_of(bench, role, logits, None), role)
         return score_all(bench, predictions_of(bench, role, read_logits(file), None))
+
+    def forget_models(self) -> None:
+        """Remove the weights of all runs; their answers stay, so that `run` has nothing to train."""
+        for place in self.folder.glob("*/hf"):
+            if (place.parent / PREDICTIONS).is_file():
+                shutil.rmtree(place, ignore_errors=True)
 
     def _forget_models(self, runs: Sequence[Run]) -> None:
         """Remove the weights of points that were not chosen."""

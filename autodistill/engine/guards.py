@@ -204,6 +204,33 @@ def failed_check(who: str, error: str) -> dict[str, Any]:
     return _check(f"training of {who}", "failed", alarm)
 
 
+def failed_seeds_words(found: Mapping[str, Any]) -> str | None:
+    """How many seeds of a protocol's outcome failed, in a sentence; None when none did."""
+    errors, asked = found["failed_seeds"], found["seeds_asked"]
+    if not errors:
+        return None
+    return (
+        f"{len(errors)} of {asked} seeds failed and are in no mean: the recipe is less stable than the numbers say. "
+        f"The first was: {errors[0]}"
+    )
+
+
+def task_checks(tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Whether models that were fine-tuned on tasks have learnt them: the stored step ``tasks``, row by row."""
+    found = []
+    for model in tasks.get("models", ()):
+        for label, outcome in model["tasks"].items():
+            who = f"{model['name']}, fine-tuned on {label}"
+            if "error" in outcome:
+                found.append(_check(who, "failed", f"{who}: every run failed. The first said: {outcome['error']}"))
+                continue
+            check, alarm = outcome["check"], outcome["check"]["alarm"]
+            found.append(_check(f"{who}, against the trivial answer", check["found"], alarm and f"{label}: {alarm}"))
+            if words := failed_seeds_words(outcome):
+                found.append(_check(f"seeds of {who}", "failed", f"{who}: {words}"))
+    return found
+
+
 def _check(name: str, found: str, alarm: str | None) -> dict[str, Any]:
     return {"name": name, "found": found, "alarm": alarm}
 

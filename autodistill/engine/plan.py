@@ -19,6 +19,7 @@ from autodistill.engine.environment import prepare_process
 from autodistill.engine.features import FeaturesSize, StudyFeatures
 from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, training_flops
 from autodistill.engine.session import check_workbench
+from autodistill.engine.task_bench import forward_flops, protocol_of, recipe_of_tasks, task_bench
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.features import forward_features
@@ -148,6 +149,7 @@ class _Planner:
             self._runs("full recipe: baselines", len(baselines), self._mean_of(baselines, mean), 1.0, times),
             *self._online_stages(study, settings.picks_max + len(baselines)),
             self._timing("latency of trained models", settings.picks_max + len(baselines)),
+            *self._task_stages(baselines, mean, times),
         )
         largest = bench.family.parameters(self.extremes[1], bench.task, bench.vocabulary)
         teacher_bytes = 4 * sum(parameter.numel() for parameter in self.teacher.parameters())  # float32
@@ -297,6 +299,36 @@ class _Planner:
         scoring = len(self.bench.splits["select"]) * seconds / size / TRAINING_FACTOR
         flops = TRAINING_FACTOR * forward * steps * size * share_run
         return PlannedStage(name, runs, steps, steps * size, flops, runs * (steps * seconds * share_run + scoring))
+
+    def _task_stages(
+        self, baselines: list[Architecture], mean: float, times: dict[Architecture, float]
+    ) -> list[PlannedStage]:
+        """Fine-tuning of picks, baselines and teacher: the grid and the seeds of every task."""
+        largest = self.extremes[1]
+        size = self.bench.schedule.optimisation.batch_size
+        seconds_per_flop = times[largest] / (TRAINING_FACTOR * self.flops[largest] * size)
+        teacher = self.bench.family.architecture_of(self.teacher) or largest
+        models = [teacher, *baselines, *[self._typical(mean)] * self.bench.settings.picks_max]
+        stages = []
+        for label in self.bench.settings.tasks:
+            own = task_bench(self.bench, label)
+            protocol, recipe, rows = protocol_of(own), recipe_of_tasks(own), len(own.splits["train"])
+            grid = [point.recipe(recipe) for point in protocol.points]
+            most = max(grid, key=lambda one: one.examples(rows))
+            runs = [*grid, *[most] * (protocol.seeds - 1)]  # of the seeds, the dearest point
+            examples = max(1, round(sum(one.examples(rows) for one in runs) / len(runs)))
+            forward = float(np.mean([forward_flops(self.bench, own, model) for model in models]))
+            flops = TRAINING_FACTOR * forward * examples
+            steps = max(1, round(examples / most.batch_size))
+            count = len(runs) * len(models)
+            stages.append(
+                PlannedStage(f"fine-tuning: {label}", count, steps, examples, flops, count * flops * seconds_per_flop)
+            )
+        return stages
+
+    def _typical(self, forward: float) -> Architecture:
+        """The sampled architecture whose cost is nearest to ``forward``."""
+        return min(self.flops, key=lambda item: abs(self.flops[item] - forward))
 
     def _rates(self) -> list[float]:
         """The least and the largest peak learning rate of the sampled architectures; one where they are the same."""

@@ -25,6 +25,7 @@ from autodistill.engine.references import measure_references
 from autodistill.engine.session import Session, how_to_go_on, open_session
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.study import Study, open_study
+from autodistill.engine.tasks import fine_tune_models
 from autodistill.errors import StudyInterruptedError
 from autodistill.registry import default_registry
 
@@ -114,3 +115,4 @@ def _finalise(session: Session) -> None:
         return
     measure_references(session)
     compare(session)
+    fine_tune_models(session)

@@ -40,6 +40,7 @@ from autodistill.engine.space_config import LARGEST_INTEGER
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.storage import Storage
 from autodistill.engine.storage_connection import missing_file
+from autodistill.engine.task_bench import check_tasks
 from autodistill.engine.teacher import PreparedTeacher, check_learnt, prepare_teacher, teacher_key
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
@@ -131,6 +132,7 @@ def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) ->
     bench.check_losses(model_dimensions(model))
     check_components(bench, model, earlier)
     check_recipe(bench, model, model_dimensions(model))
+    check_tasks(bench)
     check_trainer(bench.settings)
     # Their size does not depend on what the teacher has learnt: a disk that is too small shows before it learns.
     StudyFeatures(bench, model, model_dimensions(model), teacher_key(bench)).check()

@@ -16,7 +16,7 @@ from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.analytics import study_analytics
 from autodistill.engine.explore_clock import BUDGET_STAGE
 from autodistill.engine.going_on import command_to_go_on
-from autodistill.engine.guards import alarms, data_checks, failed_check, learnt_checks
+from autodistill.engine.guards import alarms, data_checks, failed_check, learnt_checks, task_checks
 from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.places import picks_of
 from autodistill.engine.pruning import savings
@@ -56,6 +56,7 @@ class SummaryBuilder:
             "alarms": [],
         }
         self.finals = self.step("finals") or {}
+        self.tasks = self.step("tasks") or {}
         identity = study.identity
         self.objectives = tuple(
             Objective(label, metric, direction) for label, (metric, direction) in identity["objectives"].items()
@@ -73,7 +74,7 @@ class SummaryBuilder:
     def build(self) -> dict[str, Any]:
         """The summary as a JSON-able mapping without NaN."""
         notes = self.step("notes") or {}
-        checks = [*data_checks(notes), *self._failed_checks(), *self._learnt_checks()]
+        checks = [*data_checks(notes), *self._failed_checks(), *self._learnt_checks(), *task_checks(self.tasks)]
         content = {
             "schema": SCHEMA_VERSION,
             "study": self.study.name,
@@ -101,6 +102,7 @@ class SummaryBuilder:
             "picks": self._students("picks"),
             "verdict": self.finals.get("verdict")
             or {"claim": "The study is not finished; nothing is claimed yet.", "holds": None, "baseline": None},
+            "tasks": {key: self.tasks[key] for key in ("tasks", "models") if self.tasks},
             "flash_fidelity": self._flash_fidelity(),
             "flash_spread": self._flash_spread(),
             "analytics": study_analytics(
@@ -141,10 +143,11 @@ class SummaryBuilder:
             group = "explore" if kind == "flash" else members.get(number, "manual")
             groups.setdefault(group, []).append(run)
         names = ("examples", "flops", "device_seconds")
-        return {
+        spent = {
             group: {name: sum(float(run.cost.get(name, 0.0)) for run in runs) for name in names}
             for group, runs in groups.items()
         }
+        return spent | ({"fine_tuning": self.tasks["cost"]} if self.tasks else {})
 
     def _counts(self) -> dict[str, int]:
         states = [trial.state for trial in self.trials if trial.origin == "search"]

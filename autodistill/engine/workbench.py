@@ -72,9 +72,13 @@ class Workbench:
         registry: what exists.
         snapshot: fingerprint of the data that the study was made with; a data source with the parameter ``snapshot``
             reads it again, also when what it is built from has changed.
+        data: what the data source gives, where it has been loaded before.
     """
 
-    def __init__(self, settings: Settings, registry: Registry, snapshot: str | None = None) -> None:
+    def __init__(
+        self, settings: Settings, registry: Registry, snapshot: str | None = None, data: TaskData | None = None
+    ) -> None:
+        self._given_data = data
         self.settings = settings
         self.snapshot = snapshot
         self.registry = registry
@@ -92,6 +96,8 @@ class Workbench:
     @cached_property
     def data(self) -> TaskData:
         """The splits and their task."""
+        if self._given_data is not None:
+            return self._given_data
         chosen = self.settings.one("data")
         if self.snapshot is not None and "snapshot" in chosen.parameters and chosen.parameters["snapshot"] is None:
             try:

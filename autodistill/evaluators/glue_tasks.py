@@ -2,12 +2,15 @@
 
 .. [Wang2019] GLUE: a multi-task benchmark and analysis platform for natural language understanding, arXiv 1804.07461.
 .. [Devlin2019] BERT, arXiv 1810.04805: the average of its Table 1.
+.. [Zou2008] Zou and Donner, construction of confidence intervals about effect measures, Statistics in Medicine 27.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 #: Task -> its metrics, the first of which the literature quotes when it quotes one ([Devlin2019]_, Table 1).
 GLUE_METRICS: Mapping[str, tuple[str, ...]] = {
@@ -25,6 +28,9 @@ GLUE_METRICS: Mapping[str, tuple[str, ...]] = {
 #: Tasks whose scores vary most between seeds; they get five instead of three.
 SMALL_TASKS = frozenset({"rte", "mrpc", "cola", "stsb"})
 
+#: The averages: that of papers, and the leaderboard's.
+AVERAGES = ("paper", "leaderboard")
+
 
 @dataclass(frozen=True, slots=True)
 class GlueAverage:
@@ -34,11 +40,15 @@ class GlueAverage:
         value: the average, in the unit of the scores.
         tasks: what it covers.
         missing: tasks of GLUE that it should cover and does not.
+        low: of its 95 % interval; None where a task has none.
+        high: likewise.
     """
 
     value: float
     tasks: tuple[str, ...]
     missing: tuple[str, ...]
+    low: float | None = None
+    high: float | None = None
 
 
 def task_of(benchmark: str) -> str | None:
@@ -84,13 +94,51 @@ def paper_average(metrics: Mapping[str, Mapping[str, float]]) -> GlueAverage:
     Raises:
         ValueError: no task.
     """
-    counted = tuple(task for task in GLUE_METRICS if task != "wnli")
     columns = {
-        task: [metrics[task][name] for name in (GLUE_METRICS[task] if task == "mnli" else GLUE_METRICS[task][:1])]
-        for task in counted
+        task: [metrics[task][name] for name in averaged_metrics("paper", task)]
+        for task in averaged_tasks("paper")
         if task in metrics
     }
-    return _average(columns, counted)
+    return _average(columns, averaged_tasks("paper"))
+
+
+def averaged_tasks(kind: str) -> tuple[str, ...]:
+    """The tasks that an average covers."""
+    return tuple(task for task in GLUE_METRICS if kind == "leaderboard" or task != "wnli")
+
+
+def averaged_metrics(kind: str, task: str) -> tuple[str, ...]:
+    """Metrics of the evaluator `glue` that stand for a task in an average: ``score``, or those that papers quote."""
+    if kind == "leaderboard":
+        return ("score",)
+    return GLUE_METRICS[task] if task == "mnli" else GLUE_METRICS[task][:1]
+
+
+def glue_average(kind: str, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> GlueAverage | None:
+    """An average with its interval, from estimates of different test sets, which are independent [Zou2008]_.
+
+    Args:
+        kind: one of `AVERAGES`.
+        tasks: task -> metric of the evaluator `glue` -> ``value``, ``low`` and ``high``: of a model, or of a gain.
+
+    Returns:
+        None where nothing is covered; a task that lacks a metric is missing.
+    """
+    found = {
+        task: [tasks[task][name] for name in averaged_metrics(kind, task)]
+        for task in averaged_tasks(kind)
+        if task in tasks and all(name in tasks[task] for name in averaged_metrics(kind, task))
+    }
+    if not found:
+        return None
+    entries = [entry for column in found.values() for entry in column]
+    average = _average({task: [e["value"] for e in column] for task, column in found.items()}, averaged_tasks(kind))
+    if any(entry["low"] is None or entry["high"] is None for entry in entries):
+        return average
+    below, above = (
+        math.hypot(*(entry[end] - entry["value"] for entry in entries)) / len(entries) for end in ("low", "high")
+    )
+    return replace(average, low=average.value - below, high=average.value + above)
 
 
 def _average(columns: Mapping[str, Sequence[float]], expected: Sequence[str]) -> GlueAverage:

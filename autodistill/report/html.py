@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autodistill.report import appendix, checks, figures, learnt, search_figures, sections, tables
+from autodistill.report import appendix, checks, figures, learnt, search_figures, sections, tables, tasks
 from autodistill.report.markup import Html, tag, text
 from autodistill.report.style import SCRIPT, STYLE
 from autodistill.report.tables import Summary
@@ -105,6 +105,7 @@ def _figures(summary: Summary) -> list[Html]:
             summary, Html(picture + static), learnt.targets_part(summary, lambda *target: _target(summary, *target))
         ),
         sections.comparison_section(summary),
+        tasks.tasks_section(summary),
         checks.checks_section(summary),
         sections.picks_section(summary),
         sections.search_section(summary, hypervolume, device_time, fidelity, found),

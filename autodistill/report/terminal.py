@@ -19,9 +19,12 @@ from autodistill.report import formats, tables
 from autodistill.report.learnt import prediction_sentence, savings_sentence
 from autodistill.report.tables import ComparisonRow, Summary
 from autodistill.report.targets import target_rows
+from autodistill.report.tasks import averages_of, claim_sentence, coverage_sentence, task_columns, task_rows
 
 #: Rows of the front that are shown while there are no picks.
 FRONT_ROWS = 10
+#: Tasks and averages over them that are shown side by side; of more only the averages are.
+MOST_TASKS = 4
 #: Columns that no table reaches; measures how wide one would like to be.
 UNBOUNDED = 1000
 #: Style of a row by its role.
@@ -38,6 +41,7 @@ def render_summary(summary: Summary, console: Console) -> None:
     """
     _render_verdict(summary, console)
     _render_comparison(summary, console)
+    _render_tasks(summary, console)
     _render_front(summary, console)
     _render_targets(summary, console)
     _render_search(summary, console)
@@ -121,6 +125,31 @@ def _latency_text(report: Mapping[str, Any], separator: str) -> str:
 
 def _pair(value: str, interval: str, separator: str) -> str:
     return f"{value}{separator}{interval}" if interval else value
+
+
+def _render_tasks(summary: Summary, console: Console) -> None:
+    """Scores of a task-agnostic study's models after fine-tuning on tasks; gains are on the HTML page."""
+    rows = task_rows(summary)
+    if not rows:
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
+    table.add_column("fine-tuned", overflow="fold", min_width=12)
+    columns = task_columns(summary)
+    # Each takes some 16 characters, the averages stand last, and the page has all of them.
+    shown = slice(None) if len(columns) <= MOST_TASKS else slice(len(columns) - len(averages_of(summary)), None)
+    for title in columns[shown]:
+        table.add_column(Text(title.replace(", ", "\n")), justify="right", no_wrap=True)
+    for row in rows:
+        pairs = [
+            _pair(formats.metric_value(metric, entry.get("value")), formats.metric_interval(metric, entry), "\n")
+            for metric, entry in row.cells[shown]
+        ]
+        table.add_row(*map(Text, (row.name, *pairs)), style=ROLE_STYLES[row.role])
+    console.print()
+    console.print(table)
+    for sentence, style in ((coverage_sentence(summary), "dim"), (claim_sentence(summary), "")):
+        if sentence:
+            console.print(Text(sentence, style=style))
 
 
 def _render_front(summary: Summary, console: Console) -> None:

@@ -143,7 +143,7 @@ def _cells(name: str, row: dict[str, Any], tasks: list[str]) -> list[str]:
         "" if flash is None else f"{100 * flash:.1f}",
         shown(row["mlm"]["mlm.accuracy"]),
         *(shown(outcome["metrics"][metric]) if outcome else "" for outcome, metric in tuned),
-        f"{100 * mean['value']:.1f} over {len(mean['tasks'])}" if mean else "",
+        f"{shown(mean)} over {len(mean['tasks'])}" if mean else "",
     ]
 
 
@@ -152,7 +152,7 @@ def main() -> int:
     given = read_arguments()
     chain, tuning = chain_setup(given), setup_of(given, given.data / "glue", given.work / "fine_tuning")
     left = run_jobs(all_jobs(given, chain, tuning), given.workers, given.seconds)
-    if given.step in ("all", "report"):
+    if given.step in ("all", "report") and PREPARE not in left:
         rows = table(given, chain, tuning)
         show(rows, given.tasks)
         settings = {name: value for name, value in vars(given).items() if name not in NOT_RECORDED}

@@ -14,7 +14,7 @@ from autodistill.engine.cache import write_json
 from autodistill.engine.environment import prepare_process
 from autodistill.engine.fine_tuning import FineTuner
 from autodistill.engine.workbench import Workbench
-from autodistill.evaluators.glue_tasks import GLUE_METRICS, leaderboard_average, paper_average
+from autodistill.evaluators.glue_tasks import AVERAGES, glue_average
 from autodistill.registry import default_registry
 from autodistill.training.protocol import Protocol, read_protocol
 from benchmarks.evaluation.jobs import Job
@@ -180,19 +180,14 @@ def finish(setup: FineTuningSetup, name: str, model: Path | None, task: str) -> 
     write_json(setup.work / name / OUTCOME, found)
 
 
-def values_of(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Task -> official metric -> value."""
-    return {
-        task: {metric: found["metrics"][f"glue.{metric}"]["value"] for metric in GLUE_METRICS[task]}
+def averages(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Both averages over the tasks that were run, with their intervals and what they cover."""
+    tasks = {
+        task: {name.removeprefix("glue."): entry for name, entry in found["metrics"].items()}
         for task, found in outcomes.items()
     }
-
-
-def averages(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Both averages over the tasks that were run, with what they cover."""
-    metrics = values_of(outcomes)
-    found = {"leaderboard": asdict(leaderboard_average(metrics))} if metrics else {}
-    return found | ({"paper": asdict(paper_average(metrics))} if set(metrics) - {"wnli"} else {})
+    found = {kind: glue_average(kind, tasks) for kind in AVERAGES}
+    return {kind: asdict(average) for kind, average in found.items() if average is not None}
 
 
 def shown(item: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.evaluation.fine_tuning_jobs import arguments, averages, jobs_of, setup_of
+from benchmarks.evaluation.fine_tuning_jobs import arguments, averages, jobs_of, setup_of, shown
 from benchmarks.evaluation.jobs import run_jobs
 from benchmarks.evaluation.results import RESULTS, write_section
 
@@ -66,7 +66,7 @@ def main() -> int:
         means = averages(results)
         for name, one in means.items():
             missing = f" (missing: {', '.join(one['missing'])})" if one["missing"] else ""
-            print(f"{name} average {100 * one['value']:.2f} over {', '.join(one['tasks'])}{missing}")
+            print(f"{name} average {shown(one)} over {', '.join(one['tasks'])}{missing}")
         model = "packaged teacher" if given.model is None else given.model.name
         settings = {name: value for name, value in vars(given).items() if name not in NOT_RECORDED}
         write_section(

@@ -14,9 +14,13 @@ from tiny_studies import command, environment
 
 import autodistill
 from autodistill.engine.plan import make_plan
+from autodistill.evaluators.glue_tasks import SMALL_TASKS
 from autodistill.registry import Registry
 from autodistill.testing.sources import VOCABULARY, write_tiny_corpus, write_tiny_glue, write_tiny_squad
 from autodistill.testing.tiny import write_tiny_teacher
+
+#: Tasks of the preset fine_tuning=glue.
+GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")
 
 #: What makes any of them small; the baselines and references of some would not be.
 SMALL = (
@@ -41,6 +45,20 @@ SMALL = (
 )
 
 
+def tasks(folder: Path) -> list[str]:
+    """Tiny data for the tasks of paper_like."""
+    for task in GLUE:
+        write_tiny_glue(folder / "glue", task)
+    return [
+        f"fine_tuning.root={folder / 'glue'}",
+        f"+fine_tuning.tasks.squad.train={write_tiny_squad(folder / 'train.json')}",
+        f"+fine_tuning.tasks.squad.test={write_tiny_squad(folder / 'dev.json', 8, seed=1)}",
+        "+fine_tuning.tasks.squad.stride=8",
+        "+fine_tuning.tasks.squad.max_length=32",
+        *(f"fine_tuning.tasks.{task}.max_length=32" for task in GLUE),
+    ]
+
+
 def overrides(folder: Path, experiment: str) -> list[str]:
     """An experiment on tiny data and the tiny teacher."""
     corpus = [
@@ -56,7 +74,7 @@ def overrides(folder: Path, experiment: str) -> list[str]:
             "data.stride=8",
         ],
         "corpus_mlm": lambda: corpus,
-        "paper_like": lambda: corpus,
+        "paper_like": lambda: [*corpus, *tasks(folder)],
     }[experiment]()
     teacher = write_tiny_teacher(folder / "teacher")
     return [
@@ -71,11 +89,19 @@ def overrides(folder: Path, experiment: str) -> list[str]:
 @pytest.mark.parametrize("experiment", ["glue_sst2", "squad", "corpus_mlm", "paper_like"])
 def test_an_experiment_takes_a_tiny_step(experiment: str, tmp_path: Path, fresh_registry: Registry) -> None:
     given = [*overrides(tmp_path, experiment), *SMALL]
+    if experiment == "paper_like":  # each of its tasks is a task like the others
+        given = [item for item in given if not item.startswith("fine_tuning.tasks") or ".rte." in item]
+        given += [f"~fine_tuning.tasks.{task}" for task in GLUE if task != "rte"]
+        given += ["fine_tuning.learning_rates=[1e-3]", "fine_tuning.epochs=[0.2]", "fine_tuning.seeds=1"]
     study = autodistill.run(autodistill.compose(given, fresh_registry), registry=fresh_registry, overrides=given)
     summary = study.summary()
     expected = {"glue_sst2": "glue.score", "squad": "squad.f1"}.get(experiment, "mlm.accuracy")
     assert len(summary["picks"]) == 1
     assert f'"{expected}"' in json.dumps(summary["picks"][0])
+    if experiment == "paper_like":
+        teacher, pick = summary["tasks"]["models"]
+        assert set(teacher["tasks"]) == {"rte", "squad"}
+        assert pick["tasks"]["squad"]["metrics"]["squad.f1"]["split"] == "test"
 
 
 def own_task(folder: Path, kind: str) -> list[str]:
@@ -139,6 +165,8 @@ def test_the_plan_of_the_paper_prints_its_cost(tmp_path: Path, fresh_registry: R
     assert stages["full recipe: picks"].steps == 740_000
     assert stages["flash distillation"].steps == 37_000
     assert stages["flash distillation"].runs == 100
+    for task in (*GLUE, "squad"):
+        assert stages[f"fine-tuning: {task}"].runs == (3 + (4 if task in SMALL_TASKS else 2)) * 8, task
     assert plan.seconds > 0
 
 

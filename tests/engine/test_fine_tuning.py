@@ -12,7 +12,8 @@ from tiny_studies import tiny_study
 import autodistill
 from autodistill.cli import main
 from autodistill.components.outcome import Job, JobResult
-from autodistill.engine.fine_tuning import FineTuner, Run, failed_seeds_words
+from autodistill.engine.fine_tuning import FineTuner, Run
+from autodistill.engine.guards import failed_seeds_words
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import StudyInterruptedError, TrialError
 from autodistill.registry import default_registry

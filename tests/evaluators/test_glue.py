@@ -15,6 +15,7 @@ from autodistill.engine.score_statistics import estimate
 from autodistill.evaluators.glue import Glue
 from autodistill.evaluators.glue_tasks import (
     GLUE_METRICS,
+    glue_average,
     leaderboard_average,
     paper_average,
     task_of,
@@ -133,3 +134,34 @@ def test_an_average_says_what_it_covers() -> None:
 def test_a_tasks_score_lies_between_its_metrics(f1: float, accuracy: float) -> None:
     score = task_score("mrpc", {"f1": f1, "accuracy": accuracy})
     assert min(f1, accuracy) <= score <= max(f1, accuracy) or score == pytest.approx(f1)
+
+
+def entry(value: float, low: float | None, high: float | None) -> dict[str, float | None]:
+    return {"value": value, "low": low, "high": high}
+
+
+def test_the_interval_of_an_average_adds_the_tasks_own_in_quadrature() -> None:
+    tasks = {
+        "rte": {"accuracy": entry(0.6, 0.5, 0.8), "score": entry(0.6, 0.5, 0.8)},
+        "mrpc": {"f1": entry(0.8, 0.7, 0.9), "accuracy": entry(0.7, 0.6, 0.8), "score": entry(0.75, 0.7, 0.8)},
+        "wnli": {"accuracy": entry(0.5, 0.4, 0.6)},
+    }
+    found = glue_average("paper", tasks)
+    assert found is not None
+    assert (found.tasks, found.missing) == (("mrpc", "rte"), ("cola", "sst2", "stsb", "qqp", "mnli", "qnli"))
+    assert found.value == pytest.approx(0.7)
+    assert found.low == pytest.approx(0.7 - np.hypot(0.1, 0.1) / 2)
+    assert found.high == pytest.approx(0.7 + np.hypot(0.2, 0.1) / 2)
+    leaderboard = glue_average("leaderboard", tasks)
+    assert leaderboard is not None
+    assert leaderboard.value == pytest.approx((0.6 + 0.75) / 2)
+    assert "wnli" in leaderboard.missing  # it has no score
+
+
+def test_an_average_without_an_interval_of_each_task_has_none() -> None:
+    found = glue_average(
+        "paper", {"rte": {"accuracy": entry(0.6, None, None)}, "sst2": {"accuracy": entry(0.9, 0.8, 1)}}
+    )
+    assert found is not None
+    assert (found.value, found.low, found.high) == (pytest.approx(0.75), None, None)
+    assert glue_average("paper", {"wnli": {"accuracy": entry(0.6, 0.5, 0.7)}}) is None

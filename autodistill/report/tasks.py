@@ -1,0 +1,166 @@
+"""What fine-tuning on tasks came to, as rows: each model's scores, the averages over GLUE, and the picks' gains.
+
+Both reports show them; the summary's part is written by `autodistill.engine.tasks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autodistill.report import formats, tables
+from autodistill.report.markup import Html, details, model_name, number, section, table, tag, term
+from autodistill.report.tables import Summary
+
+#: Average -> what it is called; the first is the one in tables.
+AVERAGE_NAMES: Mapping[str, str] = {"paper": "GLUE average", "leaderboard": "leaderboard's average"}
+
+#: Averages over GLUE have no metric of their own; as `glue.score` they are plain numbers.
+_AVERAGE_METRIC = "glue.score"
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A model's scores.
+
+    Args:
+        name: of the model.
+        role: ``"teacher"``, ``"baseline"`` or ``"pick"``.
+        cells: one per task: (metric, its entry), the entry empty where fine-tuning failed; then one per average.
+    """
+
+    name: str
+    role: str
+    cells: list[tuple[str, Mapping[str, Any]]]
+
+
+def task_columns(summary: Summary) -> list[str]:
+    """Titles of the cells: ``rte, score``, and the averages over GLUE that there are."""
+    tasks = tables.mapping(tables.mapping(summary, "tasks"), "tasks")
+    titles = [f"{label}, {tables.metric_label(str(facts.get('metric')))}" for label, facts in tasks.items()]
+    return [*titles, *(AVERAGE_NAMES[kind] for kind in averages_of(summary))]
+
+
+def task_rows(summary: Summary) -> list[TaskRow]:
+    """One row per model; none without tasks."""
+    found = tables.mapping(summary, "tasks")
+    return [
+        TaskRow(
+            str(model.get("name")),
+            str(model.get("role")),
+            [
+                *(
+                    (
+                        metric,
+                        tables.mapping(tables.mapping(tables.mapping(model, "tasks"), label), "metrics").get(metric)
+                        or {},
+                    )
+                    for label, metric in _metrics(found)
+                ),
+                *_average_cells(model, summary),
+            ],
+        )
+        for model in tables.entries(found, "models")
+    ]
+
+
+def gain_rows(summary: Summary) -> dict[str, list[TaskRow]]:
+    """Pick -> a row of paired gains for each model that it is compared with, in the columns of `task_columns`."""
+    found = tables.mapping(summary, "tasks")
+    rows: dict[str, list[TaskRow]] = {}
+    for model in tables.entries(found, "models"):
+        for other, versus in tables.mapping(model, "versus").items():
+            gains = tables.mapping(versus, "gains")
+            cells = [(metric, tables.mapping(gains, label)) for label, metric in _metrics(found)]
+            row = TaskRow(str(other), "baseline", [*cells, *_average_cells(versus, summary)])
+            rows.setdefault(str(model.get("name")), []).append(row)
+    return rows
+
+
+def coverage_sentence(summary: Summary) -> str:
+    """Which tasks the average over GLUE covers, and which it lacks; empty without one."""
+    for model in tables.entries(tables.mapping(summary, "tasks"), "models"):
+        average = tables.mapping(tables.mapping(model, "averages"), "paper")
+        if average:
+            missing = ", ".join(tables.entries(average, "missing"))
+            lacks = f"; it lacks {missing}, so it is not the average that papers report" if missing else ""
+            return (
+                f"The GLUE average covers {', '.join(tables.entries(average, 'tasks'))}{lacks}. As in papers, F1 "
+                "counts for MRPC and QQP, Spearman's correlation for STS-B, and WNLI is left out."
+            )
+    return ""
+
+
+def claim_sentence(summary: Summary) -> str:
+    """The first pick's gain on the GLUE average over the baseline that is best there; empty without either."""
+    models = tables.entries(tables.mapping(summary, "tasks"), "models")
+    averaged = [model for model in models if tables.mapping(tables.mapping(model, "averages"), "paper")]
+    baselines = [model for model in averaged if model.get("role") == "baseline"]
+    pick = next((model for model in averaged if model.get("role") == "pick"), None)
+    if pick is None or not baselines:
+        return ""
+    best = max(baselines, key=lambda model: float(model["averages"]["paper"]["value"]))["name"]
+    versus = tables.mapping(tables.mapping(pick, "versus"), best)
+    gain = tables.mapping(tables.mapping(versus, "averages"), "paper")
+    low = formats.number_of(gain.get("low"))
+    sure = "no interval" if low is None else "surely better" if low > 0 else "not surely better"
+    return (
+        f"On the GLUE average {pick['name']} gains {formats.gain_with_interval(_AVERAGE_METRIC, gain)} over {best}, "
+        f"the best baseline there at any speed: {sure}."
+    )
+
+
+def _metrics(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(label, metric) of every task."""
+    return [(label, str(facts.get("metric"))) for label, facts in tables.mapping(found, "tasks").items()]
+
+
+def averages_of(summary: Summary) -> list[str]:
+    """The averages that some model has."""
+    models = tables.entries(tables.mapping(summary, "tasks"), "models")
+    return [kind for kind in AVERAGE_NAMES if any(kind in tables.mapping(model, "averages") for model in models)]
+
+
+def _average_cells(model: Mapping[str, Any], summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
+    averages = tables.mapping(model, "averages")
+    return [(_AVERAGE_METRIC, tables.mapping(averages, kind)) for kind in averages_of(summary)]
+
+
+# -- the HTML page -----------------------------------------------------------------------------------------------
+
+
+def tasks_section(summary: Summary) -> Html:
+    """Scores after fine-tuning, and the paired gains of each pick; empty for a study without tasks."""
+    rows = task_rows(summary)
+    if not rows:
+        return Html("")
+    header = ["model", *task_columns(summary)]
+    body = [
+        [Html(model_name(row.name) + tag("small", term(row.role))), *(_cell(*cell) for cell in row.cells)]
+        for row in rows
+    ]
+    classes = [row.role for row in rows]
+    caption = "Final values after fine-tuning, the mean over seeds, with 95 % intervals over examples and seeds"
+    gains = [
+        details(f"Gains of {pick} over each alternative", _gains(header, others))
+        for pick, others in gain_rows(summary).items()
+    ]
+    lead = (
+        "Teacher, baselines and picks were fine-tuned by the same protocol: a grid on the select split, then several "
+        f"seeds. {coverage_sentence(summary)} {claim_sentence(summary)}"
+    )
+    return section("Tasks after fine-tuning", table(caption, header, body, classes), *gains, lead=lead, anchor="tasks")
+
+
+def _cell(metric: str, entry: Mapping[str, Any]) -> Html:
+    origin = f"{entry['n']} examples, seeds: {entry.get('seeds')}" if entry.get("n") else None
+    return number(formats.metric_value(metric, entry.get("value")), formats.metric_interval(metric, entry), origin)
+
+
+def _gains(header: list[str], rows: list[TaskRow]) -> Html:
+    body = [
+        [model_name(row.name), *(formats.gain_with_interval(metric, entry) for metric, entry in row.cells)]
+        for row in rows
+    ]
+    return table("Paired gains with 95 % intervals", ["against", *header[1:]], body)
