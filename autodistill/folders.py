@@ -36,6 +36,38 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock of `locked` and yield True; yield False when somebody else holds it."""
+    private_directory(path.parent)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def scratch_of(directory: Path) -> Path:
+    """Where `build_once` fills a folder; what an interrupted build left is there."""
+    return directory.with_name(f".{directory.name}.partial")
+
+
+def lock_of(directory: Path) -> Path:
+    """The file that is locked while `build_once` builds a folder."""
+    return directory.with_name(f".{directory.name}.lock")
+
+
+def directory_bytes(path: Path) -> int:
+    """Bytes of all files below a folder; files that vanish meanwhile count as nothing."""
+    total = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
+
+
 def build_once(directory: Path, build: Callable[[Path], None], *, resumable: bool = False) -> Path:
     """Return ``directory``, built by ``build`` unless it is there already.
 
@@ -49,7 +81,7 @@ def build_once(directory: Path, build: Callable[[Path], None], *, resumable: boo
             emptied.
     """
     if not directory.is_dir():
-        with locked(directory.with_name(f".{directory.name}.lock")):
+        with locked(lock_of(directory)):
             if not directory.is_dir():
                 _build(directory, build, resumable)
     with contextlib.suppress(OSError):
@@ -59,7 +91,7 @@ def build_once(directory: Path, build: Callable[[Path], None], *, resumable: boo
 
 def _build(directory: Path, build: Callable[[Path], None], resumable: bool) -> None:
     """Build under the lock."""
-    scratch = directory.with_name(f".{directory.name}.partial")
+    scratch = scratch_of(directory)
     if not resumable:
         shutil.rmtree(scratch, ignore_errors=True)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from autodistill.cli.model_verbs import make_bench, number, print_table, write_result
 from autodistill.configs.settings import Chosen, Settings
-from autodistill.errors import ConfigError, LatencyError
+from autodistill.errors import AutoDistillError, ConfigError, StudyInterruptedError
 
 if TYPE_CHECKING:
     from autodistill.components.architecture import Architecture
@@ -31,9 +32,14 @@ def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) ->
     subjects = [*_subjects(bench, settings), reference]
     reports: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
-    for label, chosen in _workloads(settings):
-        with closing(bench.make_backend(label, chosen, reference)) as backend:
-            _time(label, backend, subjects, reports, failures)
+    mistakes: list[ConfigError] = []
+    # All are made before the first one times anything: what is wrong with the last shows at once.
+    backends = [(label, bench.make_backend(label, chosen, reference)) for label, chosen in _workloads(settings)]
+    for label, backend in backends:
+        with closing(backend):
+            mistakes += _time(label, backend, subjects, reports, failures)
+    if mistakes and not reports and len(mistakes) == len(failures):
+        raise mistakes[0]  # not one model's fault
     header = ["model", "backend", "batch x length", "p50 ms", "p90 ms", "±", "of teacher", "n", "kind"]
     print_table("latency", [*header, *_extra_titles(reports)], [_row(report, reports) for report in reports])
     write_result(settings, "latency.json", [*reports, *failures])
@@ -49,14 +55,24 @@ def _time(
     subjects: Sequence[LatencySubject],
     reports: list[dict[str, Any]],
     failures: list[dict[str, str]],
-) -> None:
-    """Time every subject; one that cannot be is told and the others go on."""
+) -> list[ConfigError]:
+    """Time every subject; one that cannot be is told and the others go on. Returns mistakes in the configuration."""
+    mistakes = []
     for subject in subjects:
         try:
             reports.append({"model": subject.name, "label": label, **backend.measure(subject).as_dict()})
-        except LatencyError as error:
-            failures.append({"model": subject.name, "label": label, "error": str(error)})
-            print(f"{subject.name} on {label}: {error}")
+        except StudyInterruptedError:
+            raise
+        except Exception as error:  # whatever a damaged model makes a library raise
+            if isinstance(error, ConfigError):
+                mistakes.append(error)
+            told = str(error)
+            if not isinstance(error, AutoDistillError):
+                traceback.print_exc()
+                told = f"{type(error).__name__}: {error}"
+            failures.append({"model": subject.name, "label": label, "error": told})
+            print(f"{subject.name} on {label}: {told}")
+    return mistakes
 
 
 def _workloads(settings: Settings) -> Iterator[tuple[str, Chosen]]:

@@ -91,13 +91,15 @@ class LatencyReport:
     """A latency in milliseconds per request, and all that one must know to trust it.
 
     ``p99`` is None below 300 samples. ``relative_half_width``: half of the 95 % confidence interval of the median,
-    relative to it. ``throughput``: sequences per second in a single stream. ``ratio_to_reference``: median relative to
-    the reference model (the teacher) timed in the same session. ``flags``: reasons for care, of
-    `autodistill.latency.statistics.FLAGS`.
+    relative to it. ``p90_interval``, ``p99_interval``: order statistics around the percentile, (low, high), each with
+    95 % confidence; None where there are too few samples. ``throughput``: sequences per second in a single stream.
+    ``ratio_to_reference``: median relative to the reference model (the teacher) timed in the same session. ``flags``:
+    reasons for care, of `autodistill.latency.statistics.FLAGS`.
 
     Under a `Load`: ``throughput_at_p99`` is the highest rate of arrival (requests per second) within the p99 limit, 0
     when there is none; ``loaded_p50_ms`` and ``loaded_p99_ms`` are response times, waiting included, at the rate of
-    the load (without one: at ``throughput_at_p99``); ``cost_per_million`` is what a million requests cost there.
+    the load (without one: at ``throughput_at_p99``; None when requests arrive faster than they can be answered);
+    ``cost_per_million`` is what a million requests cost there.
 
     ``breakdown``: of analytical reports, where the time goes. ``environment``: of measured ones, the machine's state.
     """
@@ -111,6 +113,8 @@ class LatencyReport:
     n: int | None = None
     p90: float | None = None
     p99: float | None = None
+    p90_interval: Sequence[float] | None = None
+    p99_interval: Sequence[float] | None = None
     relative_half_width: float | None = None
     throughput: float | None = None
     peak_memory_bytes: int | None = None
@@ -134,7 +138,30 @@ class LatencyReport:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able mapping of the fields."""
-        return {**asdict(self), "flags": list(self.flags), "breakdown": [dict(row) for row in self.breakdown]}
+        values = {**asdict(self), "flags": list(self.flags), "breakdown": [dict(row) for row in self.breakdown]}
+        for name in ("p90_interval", "p99_interval"):
+            values[name] = None if values[name] is None else list(values[name])
+        return values
+
+
+#: Taken for the relative half-width of a timing that tells none (a single request, a script that gives medians only):
+#: wide, since such timings are those of busy machines and slow models.
+UNKNOWN_HALF_WIDTH = 0.1
+
+
+def half_width_of(report: Mapping[str, Any]) -> float:
+    """Half of the 95 % interval of the median, relative to it; `UNKNOWN_HALF_WIDTH` where a timing does not tell it.
+
+    What is no timing has none, so 0: an analytical number, a bare number from a file.
+
+    Args:
+        report: fields of a `LatencyReport`.
+    """
+    told = report.get("relative_half_width")
+    if told is not None:
+        return float(told)
+    timed = report.get("kind") in ("measured", "composed", "predicted") or report.get("n") is not None
+    return UNKNOWN_HALF_WIDTH if timed else 0.0
 
 
 @dataclass(frozen=True)
@@ -181,7 +208,11 @@ class LatencyContext:
 
 
 class LatencyBackend(Protocol):
-    """A latency backend; built as ``target(context: LatencyContext, **parameters)``; building starts no process."""
+    """A latency backend; built as ``target(context: LatencyContext, **parameters)``; building starts no process.
+
+    One that gives only some of `LATENCY_METRICS` under its workload may say which by an attribute ``metrics``, a set of
+    names; see `metrics_given`.
+    """
 
     kind: LatencyKind
     workload: Workload
@@ -203,9 +234,31 @@ class LatencyBackend(Protocol):
         ...
 
 
+def metrics_given(backend: LatencyBackend) -> frozenset[str]:
+    """Metrics that a backend can give under its workload: those it says, all of `LATENCY_METRICS` when it says none."""
+    return frozenset(getattr(backend, "metrics", LATENCY_METRICS))
+
+
+def load_metrics(load: Load | None) -> frozenset[str]:
+    """Metrics that an offered load adds to those of a single stream."""
+    if load is None:
+        return frozenset()
+    told = {"loaded_p50_ms", "loaded_p99_ms"}
+    if load.p99_limit_ms is not None:
+        told |= {"throughput_at_p99"} | ({"cost_per_million"} if load.price_per_hour is not None else set())
+    return frozenset(told)
+
+
+#: Metrics of composed reports.
+COMPOSED_METRICS = frozenset({"p50_ms", "throughput", "ratio_to_reference"})
+
+
 @runtime_checkable
 class ComposingBackend(Protocol):
-    """A measuring backend that can also compose: fixed part plus depth times block, from stored timings of blocks."""
+    """A measuring backend that can also compose: fixed part plus depth times block, from stored timings of blocks.
+
+    Composed reports have `COMPOSED_METRICS`.
+    """
 
     def compose(self, subject: LatencySubject) -> LatencyReport | None:
         """A report of kind ``composed``; None when it was not asked to compose, or this subject cannot be.

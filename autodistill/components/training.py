@@ -72,6 +72,13 @@ class DistillationLoss(Protocol):
 
     Every loss has the parameter ``weight`` (>= 0), which the trainer applies. Building checks that the context can
     work and raises `ConfigError` that names a loss which can.
+
+    A loss that divides the outputs by a temperature has it as the attribute ``temperature``: of large vocabularies the
+    cache keeps the likeliest outputs and the mass of the others, and that mass is kept for each temperature.
+
+    A loss that is a mean over something else than examples has a method ``items(batch)``: over how many things it is a
+    mean (scalar, float32), e.g. the tokens that count. Where a step's examples go through the model in several parts or
+    processes, parts are weighed by it, so that their sum is the loss of the whole step.
     """
 
     #: ``transfer`` (representations) or ``prediction`` (outputs); schedules choose phases by it.

@@ -10,11 +10,10 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from autodistill.folders import build_once, private_directory
+from autodistill.folders import build_once, directory_bytes, locked_if_free, private_directory
 
 #: Kinds of entries that eviction may remove; data snapshots stay, a resume needs them.
 EVICTABLE = ("teachers", "tokenised", "teacher_features", "latency")
@@ -39,24 +38,32 @@ def cached_directory(cache_dir: Path, kind: str, key: str, build: Callable[[Path
 
 
 def evict(cache_dir: Path, max_bytes: int, keep: Collection[Path] = ()) -> list[Path]:
-    """Remove the least recently used entries until the cache fits, but none of ``keep``; returns what was removed."""
-    entries = [
-        entry
-        for kind in EVICTABLE
-        for entry in (cache_dir / kind).glob("*")
-        if entry.is_dir() and not entry.name.startswith(".")
-    ]
+    """Remove the least recently used entries until the cache fits, but none of ``keep``; returns what was removed.
+
+    What an interrupted build has left counts as an entry too, unless somebody builds it just now.
+    """
+    entries = [entry for kind in EVICTABLE for entry in (cache_dir / kind).glob("*") if entry.is_dir()]
     sizes = {entry: directory_bytes(entry) for entry in entries}
     total, removed = sum(sizes.values()), []
     for entry in sorted(entries, key=_last_use):
         if total <= max_bytes:
             break
-        if entry in keep:
+        if entry in keep or not _removed(entry):
             continue
-        shutil.rmtree(entry, ignore_errors=True)
         total -= sizes[entry]
         removed.append(entry)
     return removed
+
+
+def _removed(entry: Path) -> bool:
+    """Remove an entry; whether it could be: what is being built cannot."""
+    if not entry.name.startswith("."):
+        shutil.rmtree(entry, ignore_errors=True)
+        return True
+    with locked_if_free(entry.with_suffix(".lock")) as free:
+        if free:
+            shutil.rmtree(entry, ignore_errors=True)
+        return free
 
 
 def _last_use(entry: Path) -> float:
@@ -64,15 +71,6 @@ def _last_use(entry: Path) -> float:
         return entry.stat().st_mtime
     except FileNotFoundError:  # another process removed it meanwhile
         return 0.0
-
-
-def directory_bytes(path: Path) -> int:
-    """Bytes of all files below a folder; files that vanish meanwhile count as nothing."""
-    total = 0
-    for file in path.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += file.stat().st_size if file.is_file() else 0
-    return total
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -6,9 +6,11 @@ the parts that would otherwise be built for the first time after the teacher has
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from autodistill.components.latency import LatencyBackend, metrics_given
 from autodistill.components.pruning import PrunerContext
 from autodistill.components.search import EarlierStudy, SearchContext
 from autodistill.configs.targets import instantiate
@@ -39,6 +41,7 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
         backends = bench.make_backends(None)
         for backend in backends.values():
             stack.callback(backend.close)
+        _check_latency_metrics(bench, backends)
         known = bench.known(backends)
         seed = derive_seed(settings.seed, "search")
         context = SearchContext(bench.space, bench.objectives, bench.constraints, known, seed, earlier=earlier)
@@ -48,6 +51,19 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
     for chosen in settings.several["export"].values():
         bench.create(chosen)
     bench.baselines(teacher)
+
+
+def _check_latency_metrics(bench: Workbench, backends: Mapping[str, LatencyBackend]) -> None:
+    """An objective or a constraint on what a backend never gives would be without a value in every trial."""
+    wanted = [(f"objectives.{item.label}.metric", item.metric) for item in bench.objectives]
+    wanted += [(f"constraints.{item.label}.metric", item.metric) for item in bench.constraints]
+    for where, name in wanted:
+        label, _, metric = name.partition(".")
+        if label in backends and metric not in (given := metrics_given(backends[label])):
+            raise ConfigError(
+                f"{where} is {name}, which latency.{label} ({bench.settings.several['latency'][label].name}) does not "
+                f"give. It gives: {', '.join(sorted(f'{label}.{item}' for item in given)) or 'nothing'}."
+            )
 
 
 def check_trainer(settings: Settings) -> None:

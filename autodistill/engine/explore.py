@@ -22,6 +22,7 @@ from autodistill.engine.trial_latency import (
     latency_metrics,
     measure_architecture,
     metrics_of,
+    missing_metric,
 )
 from autodistill.errors import ConfigError, LatencyError, PluginError, SpaceExhaustedError, TrialError
 from autodistill.training.seeds import derive_seed
@@ -198,7 +199,7 @@ class Explorer:
             session.storage.update_trial(session.study.id, trial.number, known=known, latencies=latencies)
             trial = session.storage.trial(session.study.id, trial.number)
         if reason is None:
-            reason = self._violated({**known, **latency_metrics(trial)})
+            reason = self._violated({**known, **latency_metrics(trial)}) or missing_metric(session, trial.latencies)
         if reason is not None:
             session.storage.update_trial(session.study.id, trial.number, state="infeasible", known=known, error=reason)
         return reason is None

@@ -14,6 +14,7 @@ from autodistill.training.devices import placed
 from autodistill.training.teacher_features import (
     SelectedTeacherFeatures,
     TeacherFeatures,
+    bytes_there,
     cached_teacher_features,
     check_disk,
     estimate_bytes,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from autodistill.engine.teacher import PreparedTeacher
     from autodistill.engine.workbench import Workbench
     from autodistill.training.stream import IntArray
+    from autodistill.training.teacher_cache import PassWatch
 
 #: Share of the cache that the features of one teacher on one data set may take; what is larger runs online.
 FEATURES_SHARE = 0.5
@@ -83,7 +85,7 @@ class StudyFeatures:
         self._bench = bench
         self._model = model
         self._key = key
-        self._all = bench.teacher_keys(dimensions)
+        self._all = bench.teacher_keys(dimensions, [named.architecture for named in bench.baselines(model)])
         self._sources: dict[frozenset[FeatureKey], TeacherFeatures] = {}
 
     @classmethod
@@ -114,13 +116,20 @@ class StudyFeatures:
         return FeaturesSize(full, flash, self._room)
 
     def check(self) -> None:
-        """Raise `ConfigError` when the features may be cached and the disk has no room for them."""
-        check_disk(self._bench.settings.cache_dir, self.size.bytes_stored)
+        """Raise `ConfigError` when the features may be cached and the disk has no room for what is not there yet."""
+        rows = {"everything": self._rows, "flash": self._first_rows}.get(self.size.stored)
+        if self._all and rows is not None:
+            cache_dir = self._bench.settings.cache_dir
+            there = bytes_there(self._model, self._bench.train, self._all, cache_dir, self._key, rows)
+            check_disk(cache_dir, self.size.bytes_stored - there)
 
-    def get(self, keys: frozenset[FeatureKey]) -> TeacherFeatures:
+    def get(self, keys: frozenset[FeatureKey], watch: PassWatch | None = None) -> TeacherFeatures:
         """Features for a run that needs ``keys``, computed now unless they are there.
 
         Those of all architectures together where at least the flash runs' part fits, else just these.
+
+        Raises:
+            StudyInterruptedError: ``watch`` asked for a stop; the next call goes on.
         """
         shared = keys if not keys <= self._all or self.size.stored == "nothing" else self._all
         if shared not in self._sources:
@@ -134,6 +143,7 @@ class StudyFeatures:
                     self._room,
                     self._rows,
                     self._first_rows,
+                    watch,
                 )
         return SelectedTeacherFeatures(self._sources[shared], keys)
 

@@ -97,12 +97,9 @@ class FineTuner:
             StudyInterruptedError: a stop was requested; the same command goes on.
         """
         metric, direction = self.bench.task.metric, self.bench.directions[self.bench.task.metric]
-        first = [Run(point, 0) for point in self.protocol.points]
+        first = self._first_runs
         grid = self._results(first)
-        best = best_point([result.get("select") for result in grid], direction)
-        if best is None:
-            raise TrialError(f"Every run of the grid failed. The first was: {grid[0]['error']}")
-        chosen = self.protocol.points[best]
+        chosen = self._best_point(grid)
         runs = [Run(chosen, seed) for seed in range(self.protocol.seeds)]
         results = self._results(runs)
         scores = [self._final_scores(run) for run, result in zip(runs, results, strict=True) if "error" not in result]
@@ -124,6 +121,38 @@ class FineTuner:
             "check": self._check(entries[metric], direction, runs[0]),
             "cost": self._cost([*grid, *results[1:]]),
         }
+
+    def train_point(self, place: int) -> None:
+        """Train one point of the grid, and nothing else: processes that train different ones share the work of `run`.
+
+        Args:
+            place: of the point in the protocol.
+        """
+        self._results([self._first_runs[place]])
+
+    def train_seed(self, seed: int) -> None:
+        """Train the best point of the grid with one seed, and nothing else but what is left of the grid.
+
+        Args:
+            seed: below the protocol's number of seeds.
+
+        Raises:
+            TrialError: every run of the grid failed.
+        """
+        self._results([Run(self._best_point(self._results(self._first_runs)), seed)])
+
+    @property
+    def _first_runs(self) -> list[Run]:
+        """The grid, each point with the first seed."""
+        return [Run(point, 0) for point in self.protocol.points]
+
+    def _best_point(self, grid: Sequence[dict[str, Any]]) -> Point:
+        """The point with the best score on the select split."""
+        direction = self.bench.directions[self.bench.task.metric]
+        best = best_point([result.get("select") for result in grid], direction)
+        if best is None:
+            raise TrialError(f"Every run of the grid failed. The first was: {grid[0]['error']}")
+        return self.protocol.points[best]
 
     def _results(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
         """The outcome of some runs; those that are not complete are given to the executor."""

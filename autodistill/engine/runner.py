@@ -36,6 +36,8 @@ from autodistill.training.distil import Distillation, distil
 from autodistill.training.replicates import stream_of
 from autodistill.training.results import TrainingResult
 from autodistill.training.seeds import derive_seed
+from autodistill.training.softened import teacher_needs_of
+from autodistill.training.teacher_cache import PassWatch
 from autodistill.training.teacher_features import TeacherFeatures
 
 if TYPE_CHECKING:
@@ -253,9 +255,9 @@ class Runner:
         return list(schedule.phases(dimensions.layers, self.context.teacher.dimensions.layers, fidelity))
 
     def _teacher_features(self, losses: Mapping[str, tuple[DistillationLoss, float]]) -> TeacherFeatures:
-        keys = frozenset().union(*(loss.teacher_features for loss, _ in losses.values()))
+        keys = teacher_needs_of(loss for loss, _ in losses.values())
         started = time.monotonic()
-        features = self._features.get(keys)
+        features = self._features.get(keys, PassWatch(self.context.progress.step, self.context.stop_requested))
         self.context.storage.add_seconds(self.context.study.id, "teacher_cache", time.monotonic() - started)
         return features
 

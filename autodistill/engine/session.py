@@ -40,7 +40,7 @@ from autodistill.engine.space_config import LARGEST_INTEGER
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.storage import Storage
 from autodistill.engine.storage_connection import missing_file
-from autodistill.engine.teacher import PreparedTeacher, check_learnt, prepare_teacher
+from autodistill.engine.teacher import PreparedTeacher, check_learnt, prepare_teacher, teacher_key
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
 from autodistill.folders import private_directory
@@ -132,6 +132,8 @@ def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) ->
     check_components(bench, model, earlier)
     check_recipe(bench, model, model_dimensions(model))
     check_trainer(bench.settings)
+    # Their size does not depend on what the teacher has learnt: a disk that is too small shows before it learns.
+    StudyFeatures(bench, model, model_dimensions(model), teacher_key(bench)).check()
     return study_identity(bench)
 
 
@@ -170,7 +172,6 @@ def open_session(
         progress.stage("teacher")
         teacher = prepare_teacher(bench, progress.step, lambda: stop.requested)
         storage.add_seconds(study.id, "teacher", teacher.seconds)
-        StudyFeatures.of(bench, teacher).check()
         reference = LatencySubject("teacher", None, _builder(teacher), {"huggingface": teacher.directory})
         backends = bench.make_backends(reference)
         for backend in backends.values():

@@ -70,6 +70,21 @@ class PreparedTeacher:
         return score_all(bench, self.predictions(bench, role))
 
 
+def teacher_key(bench: Workbench) -> str:
+    """Digest of everything that makes the study's teacher, known before it is made."""
+    needed = bench.teacher.needs_fine_tuning(bench.task)
+    return cache_key(
+        {
+            "teacher": bench.teacher.fingerprint,
+            "data": bench.data.fingerprint,
+            "task": asdict(bench.task),
+            "max_length": bench.max_length,
+            "recipe": asdict(bench.teacher.fine_tuning) if needed else None,
+            "seed": bench.settings.seed if needed else None,
+        }
+    )
+
+
 def prepare_teacher(
     bench: Workbench,
     progress: Callable[[int, int], None] | None = None,
@@ -88,16 +103,7 @@ def prepare_teacher(
     """
     started = time.monotonic()
     needed = bench.teacher.needs_fine_tuning(bench.task)
-    key = cache_key(
-        {
-            "teacher": bench.teacher.fingerprint,
-            "data": bench.data.fingerprint,
-            "task": asdict(bench.task),
-            "max_length": bench.max_length,
-            "recipe": asdict(bench.teacher.fine_tuning) if needed else None,
-            "seed": bench.settings.seed if needed else None,
-        }
-    )
+    key = teacher_key(bench)
     fresh: list[bool] = []
 
     def build(directory: Path) -> None:

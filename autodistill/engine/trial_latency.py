@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from autodistill.components.latency import ComposingBackend, LatencyReport, LatencySubject
+from autodistill.components.latency import COMPOSED_METRICS, ComposingBackend, LatencyReport, LatencySubject
 from autodistill.engine.cache import write_json
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.session import Session
@@ -26,18 +26,38 @@ def metrics_of(latencies: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     }
 
 
+def missing_metric(session: Session, latencies: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Which objective or constraint has no value in a trial's reports, as a reason; None when all have one.
+
+    Such a trial could neither satisfy the constraint nor be on the front, however well it were trained.
+    """
+    values = metrics_of(latencies)
+    bench = session.bench
+    wanted = [(f"objectives.{item.label}", item.metric) for item in bench.objectives]
+    wanted += [(f"constraints.{item.label}", item.metric) for item in bench.constraints]
+    for where, metric in wanted:
+        label = metric.partition(".")[0]
+        if label in session.backends and metric not in values:
+            report = latencies.get(label, {})
+            given = sorted(name for name in values if name.startswith(f"{label}."))
+            flags = f", flagged {', '.join(report['flags'])}" if report.get("flags") else ""
+            return f"{where}: {metric} is not in the latency report{flags}; it has {', '.join(given) or 'nothing'}"
+    return None
+
+
 def _untrained(session: Session, trial: TrialRecord) -> LatencySubject:
     """A trial's architecture with random weights."""
     return LatencySubject(f"trial {trial.number}", trial.architecture, partial(session.bench.build, trial.architecture))
 
 
 def compose_architecture(session: Session, trial: TrialRecord) -> dict[str, dict[str, object]]:
-    """Label -> composed report, of the backends that were asked to compose and that a constraint needs.
+    """Label -> composed report, of the backends that were asked to compose, where a constraint bounds what that gives.
 
     Raises:
         LatencyError: a block cannot be timed.
     """
-    bound = {constraint.metric.partition(".")[0] for constraint in session.bench.constraints}
+    named = (constraint.metric.partition(".") for constraint in session.bench.constraints)
+    bound = {label for label, _, metric in named if metric in COMPOSED_METRICS}
     subject = _untrained(session, trial)
     found = {}
     with session.timed("latency"):

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from autodistill.components.latency import half_width_of
 from autodistill.components.outcome import Score
 from autodistill.engine.guards import judge_score
 from autodistill.engine.score_statistics import Estimate, difference, estimate
@@ -50,9 +51,9 @@ class Contender:
         return float(self.latencies[label]["median"]) if label is not None and label in self.latencies else None
 
     def half_width(self, label: str | None) -> float:
-        """Half of the 95 % interval of the median latency, relative to it; 0 when unknown."""
+        """Half of the 95 % interval of the median latency, relative to it; 0 of what was not timed."""
         report = self.latencies.get(label) if label is not None else None
-        return float((report or {}).get("relative_half_width") or 0.0)
+        return half_width_of(report) if report else 0.0
 
     def ratio(self, label: str | None) -> float | None:
         """Latency relative to the reference timed in the same session; None when it was not."""

@@ -8,7 +8,7 @@ task or the family cannot feed. Nothing here writes to a study; the caches are c
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
@@ -39,8 +39,10 @@ from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
 from autodistill.engine.workload_metrics import not_asked_for
 from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mean
+from autodistill.latency.lengths import LENGTH_QUANTILES
 from autodistill.training.augmented import Augmentation, augmented
 from autodistill.training.seeds import derive_seed
+from autodistill.training.softened import teacher_needs, without_temperature
 from autodistill.training.stream import ExampleStream
 from autodistill.training.tokenised import TokenisedSplit, tokenise
 
@@ -51,9 +53,6 @@ if TYPE_CHECKING:
     from autodistill.registry import Registry
 
 logger = logging.getLogger(__name__)
-
-#: Quantiles of the data's token lengths that a workload cycles through by default: ten equally likely lengths.
-LENGTH_QUANTILES = tuple((2 * step + 1) / 20 for step in range(10))
 
 #: Architectures that are checked before training: all of a space of this size, else so many drawn from it.
 CHECKED_ARCHITECTURES = 512
@@ -386,17 +385,19 @@ class Workbench:
         for size in distinct.values():
             self._check_losses(size, teacher)
 
-    def teacher_keys(self, teacher: Dimensions) -> frozenset[FeatureKey]:
-        """Features of the teacher that the losses of any architecture of the space ask for."""
+    def teacher_keys(self, teacher: Dimensions, baselines: Iterable[Architecture] = ()) -> frozenset[FeatureKey]:
+        """Features of the teacher that the losses of any architecture of the space, or of a baseline, ask for."""
         import torch
 
-        sizes = {self.family.dimensions(architecture, self.task) for architecture in self.some_architectures}
+        every = (*self.some_architectures, *baselines)
+        sizes = [self.family_of(architecture.family).dimensions(architecture, self.task) for architecture in every]
         found: set[FeatureKey] = set()
         with torch.random.fork_rng(devices=[]):  # losses draw their projections
             for size in {size.layers: size for size in sizes}.values():
                 for loss, _ in self.make_losses(size, teacher).values():
-                    found |= loss.teacher_features
-        return frozenset(found)
+                    found |= teacher_needs(loss)
+        # The logits themselves cost four bytes more per distribution, and serve whoever asks without a temperature.
+        return frozenset(found | {without_temperature(key) for key in found})
 
     def _check_losses(self, student: Dimensions, teacher: Dimensions) -> None:
         for label, (loss, _) in self.make_losses(student, teacher).items():

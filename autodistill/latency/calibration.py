@@ -1,7 +1,7 @@
 """The data sheet of this machine, from micro-benchmarks in a process of their own; a few seconds, once.
 
 ``python -m autodistill.latency.calibration DEVICE THREADS`` prints the sheet as JSON. `calibrated_chip` asks for it
-and keeps it in the shared cache, under the device's name, its threads and PyTorch's version.
+and keeps it in the shared cache, under the device's name (the GPU's on ``cuda``), its threads and PyTorch's version.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from autodistill.exporters.onnx_session import package_environment
 from autodistill.folders import private_directory
 from autodistill.latency.chip import Chip, chip_of
 from autodistill.latency.lock import DeviceLock
-from autodistill.latency.machine import processor_name
+from autodistill.latency.machine import device_name
 from autodistill.latency.process import THREAD_VARIABLES
 
 #: Seconds after which a calibration is given up; it takes a few.
@@ -48,7 +48,7 @@ def calibrated_chip(context: LatencyContext, device: str, threads: int) -> Chip:
     Raises:
         LatencyError: the micro-benchmarks failed.
     """
-    key = {"device": device, "threads": threads, "processor": processor_name(), "torch": version("torch")}
+    key = {"device": device, "threads": threads, "name": device_name(device), "torch": version("torch")}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
     path = context.work_dir / "chips" / f"{digest}.json"
     if path.exists():
@@ -104,7 +104,7 @@ def calibrate(device: str, threads: int) -> dict[str, Any]:
     elements = 2**16  # in fast memory, and far above launching
     values = torch.randn(elements, device=device)
     activation = _seconds(lambda: torch.nn.functional.gelu(values), device)
-    name = torch.cuda.get_device_name() if device == "cuda" else processor_name()
+    name = device_name(device)
     chip = Chip(
         name=f"{name}, {threads} threads" if device == "cpu" else name,
         peak_tflops=peaks,

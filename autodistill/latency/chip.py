@@ -27,6 +27,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "on_chip_mb": (1e-3, 1e5),
     "on_chip_gb_per_s": (0.1, 1e7),
     "launch_overhead_us": (0.0, 1e4),
+    "floor_us": (0.0, 1e6),
     "vector_tops": (1e-6, 1e5),
     "half_rows": (0.0, 1e5),
     "compute_efficiency": (1e-3, 1.0),
@@ -51,7 +52,8 @@ class Chip:
         on_chip_mb: memory on the chip in 10^6 bytes. Weights that all fit stay there between requests; what passes from
             one operator to the next stays when it fits. None: everything goes through main memory.
         on_chip_gb_per_s: its bandwidth. None: not known, and no limit.
-        launch_overhead_us: microseconds that every operator costs, however small.
+        launch_overhead_us: microseconds that every operator costs, however small. 0: not known.
+        floor_us: microseconds that no request stays below, whatever the model; estimates below are flagged, not raised.
         vector_tops: 10^12 elementwise operations per second. None: not known, and no limit.
         half_rows: rows of a matrix product at which it reaches half of the peak.
         compute_efficiency: reachable share of the peak, in (0, 1].
@@ -66,12 +68,19 @@ class Chip:
     on_chip_mb: float | None = None
     on_chip_gb_per_s: float | None = None
     launch_overhead_us: float = 0.0
+    floor_us: float = 0.0
     vector_tops: float | None = None
     half_rows: float = 0.0
     compute_efficiency: float = 1.0
     memory_efficiency: float = 1.0
     watts: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the sheet tells all that makes small models slow; else its estimates are lower bounds."""
+        on_chip = self.on_chip_mb is None or self.on_chip_gb_per_s is not None
+        return on_chip and self.vector_tops is not None and self.launch_overhead_us > 0
 
     def peak(self, precision: str) -> float:
         """Reachable operations per second."""

@@ -7,21 +7,20 @@ The script is started with the paths of the model and of a JSON file that says w
 
 ``samples_ms`` is passes x lengths, milliseconds per request; or it prints ``median_ms`` with, if it likes, ``n``,
 ``p90_ms`` and ``p99_ms``. ``peak_memory_bytes`` is optional. For offered load it adds ``services``: batch size ->
-passes x lengths, for the batch sizes that the workload file lists under ``batch_sizes``.
+passes x lengths, for the batch sizes that the workload file lists under ``batch_sizes``, with at least
+``requests_of_each`` requests; with fewer there is no number that rests on a 99th percentile.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import IO, TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
@@ -32,6 +31,7 @@ from autodistill.exporters.files import sha256_of
 from autodistill.exporters.huggingface import save_pretrained
 from autodistill.exporters.onnx_export import export_onnx
 from autodistill.latency.configs import WorkloadOptions
+from autodistill.latency.lifeline import Lifeline, kill_tree
 from autodistill.latency.load import batch_sizes, under_load
 from autodistill.latency.lock import DeviceLock
 from autodistill.latency.process import SHOWN_LINES
@@ -133,7 +133,9 @@ class CommandLatency:
             with self._files(subject) as (model, vocabulary, digest), tempfile.TemporaryDirectory() as folder:
                 workload = Path(folder, "workload.json")
                 load = self.workload.load
-                asked = {"batch_sizes": batch_sizes(load)} if load is not None else {}
+                asked: dict[str, Any] = {}
+                if load is not None:
+                    asked = {"batch_sizes": batch_sizes(load), "requests_of_each": MINIMUM_FOR_P99}
                 content = {**self.workload.as_dict(), "vocabulary": vocabulary, **asked}
                 workload.write_text(json.dumps(content) + "\n")
                 lock = DeviceLock(self.workload.device)
@@ -155,34 +157,42 @@ class CommandLatency:
         command = self._command if named else [*self._command, *files]
         for mark, path in files.items():
             command = [part.replace(mark, path) for part in command]
+        # Files rather than pipes, which whatever the script started could hold open for ever.
+        with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
+            code = self._ended(subject, command, printed, said, lock)
+            if code:
+                cause = f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
+                raise LatencyError(self._failed(subject, f"{command[0]} {cause}.{_last(said)}"))
+            return _text(printed)
+
+    def _ended(
+        self, subject: LatencySubject, command: list[str], printed: IO[bytes], said: IO[bytes], lock: int
+    ) -> int:
+        """Run the command to its end; returns its exit status."""
+        lifeline = Lifeline()
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                pass_fds=(lock,),  # a script that outlives this process keeps its device
+                stdout=printed,
+                stderr=said,
+                pass_fds=(lock, lifeline.inherited),  # what outlives this process all the same keeps its device
                 start_new_session=True,
             )
         except OSError as error:
+            lifeline.release()
             raise LatencyError(self._failed(subject, f"{command[0]} cannot be started: {error}")) from error
+        lifeline.tie(process.pid)
         try:
-            printed, said = process.communicate(timeout=self._timeout_seconds)
+            return process.wait(self._timeout_seconds)
         except BaseException as error:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # and what it started
-            _, said = process.communicate()
+            kill_tree(process)
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
             reason = f"{command[0]} has not ended after {self._timeout_seconds:g} s and was killed.{_last(said)}"
             raise LatencyError(self._failed(subject, reason)) from None
-        if process.returncode:
-            code = process.returncode
-            cause = f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
-            raise LatencyError(self._failed(subject, f"{command[0]} {cause}.{_last(said)}"))
-        return printed
+        finally:
+            lifeline.release()
 
     def _failed(self, subject: LatencySubject, reason: str) -> str:
         return f"Latency backend {self._context.label!r} could not time {subject.name}: {reason}"
@@ -225,13 +235,14 @@ class CommandLatency:
                 raise ValueError(f"services must have the batch sizes {', '.join(map(str, sizes))}")
             width = len(self.workload.lengths)
             tables = {size: _table(given[str(size)], width, f"services.{size}").tolist() for size in sizes}
-            numbers |= under_load(service_of(self.workload.lengths, tables), load)
+            numbers |= under_load(service_of(self.workload.lengths, tables), load, numbers["flags"])
         return times, numbers
 
     def _summary(self, answer: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
         median = _positive(answer.get("median_ms"), "median_ms")
         n = None if answer.get("n") is None else int(_positive(answer["n"], "n"))
         found: dict[str, Any] = {"median": median, "n": n, "throughput": self.workload.batch_size / median * 1000}
+        found["flags"] = ["imprecise"]  # without samples there is no interval
         for name in ("p90", "p99"):
             value = answer.get(f"{name}_ms")
             if value is not None and _positive(value, f"{name}_ms") < median:
@@ -269,6 +280,11 @@ def _positive(value: Any, name: str) -> float:
     return float(value)
 
 
-def _last(said: str) -> str:
-    lines = said.strip().splitlines()[-SHOWN_LINES:]
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _last(said: IO[bytes]) -> str:
+    lines = _text(said).strip().splitlines()[-SHOWN_LINES:]
     return "\nLast lines of its standard error:\n  " + "\n  ".join(lines) if lines else ""

@@ -92,9 +92,10 @@ class MeasuredConfig(WorkloadConfig):
     target_relative_half_width: float = 0.02
     """Stop when half the 95 % interval of the median is below this share of it, > 0."""
     max_seconds: float = 2.0
-    """Stop timing one model after this many seconds, > 0, whatever was reached; wider intervals are flagged."""
+    """Stop timing one model after this many seconds, > 0; wider intervals are flagged. A model that is too slow for the
+    six requests per length that an interval needs gets up to five times as long."""
     min_repeats: int = 10
-    """Requests per length at least, >= 1, unless ``max_seconds`` are over; an interval needs 6."""
+    """Requests per length at least, >= 1, unless ``max_seconds`` are over."""
     p99: bool = False
     """Go on to the 300 requests that a 99th percentile needs, whatever ``max_seconds`` says."""
     compose: bool = False
@@ -103,7 +104,7 @@ class MeasuredConfig(WorkloadConfig):
     restart_after: int = 50
     """Start a fresh worker process after this many models, >= 1."""
     timeout_seconds: float = 120.0
-    """Give a model up when the worker has not answered for so long, > 0."""
+    """Give a model up when its worker makes no headway for so long, > 0: loading, or one request of each length."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from autodistill.components.latency import Load
-from autodistill.latency.statistics import FloatArray
+from autodistill.latency.statistics import MINIMUM_FOR_P99, FloatArray
 
 #: Simulated requests, after as many tenths of them for a queue to fill.
 REQUESTS = 20_000
@@ -35,16 +35,23 @@ class Service:
     Args:
         lengths: ascending; every request has one of them, all equally likely.
         times: batch size -> passes x lengths, milliseconds. A batch is run at the next size there is.
+        measured: whether the times are samples with noise, of which a 99th percentile needs many.
     """
 
     lengths: tuple[int, ...]
     times: Mapping[int, FloatArray]
+    measured: bool = True
 
     @property
     def capacity(self) -> float:
-        """Requests per second that the best batch size answers when requests never lack."""
-        longest = {size: self._mean_of_longest(size) for size in self.times}
-        return max(size * MILLISECONDS / mean for size, mean in longest.items())
+        """Requests per second that are answered when requests never lack: the batches are then the largest."""
+        largest = max(self.times)
+        return largest * MILLISECONDS / self._mean_of_longest(largest)
+
+    @property
+    def bounds_p99(self) -> bool:
+        """Whether every batch size has the `MINIMUM_FOR_P99` requests that a 99th percentile needs."""
+        return not self.measured or min(table.size for table in self.times.values()) >= MINIMUM_FOR_P99
 
     def _mean_of_longest(self, size: int) -> float:
         """Mean milliseconds of a batch padded to the longest of ``size`` random lengths."""
@@ -113,23 +120,32 @@ def highest_rate(service: Service, load: Load, limit_ms: float) -> float:
     return low
 
 
-def under_load(service: Service, load: Load) -> dict[str, Any]:
+def under_load(service: Service, load: Load, flags: Sequence[str] = ()) -> dict[str, Any]:
     """The fields of a report that tell of offered load.
+
+    What rests on a 99th percentile is told only where the service `bounds_p99` (else the flag ``few_requests``); no
+    response times are told of more requests than can be answered, which wait ever longer (the flag ``overloaded``).
 
     Args:
         service: how long batches take.
         load: batching, rate, limit and price.
+        flags: that the report has already.
     """
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"flags": [*flags]}
     rate = load.requests_per_second
-    if load.p99_limit_ms is not None:
+    if not service.bounds_p99:
+        found["flags"].append("few_requests")
+    elif load.p99_limit_ms is not None:
         highest = highest_rate(service, load, load.p99_limit_ms)
         found["throughput_at_p99"] = highest
         rate = rate or highest or None
         if load.price_per_hour is not None and highest > 0:
             found["cost_per_million"] = load.price_per_hour / SECONDS_PER_HOUR / highest * MILLION
-    if rate is not None:
+    if rate is not None and rate >= service.capacity:
+        found["flags"].append("overloaded")
+    elif rate is not None:
         times = response_times(service, load, rate)
         found["loaded_p50_ms"] = float(np.median(times))
-        found["loaded_p99_ms"] = float(np.quantile(times, 0.99))
+        if service.bounds_p99:
+            found["loaded_p99_ms"] = float(np.quantile(times, 0.99))
     return found

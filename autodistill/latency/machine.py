@@ -47,6 +47,33 @@ def processor_name() -> str:
     return f"{names[0] if names else name} ({os.cpu_count()} CPUs)"
 
 
+def device_name(device: str) -> str:
+    """Name of the CPU, or of the GPU that PyTorch would take; ``device`` itself when there is none."""
+    if device != "cuda":
+        return processor_name()
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else device
+
+
+def pin(threads: int) -> list[int] | None:
+    """Keep this process, and what it starts from now on, on one CPU of each of ``threads`` physical cores.
+
+    The last ones: interrupts mostly go to the first.
+
+    Returns:
+        The CPUs; None where the system cannot do that, or has fewer cores for this process.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    one_of_each = {_core_of(cpu): cpu for cpu in sorted(os.sched_getaffinity(0), reverse=True)}
+    if threads > len(one_of_each):
+        return None
+    chosen = sorted(sorted(one_of_each.values())[-threads:])
+    os.sched_setaffinity(0, chosen)
+    return chosen
+
+
 def state() -> dict[str, Any]:
     """What may disturb a timing, as it is now: load of the last minute, governor and clock rate of the first CPU."""
     found: dict[str, Any] = {"usable_cores": usable_cores()}

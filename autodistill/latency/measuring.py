@@ -14,7 +14,7 @@ from typing import Any
 from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Workload
 from autodistill.latency.blocks import DEPTH, Composer
 from autodistill.latency.configs import MeasuredOptions
-from autodistill.latency.machine import processor_name
+from autodistill.latency.machine import device_name
 from autodistill.latency.session import Artifact, Session
 from autodistill.latency.statistics import MINIMUM_FOR_P99
 from autodistill.latency.timing import StoppingRule
@@ -67,7 +67,7 @@ class Measuring:
             "backend": component,
             "options": dict(runner_options),
             "versions": {name: _version(name) for name in packages},
-            "device": processor_name() if workload.device == "cpu" else _cuda_name(),
+            "device": device_name(workload.device),
             "workload": {key: item for key, item in workload.as_dict().items() if key != "load"},
             "rule": [rule.target_relative_half_width, rule.max_seconds],
         }
@@ -100,9 +100,3 @@ def _version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:  # e.g. onnxruntime-gpu under another name
         return "unknown"
-
-
-def _cuda_name() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cuda"

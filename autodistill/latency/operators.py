@@ -73,18 +73,32 @@ def operators_of(architectures: Sequence[Architecture], batch: int, lengths: Num
     return (_bert if family == "bert" else _mobilebert)(sizes, float(batch), lengths[None, :])
 
 
-def head_of(per_sequence: Numbers, per_token: Numbers, batch: int, lengths: Numbers) -> Operator:
-    """What comes after the encoder, as one operator.
+def heads_of(
+    per_sequence: Numbers, per_token: Numbers, widths: Numbers, batch: int, lengths: Numbers
+) -> list[Operator]:
+    """What comes after the encoder: a product over sequences (pooler, classifier), and one over tokens (vocabulary).
+
+    A head for masked tokens answers at every token, masked or not, as transformers' models do.
 
     Args:
         per_sequence: FLOPs per sequence, ``architectures x 1``: pooler and classifier.
         per_token: FLOPs per token, ``architectures x 1``: a head over all tokens.
+        widths: of what both read, ``architectures x 1``.
         batch: sequences per request.
         lengths: tokens per sequence.
     """
-    flops = batch * (per_sequence + per_token * lengths[None, :])
-    weights = (per_sequence + per_token) / 2  # 2 operations per weight, sequence or token
-    return Operator("head", 1.0, flops, weights, np.zeros_like(flops), rows=batch * np.ones_like(flops))
+    tokens = batch * lengths[None, :]
+    return [
+        _head("head", per_sequence, widths, batch * np.ones_like(tokens)),
+        _head("head over tokens", per_token, widths, tokens),
+    ]
+
+
+def _head(name: str, flops_each: Numbers, widths: Numbers, rows: Numbers) -> Operator:
+    """A product of ``rows`` with as many weights as its FLOPs tell; absent where there are none."""
+    weights = flops_each / 2  # 2 operations per weight and row
+    outputs = weights / widths
+    return Operator(name, np.sign(flops_each), rows * flops_each, weights, rows * (widths + outputs), rows=rows)
 
 
 def linear(name: str, count: Any, rows: Any, inputs: Any, outputs: Any) -> Operator:

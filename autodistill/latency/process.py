@@ -9,11 +9,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from typing import IO, Any
 
 from autodistill.exporters.onnx_session import package_environment
+from autodistill.latency.lifeline import Lifeline, kill_tree
 
 #: Lines of the worker's standard error that an error shows.
 SHOWN_LINES = 8
@@ -34,7 +34,7 @@ class WorkerError(RuntimeError):
 
 
 class WorkerProcess:
-    """``python -m autodistill.latency.worker`` with pinned thread numbers, in a session of its own.
+    """``python -m autodistill.latency.worker`` with a fixed number of threads, in a session of its own.
 
     Args:
         threads: for the environment variables of numerical libraries.
@@ -45,15 +45,17 @@ class WorkerProcess:
         environment = package_environment() | dict.fromkeys(THREAD_VARIABLES, str(threads))
         environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._lifeline = Lifeline()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "autodistill.latency.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             env=environment,
-            pass_fds=tuple(inherited),
+            pass_fds=(*inherited, self._lifeline.inherited),
             start_new_session=True,  # Ctrl-C reaches the parent, which decides
         )
+        self._lifeline.tie(self._process.pid)
 
     @property
     def pid(self) -> int:
@@ -63,8 +65,12 @@ class WorkerProcess:
     def ask(self, message: dict[str, Any], timeout_seconds: float) -> dict[str, Any]:
         """Send one command and return the answer.
 
+        Args:
+            message: the command.
+            timeout_seconds: for which the worker may be silent.
+
         Raises:
-            WorkerError: it answered with an error, died, or has not answered in time.
+            WorkerError: it answered with an error, died, or has been silent for too long.
         """
         assert self._process.stdin is not None
         try:
@@ -72,16 +78,17 @@ class WorkerProcess:
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._death() from None
-        answer: dict[str, Any] = json.loads(self._read_line(time.monotonic() + timeout_seconds, timeout_seconds))
+        answer: dict[str, Any] = json.loads(self._read_answer(timeout_seconds))
         if "error" in answer:
             raise WorkerError(answer["error"], dead=False)
         return answer
 
-    def _read_line(self, deadline: float, timeout_seconds: float) -> bytes:
+    def _read_answer(self, timeout_seconds: float) -> bytes:
+        """The first line that is not empty; an empty one says that the worker is alive."""
         assert self._process.stdout is not None
         file, line = self._process.stdout.fileno(), b""
         while not line.endswith(b"\n"):
-            ready, _, _ = select.select([file], [], [], max(0.0, deadline - time.monotonic()))
+            ready, _, _ = select.select([file], [], [], timeout_seconds)
             if not ready:
                 raise WorkerError(
                     f"its worker has not answered for {timeout_seconds:g} s.{self._last_words()}", dead=True
@@ -89,7 +96,7 @@ class WorkerProcess:
             part = os.read(file, 2**16)  # any size will do: answers are a few hundred bytes
             if not part:
                 raise self._death()
-            line += part
+            line = (line + part).lstrip(b"\n")
         return line
 
     def _death(self) -> WorkerError:
@@ -116,8 +123,8 @@ class WorkerProcess:
         try:
             self._process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            kill_tree(self._process)
+        self._lifeline.release()
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._stderr.close()

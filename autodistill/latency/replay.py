@@ -30,7 +30,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject, Load, Workload
+from autodistill.components.latency import (
+    LatencyContext,
+    LatencyKind,
+    LatencyReport,
+    LatencySubject,
+    Load,
+    Workload,
+    half_width_of,
+)
 from autodistill.errors import ConfigError, LatencyError
 
 if TYPE_CHECKING:
@@ -69,6 +77,12 @@ class ReplayLatency:
         }
         self._named = {name: self._report(report, name) for name, report in content.get("named", {}).items()}
         self._default = self._report(content["default"], "default") if "default" in content else None
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """What any report of the file has."""
+        listed = [*self._reports.values(), *self._named.values(), *([self._default] if self._default else [])]
+        return frozenset(name for report in listed for name in report.metrics())
 
     def measure(self, subject: LatencySubject) -> LatencyReport:
         """The recorded report of the subject's architecture, else of its name, else the default.
@@ -122,7 +136,7 @@ class ReplayLatency:
 
 
 def _median_variance(report: LatencyReport) -> float:
-    return ((report.relative_half_width or 0.0) * report.median / HALF_WIDTHS) ** 2
+    return (half_width_of(report.as_dict()) * report.median / HALF_WIDTHS) ** 2
 
 
 def _read(path: Path, label: str) -> dict[str, Any]:

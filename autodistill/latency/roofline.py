@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject
+from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject, load_metrics
 from autodistill.errors import ConfigError, LatencyError
 from autodistill.latency.calibration import calibrated_chip
 from autodistill.latency.chip import BYTES, Chip, load_chip
 from autodistill.latency.configs import WorkloadOptions
 from autodistill.latency.load import Service, batch_sizes, under_load
-from autodistill.latency.operators import Numbers, Operator, encoder_flops, head_of, known, operators_of
+from autodistill.latency.operators import Numbers, Operator, encoder_flops, heads_of, known, operators_of
 from autodistill.latency.subjects import build, check_positions, stored_config, workload_of
 from autodistill.latency.trace import architecture_of_config, traced_operators
 
@@ -44,6 +44,7 @@ class Cost:
         parts: seconds of one of it by each of `SIDES`, ``4 x architectures x lengths``.
         flops: of one, on the matrix unit.
         bytes: from and to main memory, of one.
+        near_bytes: from and to memory on the chip, of one.
         launch: seconds of one besides.
     """
 
@@ -52,6 +53,7 @@ class Cost:
     parts: Numbers
     flops: Numbers
     bytes: Numbers
+    near_bytes: Numbers
     launch: float
 
     @property
@@ -65,20 +67,22 @@ def costs(operators: Sequence[Operator], chip: Chip, precision: str) -> list[Cos
     """Cost of every operator on a chip."""
     shape = np.broadcast_shapes(*(np.shape(value) for item in operators for value in _values(item)))
     weights = sum(np.asarray(item.count * item.weights) for item in operators) * BYTES[precision]
-    resident = weights <= (chip.on_chip_mb or 0.0) * 1e6
-    return [_cost(item, chip, precision, np.broadcast_to(resident, shape)) for item in operators]
+    on_chip = (chip.on_chip_mb or 0.0) * 1e6
+    resident = np.broadcast_to(weights <= on_chip, shape)
+    room = on_chip - np.where(resident, np.broadcast_to(weights, shape), 0.0)  # for what passes between operators
+    return [_cost(item, chip, precision, resident, room) for item in operators]
 
 
 def _values(item: Operator) -> tuple[Numbers | float, ...]:
     return item.count, item.flops, item.weights, item.activations, item.vector, item.rows
 
 
-def _cost(item: Operator, chip: Chip, precision: str, resident: Any) -> Cost:
+def _cost(item: Operator, chip: Chip, precision: str, resident: Any, room: Numbers) -> Cost:
     count, flops, weights, activations, vector, rows = (
         np.broadcast_to(np.asarray(value, dtype=float), resident.shape) for value in _values(item)
     )
     weights, activations = weights * BYTES[precision], activations * BYTES[precision]
-    near = np.where(resident, weights, 0.0) + np.where(activations <= (chip.on_chip_mb or 0.0) * 1e6, activations, 0.0)
+    near = np.where(resident, weights, 0.0) + np.where(activations <= room, activations, 0.0)
     far = weights + activations - near
     reached = np.where(rows > 0, rows / (rows + chip.half_rows), 1.0) if chip.half_rows else 1.0
     parts = (
@@ -87,7 +91,7 @@ def _cost(item: Operator, chip: Chip, precision: str, resident: Any) -> Cost:
         far / (chip.memory_gb_per_s * 1e9 * chip.memory_efficiency),
         near / (chip.on_chip_gb_per_s * 1e9) if chip.on_chip_gb_per_s else np.zeros_like(near),
     )
-    return Cost(item.name, count, np.stack(parts), flops, far, chip.launch_overhead_us * 1e-6)
+    return Cost(item.name, count, np.stack(parts), flops, far, near, chip.launch_overhead_us * 1e-6)
 
 
 def total_ms(found: Sequence[Cost]) -> FloatArray:
@@ -142,6 +146,12 @@ class RooflineLatency:
             self._told(self._sheet, self.workload.precision)
         return self._sheet
 
+    @property
+    def metrics(self) -> frozenset[str]:
+        """What a data sheet tells of a workload: no percentile of noise, no memory."""
+        single = {"p50_ms", "p90_ms", "throughput", "ratio_to_reference"}
+        return frozenset(single) | load_metrics(self.workload.load)
+
     # -- a model -------------------------------------------------------------------------------------------------
 
     def measure(self, subject: LatencySubject) -> LatencyReport:
@@ -156,25 +166,29 @@ class RooflineLatency:
         found = costs(operators, self.chip, workload.precision)
         self._check_fits(subject, operators)
         times = total_ms(found)[0]
-        numbers: dict[str, Any] = {}
+        median = float(np.median(times))
+        floor_ms = self.chip.floor_us / 1000
+        found_flags = {"lower_bound": not self.chip.is_complete, "below_floor": median < floor_ms}
+        numbers: dict[str, Any] = {"flags": [name for name, holds in found_flags.items() if holds]}
         if self._context.reference is not None:
             numbers["ratio_to_reference"] = _ratio(times, self._reference_times())
         if workload.load is not None:
-            numbers |= under_load(self._service(subject), workload.load)
+            numbers |= under_load(self._service(subject), workload.load, numbers["flags"])
         return LatencyReport(
             backend="roofline",
             kind="analytical",
             precision=workload.precision,
             workload=workload.as_dict(),
-            median=float(np.median(times)),
+            median=median,
             device=self.chip.name,
-            p90=max(float(np.median(times)), float(np.quantile(times, 0.9))),
+            p90=max(median, float(np.quantile(times, 0.9))),
             throughput=workload.batch_size / float(times.mean()) * 1000,
             threads=workload.threads,
             versions=self.chip.versions,
             environment={
                 "peak_flops": self.chip.peak(workload.precision),
                 "memory_bytes_per_s": self.chip.memory_gb_per_s * 1e9 * self.chip.memory_efficiency,
+                "on_chip_bytes_per_s": self.chip.on_chip_gb_per_s and self.chip.on_chip_gb_per_s * 1e9,
             },
             breakdown=tuple(_rows(found, self._middle(times))),
             **numbers,
@@ -211,7 +225,8 @@ class RooflineLatency:
         beyond = counted - encoder_flops(operators_of(architectures, 1, few))
         per_token = np.maximum(0.0, beyond[:, 1:] - beyond[:, :1])
         per_sequence = np.maximum(0.0, beyond[:, :1] - per_token)
-        return [*encoder, head_of(per_sequence, per_token, batch, self._lengths)]
+        widths = np.array([[float(item.choices["hidden_size"])] for item in architectures])
+        return [*encoder, *heads_of(per_sequence, per_token, widths, batch, self._lengths)]
 
     def _check_fits(self, subject: LatencySubject, operators: Sequence[Operator]) -> None:
         elements = sum(float(np.max(item.count * item.weights)) for item in operators)
@@ -240,7 +255,7 @@ class RooflineLatency:
         for size in batch_sizes(self.workload.load):
             found = costs(self._operators(subject, size), self.chip, self.workload.precision)
             times[size] = total_ms(found)[:, order]
-        return Service(tuple(sorted(self.workload.lengths)), times)
+        return Service(tuple(sorted(self.workload.lengths)), times, measured=False)
 
     # -- many architectures --------------------------------------------------------------------------------------
 
@@ -288,6 +303,7 @@ def _rows(found: Sequence[Cost], column: int) -> list[dict[str, Any]]:
                 "side": SIDES[slowest] if parts[slowest] > cost.launch else "launch",
                 "flops": float(cost.flops[0, column]),
                 "bytes": float(cost.bytes[0, column]),
+                "on_chip_bytes": float(cost.near_bytes[0, column]),
             }
         )
     return sorted(rows, key=lambda row: -float(row["ms"]))

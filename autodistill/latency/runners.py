@@ -50,7 +50,9 @@ class Runner(Protocol):
         ...
 
     def facts(self) -> dict[str, Any]:
-        """``versions`` (mapping); ``device`` (its name) and ``peak_memory_bytes`` where the runtime knows better."""
+        """``versions`` (mapping); ``device`` (its name), ``peak_memory_bytes`` and ``precision`` (what it really
+        computes in) where the runtime knows better.
+        """
         ...
 
 
@@ -83,8 +85,10 @@ class OnnxRuntimeRunner:
                 f"{', '.join(onnxruntime.get_available_providers())}. Install it: pip install onnxruntime-gpu"
             )
         half = provider == PROVIDERS["tensorrt"] and setup.precision == "fp16"
-        chosen = (provider, {"trt_fp16_enable": "1"} if half else {})
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=[chosen])
+        chosen = [(provider, {"trt_fp16_enable": "1"} if half else {})]
+        if provider == PROVIDERS["tensorrt"]:  # takes what TensorRT does not know, which would else go to the CPU
+            chosen.append((PROVIDERS["cuda"], {}))
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=chosen)
         # onnxruntime falls back to the CPU when a provider's libraries do not load, and would be timed there.
         if self._session.get_providers()[0] != provider:
             raise RuntimeError(
@@ -122,14 +126,15 @@ class TorchRunner:
         torch.set_num_threads(setup.threads)
         torch.set_flush_denormal(True)
         self._device = setup.device
+        if self._device == "cuda":  # the reference's memory is not this model's
+            self._held_before = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[setup.precision]
         model = load_pretrained(path)
         self._columns = accepted_columns(model)
         placed: Any = model.to(dtype=dtype).to(setup.device)
         self._model = torch.compile(placed) if setup.options.get("compile") else placed
         self._graphs = bool(setup.options.get("cuda_graphs"))
-        if self._device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
 
     def prepare(self, inputs: Inputs) -> Any:
         """The columns that the model takes, on the host (pinned for a GPU); a captured graph beside them."""
@@ -176,12 +181,12 @@ class TorchRunner:
             torch.cuda.synchronize()
 
     def facts(self) -> dict[str, Any]:
-        """Versions, and on a GPU its name and the peak of its allocated memory."""
+        """Versions, and on a GPU its name and the peak of what this model has allocated there."""
         import torch
         import transformers
 
         facts: dict[str, Any] = {"versions": {"torch": torch.__version__, "transformers": transformers.__version__}}
         if self._device == "cuda":
             facts["device"] = torch.cuda.get_device_name()
-            facts["peak_memory_bytes"] = torch.cuda.max_memory_allocated()
+            facts["peak_memory_bytes"] = torch.cuda.max_memory_allocated() - self._held_before
         return facts

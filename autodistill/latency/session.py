@@ -68,7 +68,7 @@ class Session:
         prepare: makes the artifact of a subject, and removes it when it is done with.
         rule: when to stop timing a model.
         restart_after: models per worker process.
-        timeout_seconds: for one command, beyond the seconds of ``rule``.
+        timeout_seconds: for which the worker may be silent: a block of requests, or loading a model.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Session:
         self._prepare = prepare
         self._rule = rule
         self._restart_after = restart_after
-        self._timeout_seconds = timeout_seconds + rule.max_seconds
+        self._timeout_seconds = timeout_seconds
         self._kept = ExitStack()
         self._reference: Artifact | None = None
         self._worker: WorkerProcess | None = None
@@ -161,12 +161,16 @@ class Session:
     def _report(self, artifact: Artifact, numbers: dict[str, Any]) -> LatencyReport:
         services = numbers.pop("services")
         if self._workload.load is not None:
-            numbers |= under_load(service_of(self._workload.lengths, services), self._workload.load)
+            service = service_of(self._workload.lengths, services)
+            numbers |= under_load(service, self._workload.load, numbers["flags"])
+        precision = numbers.pop(
+            "precision", artifact.precision
+        )  # a runtime may have taken another than it was asked for
         return LatencyReport(
             backend=self._component,
             kind="measured",
-            precision=artifact.precision,
-            workload={**self._workload.as_dict(), "precision": artifact.precision},
+            precision=precision,
+            workload={**self._workload.as_dict(), "precision": precision},
             threads=self._workload.threads,
             artifact_sha256=artifact.sha256,
             **numbers,

@@ -23,9 +23,13 @@ MINIMUM_FOR_P99 = 300
 
 #: Flag of a report -> what it says.
 FLAGS: Mapping[str, str] = {
-    "imprecise": "the interval is wider than was asked for",
+    "imprecise": "the interval is wider than was asked for, or unknown",
     "throttled": "requests took longer and longer: the processor was slowed down, or the machine was busy",
     "outliers": "many requests took far longer than the median",
+    "few_requests": "fewer requests of a batch size than a 99th percentile needs: nothing that rests on one is told",
+    "lower_bound": "what the data sheet lacks (launching, elementwise or on-chip rates) costs nothing here",
+    "below_floor": "less than the data sheet says that any request takes",
+    "overloaded": "requests arrive faster than they can be answered: they wait ever longer",
 }
 
 #: A machine that slows down: the last third of the passes takes this share longer than the first, intervals apart.
@@ -72,6 +76,33 @@ def median_interval(samples: FloatArray, confidence: float = 0.95) -> tuple[floa
         return None
     ordered = np.sort(samples)
     return float(ordered[rank - 1]), float(ordered[-rank])
+
+
+def quantile_interval(samples: FloatArray, share: float, confidence: float = 0.95) -> tuple[float, float] | None:
+    """Order statistics below and above the quantile of ``share``, each with at least this confidence by itself.
+
+    From the binomial distribution of the number of samples below the quantile, whatever the distribution (David and
+    Nagaraja, Order Statistics, 3rd ed., section 7.1). Both ends together hold with at least ``2 confidence - 1``.
+
+    Args:
+        samples: n, any order.
+        share: of the samples below the quantile, in (0, 1).
+        confidence: of each end, in (0, 1).
+
+    Returns:
+        (low, high); None where even the least or the largest sample is not beyond it with that confidence.
+    """
+    n = len(samples)
+    counts = np.arange(n)
+    steps = np.log((n - counts) / (counts + 1)) + math.log(share / (1 - share))
+    logs = n * math.log(1 - share) + np.concatenate([[0.0], np.cumsum(steps)])  # of P(count), count = 0 ... n
+    below = np.cumsum(np.exp(logs))  # P(samples below the quantile <= count)
+    low = int((below <= 1 - confidence).sum())  # rank from 1: it lies above with P(count <= rank - 1)
+    above = np.flatnonzero(1 - below <= 1 - confidence)  # rank - 1: it lies below with P(count >= rank)
+    if low == 0 or not len(above) or above[0] >= n:
+        return None
+    ordered = np.sort(samples)
+    return float(ordered[low - 1]), float(ordered[above[0]])
 
 
 def median_request(table: FloatArray) -> float:
@@ -155,17 +186,20 @@ def summarise(table: FloatArray, batch_size: int) -> dict[str, Any]:
         batch_size: sequences per request.
 
     Returns:
-        ``median``, ``p90``, ``p99`` (None below `MINIMUM_FOR_P99` requests), ``relative_half_width``, ``n`` requests,
-        ``throughput`` in sequences per second.
+        ``median``, ``p90``, ``p99`` (None below `MINIMUM_FOR_P99` requests), their ``p90_interval`` and
+        ``p99_interval`` (`quantile_interval`), ``relative_half_width``, ``n`` requests, ``throughput`` in sequences per
+        second.
     """
-    n = int(table.size)
+    n, every = int(table.size), table.ravel()
     median = median_request(table)
     return {
         "median": median,
         "n": n,
         # With two or more lengths at most a quarter of the requests need lie above the median request.
         "p90": max(median, float(np.quantile(table, 0.9))),
+        "p90_interval": quantile_interval(every, 0.9),
         "p99": max(median, float(np.quantile(table, 0.99))) if n >= MINIMUM_FOR_P99 else None,
+        "p99_interval": quantile_interval(every, 0.99) if n >= MINIMUM_FOR_P99 else None,
         "relative_half_width": relative_half_width(table),
         "throughput": batch_size * n / float(table.sum()) * 1000,  # 1000 ms per second
     }

@@ -24,6 +24,13 @@ Run = Callable[[Any], None]
 #: Seconds of one block: long against a switch, short against drift of clock rates.
 BLOCK_SECONDS = 0.1
 
+#: Turns that a model gets at least: what differs between turns (where memory lies, what else runs) is in the interval.
+LEAST_TURNS = 3
+
+#: Passes that a slow model gets at least, as its interval needs them, unless it takes so many times ``max_seconds``.
+LEAST_PASSES = 6
+OVERTIME = 5.0
+
 #: Warm-up ends when a pass is not this much faster than the best before it, and takes this share of the time at most.
 STEADY = 0.05
 WARM_UP_SHARE = 0.25
@@ -33,7 +40,8 @@ WARM_UP_SHARE = 0.25
 class StoppingRule:
     """When to stop timing; fields as in the backends' configuration.
 
-    ``min_requests`` are made in all, whatever ``max_seconds`` says.
+    ``min_requests`` are made in all, whatever ``max_seconds`` says. `LEAST_TURNS` and `LEAST_PASSES` are made as well,
+    unless the first take longer than ``max_seconds`` and the second `OVERTIME` times as long.
     """
 
     target_relative_half_width: float
@@ -67,21 +75,33 @@ def warm_up(model: Timed, max_seconds: float) -> None:
         best, last = min(best, last), sum(model.time_pass())
 
 
-def measure(candidate: Timed, reference: Timed | None, rule: StoppingRule) -> tuple[FloatArray, FloatArray | None]:
+def measure(
+    candidate: Timed, reference: Timed | None, rule: StoppingRule, alive: Callable[[], None] = lambda: None
+) -> tuple[FloatArray, FloatArray | None]:
     """Time ``candidate`` in turn with ``reference``.
+
+    Args:
+        candidate: what is timed.
+        reference: what it is compared with, or None.
+        rule: when to stop.
+        alive: called after every block, while no clock runs: tells who waits that this has not stopped.
 
     Returns:
         Two tables, passes x lengths, in milliseconds per request; the second is None without a reference.
     """
-    start = time.perf_counter()
     candidate_passes: list[list[float]] = []
     reference_passes: list[list[float]] = []
+    turns = 0
     with _no_collection():
         warm_up(candidate, rule.max_seconds)
-        while not _enough(candidate_passes, time.perf_counter() - start, rule):
+        start = time.perf_counter()
+        while not _enough(candidate_passes, turns, time.perf_counter() - start, rule):
             candidate_passes += _block(candidate, switched=reference is not None)
+            alive()
             if reference is not None:
                 reference_passes += _block(reference, switched=True)
+                alive()
+            turns += 1
     return np.array(candidate_passes), np.array(reference_passes) if reference is not None else None
 
 
@@ -95,13 +115,15 @@ def _block(model: Timed, *, switched: bool) -> list[list[float]]:
     return passes
 
 
-def _enough(passes: list[list[float]], seconds: float, rule: StoppingRule) -> bool:
+def _enough(passes: list[list[float]], turns: int, seconds: float, rule: StoppingRule) -> bool:
     if not passes or len(passes) * len(passes[0]) < rule.min_requests:
         return False
     if seconds >= rule.max_seconds:
-        return True
+        return len(passes) >= LEAST_PASSES or seconds >= OVERTIME * rule.max_seconds
+    if turns < LEAST_TURNS or len(passes) < rule.min_repeats:
+        return False
     width = relative_half_width(np.array(passes))
-    return len(passes) >= rule.min_repeats and width is not None and width <= rule.target_relative_half_width
+    return width is not None and width <= rule.target_relative_half_width
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The worker process: ``python -m autodistill.latency.worker``, JSON lines in and out.
 
 It holds one runtime, the reference and one candidate at a time. What libraries print goes to standard error; standard
-output carries answers only. It ends when its input ends, so it never outlives its parent by more than one model.
+output carries answers only. It ends when its input ends; the parent's `Lifeline` ends it also when it hangs.
 
 Commands, each answered by one line, ``{"error": TEXT}`` when it failed:
 
@@ -9,6 +9,8 @@ Commands, each answered by one line, ``{"error": TEXT}`` when it failed:
 - ``{"command": "reference", "path": FILE, "vocabulary": SIZE}``
 - ``{"command": "measure", "path": FILE, "vocabulary": SIZE, "rule": {...}, "batches": [SIZES]}`` -> the numbers of a
   report, and under ``services`` a table of milliseconds (passes x lengths) for each batch size
+
+Before its answer it may write empty lines: it is still at work.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import os
 import platform
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -26,25 +28,31 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from autodistill.latency.machine import processor_name, reset_peak, resident_bytes, state
+from autodistill.latency.machine import pin, processor_name, reset_peak, resident_bytes, state
 from autodistill.latency.runners import Inputs, Runner, Setup
-from autodistill.latency.statistics import flags, ratio, summarise
+from autodistill.latency.statistics import MINIMUM_FOR_P99, flags, ratio, summarise
 from autodistill.latency.timing import StoppingRule, Timed, measure, warm_up
 
 #: Passes of a batch size that are told; a queue draws from them.
-SERVICE_PASSES = 200
+SERVICE_PASSES = MINIMUM_FOR_P99
 
 #: Token ids below this are special in common vocabularies (padding, unknown) and are never sent.
 FIRST_TOKEN = 2
 
 
 class Worker:
-    """Answers commands; its methods are the commands' names."""
+    """Answers commands; its methods are the commands' names.
 
-    def __init__(self) -> None:
+    Args:
+        alive: tells who waits for an answer that it is being worked on.
+    """
+
+    def __init__(self, alive: Callable[[], None]) -> None:
+        self._alive = alive
         self._runner: Any = None
         self._setup = Setup(batch_size=1, lengths=(), precision="fp32", threads=1, device="cpu")
         self._reference: Timed | None = None
+        self._machine: dict[str, Any] = {}
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
         """The answer to one message; an exception becomes text."""
@@ -57,7 +65,10 @@ class Worker:
         return answer
 
     def open(self, runner: str, setup: dict[str, Any]) -> dict[str, Any]:
-        """Choose runtime and workload; loads nothing yet."""
+        """Choose cores, runtime and workload; loads nothing yet."""
+        found = state()["usable_cores"]  # before it is this worker's share
+        cpus = pin(setup["threads"]) if setup["device"] == "cpu" else None
+        self._machine = {"usable_cores": found, "pinned_to_cpus": cpus}
         module, name = runner.split(":")
         self._runner = getattr(import_module(module), name)
         self._setup = Setup(**{**setup, "lengths": tuple(setup["lengths"])})
@@ -74,15 +85,16 @@ class Worker:
         stop = StoppingRule(**rule)
         before = reset_peak()
         candidate, runner = self._load(path, vocabulary)
-        table, reference_table = measure(candidate, self._reference, stop)
-        after = resident_bytes("VmHWM")
+        candidate.time_pass()
+        after = resident_bytes("VmHWM")  # before the reference runs
         facts = {
             "device": processor_name(),
-            "environment": state(),
-            "flags": flags(table, stop.target_relative_half_width),
             "peak_memory_bytes": after - before if after is not None and before is not None else None,
             **runner.facts(),
         }
+        self._alive()
+        table, reference_table = measure(candidate, self._reference, stop, self._alive)
+        facts |= {"environment": state() | self._machine, "flags": flags(table, stop.target_relative_half_width)}
         facts["versions"] = {"python": platform.python_version(), **facts["versions"]}
         numbers = summarise(table, self._setup.batch_size)
         if reference_table is not None:
@@ -91,10 +103,10 @@ class Worker:
         return {**numbers, **facts, "services": services}
 
     def _service(self, runner: Runner, vocabulary: int, size: int, rule: StoppingRule, parts: int) -> list[list[float]]:
-        """Times of batches of one size; all sizes together take as long as one model."""
+        """Times of batches of one size: what a 99th percentile needs, else a share of one model's time."""
         requests = [runner.prepare(inputs) for inputs in requests_of(replace(self._setup, batch_size=size), vocabulary)]
-        share = replace(rule, max_seconds=rule.max_seconds / parts, min_requests=0)
-        table, _ = measure(Timed(runner.run, requests), None, share)
+        share = replace(rule, max_seconds=rule.max_seconds / parts, min_requests=MINIMUM_FOR_P99)
+        table, _ = measure(Timed(runner.run, requests), None, share, self._alive)
         rows: list[list[float]] = table[:SERVICE_PASSES].round(6).tolist()
         return rows
 
@@ -130,13 +142,19 @@ def _claim_stdout() -> BinaryIO:
     return answers
 
 
+def _write(answers: BinaryIO, line: bytes) -> None:
+    """Write a whole line; the file is not buffered."""
+    while line:
+        line = line[answers.write(line) :]
+
+
 def main() -> None:
     """Answer lines of standard input until it ends."""
     answers = _claim_stdout()
-    worker = Worker()
+    worker = Worker(lambda: _write(answers, b"\n"))
     for line in sys.stdin.buffer:
         answer = worker.answer(json.loads(line))
-        answers.write(json.dumps(answer).encode() + b"\n")
+        _write(answers, json.dumps(answer).encode() + b"\n")
 
 
 if __name__ == "__main__":

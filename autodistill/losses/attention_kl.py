@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from autodistill.losses.masking import (
     masked_mean,
     mean_over_layers,
+    number_of_tokens,
     paired_features,
     present_pairs,
     require_equal_heads,
@@ -69,6 +70,10 @@ class AttentionKL:
             for own, other in present_pairs(self.pairs, "attentions", student)
         ]
         return mean_over_layers(divergences, batch)
+
+    def items(self, batch: Batch) -> Tensor:
+        """Tokens that count: see `autodistill.components.training.DistillationLoss.items`."""
+        return number_of_tokens(batch)
 
     def parameters(self) -> Iterable[Parameter]:
         """No parameters of its own."""

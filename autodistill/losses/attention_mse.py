@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from autodistill.losses.masking import (
     masked_mean,
     mean_over_layers,
+    number_of_tokens,
     paired_features,
     present_pairs,
     require_equal_heads,
@@ -64,6 +65,10 @@ class AttentionMSE:
             per_query = (squares * keys).sum(-1) / keys.sum(-1).clamp_min(1)
             errors.append(masked_mean(per_query, batch.attention_mask))
         return mean_over_layers(errors, batch)
+
+    def items(self, batch: Batch) -> Tensor:
+        """Tokens that count: see `autodistill.components.training.DistillationLoss.items`."""
+        return number_of_tokens(batch)
 
     def parameters(self) -> Iterable[Parameter]:
         """No parameters of its own."""

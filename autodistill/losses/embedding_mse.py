@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autodistill.losses.masking import masked_mean
+from autodistill.losses.masking import masked_mean, number_of_tokens
 from autodistill.losses.projections import Projections
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class EmbeddingMSE:
         own = self.projections(student["embeddings", None], 0)
         error = (own - teacher["embeddings", None].detach().float()).square().mean(-1)
         return masked_mean(error, batch.attention_mask)
+
+    def items(self, batch: Batch) -> Tensor:
+        """Tokens that count: see `autodistill.components.training.DistillationLoss.items`."""
+        return number_of_tokens(batch)
 
     def parameters(self) -> Iterable[Parameter]:
         """The projection's weight and bias, if there is one."""

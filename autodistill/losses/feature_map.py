@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional as F  # noqa: N812
 
-from autodistill.losses.masking import masked_mean, mean_over_layers, paired_features, require_layer_pairs
+from autodistill.losses.masking import (
+    masked_mean,
+    mean_over_layers,
+    number_of_tokens,
+    paired_features,
+    require_layer_pairs,
+)
 from autodistill.losses.projections import Projections
 
 if TYPE_CHECKING:
@@ -74,6 +80,10 @@ class FeatureMap:
         means = (student.mean(-1) - teacher.mean(-1)).square()
         variances = (student.var(-1, correction=0) - teacher.var(-1, correction=0)).abs()
         return shape * normalised + mean * means + variance * variances
+
+    def items(self, batch: Batch) -> Tensor:
+        """Tokens that count: see `autodistill.components.training.DistillationLoss.items`."""
+        return number_of_tokens(batch)
 
     def parameters(self) -> Iterable[Parameter]:
         """The projections' weights and biases, in the order of the pairs."""

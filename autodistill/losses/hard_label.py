@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from autodistill.components.task import IGNORED
 from autodistill.errors import ConfigError
+from autodistill.losses.masking import TOKEN_KINDS, number_of_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from torch.nn import Parameter
 
     from autodistill.components.training import Batch, FeatureKey, Features, LossContext, LossRole
-
-#: Kinds of task whose labels are of tokens.
-TOKEN_KINDS = ("token_classification", "mlm")
 
 
 class HardLabel:
@@ -60,6 +58,10 @@ class HardLabel:
         if batch.labels is None:
             raise ConfigError("loss.hard_label needs reference labels, but the batch has none.")
         return label_loss(student["logits", None], batch.labels, self._kind, batch.attention_mask)
+
+    def items(self, batch: Batch) -> Tensor:
+        """Answers: see `autodistill.components.training.DistillationLoss.items`."""
+        return number_of_answers(batch, self._kind)
 
     def parameters(self) -> Iterable[Parameter]:
         """No parameters of its own."""

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autodistill.losses.masking import masked_mean, mean_over_layers, paired_features, require_layer_pairs
+from autodistill.losses.masking import (
+    masked_mean,
+    mean_over_layers,
+    number_of_tokens,
+    paired_features,
+    require_layer_pairs,
+)
 from autodistill.losses.projections import Projections
 
 if TYPE_CHECKING:
@@ -57,6 +63,10 @@ class HiddenMSE:
             for own, other in self.projections.paired_states(self.pairs, student, teacher)
         ]
         return mean_over_layers(errors, batch)
+
+    def items(self, batch: Batch) -> Tensor:
+        """Tokens that count: see `autodistill.components.training.DistillationLoss.items`."""
+        return number_of_tokens(batch)
 
     def parameters(self) -> Iterable[Parameter]:
         """The projections' weights and biases, in the order of the pairs."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from autodistill.errors import ConfigError
 from autodistill.losses.divergences import divergence, log_classes, log_spans, log_switches
-from autodistill.losses.masking import counted_tokens
+from autodistill.losses.masking import counted_tokens, number_of_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,6 +97,10 @@ class LogitsKL:
         else:
             logs = log_classes(teacher), log_classes(student)
         return divergence(self.divergence, *logs, self.beta) * self.temperature**2
+
+    def items(self, batch: Batch) -> Tensor:
+        """Answers: see `autodistill.components.training.DistillationLoss.items`."""
+        return number_of_answers(batch, self._task.kind)
 
     def parameters(self) -> Iterable[Parameter]:
         """No parameters of its own."""

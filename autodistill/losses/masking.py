@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from autodistill.components.training import Batch, FeatureKey, Features
 
+#: Kinds of task in which every token has an answer of its own.
+TOKEN_KINDS = ("token_classification", "mlm")
+
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Return the mean of ``values`` where ``mask`` is true.
@@ -29,6 +32,18 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """
     weights = mask.to(values.dtype)
     return (values * weights).sum() / weights.sum().clamp_min(1.0)
+
+
+def number_of_tokens(batch: Batch) -> Tensor:
+    """How many items a mean over unmasked tokens is over: scalar, float32."""
+    return batch.attention_mask.sum().float()
+
+
+def number_of_answers(batch: Batch, kind: str) -> Tensor:
+    """How many items a mean over the answers of a task of this kind is over, tokens or examples: scalar, float32."""
+    if kind in TOKEN_KINDS:
+        return counted_tokens(batch).sum().float()
+    return torch.tensor(float(len(batch.input_ids)), device=batch.input_ids.device)
 
 
 def counted_tokens(batch: Batch) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F  # noqa: N812
 
 from autodistill.errors import ConfigError
-from autodistill.losses.masking import masked_mean, mean_over_layers
+from autodistill.losses.masking import masked_mean, mean_over_layers, number_of_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,6 +97,10 @@ class MiniLMRelation:
         joined = value.float().transpose(1, 2).reshape(batch, tokens, self.relation_heads, -1).transpose(1, 2)
         scores = joined @ joined.transpose(2, 3) * joined.shape[-1] ** -0.5
         return F.log_softmax(scores.masked_fill(~mask[:, None, None, :], _HIDDEN), dim=-1)
+
+    def items(self, batch: Batch) -> Tensor:
+        """Tokens that count: see `autodistill.components.training.DistillationLoss.items`."""
+        return number_of_tokens(batch)
 
     def parameters(self) -> Iterable[Parameter]:
         """No parameters of its own."""

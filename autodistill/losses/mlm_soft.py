@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F  # noqa: N812
 
 from autodistill.errors import ConfigError
-from autodistill.losses.masking import counted_tokens
+from autodistill.losses.masking import counted_tokens, number_of_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,6 +69,10 @@ class MLMSoft:
         hard = -student_log.gather(1, labels[:, None]).squeeze(1)
         soft = -(targets * student_log).sum(-1)
         return (self.hard_share * hard + (1 - self.hard_share) * soft).sum() / max(1, len(labels))
+
+    def items(self, batch: Batch) -> Tensor:
+        """Answers: see `autodistill.components.training.DistillationLoss.items`."""
+        return number_of_answers(batch, "mlm")
 
     def parameters(self) -> Iterable[Parameter]:
         """No parameters of its own."""

@@ -90,9 +90,16 @@ def _cells(report: Report) -> list[str]:
         ", ".join(str(length) for length in workload.get("lengths", [])),
         *(formats.significant(report[name]) for name in ("median",)),
         formats.MISSING if half is None else f"{100 * half:.1f} %",
-        *(formats.significant(report[name]) for name in ("p90", "p99", "ratio_to_reference")),
+        *(_percentile(report, name) for name in ("p90", "p99")),
+        formats.significant(report["ratio_to_reference"]),
         ", ".join(report["flags"]),
     ]
+
+
+def _percentile(report: Report, name: str) -> str:
+    """A percentile with its interval where there is one."""
+    text, interval = formats.significant(report[name]), report.get(f"{name}_interval")
+    return f"{text} ({' to '.join(formats.significant(end) for end in interval)})" if interval else text
 
 
 # -- latency against the workload ----------------------------------------------------------------------------------
@@ -153,31 +160,33 @@ def roofline_figure(report: Report) -> Figure:
     from plotly import graph_objects
 
     roof = report["environment"]
-    peak, bandwidth = roof["peak_flops"], roof["memory_bytes_per_s"]
-    shown = [row for row in report["breakdown"] if row["flops"] > 0 and row["bytes"] > 0]
-    intensities = [row["flops"] / row["bytes"] for row in shown]
-    ridge = peak / bandwidth
-    low, high = min([ridge, *intensities]) / 3, max([ridge, *intensities]) * 3  # a little room on both sides
+    peak = roof["peak_flops"]
+    roofs = {"main memory": roof["memory_bytes_per_s"], "memory on the chip": roof.get("on_chip_bytes_per_s")}
+    shown = [row for row in report["breakdown"] if row["flops"] > 0 and _bytes(row) > 0]
+    ridges = {name: peak / bandwidth for name, bandwidth in roofs.items() if bandwidth}
+    intensities = [*ridges.values(), *(row["flops"] / _bytes(row) for row in shown)]
+    low, high = min(intensities) / 3, max(intensities) * 3  # a little room on both sides
     figure = blank_figure(
-        {"title": {"text": "operations per byte of main memory"}, "type": "log"},
+        {"title": {"text": "operations per byte"}, "type": "log"},
         {"title": {"text": "operations per second"}, "type": "log"},
     )
-    figure.add_trace(
-        graph_objects.Scatter(
-            name=escape(f"roof of {report['device']}"),
-            x=[low, ridge, high],
-            y=[low * bandwidth, peak, peak],
-            mode="lines",
-            line={"color": COLOURS[0], "width": 2.5},
-            hoverinfo="skip",
+    for (name, ridge), dash in zip(ridges.items(), ("solid", "dot"), strict=False):
+        figure.add_trace(
+            graph_objects.Scatter(
+                name=escape(f"roof of {report['device']}, {name}"),
+                x=[low, ridge, high],
+                y=[peak * low / ridge, peak, peak],
+                mode="lines",
+                line={"color": COLOURS[0], "width": 2.5, "dash": dash},
+                hoverinfo="skip",
+            )
         )
-    )
     for place, row in enumerate(shown):
         rate = row["flops"] * row["count"] / (row["ms"] / 1000)  # ms to s
         figure.add_trace(
             graph_objects.Scatter(
                 name=escape(row["operator"]),
-                x=[row["flops"] / row["bytes"]],
+                x=[row["flops"] / _bytes(row)],
                 y=[rate],
                 mode="markers",
                 marker={"symbol": SYMBOLS[place % len(SYMBOLS)], "size": 11, "color": COLOURS[(place + 1) % 7]},
@@ -188,6 +197,11 @@ def roofline_figure(report: Report) -> Figure:
             )
         )
     return figure
+
+
+def _bytes(row: Mapping[str, Any]) -> float:
+    """Of main memory; of memory on the chip for an operator that needs no other."""
+    return float(row["bytes"] or row.get("on_chip_bytes", 0.0))
 
 
 def _roof_section(report: Report, place: int) -> Html:
@@ -210,6 +224,7 @@ def _roof_section(report: Report, place: int) -> Html:
         title,
         figure_html(roofline_figure(report), f"roof-{place}"),
         table("Where the time goes at the middle length", header, rows),
-        lead="Computed from a data sheet, not measured. Operators that need no main memory are in the table only.",
+        lead="Computed from a data sheet, not measured. Operators are drawn by their bytes of main memory, or of "
+        "memory on the chip where they need no other; those without matrix arithmetic are in the table only.",
         anchor=f"roof-{place}",
     )

@@ -22,10 +22,10 @@ class RecipeConfig:
     batch_size: int = 32
     """Examples per step, >= 1."""
 
-    lr: float = 3e-4
+    lr: float = 2e-4
     """Peak learning rate, > 0; for the reference sizes of the student family if `scale_lr`."""
 
-    scale_lr: bool = False
+    scale_lr: bool = True
     """Whether the family's rule fits the rate to width and depth of each student; see docs/schedules.md."""
 
     warmup_share: float = 0.1

@@ -41,6 +41,7 @@ class BertFamily:
     Args:
         space: search space over `CHOICES`; read by the engine.
         rules: label -> expression that must hold; read by the engine.
+        initialisation: what students start from, ``"teacher"`` or ``"random"`` weights.
         layer_selection: which teacher layers a shallower student starts from.
         importance: how heads and feed-forward units are ranked when a student has fewer.
         activation: of the feed-forward networks.
@@ -55,6 +56,7 @@ class BertFamily:
         *,
         space: dict[str, Any],
         rules: dict[str, str],
+        initialisation: str,
         layer_selection: str,
         importance: str,
         activation: str,
@@ -62,6 +64,7 @@ class BertFamily:
     ) -> None:
         self.space = space
         self.rules = rules
+        self.initialisation = initialisation
         self.layer_selection = layer_selection
         self.importance = importance
         self.activation = activation
@@ -128,6 +131,8 @@ class BertFamily:
         self, student: PreTrainedModel, teacher: PreTrainedModel, examples: Sequence[Batch] = ()
     ) -> Initialisation:
         """Start from a BERT teacher by choosing layers, channels, heads and units; from others by word embeddings."""
+        if self.initialisation == "random":
+            return Initialisation(dict.fromkeys(tensor_groups(student), "random"))
         if teacher.config.model_type != "bert":
             return initialise_word_embeddings(student, teacher, tensor_groups(student))
         layers = layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, self.layer_selection)

@@ -10,6 +10,9 @@ from autodistill.errors import ConfigError, did_you_mean
 #: How student layers take their weights from teacher layers; see `autodistill.students.layers`.
 LAYER_SELECTIONS = ("uniform", "first", "last", "ends")
 
+#: What students start from.
+INITIALISATIONS = ("teacher", "random")
+
 #: How heads and feed-forward units are ranked; see `autodistill.students.importance`.
 IMPORTANCES = ("activations", "weights")
 
@@ -32,6 +35,8 @@ class BertFamilyConfig:
     """Search space: name -> list of ordinal choices, or a mapping with ``type``."""
     rules: dict[str, str | None] = field(default_factory=lambda: {"heads_divide_width": "hidden_size % num_heads == 0"})
     """Label -> expression over the names of the space that every architecture must satisfy."""
+    initialisation: str = "teacher"
+    """What students start from: the teacher, or random weights, which shows what starting from the teacher gains."""
     layer_selection: str = "uniform"
     """Which teacher layers a shallower student starts from: uniform, first, last or ends (both ends alternately)."""
     importance: str = "activations"
@@ -42,12 +47,9 @@ class BertFamilyConfig:
     """Dropout of hidden states and attentions while training, in [0, 1)."""
 
     def __post_init__(self) -> None:
-        _check_layer_selection("student.layer_selection", self.layer_selection)
-        if self.importance not in IMPORTANCES:
-            raise ConfigError(
-                f"student.importance must be one of {', '.join(IMPORTANCES)}, got {self.importance!r}."
-                f"{did_you_mean(self.importance, IMPORTANCES)}"
-            )
+        _check_choice("student.initialisation", self.initialisation, INITIALISATIONS)
+        _check_choice("student.layer_selection", self.layer_selection, LAYER_SELECTIONS)
+        _check_choice("student.importance", self.importance, IMPORTANCES)
         _check_dropout("student.dropout", self.dropout)
 
 
@@ -73,22 +75,22 @@ class MobileBertFamilyConfig:
         }
     )
     """Label -> expression over the names of the space that every architecture must satisfy."""
+    initialisation: str = "teacher"
+    """What students start from: the teacher, or random weights, which shows what starting from the teacher gains."""
     layer_selection: str = "uniform"
     """Which layers of a MobileBERT teacher a shallower student starts from: uniform, first, last or ends."""
     dropout: float = 0.0
     """Dropout of hidden states and attentions while training, in [0, 1)."""
 
     def __post_init__(self) -> None:
-        _check_layer_selection("student.layer_selection", self.layer_selection)
+        _check_choice("student.initialisation", self.initialisation, INITIALISATIONS)
+        _check_choice("student.layer_selection", self.layer_selection, LAYER_SELECTIONS)
         _check_dropout("student.dropout", self.dropout)
 
 
-def _check_layer_selection(where: str, value: str) -> None:
-    if value not in LAYER_SELECTIONS:
-        raise ConfigError(
-            f"{where} must be one of {', '.join(LAYER_SELECTIONS)}, got {value!r}."
-            f"{did_you_mean(value, LAYER_SELECTIONS)}"
-        )
+def _check_choice(where: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{where} must be one of {', '.join(choices)}, got {value!r}.{did_you_mean(value, choices)}")
 
 
 def _check_dropout(where: str, value: float) -> None:

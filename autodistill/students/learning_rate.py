@@ -6,12 +6,13 @@ import math
 
 
 def lr_factor(*, width: int, depth: int, reference_width: int, reference_depth: int) -> float:
-    """Return the factor on the learning rate: ``sqrt(reference_width / width * reference_depth / depth)``.
+    """Return the factor on the learning rate: ``reference_width / width * sqrt(reference_depth / depth)``.
 
     Adam moves every weight by about the learning rate, whatever its gradient, so the change of a layer's output grows
-    with its fan-in, and that of the residual stream with the number of layers. A rate in inverse proportion would keep
-    the change of a freshly started network (Yang et al. 2022, arXiv 2203.03466); students start from their teacher,
-    whose smaller embeddings, biases and heads bear more, hence the root.
+    with its fan-in: a rate in inverse proportion to the width keeps it (Yang et al. 2022, arXiv 2203.03466). The
+    changes of the layers add up along the residual stream, in proportion to the root of their number while they are
+    independent (Yang et al. 2023, arXiv 2310.02244). What it gains is measured by
+    `benchmarks/distillation/learning_rate.py`.
 
     Args:
         width: fan-in of most matrices, >= 1.
@@ -19,4 +20,4 @@ def lr_factor(*, width: int, depth: int, reference_width: int, reference_depth: 
         reference_width: at which, with ``reference_depth``, the factor is 1.
         reference_depth: see ``reference_width``.
     """
-    return math.sqrt(reference_width / width * reference_depth / depth)
+    return reference_width / width * math.sqrt(reference_depth / depth)

@@ -46,15 +46,19 @@ class MobileBertFamily:
     Args:
         space: search space over `CHOICES`; read by the engine.
         rules: label -> expression that must hold; read by the engine.
+        initialisation: what students start from, ``"teacher"`` or ``"random"`` weights.
         layer_selection: which layers of a MobileBERT teacher a shallower student starts from.
         dropout: while training, in [0, 1).
     """
 
     features = frozenset(FEATURES)
 
-    def __init__(self, *, space: dict[str, Any], rules: dict[str, str], layer_selection: str, dropout: float) -> None:
+    def __init__(
+        self, *, space: dict[str, Any], rules: dict[str, str], initialisation: str, layer_selection: str, dropout: float
+    ) -> None:
         self.space = space
         self.rules = rules
+        self.initialisation = initialisation
         self.layer_selection = layer_selection
         self.dropout = dropout
 
@@ -134,6 +138,8 @@ class MobileBertFamily:
         A BERT teacher has no bottlenecks, so only its word embeddings fit, reduced to `MOBILEBERT_EMBEDDING_SIZE`
         principal components; everything else keeps transformers' random start.
         """
+        if self.initialisation == "random":
+            return Initialisation(dict.fromkeys(tensor_groups(student), "random"))
         if teacher.config.model_type != "mobilebert" or not same_widths(student.config, teacher.config):
             return initialise_word_embeddings(student, teacher, tensor_groups(student))
         layers = layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, self.layer_selection)

@@ -282,6 +282,20 @@ class DistillationLossSuite:
             )
             torch.testing.assert_close(value, case.value())
 
+    def test_parts_of_a_batch_add_up_to_it(self, make_loss: MakeLoss) -> None:
+        """Weighed by ``items``, or by their examples if the loss has no such method."""
+        case = self.case(make_loss, (3, 5, 2))
+        count = getattr(case.loss, "items", lambda batch: torch.tensor(float(len(batch.rows))))
+        parts = torch.tensor(0.0)
+        for part in ([0], [1, 2]):
+            rows = torch.tensor(part)
+            student, teacher = (
+                {key: item[rows] for key, item in side.items()} for side in (case.student, case.teacher)
+            )
+            batch = _rows_of(case.batch, rows)
+            parts = parts + count(batch) / count(case.batch) * value_of(case.loss, student, teacher, batch)
+        torch.testing.assert_close(parts, case.value())
+
     def test_bfloat16_is_close_to_float32(self, make_loss: MakeLoss) -> None:
         """It is reduced in float32, whatever the features are."""
         case = self.case(make_loss)

@@ -6,7 +6,7 @@ and relations (`autodistill.losses.minilm_relation`) are computed by their loss.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,6 +15,7 @@ import torch
 
 from autodistill.training.batches import evaluating, on_device
 from autodistill.training.features import forward_features
+from autodistill.training.softened import temperature_of, without_temperature
 from autodistill.training.stored_features import LARGE, TOKENS, Dense, FeatureShape, StoredForm, TopLogits
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def make_plan(
     shortest = split.batch(np.array([int(np.argmin(split.lengths))], dtype=np.int64))
     values = compute(teacher, shortest, probed)
     counted = _counted_share(split) if split.kind in ("mlm", "token_classification") else 1.0
-    forms = {key: _form(key, value, counted) for key, value in values.items()}
+    temperatures = sorted({found for key in keys if (found := temperature_of(key)) is not None})
+    kept = tuple(temperatures) if keeps_likeliest(teacher, split) else ()
+    forms = {key: _form(key, value, counted, kept) for key, value in values.items()}
     chosen = {key for key in base if key[0] not in MAPS}
     for layer in sorted(maps, key=lambda item: item or 0):
         wanted = {key for key in base if key[0] in MAPS and key[1] == layer}
@@ -113,8 +116,9 @@ def derive(keys: Iterable[FeatureKey], stored: Mapping[FeatureKey, Tensor], batc
     """
     found: dict[FeatureKey, Tensor] = {}
     for key in keys:
-        if _base(key) in stored:
-            found[key] = stored[_base(key)]
+        source = _source(key, stored)
+        if source in stored:
+            found[key] = stored[source]
         else:
             scores = _scores(stored["queries", key[1]], stored["keys", key[1]])
             found[key] = _softmax(scores, batch.attention_mask) if key[0] == "attentions" else scores
@@ -125,8 +129,8 @@ def needed(keys: Iterable[FeatureKey], stored: frozenset[FeatureKey]) -> frozens
     """Return which stored features these are derived from."""
     found: set[FeatureKey] = set()
     for key in keys:
-        base = _base(key)
-        found |= {base} if base in stored else {("queries", key[1]), ("keys", key[1])}
+        source = _source(key, stored)
+        found |= {source} if source in stored else {("queries", key[1]), ("keys", key[1])}
     return frozenset(found)
 
 
@@ -137,15 +141,34 @@ def ordered(keys: Iterable[FeatureKey]) -> list[FeatureKey]:
 
 def _base(key: FeatureKey) -> FeatureKey:
     """The feature under which another name of it is stored."""
-    return ("hidden_states", 0) if key[0] == "embeddings" else key
+    return ("hidden_states", 0) if key[0] == "embeddings" else without_temperature(key)
 
 
-def _form(key: FeatureKey, value: Tensor, counted: float) -> StoredForm:
-    """How a feature is stored, from its value for one example."""
+def _source(key: FeatureKey, stored: Container[FeatureKey]) -> FeatureKey:
+    """Where a feature is read from, unless it is computed from others."""
+    return key if key in stored else _base(key)
+
+
+def keeps_likeliest(teacher: PreTrainedModel, split: TokenisedSplit) -> bool:
+    """Whether the logits are one distribution over very many outputs, of which the likeliest and a mass are kept.
+
+    Sentence embeddings and the yes or no of every class are no such distribution, however wide they are.
+    """
+    config = teacher.config
+    if split.kind == "mlm":
+        return bool(config.vocab_size >= LARGE)
+    if split.kind not in ("classification", "token_classification") or config.num_labels < LARGE:
+        return False
+    several = split.labels is not None and np.issubdtype(split.labels.dtype, np.floating)
+    return not several and getattr(config, "problem_type", None) != "multi_label_classification"
+
+
+def _form(key: FeatureKey, value: Tensor, counted: float, temperatures: tuple[float, ...]) -> StoredForm:
+    """How a feature is stored, from its value for one example; logits of `keeps_likeliest` for some temperatures."""
     dimensions: list[int | str] = list(value.shape[1:])
     per_token = key[0] == "logits" and value.dim() > 2
-    if key[0] == "logits" and value.shape[-1] >= LARGE:
-        return TopLogits(key, value.shape[-1], per_token, counted)
+    if key[0] == "logits" and temperatures:
+        return TopLogits(key, value.shape[-1], per_token, counted, temperatures)
     for position in (0,) if per_token else _TOKEN_DIMENSIONS.get(key[0], ()):
         dimensions[position] = TOKENS
     return Dense.of(key, FeatureShape(tuple(dimensions)))

@@ -19,6 +19,7 @@ from autodistill.training.optimisers import learning_rate_course
 from autodistill.training.precision import check_precision, compiled
 from autodistill.training.results import TrainingResult
 from autodistill.training.runner import Surroundings, Trunk, run
+from autodistill.training.softened import features_for, teacher_needs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -209,10 +210,23 @@ class DistillationModule(StreamModule):
 
     def losses(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """The losses of this step's phase."""
-        phase = next(phase for phase, end in zip(self._phases, self._ends, strict=True) if step < end)
+        phase = self._phase(step)
         teacher = self._teacher.get(batch, phase.teacher_keys)
         student = forward_features(self.model, batch, phase.student_keys, max_layer=phase.max_layer)
-        return {label: loss(student, teacher, batch) for label, loss in phase.losses.items()}
+        return {label: loss(student, features_for(loss, teacher), batch) for label, loss in phase.losses.items()}
+
+    def items(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """What the losses of this step's phase are means over; examples where a loss does not say."""
+        return {label: _items(loss, batch) for label, loss in self._phase(step).losses.items()}
+
+    def _phase(self, step: int) -> _ActingPhase:
+        return next(phase for phase, end in zip(self._phases, self._ends, strict=True) if step < end)
+
+
+def _items(loss: DistillationLoss, batch: Batch) -> Tensor:
+    count = getattr(loss, "items", None)
+    items: Tensor = batch.input_ids.new_tensor(len(batch.input_ids)).float() if count is None else count(batch)
+    return items
 
 
 class _ActingPhase:
@@ -229,8 +243,8 @@ def _teacher_keys(loss: DistillationLoss, phase: Phase) -> frozenset[FeatureKey]
     """What a loss needs of the teacher in a phase: of a loss that acts in part, no layer above the phase's."""
     deepest, student, teacher = _deepest(loss.student_features), phase.max_student_layer, phase.max_teacher_layer
     if student is None or teacher is None or deepest is None or deepest <= student:
-        return loss.teacher_features
-    return frozenset(key for key in loss.teacher_features if key[1] is None or key[1] <= teacher)
+        return teacher_needs(loss)
+    return frozenset(key for key in teacher_needs(loss) if key[1] is None or key[1] <= teacher)
 
 
 def _union(sets: Iterable[frozenset[FeatureKey]]) -> frozenset[FeatureKey]:

@@ -16,6 +16,7 @@ from autodistill.components.training import FEATURES, Batch
 from autodistill.errors import ConfigError
 from autodistill.training.attention import ATTENTION_FEATURES, recording
 from autodistill.training.batches import evaluating
+from autodistill.training.softened import without_temperature
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +57,8 @@ def forward_features(
     for name, layer in keys:
         if layer is not None and max_layer is not None and layer > max_layer:
             continue
-        features[name, layer] = _feature(model, name, layer, output, blocks, batch.attention_mask)
+        source, _ = without_temperature((name, layer))
+        features[name, layer] = _feature(model, source, layer, output, blocks, batch.attention_mask)
     return features
 
 

@@ -13,6 +13,7 @@ from autodistill.components.students import FineTuning
 from autodistill.components.training import Optimisation
 from autodistill.errors import ConfigError
 from autodistill.losses.hard_label import label_loss
+from autodistill.losses.masking import number_of_answers
 from autodistill.training.features import forward_features
 from autodistill.training.lightning import StreamBatches, StreamModule
 from autodistill.training.optimisers import learning_rate_factor
@@ -144,3 +145,7 @@ class FineTuneModule(StreamModule):
             raise ConfigError("A teacher can be fine-tuned only on a train split with labels, and this one has none.")
         logits = forward_features(self.model, batch, frozenset({("logits", None)}))["logits", None]
         return {"labels": label_loss(logits, batch.labels, self._kind, batch.attention_mask)}
+
+    def items(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Examples, or the tokens that have labels."""
+        return {"labels": number_of_answers(batch, self._kind)}

@@ -115,6 +115,10 @@ class StreamModule(pl.LightningModule):
         """Label -> scalar float32 loss of a batch, before weighting; the labels that act at this step."""
         raise NotImplementedError
 
+    def items(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Label -> over how many items of a batch the loss is a mean: scalar, float32; the labels of `losses`."""
+        raise NotImplementedError
+
     @property
     def checks_every_step(self) -> bool:
         """Whether looking at a loss after every step is free: it is where nothing runs asynchronously."""
@@ -128,17 +132,28 @@ class StreamModule(pl.LightningModule):
         self.zero_grad(set_to_none=True)
         found: dict[str, Tensor] = {}
         parts = in_parts(batch, self.parts)
+        whole = self._all_items(batch, step)
         for number, part in enumerate(parts, start=1):
-            losses = self.losses(part, step)
+            # Means over unequally many items, e.g. tokens: weighed so that the parts add up to the mean over all.
+            own = self.items(part, step)
+            losses = {label: value * (own[label] / whole[label]) for label, value in self.losses(part, step).items()}
             total = torch.stack([self._weights[label] * value for label, value in losses.items()]).sum()
-            share = len(part.rows) / len(batch.rows)
             for label, value in {**losses, "total": total}.items():
-                found[label] = found.get(label, 0.0) + share * value.detach()
+                found[label] = found.get(label, 0.0) + value.detach()
             if number < len(parts):
                 with torch.autocast(self.device.type, enabled=False):
-                    self.trainer.strategy.backward(share * total, None)
+                    self.trainer.strategy.backward(total, None)
         self._note(step, found)
-        return share * total
+        return total
+
+    def _all_items(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Items of the whole step; with several processes, whose gradients are averaged, per process."""
+        items = self.items(batch, step)
+        if self.trainer.world_size > 1:
+            means = self.trainer.strategy.reduce(torch.stack(list(items.values())), reduce_op="mean")
+            items = dict(zip(items, means.unbind(), strict=True))
+        # Nothing to average over is a loss of 0, not 0 / 0.
+        return {label: torch.where(number > 0, number, 1.0) for label, number in items.items()}
 
     def _note(self, step: int, losses: dict[str, Tensor]) -> None:
         """Keep a step's losses, the mean over all processes; logged every ``log_every_n_steps``."""

@@ -82,7 +82,7 @@ def make_optimiser(
         extra: projections of losses and the like.
         optimisation: learning rate and weight decay.
         fused: AdamW as one kernel for all parameters; False where gradients are scaled (fp16).
-        head_lr_factor: on the learning rate of the model's parameters outside its layers and embeddings.
+        head_lr_factor: on the learning rate of `head_parameters`.
 
     Raises:
         ConfigError: ``optimisation.optimizer`` names no optimiser of torch, or one that refuses its arguments.
@@ -120,8 +120,13 @@ def _instantiated(node: Mapping[str, Any], groups: list[dict[str, Any]], lr: flo
 
 
 def head_parameters(model: nn.Module) -> list[Parameter]:
-    """The parameters after a transformers encoder: those outside its ``embeddings`` and ``encoder``."""
-    inside = ("embeddings", "encoder")
-    return [
-        parameter for name, parameter in model.named_parameters() if not any(part in inside for part in name.split("."))
-    ]
+    """The parameters after a transformers encoder: its pooler's, and all that do not belong to it.
+
+    Encoders name their parts as they like (``encoder.layer``, ``transformer.layer``, ``layers``), so only transformers'
+    own ``base_model`` tells where they end.
+    """
+    encoder = getattr(model, "base_model", model)
+    pooler = getattr(encoder, "pooler", None)
+    pooled = {id(parameter) for parameter in pooler.parameters()} if isinstance(pooler, nn.Module) else set()
+    inside = {id(parameter) for parameter in encoder.parameters()} - pooled
+    return [parameter for parameter in model.parameters() if id(parameter) not in inside]

@@ -53,7 +53,8 @@ def predict(
     order = np.argsort(-split.lengths, kind="stable").astype(np.int64)  # longest first: lack of memory shows at once
     batch_size = _fitting(model, split, batch_size)
     answers: list[list[NDArray[np.float32]]] = []
-    with evaluating(model), torch.inference_mode(), placed(model, device):
+    # Moved outside of inference mode: weights that move within it could not be trained or exported any more.
+    with placed(model, device), evaluating(model), torch.inference_mode():
         for start in range(0, len(order), batch_size):
             batch = on_device(split.batch(order[start : start + batch_size]), torch.device(device))
             logits = forward_features(model, batch, frozenset({("logits", None)}))["logits", None]

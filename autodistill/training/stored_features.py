@@ -17,6 +17,7 @@ import torch
 
 from autodistill.components.task import IGNORED
 from autodistill.training.arrays import open_array
+from autodistill.training.softened import softened_logits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,8 +101,8 @@ class StoredForm(Protocol):
         """JSON-able description, for `form_of`."""
         ...
 
-    def open(self, directory: Path, lengths: NDArray[Any]) -> StoredReader:
-        """Open the files; ``lengths`` of the examples in their order there."""
+    def open(self, directory: Path, lengths: NDArray[Any]) -> Mapping[FeatureKey, StoredReader]:
+        """Open the files; ``lengths`` of the examples in their order there. Feature -> its reader."""
         ...
 
 
@@ -170,9 +171,9 @@ class Dense:
         """See `StoredForm.describe`."""
         return {"key": list(self.key), "shape": list(self.shape.dimensions), "precision": self.precision}
 
-    def open(self, directory: Path, lengths: NDArray[Any]) -> StoredReader:
+    def open(self, directory: Path, lengths: NDArray[Any]) -> Mapping[FeatureKey, StoredReader]:
         """See `StoredForm.open`."""
-        return _DenseReader(self, directory, lengths)
+        return {self.key: _DenseReader(self, directory, lengths)}
 
 
 class _DenseReader:
@@ -199,23 +200,26 @@ class _DenseReader:
 
 @dataclass(frozen=True)
 class TopLogits:
-    """Logits over a vocabulary: log-probabilities of the `TOP_K` likeliest outputs, and of all others together.
+    """Logits over a vocabulary: log-probabilities of the `TOP_K` likeliest outputs, and the mass of all the others.
 
-    Read back as logits whose softmax has exactly the stored probabilities, the rest spread evenly over all other
-    outputs. Where tokens have labels, only tokens that count are kept; elsewhere zeros are given.
-    528 bytes per distribution at a vocabulary of BERT's size, where float16 logits take 61,000.
+    That mass depends on the temperature by which a loss divides the logits, so it is kept for each that will be asked
+    for. Read back as logits for one of them, whose softmax at it has exactly the stored probabilities, the rest spread
+    evenly over all other outputs. Where tokens have labels, only tokens that count are kept; elsewhere zeros are given.
+    516 bytes per distribution at a vocabulary of BERT's size and 4 per temperature, where float16 logits take 61,000.
 
     Args:
         key: of the logits.
         outputs: size of the vocabulary.
         per_token: whether each token has its own distribution.
         counted: share of the tokens that count, for the estimate of size.
+        temperatures: at which the mass of the rest is kept, each > 0.
     """
 
     key: FeatureKey
     outputs: int
     per_token: bool
     counted: float = 1.0
+    temperatures: tuple[float, ...] = (1.0,)
 
     NAMES = ("logits_top.npy", "logits_ids.npy", "logits_rest.npy", "logits_counts.npy")
 
@@ -230,14 +234,15 @@ class TopLogits:
         sizes = {name: np.dtype(dtype).itemsize for name, dtype in self.files.items()}
         items = self.counted * float(lengths.sum(dtype=np.int64)) if self.per_token else float(len(lengths))
         top, ids, rest, count = (sizes[name] for name in self.NAMES)
-        return int(items * (TOP_K * (top + ids) + rest)) + len(lengths) * count
+        return int(items * (TOP_K * (top + ids) + len(self.temperatures) * rest)) + len(lengths) * count
 
     def encode(self, value: Tensor, batch: Batch) -> Mapping[str, NDArray[Any]]:
         """See `StoredForm.encode`."""
         mask = self.mask(batch)
         logs = torch.log_softmax(value[mask].float(), dim=-1)
         top, ids = logs.topk(min(TOP_K, self.outputs), dim=-1)
-        rest = torch.log((1 - top.double().exp().sum(-1)).clamp_min(1e-12)).float()  # 1e-12: below float32's rounding
+        others = logs.scatter(-1, ids, -torch.inf)
+        rest = torch.stack([torch.logsumexp(others / temperature, dim=-1) for temperature in self.temperatures], dim=-1)
         counts = mask.sum(1) if self.per_token else torch.ones(len(mask), dtype=torch.int64)
         arrays = (
             # Beyond float16's range a log-probability is that of nothing: exp(-1e4) is 0.
@@ -263,18 +268,27 @@ class TopLogits:
 
     def describe(self) -> dict[str, Any]:
         """See `StoredForm.describe`."""
-        return {"key": list(self.key), "outputs": self.outputs, "per_token": self.per_token}
+        return {
+            "key": list(self.key),
+            "outputs": self.outputs,
+            "per_token": self.per_token,
+            "temperatures": list(self.temperatures),
+        }
 
-    def open(self, directory: Path, lengths: NDArray[Any]) -> StoredReader:
+    def open(self, directory: Path, lengths: NDArray[Any]) -> Mapping[FeatureKey, StoredReader]:
         """See `StoredForm.open`."""
-        return _TopReader(self, directory)
+        return {
+            softened_logits(temperature): _TopReader(self, directory, place)
+            for place, temperature in enumerate(self.temperatures)
+        }
 
 
 class _TopReader:
-    """Reads what `TopLogits` stores."""
+    """Reads what `TopLogits` stores, for the temperature at a place among its own."""
 
-    def __init__(self, form: TopLogits, directory: Path) -> None:
+    def __init__(self, form: TopLogits, directory: Path, place: int) -> None:
         self._form = form
+        self._place = place
         self._top, self._ids, self._rest, counts = (open_array(directory / name) for name in form.NAMES)
         self._stops: IntArray = np.cumsum(counts, dtype=np.int64)
         self._starts: IntArray = self._stops - counts
@@ -285,7 +299,9 @@ class _TopReader:
         items = np.concatenate([np.arange(self._starts[place], self._stops[place]) for place in places])
         kept = min(TOP_K, form.outputs)
         columns = items[:, None] * kept + np.arange(kept)
-        rest = torch.from_numpy(self._rest[items]) - np.log(max(1, form.outputs - kept))
+        mass = torch.from_numpy(self._rest[items * len(form.temperatures) + self._place])
+        # Divided by the temperature again, each of the others has its even share of the mass.
+        rest = form.temperatures[self._place] * (mass - np.log(max(1, form.outputs - kept)))
         rows = rest[:, None].expand(-1, form.outputs).clone()
         ids = torch.from_numpy(self._ids[columns].astype(np.int64))
         rows.scatter_(1, ids, torch.from_numpy(self._top[columns]).float())
@@ -298,7 +314,8 @@ def form_of(description: Mapping[str, Any]) -> StoredForm:
     """Return the form that `StoredForm.describe` described."""
     key: FeatureKey = tuple(description["key"])
     if "outputs" in description:
-        return TopLogits(key, description["outputs"], description["per_token"])
+        temperatures = tuple(description["temperatures"])
+        return TopLogits(key, description["outputs"], description["per_token"], temperatures=temperatures)
     return Dense(key, FeatureShape(tuple(description["shape"])), description["precision"])
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 
-from autodistill.folders import build_once
+from autodistill.errors import StudyInterruptedError
+from autodistill.folders import build_once, directory_bytes, scratch_of
 from autodistill.training.arrays import ArrayWriter
 from autodistill.training.batches import on_device
 from autodistill.training.cache_plan import CachePlan, compute, derive, make_plan, needed, ordered
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     IntArray: TypeAlias = "NDArray[np.int64]"
 
 #: Changes when the files' layout does.
-FORMAT = 2
+FORMAT = 3
 
 #: Examples per forward pass of the teacher at most.
 BATCH_SIZE = 64
@@ -65,20 +67,46 @@ def cache_directory(
     return cache_dir / "teacher_features" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
+@dataclass(frozen=True)
+class PassWatch:
+    """Who follows a pass of the teacher over many examples.
+
+    Args:
+        progress: called after every forward pass with (examples done, examples in all), or None.
+        stop_requested: asked after every forward pass; True saves what is done and ends the pass. None: never.
+    """
+
+    progress: Callable[[int, int], None] | None = None
+    stop_requested: Callable[[], bool] | None = None
+
+
+def kept_bytes(directory: Path) -> int:
+    """Bytes that are on the disk of a cache, also of one that is not finished."""
+    return directory_bytes(directory) or directory_bytes(scratch_of(directory))
+
+
 def write_cache(
-    directory: Path, teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey], rows: IntArray
+    directory: Path,
+    teacher: PreTrainedModel,
+    split: TokenisedSplit,
+    keys: frozenset[FeatureKey],
+    rows: IntArray,
+    watch: PassWatch | None = None,
 ) -> None:
     """Compute and publish the features of ``rows`` (sorted, distinct).
 
     Of several processes one writes and the others wait. A process that is killed leaves a scratch folder under another
     name, with which the next one goes on from the last saving; nobody reads it. See `build_once`.
+
+    Raises:
+        StudyInterruptedError: a stop was requested; the next call goes on from there.
     """
 
     def build(scratch: Path) -> None:
         plan = make_plan(teacher, split, keys, split.lengths_of(rows))
         # Longest first, so that batches are hardly padded.
         order = rows[np.argsort(-split.lengths_of(rows), kind="stable")]
-        writer = _CacheWriter(scratch, teacher, split, plan, order)
+        writer = _CacheWriter(scratch, teacher, split, plan, order, watch or PassWatch())
         try:
             writer.write()
         except OutOfRangeError:
@@ -96,16 +124,24 @@ class _CacheWriter:
         split: the examples.
         plan: what is stored.
         order: rows in the order of the files.
+        watch: who follows.
     """
 
     def __init__(
-        self, directory: Path, teacher: PreTrainedModel, split: TokenisedSplit, plan: CachePlan, order: IntArray
+        self,
+        directory: Path,
+        teacher: PreTrainedModel,
+        split: TokenisedSplit,
+        plan: CachePlan,
+        order: IntArray,
+        watch: PassWatch,
     ) -> None:
         self._directory = directory
         self._teacher = teacher
         self._split = split
         self._plan = plan
         self._order = order
+        self._watch = watch
 
     def write(self, *, wide: bool = False) -> None:
         """Write everything that is not there yet.
@@ -115,6 +151,7 @@ class _CacheWriter:
 
         Raises:
             OutOfRangeError: a value does not fit.
+            StudyInterruptedError: a stop was requested.
         """
         kept = self._read_progress()
         if wide and not kept.get("wide"):
@@ -133,9 +170,21 @@ class _CacheWriter:
                 part = self._order[start : start + self._batch_size(start, forms)]
                 self._append(writers, forms, part)
                 start, passes = start + len(part), passes + 1
-                if passes % SAVE_EVERY == 0:
+                stopping = self._stops_at(start)
+                if stopping or passes % SAVE_EVERY == 0:
                     self._save_progress(start, kept["wide"], writers)
+                if stopping:
+                    raise StudyInterruptedError(
+                        f"Interrupted after {start} of the {len(self._order)} examples whose features the teacher "
+                        "computes; they are kept. The same command goes on."
+                    )
         self._finish(forms)
+
+    def _stops_at(self, done: int) -> bool:
+        """Tell how many examples are done; whether the pass is to end here."""
+        if self._watch.progress is not None:
+            self._watch.progress(done, len(self._order))
+        return self._watch.stop_requested is not None and self._watch.stop_requested()
 
     def _batch_size(self, start: int, forms: Iterable[StoredForm]) -> int:
         """Examples of the pass that begins here: fewer where vocabularies are large."""
@@ -196,7 +245,7 @@ class TeacherCache:
         meta = json.loads((directory / "meta.json").read_text())
         self._keys: frozenset[FeatureKey] = frozenset((name, layer) for name, layer in meta["keys"])
         forms = [form_of(description) for description in meta["forms"]]
-        self._readers = {form.key: form.open(directory, lengths) for form in forms}
+        self._readers = {key: reader for form in forms for key, reader in form.open(directory, lengths).items()}
 
     def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
         """See `autodistill.training.teacher_features.TeacherFeatures.get`.

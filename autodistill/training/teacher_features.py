@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 from autodistill.errors import ConfigError
-from autodistill.training.cache_plan import make_plan
+from autodistill.training.cache_plan import keeps_likeliest, make_plan
 from autodistill.training.features import forward_features
-from autodistill.training.teacher_cache import TeacherCache, cache_directory, write_cache
+from autodistill.training.softened import temperature_of, without_temperature
+from autodistill.training.teacher_cache import PassWatch, TeacherCache, cache_directory, kept_bytes, write_cache
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +70,7 @@ class OnlineTeacherFeatures:
 
 def deepest_layer(keys: frozenset[FeatureKey]) -> int | None:
     """The last block that must be run for these features; None for all of them, as the logits need."""
-    if not keys or any(name == "logits" for name, _ in keys):
+    if not keys or any(temperature_of(key) is not None for key in keys):
         return None
     return max(1, *(layer or 0 for _, layer in keys))
 
@@ -133,6 +134,7 @@ def cached_teacher_features(
     max_bytes: int,
     rows: IntArray | None,
     first_rows: IntArray | None = None,
+    watch: PassWatch | None = None,
 ) -> TeacherFeatures:
     """Return the teacher's features, computed once for ``rows`` and shared by all processes that use ``cache_dir``.
 
@@ -148,11 +150,14 @@ def cached_teacher_features(
         max_bytes: largest size of these files; 0 = never write.
         rows: examples that will be asked for (repetitions do no harm), or None for all.
         first_rows: those of them that every run asks for, or None.
+        watch: who follows the teacher's pass.
 
     Raises:
         ConfigError: there is room by ``max_bytes``, but not on the disk.
+        StudyInterruptedError: a stop was requested.
     """
     online = OnlineTeacherFeatures(teacher, keys)
+    keys = _cached_keys(teacher, split, keys)
     if not keys or not len(split):
         return online
     everything = np.arange(len(split) * split.copies, dtype=np.int64)
@@ -163,14 +168,32 @@ def cached_teacher_features(
             return TeacherCache(directory)
     needed = estimate_bytes(teacher, split, keys, wanted)
     if needed <= max_bytes:
-        check_disk(cache_dir, needed)
-        write_cache(directory, teacher, split, keys, wanted)
+        check_disk(cache_dir, needed - kept_bytes(directory))
+        write_cache(directory, teacher, split, keys, wanted, watch)
         return TeacherCache(directory)
     if first_rows is None:
         _log.info("Teacher features need %d bytes, more than %d: the teacher runs online.", needed, max_bytes)
         return online
-    some = cached_teacher_features(teacher, split, keys, cache_dir, fingerprint, max_bytes, first_rows)
+    some = cached_teacher_features(teacher, split, keys, cache_dir, fingerprint, max_bytes, first_rows, watch=watch)
     return PartlyCachedTeacherFeatures(some, online) if isinstance(some, TeacherCache) else some
+
+
+def bytes_there(
+    teacher: PreTrainedModel,
+    split: TokenisedSplit,
+    keys: frozenset[FeatureKey],
+    cache_dir: Path,
+    fingerprint: str,
+    rows: IntArray,
+) -> int:
+    """Bytes that are on the disk already of what `cached_teacher_features` would write; its arguments."""
+    keys = _cached_keys(teacher, split, keys)
+    return kept_bytes(cache_directory(cache_dir, split, keys, fingerprint, _distinct(rows)))
+
+
+def _cached_keys(teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey]) -> frozenset[FeatureKey]:
+    """What a cache of these features is made for; logits that are kept whole are the same at every temperature."""
+    return keys if keeps_likeliest(teacher, split) else frozenset(without_temperature(key) for key in keys)
 
 
 def _distinct(rows: IntArray) -> IntArray:

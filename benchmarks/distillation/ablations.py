@@ -66,7 +66,9 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
         }
         both = there["flash"] & np.isfinite(default["full"]).all(axis=0)
         if both.sum() >= 4:
-            found[variant]["flash_with_default_full"] = correlations(own["flash"][:, both], default["full"][:, both])
+            found[variant]["flash_with_default_full"] = correlations(
+                own["flash"][:, both], default["full"][:, both], apart=True
+            )
         found[variant]["architectures"] = int(there["flash"].sum())
     return found
 

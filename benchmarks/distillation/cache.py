@@ -38,6 +38,7 @@ from autodistill.engine.workbench import model_dimensions
 from autodistill.registry import default_registry
 from autodistill.schedules.layer_mapping import layer_pairs
 from autodistill.training.distil import Distillation, distil
+from autodistill.training.softened import teacher_needs_of
 from autodistill.training.stream import ExampleStream
 from autodistill.training.teacher_cache import TeacherCache
 from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
@@ -118,7 +119,7 @@ class Setting:
     def keys(self) -> frozenset[FeatureKey]:
         """What any student's losses ask for."""
         losses = [self.student(number)[1] for number in range(self.given.students)]
-        return frozenset().union(*(loss.teacher_features for group in losses for loss, _ in group.values()))
+        return teacher_needs_of(loss for group in losses for loss, _ in group.values())
 
     def cache(self) -> TeacherCache:
         """The cache, written if need be."""
@@ -143,7 +144,7 @@ def run_unit(given: argparse.Namespace) -> dict[str, Any]:
         size = sum(path.stat().st_size for path in cache.directory.iterdir())
         return {"seconds": seconds, "disk_bytes": size, "features": len(keys), **_memory()}
     student, losses = setting.student(int(number))
-    keys = frozenset().union(*(loss.teacher_features for loss, _ in losses.values()))
+    keys = teacher_needs_of(loss for loss, _ in losses.values())
     teacher: Any = setting.cache() if kind == "cached" else OnlineTeacherFeatures(setting.teacher, keys)
     if kind == "cached":
         setting.teacher = None

@@ -47,6 +47,7 @@ VARIANTS: Mapping[str, Sequence[str]] = {
     # initialisation
     "by_weights": ("student.importance=weights",),
     "first_layers": ("student.layer_selection=first",),
+    "random_start": ("student.initialisation=random",),
 }
 
 
@@ -87,22 +88,22 @@ def fidelity_task(name: str, data: Path, examples: int | None) -> FidelityTask:
             *("data.text_columns=[sentence]", "data.label_column=label", "data.select_max=2000"),
             *("data.train_limit=20000", "data.max_length=64", "teacher=quickstart", "loss=[quickstart]"),
         )
-        return FidelityTask(overrides, examples or 64000, 1e-3, "classification.accuracy")
+        return FidelityTask(overrides, examples or 25600, 2e-4, "classification.accuracy")
     if name == "python_docs":
         overrides = ("data=quickstart", "teacher=quickstart", "loss=[quickstart]")
-        return FidelityTask(overrides, examples or 64000, 1e-3, "classification.accuracy")
+        return FidelityTask(overrides, examples or 25600, 2e-4, "classification.accuracy")
     if name == "corpus":
         overrides = (
             *("data=corpus", f"data.path={data / 'corpus'}", "data.max_length=64", "teacher=with_mlm_head"),
             "loss=[mlm_soft]",
         )
-        return FidelityTask(overrides, examples or 64000, 1e-3, "mlm.accuracy", "[mlm,size]")
+        return FidelityTask(overrides, examples or 25600, 3e-4, "mlm.accuracy", "[mlm,size]")
     if name == "tiny":
         overrides = (
             *("data=text_classification", f"data.train={data / 'data' / 'train.tsv'}"),
             *(f"data.test={data / 'data' / 'test.tsv'}", "data.max_length=32", "teacher=huggingface"),
             *(f"teacher.path={data / 'teacher'}", "teacher.fine_tune_epochs=6", "teacher.fine_tune_lr=3e-3"),
-            *("trainer.threads=1", "loss=[logits_kl]"),
+            *("trainer.threads=1", "loss=[logits_kl]", "schedule.scale_lr=false"),
         )
         return FidelityTask(overrides, examples or 640, 3e-3, "classification.accuracy")
     raise SystemExit(f"--task must be sst2, corpus, python_docs or tiny, got {name!r}.")

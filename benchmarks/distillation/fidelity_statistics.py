@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,36 +17,48 @@ if TYPE_CHECKING:
 RESAMPLES = 2000
 
 
-def correlations(one: FloatArray, other: FloatArray) -> dict[str, Any]:
+def correlations(one: FloatArray, other: FloatArray, *, apart: bool = False) -> dict[str, Any]:
     """Spearman and Kendall (tau-b) with 95 % bootstrap intervals over the architectures.
 
     Args:
         one: a value per architecture, or several replicates of it (``replicates x architectures``).
         other: the same; all pairs of replicates are averaged.
+        apart: replicates have seeds, the same in both: only pairs of different seeds are averaged. Two runs of one seed
+            share its random start and order of examples, and would agree better than a flash run with what it is to
+            predict, which is how good an architecture is and not how lucky a seed.
     """
     first, second = np.atleast_2d(one), np.atleast_2d(other)
+    pairs = [(row, column) for row in range(len(first)) for column in range(len(second)) if not apart or row != column]
+    if not pairs:
+        raise ValueError("Correlations of replicates with different seeds need two seeds at least.")
     found: dict[str, Any] = {"n": first.shape[1]}
     for name, statistic in (("spearman", spearmanr), ("kendall", kendalltau)):
-        value, low, high = _with_interval(first, second, statistic)
+        value, low, high = _with_interval(first, second, pairs, statistic)
         found[name] = {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4)}
     return found
 
 
-def _with_interval(first: FloatArray, second: FloatArray, statistic: Callable[..., Any]) -> tuple[float, float, float]:
+def _with_interval(
+    first: FloatArray, second: FloatArray, pairs: Sequence[tuple[int, int]], statistic: Callable[..., Any]
+) -> tuple[float, float, float]:
     rng = np.random.default_rng(0)
     count = first.shape[1]
-    value = _mean(first, second, statistic)
-    draws = [_mean(first[:, rows], second[:, rows], statistic) for rows in rng.integers(0, count, (RESAMPLES, count))]
+    value = _mean(first, second, pairs, statistic)
+    resamples = rng.integers(0, count, (RESAMPLES, count))
+    draws = [_mean(first[:, rows], second[:, rows], pairs, statistic) for rows in resamples]
     low, high = np.nanquantile(draws, [0.025, 0.975])
     return value, float(low), float(high)
 
 
-def _mean(first: FloatArray, second: FloatArray, statistic: Callable[..., Any]) -> float:
-    """The mean over all pairs of replicates; a constant column has no rank correlation and counts as 0."""
+def _mean(
+    first: FloatArray, second: FloatArray, pairs: Sequence[tuple[int, int]], statistic: Callable[..., Any]
+) -> float:
+    """The mean over pairs of replicates; a constant column has no rank correlation and counts as 0."""
     values = [
-        0.0 if np.ptp(one) == 0 or np.ptp(other) == 0 else float(statistic(one, other)[0])
-        for one in first
-        for other in second
+        0.0
+        if np.ptp(first[row]) == 0 or np.ptp(second[column]) == 0
+        else float(statistic(first[row], second[column])[0])
+        for row, column in pairs
     ]
     return float(np.mean(values))
 
@@ -80,28 +92,31 @@ def regret(flash: FloatArray, full: FloatArray, latency: FloatArray, floor: floa
 def judge(
     flash: FloatArray, full: FloatArray, sizes: Mapping[str, FloatArray], latency: FloatArray, floor: float
 ) -> dict[str, Any]:
-    """Everything that is said about one fidelity.
+    """What is said about one fidelity; flash runs are held against full runs of other seeds, as the ceiling is.
 
     Args:
         flash: ``seeds x architectures``.
-        full: ``seeds x architectures``.
+        full: the same seeds.
         sizes: name -> what is known before training, per architecture.
         latency: milliseconds per architecture.
         floor: trivial score.
     """
     ceiling = correlations(full[:1], full[1:]) if len(full) > 1 else None
     mean_full = full.mean(axis=0)
-    predictor = correlations(flash, full)
+    apart = len(full) > 1  # one seed alone shows no noise at all, and has no ceiling
+    predictor = correlations(flash, full, apart=apart)
+    others = [np.delete(full, row, axis=0).mean(axis=0) if apart else mean_full for row in range(len(flash))]
     found: dict[str, Any] = {
         "flash_with_full": predictor,
-        "flash_mean_with_full_mean": correlations(flash.mean(axis=0), mean_full),
         "full_with_full_between_seeds": ceiling,
         "flash_with_flash_between_seeds": correlations(flash[:1], flash[1:]) if len(flash) > 1 else None,
         "flash_with_full_given_latency": correlations(
-            np.stack([given(row, latency) for row in flash]), np.stack([given(row, latency) for row in full])
+            *(np.stack([given(row, latency) for row in scores]) for scores in (flash, full)), apart=apart
         ),
         "predictors": {name: correlations(values, full) for name, values in sizes.items()},
-        "regret": round(float(np.mean([regret(row, mean_full, latency, floor) for row in flash])), 5),
+        "regret": round(
+            float(np.mean([regret(row, other, latency, floor) for row, other in zip(flash, others, strict=True)])), 5
+        ),
         "regret_of_log_flops": round(regret(np.log(sizes["flops"]), mean_full, latency, floor), 5),
     }
     if ceiling is not None and ceiling["spearman"]["value"] > 0:

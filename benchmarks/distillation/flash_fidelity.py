@@ -268,10 +268,13 @@ def main() -> int:
                 left = time_candidates(session, given.architectures, until)
             else:
                 architectures = list(drawn_architectures(session))
-                left = train(session, architectures, ("flash", "full"), given.shard, until)
-        for share in given.fidelities[1:] if given.step == "train" else ():
-            with open_study(given, "default", share) as session:
-                left += train(session, architectures, ("flash",), given.shard, until)
+                left = train(session, architectures, ("flash",), given.shard, until)
+        if given.step == "train":  # the cheap runs first, so that an interrupted benchmark has whole columns
+            for share in given.fidelities[1:]:
+                with open_study(given, "default", share) as session:
+                    left += train(session, architectures, ("flash",), given.shard, until)
+            with open_study(given, "default", given.fidelities[0]) as session:
+                left += train(session, architectures, ("full",), given.shard, until)
     except StudyInterruptedError as error:
         print(f"{error} The same command goes on.", file=sys.stderr)
         return 130

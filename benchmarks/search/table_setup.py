@@ -45,7 +45,7 @@ class TableFamily:
         flash_examples: training examples of a flash run. A MobileBERT starts from random weights but for its word
             embeddings, as the teacher has none that fit; with less, it is still at chance.
         full_examples: training examples of the full recipe.
-        lr: peak learning rate of the family's recipe.
+        lr: peak learning rate of the family's recipe, at the reference sizes of the rule of width and depth.
     """
 
     space: Mapping[str, list[int]]
@@ -70,7 +70,7 @@ FAMILIES = {
         full=22,
         flash_examples=1280,
         full_examples=12800,
-        lr=1e-3,
+        lr=2e-4,
     ),
     "mobilebert": TableFamily(
         space={

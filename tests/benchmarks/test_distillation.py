@@ -67,6 +67,18 @@ def test_a_perfect_flash_has_the_ceiling_and_no_regret(monkeypatch: pytest.Monke
     backwards = statistics.judge(np.stack([1 - full] * 2), np.stack([full] * 2), sizes, latency, 0.5)
     assert backwards["flash_with_full"]["kendall"]["value"] == -1.0
     assert backwards["regret"] > 0.01
+    # What two runs of one seed have in common predicts nothing: the seed's luck is not the architecture's.
+    luck = np.stack([full, full[::-1]])
+    lucky = statistics.judge(luck, luck, sizes, latency, 0.5)
+    assert (
+        lucky["flash_with_full"]["spearman"]["value"]
+        == lucky["full_with_full_between_seeds"]["spearman"]["value"]
+        == -1.0
+    )
+    assert lucky["flash_with_full_given_latency"]["spearman"]["value"] < 0
+    assert lucky["regret"] > 0.01
+    with pytest.raises(ValueError, match="need two seeds at least"):
+        statistics.correlations(full, full, apart=True)
     flat = statistics.correlations(np.ones(24), full)
     assert flat["spearman"] == {"value": 0.0, "low": 0.0, "high": 0.0}
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import autodistill
 from autodistill.testing.tiny import write_tiny_teacher
 
 ROOT = Path(__file__).parents[2]
@@ -79,3 +80,55 @@ def test_the_protocol_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.M
     protocol.main()
     assert json.loads(output.read_text())["glue_protocol"]["results"] == first
     assert [path.stat().st_mtime_ns for path in kept] == times
+
+
+def test_jobs_wait_for_what_they_need_and_a_failure_stops_only_what_needs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    jobs: Any = importlib.import_module("benchmarks.evaluation.jobs")
+    done: list[str] = []
+
+    def work(name: str) -> None:
+        if name == "broken":
+            raise ValueError("no such thing")
+        done.append(name)
+
+    def job(name: str, *after: str) -> Any:
+        return jobs.Job(name, work, (name,), after)
+
+    given = [
+        job("last", "first", "made before"),
+        job("broken"),
+        job("needs", "broken"),
+        job("more", "needs"),
+        job("first"),
+    ]
+    assert jobs.run_jobs(given) == ["broken", "needs", "more"]
+    assert done == ["first", "last"]
+    assert "no such thing" in capsys.readouterr().out
+    assert jobs.run_jobs([job("late")], seconds=0) == ["late"]
+
+
+def test_the_chain_is_a_study_and_the_protocol_on_each_of_its_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    (tmp_path / "chain" / "corpus").mkdir(parents=True)
+    given = ["--data", str(tmp_path), "--work", str(tmp_path / "chain"), "--tasks", "rte", "--examples", "400"]
+    monkeypatch.setattr(sys, "argv", ["chain.py", *given, "--models", "teacher", "bert_half", "--seeds", "2"])
+    chain: Any = importlib.import_module("benchmarks.evaluation.chain")
+    read = chain.read_arguments()
+    setup, tuning = chain.chain_setup(read), chain.setup_of(read, tmp_path / "glue", tmp_path / "fine_tuning")
+    settings = autodistill.compose(setup.overrides())
+    assert [item.metric for item in settings.objectives] == ["default.quality", "size.flops"]
+    assert settings.one("schedule").parameters["flash_fidelity"] == 0.05
+    assert settings.one("data").parameters["test"].endswith("wikitext2.test.txt.gz")
+    jobs = {job.name: job.after for job in chain.all_jobs(read, setup, tuning)}
+    assert list(jobs)[:2] == ["prepare", "bert_half"]
+    points = [name for name in jobs if name.startswith("bert_half-rte, lr")]
+    assert len(points) == 3
+    assert all(jobs[name] == ("bert_half",) for name in points)
+    assert jobs["bert_half-rte, seed 1"] == tuple(points)
+    assert set(jobs["bert_half-rte"]) == {*points, "bert_half-rte, seed 1"}
+    assert jobs["teacher-rte, lr5e-05-batch32-epochs5"] == ("prepare",)

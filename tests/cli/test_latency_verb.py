@@ -62,6 +62,34 @@ def test_model_that_cannot_be_timed_is_named_and_the_others_are_told(
     assert "Could not be timed" in page
 
 
+def test_one_model_that_cannot_be_asked_or_loaded_does_not_keep_the_others_from_being_timed(
+    given: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    sizes = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4}
+    for name, positions in (("short", 8), ("damaged", 64)):
+        BertForSequenceClassification(
+            BertConfig(**sizes, intermediate_size=48, max_position_embeddings=positions, is_decoder=name == "damaged")
+        ).save_pretrained(tmp_path / name)
+    (tmp_path / "damaged" / "model.safetensors").write_bytes(b"cut off")
+    code = main(
+        [
+            *("latency", *given, "study.name=some_bad", "timing.lengths=[16]"),
+            f"timing.subjects=[{tmp_path / 'short'},{tmp_path / 'damaged'},{ARCHITECTURE}]",
+        ]
+    )
+    assert code == 1
+    assert f"{tmp_path / 'short'} on roofline: latency.roofline.lengths go up to 16" in capsys.readouterr().out
+    reports, _ = read(given, "some_bad")
+    assert [(Path(item["model"]).name, "error" in item) for item in reports] == [
+        ("architecture 2", False),
+        ("teacher", False),
+        ("short", True),
+        ("damaged", True),
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -17,7 +17,7 @@ from autodistill.engine.cache import (
     evict,
     write_json,
 )
-from autodistill.folders import private_directory
+from autodistill.folders import private_directory, scratch_of
 
 
 def fill(directory: Path, size: int = 10) -> None:
@@ -96,14 +96,11 @@ def test_using_an_entry_again_keeps_it(tmp_path: Path) -> None:
     assert evict(tmp_path, 10) == [new]
 
 
-def test_snapshots_of_data_and_builds_under_way_are_never_evicted(tmp_path: Path) -> None:
+def test_snapshots_of_data_are_never_evicted(tmp_path: Path) -> None:
     kept = private_directory(tmp_path / "data" / "snapshot")
-    partial = private_directory(tmp_path / "teachers" / ".key.partial")
-    for place in (kept, partial):
-        fill(place)
+    fill(kept)
     assert evict(tmp_path, 0) == []
     assert kept.exists()
-    assert partial.exists()
 
 
 def test_what_is_in_use_is_never_evicted(tmp_path: Path) -> None:
@@ -111,6 +108,24 @@ def test_what_is_in_use_is_never_evicted(tmp_path: Path) -> None:
     os.utime(used, (0, 0))
     other = cached_directory(tmp_path, "teachers", "other", fill)
     assert evict(tmp_path, 0, keep=[used]) == [other]
+
+
+def test_eviction_takes_unfinished_entries_but_none_that_is_being_built(tmp_path: Path) -> None:
+    def broken(directory: Path) -> None:
+        fill(directory)
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        cached_directory(tmp_path, "teacher_features", "left", broken)
+    removed: list[list[Path]] = []
+
+    def build(directory: Path) -> None:
+        fill(directory)
+        removed.append(evict(tmp_path, 0))
+
+    entry = cached_directory(tmp_path, "teacher_features", "built", build)
+    assert removed == [[scratch_of(entry.with_name("left"))]]
+    assert (entry / "data").exists()
 
 
 def test_directory_bytes_counts_all_files_below(tmp_path: Path) -> None:

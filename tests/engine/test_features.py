@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,13 @@ from tiny_studies import tiny_study
 import autodistill
 from autodistill.components.training import FeatureKey
 from autodistill.engine.features import FeaturesSize, StudyFeatures
+from autodistill.engine.session import check_workbench
 from autodistill.engine.workbench import Workbench, model_dimensions
-from autodistill.errors import ConfigError
+from autodistill.errors import ConfigError, StudyInterruptedError
 from autodistill.registry import default_registry
+from autodistill.training import teacher_cache
+from autodistill.training.softened import teacher_needs_of
+from autodistill.training.teacher_cache import PassWatch
 
 LOSSES = ("loss=[logits_kl,hidden_mse]", "loss.hidden_mse.embeddings=false", "schedule.layer_mapping=first")
 LOGITS: FeatureKey = ("logits", None)
@@ -75,6 +81,55 @@ def test_a_full_disk_is_an_error_before_training(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(features, "size", FeaturesSize(10**18, 10**18, 10**19))
     with pytest.raises(ConfigError, match=r"The teacher.s features need 1000000000\.00 GB"):
         features.check()
+
+
+def test_the_disk_needs_no_room_for_what_is_there_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, bench, _ = features_of(tmp_path)
+    monkeypatch.setattr(teacher_cache, "BATCH_SIZE", 8)
+
+    def full(path: Path) -> Any:
+        return SimpleNamespace(free=features.size.full // 2)
+
+    monkeypatch.setattr(shutil, "disk_usage", full)
+    with pytest.raises(ConfigError, match=r"The teacher.s features need"):
+        features.check()
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**12))
+    rows = len(bench.stream.prefix(bench.schedule.total_examples))
+    stop = PassWatch(lambda *at: told.append(at), lambda: told[-1][0] >= 0.75 * rows)
+    with pytest.raises(StudyInterruptedError, match=rf"Interrupted after \d+ of the {rows} examples"):
+        features.get(frozenset({LOGITS}), stop)
+    assert told[0] == (8, rows)
+    monkeypatch.setattr(shutil, "disk_usage", full)  # a quarter is still to come
+    features.check()
+    after: list[int] = []
+    features.get(frozenset({LOGITS}), PassWatch(lambda done, _: after.append(done)))
+    assert after[0] == told[-1][0] + 8, "it did not go on where it was stopped"
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    features.check()
+
+
+def test_a_disk_that_is_too_small_shows_before_the_teacher_is_fine_tuned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Workbench(autodistill.compose(tiny_study(tmp_path, *LOSSES)), default_registry())
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(ConfigError, match=r"The teacher.s features need"):
+        check_workbench(bench)
+
+
+def test_baselines_read_the_cache_of_all_architectures(tmp_path: Path) -> None:
+    """Their depth lies outside the space, so a loss on layers asks for teacher layers that no trial asks for."""
+    features, bench, seen = features_of(tmp_path, "student.space.num_layers=[1]", "baseline=[tinybert_4l]")
+    (baseline,) = bench.baselines(bench.teacher.load(bench.task))
+    size = bench.family.dimensions(baseline.architecture, bench.task)
+    assert size.layers == 4
+    losses = bench.make_losses(size, model_dimensions(bench.teacher.load(bench.task)))
+    keys = teacher_needs_of(loss for loss, _ in losses.values())
+    features.get(frozenset({LOGITS}))
+    before = sum(seen)
+    features.get(keys).get(bench.train.batch(np.arange(4)))
+    assert sum(seen) == before
 
 
 def test_the_size_says_what_is_stored() -> None:

@@ -78,7 +78,7 @@ def test_the_learning_rate_follows_the_family_where_the_schedule_says_so(
         bench = Workbench(settings, fresh_registry)
         rates.append([optimisation_for(bench, architecture(layers, 32)).lr for layers in (1, 2)])
     assert rates[0] == [3e-3, 3e-3]
-    assert rates[1] == pytest.approx([3e-3 * (384 / 32 * 6) ** 0.5, 3e-3 * (384 / 32 * 3) ** 0.5])
+    assert rates[1] == pytest.approx([3e-3 * 384 / 32 * 6**0.5, 3e-3 * 384 / 32 * 3**0.5])
 
 
 @pytest.fixture(scope="module")

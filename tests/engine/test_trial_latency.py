@@ -45,6 +45,14 @@ def test_candidate_that_is_too_slow_by_its_blocks_is_never_measured_whole(tmp_pa
             ["objectives.latency.metric=torch.cost_per_million", "latency.torch.p99_limit_ms=20"],
             "give latency.torch.price_per_hour=PRICE",
         ),
+        (
+            [
+                *("latency=[roofline]", "latency.roofline.chip=t4"),
+                "+constraints.slow={metric: roofline.p99_ms, sense: '<=', bound: 20}",
+            ],
+            "constraints.slow.metric is roofline.p99_ms, which latency.roofline (roofline) does not give. "
+            "It gives: roofline.p50_ms, roofline.p90_ms, roofline.ratio_to_reference, roofline.throughput.",
+        ),
     ],
 )
 def test_metric_that_the_workload_does_not_ask_for_is_refused_before_anything_runs(
@@ -78,3 +86,30 @@ def test_script_that_fails_marks_the_trial_with_its_reason_and_the_study_goes_on
     assert states[32]["state"] == "complete"
     assert states[16]["state"] == "failed"
     assert "the phone went away" in states[16]["error"]
+
+
+def test_bound_on_what_a_report_lacks_makes_the_trial_infeasible_before_training(tmp_path: Path) -> None:
+    script = tmp_path / "phone.py"
+    script.write_text(
+        "import json, sys\nfrom pathlib import Path\n"
+        "config = json.loads(Path(sys.argv[1], 'config.json').read_text())\n"
+        "more = {'p90_ms': 3} if config['intermediate_size'] == 16 else {}\n"
+        "print(json.dumps({'median_ms': 2, **more}))\n"
+    )
+    given = replaced(
+        tiny_overrides(tmp_path),
+        "latency=[command]",
+        f"latency.command.command=[{sys.executable},{script}]",
+        "latency.command.format=huggingface",
+        "+constraints.slow={metric: command.p90_ms, sense: '<=', bound: 5}",
+        "student.space.num_layers=[1]",
+        "student.space.intermediate_size=[16,32]",
+        "schedule.examples=128",
+        "trainer.threads=1",
+    )
+    assert main(["explore", *given]) == 0
+    trials = json.loads(next(tmp_path.rglob("summary.json")).read_text())["history"]
+    found = {trial["architecture"]["intermediate_size"]: trial for trial in trials if trial["origin"] == "search"}
+    assert found[16]["state"] == "complete"
+    assert found[32]["state"] == "infeasible"
+    assert "constraints.slow: command.p90_ms is not in the latency report" in found[32]["error"]

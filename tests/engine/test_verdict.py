@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from autodistill.components.latency import UNKNOWN_HALF_WIDTH
 from autodistill.engine.verdict import Contender, no_slower
 
 
@@ -35,3 +36,12 @@ def test_a_baseline_is_slower_only_beyond_what_the_timings_are_sure_of() -> None
     assert no_slower(contender(2.6, half_width=0.3), pick, "cpu")
     assert no_slower(contender(1.9), pick, "cpu")
     assert no_slower(Contender("untimed", {}, {}, None), pick, "cpu")
+
+
+def test_a_timing_that_tells_no_interval_is_no_exact_one() -> None:
+    report = {"kind": "measured", "median": 2.1, "relative_half_width": None}
+    unsure = Contender("slow", {}, {"cpu": report}, None)
+    assert unsure.half_width("cpu") == UNKNOWN_HALF_WIDTH
+    assert Contender("sheet", {}, {"cpu": {**report, "kind": "analytical"}}, None).half_width("cpu") == 0
+    assert not no_slower(contender(2.1), contender(2.0), "cpu")
+    assert no_slower(unsure, contender(2.0), "cpu")

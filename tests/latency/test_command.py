@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import sys
 import textwrap
 from collections.abc import Callable
@@ -104,6 +106,35 @@ def test_script_that_hangs_is_killed_with_its_children(
     with pytest.raises(LatencyError, match=message):
         backend(context, command, timeout_seconds=1.5).measure(make_subject("trial 9"))
     assert not running(int((tmp_path / "pid").read_text()))
+
+
+def test_script_that_hangs_is_killed_with_a_child_in_a_session_of_its_own_that_holds_its_output(
+    context: LatencyContext, script: Callable[[str], list[str]], make_subject: Make, tmp_path: Path
+) -> None:
+    command = script(f"""
+        import subprocess
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        open({str(tmp_path / "pid")!r}, "w").write(str(child.pid))
+        time.sleep(600)
+    """)
+    with pytest.raises(LatencyError, match=r"has not ended after 1\.5 s and was killed"):
+        backend(context, command, timeout_seconds=1.5).measure(make_subject())
+    assert not running(int((tmp_path / "pid").read_text()))
+
+
+def test_script_that_leaves_something_running_is_not_waited_for_longer_than_itself(
+    context: LatencyContext, script: Callable[[str], list[str]], make_subject: Make, tmp_path: Path
+) -> None:
+    command = script(f"""
+        import subprocess
+        server = subprocess.Popen(["sleep", "600"])
+        open({str(tmp_path / "pid")!r}, "w").write(str(server.pid))
+        print('{{"median_ms": 3}}')
+    """)
+    assert backend(context, command, format="huggingface").measure(make_subject()).median == 3
+    server = int((tmp_path / "pid").read_text())
+    assert running(server)  # e.g. the server of a device's debugger: the next call needs it
+    os.kill(server, signal.SIGKILL)
 
 
 def running(pid: int) -> bool:

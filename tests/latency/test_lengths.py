@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autodistill.errors import ConfigError
-from autodistill.latency.lengths import FILE_QUANTILES, read_lengths
+from autodistill.latency.lengths import LENGTH_QUANTILES, read_lengths
 
 
 def test_null_number_and_list_are_taken_as_they_are() -> None:
@@ -52,6 +52,12 @@ def test_many_lengths_become_ten_of_their_own_spread_over_them(
     path.write_text(json.dumps(lengths))
     found = read_lengths(str(path), "x")
     assert found is not None
-    assert len(found) == min(len(lengths), FILE_QUANTILES)
+    assert len(found) == min(len(lengths), len(LENGTH_QUANTILES))
     assert list(found) == sorted(found)
     assert set(found) <= set(lengths)
+
+
+def test_the_longest_tenth_is_stood_for_by_the_99th_percentile(tmp_path: Path) -> None:
+    path = tmp_path / "lengths.txt"
+    path.write_text("\n".join(str(length) for length in [*[10] * 970, *[500] * 30]))
+    assert read_lengths(str(path), "x") == (*[10] * 9, 500)

@@ -10,7 +10,11 @@ from autodistill.latency.load import Service, batch_sizes, highest_rate, respons
 
 
 def constant(milliseconds: float, sizes: tuple[int, ...] = (1,)) -> Service:
-    return Service((8,), {size: np.full((1, 1), milliseconds) for size in sizes})
+    return Service((8,), {size: np.full((1, 1), milliseconds) for size in sizes}, measured=False)
+
+
+def sampled(milliseconds: float, requests: int, sizes: tuple[int, ...] = (1,)) -> Service:
+    return Service((8,), {size: np.full((requests, 1), milliseconds) for size in sizes})
 
 
 @pytest.mark.parametrize(
@@ -58,7 +62,7 @@ def test_highest_rate_keeps_the_limit_and_a_little_more_does_not() -> None:
 
 def test_limit_below_one_service_has_no_rate_and_no_cost() -> None:
     load = Load(2, p99_limit_ms=5.0, price_per_hour=3.6)
-    assert under_load(constant(10.0, (1, 2)), load) == {"throughput_at_p99": 0.0}
+    assert under_load(constant(10.0, (1, 2)), load) == {"throughput_at_p99": 0.0, "flags": []}
 
 
 def test_cost_is_the_price_over_the_requests_of_an_hour() -> None:
@@ -70,8 +74,36 @@ def test_cost_is_the_price_over_the_requests_of_an_hour() -> None:
 
 def test_given_rate_is_the_one_that_is_told() -> None:
     found = under_load(constant(10.0), Load(1, requests_per_second=1.0))
-    assert found.keys() == {"loaded_p50_ms", "loaded_p99_ms"}
+    assert found.keys() == {"loaded_p50_ms", "loaded_p99_ms", "flags"}
     assert found["loaded_p50_ms"] == pytest.approx(10.0)
+
+
+def test_nothing_that_rests_on_a_99th_percentile_is_told_of_fewer_than_300_requests() -> None:
+    load = Load(2, requests_per_second=1.0, p99_limit_ms=100.0, price_per_hour=3.6)
+    few = under_load(sampled(10.0, 299, (1, 2)), load)
+    assert few.keys() == {"loaded_p50_ms", "flags"}
+    assert few["flags"] == ["few_requests"]
+    enough = under_load(sampled(10.0, 300, (1, 2)), load, ["outliers"])
+    assert enough.keys() == {"loaded_p50_ms", "loaded_p99_ms", "throughput_at_p99", "cost_per_million", "flags"}
+    assert enough["flags"] == ["outliers"]
+
+
+@pytest.mark.parametrize("rate", [100.0, 150.0])
+def test_more_requests_than_can_be_answered_have_no_response_times_and_a_flag(rate: float) -> None:
+    found = under_load(constant(10.0), Load(1, requests_per_second=rate))
+    assert found == {"flags": ["overloaded"]}
+    with_limit = under_load(constant(10.0), Load(1, requests_per_second=rate, p99_limit_ms=100.0))
+    assert with_limit["flags"] == ["overloaded"]
+    assert 0 < with_limit["throughput_at_p99"] < 100
+
+
+def test_capacity_is_that_of_the_largest_batch_which_is_what_runs_when_requests_never_lack() -> None:
+    slow_together = Service((8,), {1: np.full((1, 1), 10.0), 2: np.full((1, 1), 40.0)}, measured=False)
+    assert slow_together.capacity == pytest.approx(50.0)
+    load = Load(2, requests_per_second=60.0)
+    assert "overloaded" in under_load(slow_together, load)["flags"]
+    times = response_times(slow_together, load, 60.0)
+    assert times[-100:].mean() > 10 * times[:100].mean()  # they do wait ever longer
 
 
 def test_capacity_pads_to_the_longest_of_a_batch() -> None:

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from autodistill.latency.machine import processor_name, reset_peak, resident_bytes, usable_cores
+from autodistill.latency.machine import pin, processor_name, reset_peak, resident_bytes, usable_cores
 
 
 def test_usable_cores_heeds_the_affinity_of_the_process() -> None:
@@ -16,6 +16,19 @@ def test_usable_cores_heeds_the_affinity_of_the_process() -> None:
     finally:
         os.sched_setaffinity(0, allowed)
     assert 1 <= usable_cores() <= len(allowed)
+
+
+def test_process_is_pinned_to_as_many_cores_as_threads_and_not_when_there_are_fewer() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        assert pin(usable_cores() + len(allowed)) is None
+        assert os.sched_getaffinity(0) == allowed
+        cpus = pin(1)
+        assert cpus is not None
+        assert os.sched_getaffinity(0) == set(cpus)
+        assert len(cpus) == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_processor_is_named_with_its_number_of_cpus() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject
+from autodistill.components.latency import UNKNOWN_HALF_WIDTH, LatencyContext, LatencyReport, LatencySubject
 from autodistill.errors import ConfigError, LatencyError
 from autodistill.latency.configs import ReplayConfig
 from autodistill.latency.replay import ReplayLatency, record
@@ -79,6 +79,15 @@ def test_estimate_has_the_metrics_that_all_have_with_the_variance_of_the_median(
     values, variances = estimate["p50_ms"]
     assert values.tolist() == [2.0, 1.0]
     assert variances == pytest.approx([0.0, (0.1 / 1.96) ** 2], rel=1e-3)
+
+
+def test_recorded_timing_without_an_interval_is_not_exact_and_a_bare_number_is(
+    context: LatencyContext, tmp_path: Path
+) -> None:
+    record({ONE: report(1.0, n=1), TWO: report(2.0)}, tmp_path / "replay.json")
+    estimate = ReplayLatency(context, path=str(tmp_path / "replay.json")).estimate([ONE, TWO])
+    assert estimate is not None
+    assert estimate["p50_ms"][1] == pytest.approx([(UNKNOWN_HALF_WIDTH / 1.96) ** 2, 0.0], rel=1e-3)
 
 
 def test_an_unlisted_architecture_is_not_known_and_does_not_hide_the_others(

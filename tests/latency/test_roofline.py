@@ -164,6 +164,52 @@ def test_side_of_the_roof_follows_the_intensity() -> None:
         assert int(found["feed-forward in"].parts[:, 0, 0].argmax()) == side
 
 
+def test_memory_on_the_chip_is_given_away_once() -> None:
+    lengths, item = np.array([64.0]), bert(num_layers=4)
+    operators = operators_of([item], 8, lengths)
+    weights = sum(float(np.max(found.count * found.weights)) for found in operators) * 2  # bytes in bf16
+    passed = max(float(np.max(found.activations)) for found in operators) * 2
+    tight = dataclasses.replace(CHIP, on_chip_mb=(weights + passed / 2) / 1e6)  # either fits, both do not
+    roomy = dataclasses.replace(CHIP, on_chip_mb=(weights + passed) / 1e6)
+    assert sum(float(cost.bytes.sum()) for cost in costs(operators, roomy, "bf16")) == 0
+    largest = max(costs(operators, tight, "bf16"), key=lambda cost: float(cost.bytes.max()))
+    assert float(largest.bytes.max()) == pytest.approx(passed)  # its weights are near, its activations are not
+
+
+def test_head_over_tokens_has_a_row_for_every_token(families: dict[str, Any], tmp_path: Path) -> None:
+    masked = TaskSpec("mlm", (), ("text",), "mlm.accuracy")
+    made = backend(
+        LatencyContext(
+            *("roofline", (32,), tmp_path, None),
+            flops=lambda item, length: families["bert"].flops(item, masked, VOCABULARY, length),
+        )
+    )
+    head = {item.name: item for item in made._encoder_and_head([bert()], 3)}["head over tokens"]
+    assert np.asarray(head.rows).item() == 3 * 32
+    width, words = 64, VOCABULARY.size
+    assert np.asarray(head.flops).item() == pytest.approx(2 * 96 * (width * words + width * width), rel=0.01)
+    assert np.asarray(head.activations).item() > 96 * words  # a number for every word of every token is written
+
+
+def test_estimates_say_when_the_sheet_lacks_figures_or_tells_of_a_floor(
+    context: LatencyContext, tmp_path: Path
+) -> None:
+    lacking = "name: Small\npeak_tflops: {bf16: 100}\nmemory_gb_per_s: 500\n"
+    (tmp_path / "lacking.yaml").write_text(lacking)
+    complete = lacking + "vector_tops: 1\nlaunch_overhead_us: 1\nfloor_us: 1000\n"
+    (tmp_path / "complete.yaml").write_text(complete)
+    subject = LatencySubject("x", bert(), None)
+    assert backend(context, chip=str(tmp_path / "lacking.yaml")).measure(subject).flags == ["lower_bound"]
+    assert backend(context, chip=str(tmp_path / "complete.yaml")).measure(subject).flags == ["below_floor"]
+    assert backend(context).measure(subject).flags == []
+
+
+def test_small_model_on_the_papers_chip_takes_at_least_its_launches(context: LatencyContext) -> None:
+    report = backend(context).measure(LatencySubject("x", bert(), None))
+    assert report.median > sum(row["count"] for row in report.breakdown) * 1e-3  # 1 us each
+    assert any(row["on_chip_bytes"] > 0 and row["bytes"] == 0 for row in report.breakdown)
+
+
 # -- the backend ---------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from autodistill.latency.statistics import (
     lower_rank,
     median_interval,
     median_request,
+    quantile_interval,
     ratio,
     relative_half_width,
     summarise,
@@ -119,3 +120,20 @@ def test_intervals_wider_than_asked_for_and_frequent_outliers_are_flagged() -> N
     assert flags(jumpy, 0.01) == ["outliers"]
     assert flags(jumpy[:4], 0.01) == ["imprecise", "outliers"]
     assert set(flags(jumpy, 0.01)) <= set(FLAGS)
+
+
+@given(n=st.integers(1, 3000), share=st.sampled_from([0.5, 0.9, 0.99]))
+def test_each_end_of_a_percentiles_interval_covers_it_as_often_as_told_and_is_the_nearest(n: int, share: float) -> None:
+    found = quantile_interval(np.arange(1.0, n + 1)[::-1], share)  # samples are their own ranks
+    least, largest = binom.cdf(0, n, share), share**n  # what the extreme samples miss it by
+    assert (found is None) == (least > 0.05 or largest > 0.05)
+    if found is not None:
+        low, high = (int(rank) for rank in found)
+        assert binom.cdf(low - 1, n, share) <= 0.05 < binom.cdf(low, n, share)
+        assert binom.sf(high - 1, n, share) <= 0.05 < binom.sf(high - 2, n, share)
+
+
+def test_p99_of_300_requests_is_bounded_by_the_largest() -> None:
+    table = np.arange(300.0)[:, None] + 1
+    assert summarise(table, 1)["p99_interval"] == (294.0, 300.0)
+    assert summarise(table[:299], 1)["p99_interval"] is None

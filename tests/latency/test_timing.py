@@ -68,9 +68,32 @@ def test_timing_goes_on_until_precise_and_stops_at_the_time_limit(clock: Clock) 
     assert len(quiet) == 12  # blocks of four passes, ten passes at least
 
 
-def test_a_model_slower_than_the_time_limit_is_still_timed_once(clock: Clock) -> None:
+def test_a_model_slower_than_the_time_limit_gets_the_passes_of_an_interval_or_five_times_the_limit(
+    clock: Clock,
+) -> None:
+    table, _ = measure(clock.model("a", [1500.0]), None, StoppingRule(0.02, 2.0, 10))
+    assert len(table) == 6
     table, _ = measure(clock.model("a", [5000.0]), None, StoppingRule(0.02, 2.0, 10))
-    assert table.tolist() == [[pytest.approx(5000.0)]]
+    assert table.tolist() == [[pytest.approx(5000.0)]] * 2
+    table, _ = measure(clock.model("a", [50_000.0]), None, StoppingRule(0.02, 2.0, 10))
+    assert table.tolist() == [[pytest.approx(50_000.0)]]
+
+
+def test_a_fast_model_is_timed_in_several_turns_however_precise_the_first(clock: Clock) -> None:
+    a, b = clock.model("a", [1.0]), clock.model("b", [1.0])
+    table, _ = measure(a, b, StoppingRule(0.02, 10.0, 10))
+    turns = [name for name, _ in itertools.groupby(clock.order)]
+    assert turns == ["a", "b"] * timing.LEAST_TURNS
+    assert len(table) >= 100 * timing.LEAST_TURNS
+
+
+def test_who_waits_is_told_after_every_block_that_it_goes_on(clock: Clock) -> None:
+    signs: list[float] = []
+    a, b = clock.model("a", [40.0]), clock.model("b", [500.0])
+    measure(a, b, StoppingRule(0.02, 2.0, 10, min_requests=60), lambda: signs.append(clock.now))
+    gaps = [later - earlier for earlier, later in itertools.pairwise(signs)]
+    assert len(signs) == 2 * 20  # sixty requests, three in a block, and as many blocks of the reference
+    assert max(gaps) <= 2 * 0.5 + 0.001  # a block of the reference, and the request after the switch
 
 
 def test_warm_up_ends_when_steady_and_is_bounded(clock: Clock) -> None:

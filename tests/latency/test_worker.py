@@ -68,6 +68,32 @@ def test_refused_command_is_an_error_and_the_worker_lives() -> None:
     worker.close()
 
 
+SLOW_RUNNER = """
+import time
+class Runner:
+    def __init__(self, path, setup): pass
+    def prepare(self, inputs): return inputs
+    def run(self, request): time.sleep(0.02)
+    def facts(self): return {"versions": {}}
+"""
+
+
+def test_slow_model_with_many_requests_is_waited_for_while_it_makes_headway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow.py").write_text(SLOW_RUNNER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    worker = WorkerProcess(threads=1)
+    worker.ask({"command": "open", "runner": "slow:Runner", "setup": SETUP_DICT}, 60)
+    rule = {"target_relative_half_width": 0.02, "max_seconds": 0.1, "min_repeats": 1, "min_requests": 70}
+    message = {"command": "measure", "path": "x", "vocabulary": 60, "rule": rule}
+    answer = worker.ask(message, 1.0)
+    assert answer["n"] >= 70  # 70 requests of 20 ms take 1.4 s
+    (cpu,) = answer["environment"]["pinned_to_cpus"]
+    assert os.sched_getaffinity(worker.pid) == {cpu}
+    worker.close()
+
+
 def test_worker_that_cannot_parse_dies_and_its_last_words_are_told() -> None:
     worker = WorkerProcess(threads=1)
     assert worker._process.stdin is not None
@@ -97,6 +123,33 @@ def test_worker_ends_when_its_parent_is_gone() -> None:
     while running(int(done.stdout)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not running(int(done.stdout))
+
+
+def test_worker_that_hangs_ends_when_its_parent_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "hang.py").write_text(
+        f"import ctypes\nopen({str(tmp_path / 'hangs')!r}, 'w').close()\nctypes.PyDLL(None).sleep(600)\n"
+    )
+    code = (
+        "import os, sys, time\nfrom pathlib import Path\n"
+        "from autodistill.latency.process import WorkerProcess\n"
+        "worker = WorkerProcess(1)\nprint(worker.pid, flush=True)\n"
+        f"message = {{'command': 'open', 'runner': 'hang:Runner', 'setup': {SETUP_DICT!r}}}\n"
+        "import json\nworker._process.stdin.write(json.dumps(message).encode() + b'\\n')\n"
+        "worker._process.stdin.flush()\n"
+        f"while not Path({str(tmp_path / 'hangs')!r}).exists(): time.sleep(0.02)\n"
+        "os._exit(9)\n"
+    )
+    environment = {**package_environment(), "PYTHONPATH": f"{package_environment()['PYTHONPATH']}:{tmp_path}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment, check=False, timeout=120
+    )
+    deadline = time.monotonic() + 60
+    while running(int(done.stdout)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    still = running(int(done.stdout))
+    if still:
+        os.kill(int(done.stdout), signal.SIGKILL)
+    assert not still
 
 
 def running(pid: int) -> bool:

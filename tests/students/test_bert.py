@@ -160,6 +160,17 @@ def test_student_of_the_teachers_architecture_repeats_its_logits_exactly(
     assert all(torch.equal(a, b) for a, b in zip(student.parameters(), teacher.parameters(), strict=True))
 
 
+def test_a_student_may_start_at_random_to_show_what_the_teacher_gives(
+    task: TaskSpec, vocabulary: Vocabulary, make_teacher: Any
+) -> None:
+    family = BertFamily(**asdict(BertFamilyConfig(initialisation="random")))
+    student = family.build(arch(), task, vocabulary)
+    before = [parameter.clone() for parameter in student.parameters()]
+    report = family.initialise(student, make_teacher())
+    assert all(torch.equal(a, b) for a, b in zip(before, student.parameters(), strict=True))
+    assert set(report.groups.values()) == {"random"}
+
+
 def test_shallower_student_holds_exact_copies_of_the_mapped_layers(
     bert_family: BertFamily, task: TaskSpec, vocabulary: Vocabulary, make_teacher: Any
 ) -> None:

@@ -34,6 +34,8 @@ def test_values_out_of_range_are_refused(config: Any) -> None:
         ConfigError, match=r"student\.layer_selection must be one of uniform, .* Did you mean 'uniform'\?"
     ):
         config(layer_selection="unifrom")
+    with pytest.raises(ConfigError, match=r"student\.initialisation must be one of teacher, random, got 'radnom'\."):
+        config(initialisation="radnom")
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)

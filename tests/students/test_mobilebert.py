@@ -130,6 +130,16 @@ def test_student_of_the_teachers_architecture_repeats_its_logits_exactly(
     assert set(report.groups.values()) == {"exact"}
 
 
+def test_a_student_may_start_at_random_to_show_what_the_teacher_gives(
+    task: TaskSpec, vocabulary: Vocabulary, teacher: Any
+) -> None:
+    family = MobileBertFamily(**asdict(MobileBertFamilyConfig(initialisation="random")))
+    student = family.build(arch(), task, vocabulary)
+    before = [parameter.clone() for parameter in student.parameters()]
+    assert set(family.initialise(student, teacher).groups.values()) == {"random"}
+    assert all(torch.equal(a, b) for a, b in zip(before, student.parameters(), strict=True))
+
+
 def test_shallower_student_holds_exact_copies_of_the_mapped_layers(
     mobilebert_family: MobileBertFamily, task: TaskSpec, vocabulary: Vocabulary, teacher: Any
 ) -> None:

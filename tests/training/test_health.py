@@ -63,18 +63,18 @@ def without_dropout(request: Distillation) -> Distillation:
 
 @pytest.mark.parametrize("accumulate", [2, 3, 8])
 def test_steps_in_parts_are_the_same_steps(tmp_path: Path, accumulate: int) -> None:
-    only_kl = {"kl": make_request(tmp_path).losses["kl"]}  # a mean over examples: parts add up exactly
     found = []
     for run, parts in (("whole", 1), ("parts", accumulate)):
         request = without_dropout(make_request(tmp_path, run, accumulate=parts))
         # Gradients as they are: these outputs are so alike that Adam would blow up the last digit.
         request.optimisation = Optimisation(8, 0.1, 0.0, 0.0, 0.0, {"_target_": "torch.optim.SGD"})
-        request.losses, request.phases = only_kl, (replace(request.phases[1], steps=6),)
+        # One loss is a mean over tokens, one over examples: the parts of a step have unequally many of the former.
+        request.phases = (replace(request.phases[1], steps=6),)
         result = distil(request)
-        found.append((result.losses["kl"], result.examples, weights(request)))
-    assert found[0][0] == pytest.approx(found[1][0], rel=1e-2)
+        found.append((result.losses, result.examples, weights(request)))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
     assert found[0][1] == found[1][1] == 48
-    assert close(found[0][2], found[1][2], 1e-7)
+    assert close(found[0][2], found[1][2], 1e-6)
 
 
 def test_what_does_not_fit_into_memory_is_taken_in_parts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

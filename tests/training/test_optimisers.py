@@ -7,10 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from autodistill.components.training import Optimisation
 from autodistill.errors import ConfigError
-from autodistill.training.optimisers import learning_rate_factor, make_optimiser
+from autodistill.training.optimisers import head_parameters, learning_rate_factor, make_optimiser
 
 
 @given(steps=st.integers(1, 200), share=st.floats(0, 1))
@@ -62,3 +63,33 @@ def test_another_optimiser_of_torch_gets_the_same_groups() -> None:
 def test_what_is_no_optimiser_is_refused(node: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_optimiser(nn.Linear(2, 2), (), Optimisation(1, 0.1, 0, 0.3, 0, node), fused=True)
+
+
+SIZES: dict[str, dict[str, Any]] = {
+    "bert": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16},
+    "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 16},
+    "modernbert": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "head"),
+    [
+        ("bert", {"bert.pooler.dense", "classifier"}),
+        ("distilbert", {"pre_classifier", "classifier"}),
+        ("modernbert", {"head.dense", "head.norm", "classifier"}),
+    ],
+)
+def test_the_head_is_what_stands_after_the_encoder_whatever_its_parts_are_called(kind: str, head: set[str]) -> None:
+    config = AutoConfig.for_model(kind, vocab_size=20, pad_token_id=0, **SIZES[kind])
+    model = AutoModelForSequenceClassification.from_config(config)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert {names[id(parameter)].rpartition(".")[0] for parameter in head_parameters(model)} == head
+
+
+def test_shared_embeddings_are_not_of_the_head_and_a_model_without_one_has_its_pooler() -> None:
+    config = AutoConfig.for_model("bert", vocab_size=20, **SIZES["bert"])
+    words = AutoModelForMaskedLM.from_config(config)
+    assert id(words.get_input_embeddings().weight) not in {id(parameter) for parameter in head_parameters(words)}
+    bare = AutoModel.from_config(config)
+    assert {id(item) for item in head_parameters(bare)} == {id(item) for item in bare.pooler.parameters()}

@@ -6,6 +6,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pytest
 import torch
 from training_tiny import make_tokenizer
 from transformers import (
@@ -41,6 +42,16 @@ def test_the_mode_of_every_module_is_kept(model_of: Callable[..., Any], train: T
     assert np.array_equal(first, second)
     assert model.training
     assert not model.bert.embeddings.training
+
+
+def test_weights_are_not_moved_within_inference_mode(
+    model_of: Callable[..., Any], train: TokenisedSplit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are can neither be trained nor exported afterwards; on the CPU alone nothing moves, so this looks."""
+    model, inside = model_of(), []
+    monkeypatch.setattr(type(model), "to", lambda self, *args: inside.append(torch.is_inference_mode_enabled()) or self)
+    predict(model, train)
+    assert inside == [False, False]
 
 
 def test_an_empty_split_has_no_answers(

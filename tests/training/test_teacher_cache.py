@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,14 @@ import torch
 from cache_process import KEYS, build, train_split
 from transformers import BertConfig, BertForMaskedLM
 
-from autodistill.components.task import IGNORED
-from autodistill.components.training import Batch, FeatureKey
-from autodistill.testing.losses import toy_batch
+from autodistill.components.task import IGNORED, TaskSpec
+from autodistill.components.training import Batch, FeatureKey, LossContext
+from autodistill.losses.logits_kl import LogitsKL
+from autodistill.testing.losses import STUDENT, TEACHER, toy_batch
 from autodistill.training import teacher_cache
 from autodistill.training.arrays import ArrayWriter, open_array
-from autodistill.training.cache_plan import make_plan
+from autodistill.training.cache_plan import keeps_likeliest, make_plan
+from autodistill.training.softened import features_for, softened_logits, teacher_needs
 from autodistill.training.stored_features import TOP_K, TopLogits, form_of
 from autodistill.training.teacher_cache import TeacherCache
 from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
@@ -29,6 +33,7 @@ from autodistill.training.tokenised import TokenisedSplit
 
 LOGITS: FeatureKey = ("logits", None)
 VOCABULARY = 3000
+MASKED = TaskSpec("mlm", (), ("text",), "mlm.accuracy")
 
 
 def word_model() -> Any:
@@ -41,9 +46,18 @@ def word_model() -> Any:
     return model
 
 
+@pytest.fixture
+def texts(train: TokenisedSplit) -> TokenisedSplit:
+    """Examples whose every token has an answer among words."""
+    split = copy(train)
+    split.kind = "mlm"
+    return split
+
+
 def test_large_vocabularies_keep_the_likeliest_words_and_the_mass_of_the_rest(
-    train: TokenisedSplit, tmp_path: Path
+    texts: TokenisedSplit, tmp_path: Path
 ) -> None:
+    train = texts
     teacher = word_model()
     keys = frozenset({LOGITS})
     cached = cached_teacher_features(teacher, train, keys, tmp_path, "words", 10**9, None)
@@ -69,7 +83,7 @@ def test_only_tokens_that_count_are_kept_of_a_masked_language_model(tmp_path: Pa
     for name, array in form.encode(value, batch).items():
         np.save(tmp_path / name, array)
     assert len(np.load(tmp_path / "logits_rest.npy")) == 3
-    reader = form_of(form.describe()).open(tmp_path, np.array([5, 3]))
+    reader = form_of(form.describe()).open(tmp_path, np.array([5, 3]))[LOGITS]
     swapped = Batch(*(tensor.flip(0) for tensor in vars(batch).values()))
     given = reader.padded(np.array([1, 0]), swapped)
     counted = swapped.labels != IGNORED
@@ -88,8 +102,56 @@ def test_what_is_read_back_has_the_mass_of_a_distribution(seed: int, tmp_path: P
     value = torch.tensor([[0.01], [40.0]]) * torch.randn(2, 1500, generator=generator)
     for name, array in form.encode(value, batch).items():
         np.save(tmp_path / name, array)
-    read = form.open(tmp_path, np.array([4, 2])).padded(np.array([0, 1]), batch)
+    read = form.open(tmp_path, np.array([4, 2]))[LOGITS].padded(np.array([0, 1]), batch)
     torch.testing.assert_close(read.exp().sum(-1), torch.ones(2), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 2.0, 4.0])
+def test_a_loss_at_its_temperature_learns_the_same_from_the_likeliest_as_from_all(
+    temperature: float, texts: TokenisedSplit, tmp_path: Path
+) -> None:
+    """The mass of the tail at a temperature does not follow from that at 1: the hotter, the more of it."""
+    teacher, context = word_model(), LossContext(STUDENT, TEACHER, (), MASKED)
+    loss = LogitsKL(context, weight=1.0, temperature=temperature, divergence="forward", beta=0.5)
+    keys = teacher_needs(loss) | {LOGITS}
+    cached = cached_teacher_features(teacher, texts, keys, tmp_path, "words", 10**9, None)
+    batch = texts.batch(np.array([5, 3, 60]))
+    own, exact = cached.get(batch), OnlineTeacherFeatures(teacher, keys).get(batch)
+    assert not own[LOGITS].equal(features_for(loss, own)[LOGITS]), "one tail for all temperatures"
+    gradients = []
+    for features in (own, exact):
+        student = torch.zeros_like(exact[LOGITS]).requires_grad_()
+        loss({LOGITS: student}, features_for(loss, features), batch).backward()
+        assert student.grad is not None
+        gradients.append(student.grad[batch.attention_mask])
+    likely = exact[LOGITS][batch.attention_mask].topk(TOP_K).indices
+    found, expected = (gradient.gather(1, likely) for gradient in gradients)
+    torch.testing.assert_close(found, expected, atol=1e-7, rtol=0.01)
+    sums = [gradient.sum(-1) - gradient.gather(1, likely).sum(-1) for gradient in gradients]
+    torch.testing.assert_close(sums[0], sums[1], atol=1e-6, rtol=0.01)
+
+
+@pytest.mark.parametrize(("kind", "several"), [("embedding", False), ("classification", True)])
+def test_wide_outputs_that_are_no_distribution_are_kept_whole(kind: str, several: bool) -> None:
+    teacher = SimpleNamespace(config=SimpleNamespace(vocab_size=VOCABULARY, num_labels=VOCABULARY))
+    labels = np.zeros((2, VOCABULARY), "<f4") if several else None
+    split = SimpleNamespace(kind=kind, labels=labels)
+    assert not keeps_likeliest(teacher, split)  # type: ignore[arg-type]
+    assert keeps_likeliest(teacher, SimpleNamespace(kind="classification", labels=None))  # type: ignore[arg-type]
+    teacher.config.problem_type = "multi_label_classification"
+    assert not keeps_likeliest(teacher, SimpleNamespace(kind="classification", labels=None))  # type: ignore[arg-type]
+
+
+def test_caches_of_whole_logits_serve_every_temperature(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    keys = [frozenset({softened_logits(temperature)}) for temperature in (1.0, 2.0)]
+    one, two = (cached_teacher_features(model_of(), train, key, tmp_path, "teacher", 10**9, None) for key in keys)
+    assert isinstance(one, TeacherCache)
+    assert isinstance(two, TeacherCache)
+    assert one.directory == two.directory
+    batch = train.batch(np.arange(3))
+    assert one.get(batch)[LOGITS].equal(two.get(batch, keys[1])[softened_logits(2.0)])
 
 
 def test_maps_follow_from_queries_and_keys_where_those_are_smaller(
