@@ -11,15 +11,13 @@ from autodistill.data.assembling import Example, assemble
 from autodistill.data.examples import OwnFiles, RoleFile, check_ids, class_id, example_of, notes_of, sorted_classes
 from autodistill.data.tables import Row, opened_text, reading_errors
 from autodistill.errors import DataError
+from autodistill.evaluators.entities import OUTSIDE, are_entity_tags
 
 #: Part of every fingerprint; raise it when reading or carving changes.
 FORMAT = "token_classification/1"
 
 #: Endings of files with one word per line.
 CONLL_ENDINGS = (".conll", ".iob", ".bio", ".txt")
-
-#: The label of what is nothing, which is class 0 where it occurs.
-OUTSIDE = "O"
 
 #: What begins a document in the files of CoNLL-2003; no word.
 _DOCUMENT = "-DOCSTART-"
@@ -71,7 +69,8 @@ class TokenClassification:
             role: [self._example(files[role], index, row, numbers) for index, row in enumerate(rows[role])]
             for role in rows
         }
-        task = TaskSpec("token_classification", labels, (self._words_column,), "token_classification.f1")
+        metric = f"token_classification.{'entity_f1' if are_entity_tags(labels) else 'f1'}"
+        task = TaskSpec("token_classification", labels, (self._words_column,), metric)
         where, notes = files["train"].path, notes_of(files)
         return assemble(task, splits, self._files.carving, version=FORMAT, where=where, notes=notes)
 

@@ -93,14 +93,14 @@ class StudyFeatures:
         """For a teacher that knows the task."""
         return cls(bench, teacher.model, teacher.dimensions, teacher.key)
 
-    @cached_property
+    @property
     def _rows(self) -> IntArray:
-        """Rows that full runs read."""
+        """Rows that full runs read; made anew where they are needed, because of a corpus they fill gigabytes."""
         return self._bench.stream.prefix(self._bench.schedule.total_examples)
 
-    @cached_property
+    @property
     def _first_rows(self) -> IntArray:
-        """Rows that flash runs read."""
+        """Rows that flash runs read; made anew too."""
         schedule = self._bench.schedule
         # A step reads whole batches, and phases round to whole steps.
         examples = int(schedule.flash_fidelity * schedule.total_examples) + schedule.optimisation.batch_size

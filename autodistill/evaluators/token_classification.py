@@ -10,21 +10,21 @@ from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
 from autodistill.evaluators.classification import checked_labels, cross_entropy
+from autodistill.evaluators.entities import OUTSIDE, are_entity_tags, entity_f1
 from autodistill.evaluators.measures import ClassCounts, pooled_mean
 from autodistill.evaluators.scoring import checked_logits, describes_nothing, rows_of
-
-#: The class of words that are nothing in particular; F1 is of all others.
-OUTSIDE = "O"
 
 
 class TokenClassification:
     """``f1`` (all decisions about classes other than ``O`` together), ``macro_f1`` (mean over the classes that occur,
-    ``O`` included), ``accuracy`` and ``loss`` (nats), over words, as scikit-learn has them.
+    ``O`` included), ``accuracy`` and ``loss`` (nats), over words, as scikit-learn has them; and ``entity_f1``, over
+    whole entities as seqeval has it, where the classes are tags such as ``B-PER`` and ``I-PER``.
 
     Words of one sentence are no independent examples: uncertainty is that of the sampling of sentences.
     """
 
     metrics: Mapping[str, Direction] = {
+        "entity_f1": "maximize",
         "f1": "maximize",
         "macro_f1": "maximize",
         "accuracy": "maximize",
@@ -37,6 +37,11 @@ class TokenClassification:
         if task.kind != "token_classification":
             return f"it scores classes of words, the task is {task.kind}"
         return "the task has no reference labels; use the evaluator 'agreement'" if task.label_free else None
+
+    def metrics_of(self, task: TaskSpec) -> Mapping[str, Direction]:
+        """The metrics that this task has."""
+        tags = are_entity_tags(task.labels)
+        return {name: direction for name, direction in self.metrics.items() if tags or name != "entity_f1"}
 
     def describe(self, subject: Described) -> Mapping[str, float]:
         """Not possible.
@@ -60,7 +65,10 @@ class TokenClassification:
         named = np.array([one for one in range(classes) if predictions.task.labels[one] != OUTSIDE], dtype=np.int64)
         counts = ClassCounts.of_classes(labels, answers, classes, owners, examples)
         named_counts = ClassCounts(labels[:, None] == named, answers[:, None] == named, owners, examples)
+        tags = predictions.task.labels
+        of_entities = {"entity_f1": entity_f1(labels, answers, tags, owners, examples)} if are_entity_tags(tags) else {}
         return {
+            **of_entities,
             "f1": named_counts.micro_f1(),
             "macro_f1": counts.macro_f1(absent=False),
             "accuracy": pooled_mean((answers == labels).astype(np.float64), owners, examples),

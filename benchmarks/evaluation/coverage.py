@@ -3,8 +3,9 @@
     python -m benchmarks.evaluation.coverage --repetitions 1000
 
 Draws test sets from models whose true scores are known, makes the 95 % interval of each, and counts. Single scores
-(accuracy, F1, Matthews, Spearman), paired differences of two models that share what is hard, and means over three seeds
-whose true accuracies scatter. The standard error of a coverage is given beside it.
+(accuracy, also of questions that share paragraphs, F1, Matthews, Spearman), paired differences of two models that share
+what is hard, and means over three seeds whose true accuracies scatter. The standard error of a coverage is given beside
+it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 
 from autodistill.components.outcome import Score
 from autodistill.engine.score_statistics import Estimate, difference, difference_over_seeds, estimate, over_seeds
-from autodistill.evaluators.measures import binary_f1, matthews, spearman
+from autodistill.evaluators.measures import binary_f1, matthews, pooled_mean, spearman
 from autodistill.evaluators.scoring import proportion
 from benchmarks.evaluation.results import RESULTS, write_section
 
@@ -93,6 +94,14 @@ def seeds(generator: Any, n: int, mean: float) -> list[Score]:
     return [proportion(generator.random(n) < np.clip(share + 0.1 * np.tanh(hardness), 0.0, 1.0)) for share in shares]
 
 
+def shared(generator: Any, n: int, mean: float) -> Score:
+    """Right answers to questions, five about each paragraph; some paragraphs are hard."""
+    paragraphs = n // 5
+    owners = np.repeat(np.arange(paragraphs), 5)
+    shares = generator.beta(4 * mean, 4 * (1 - mean), size=paragraphs)[owners]
+    return pooled_mean((generator.random(len(owners)) < shares).astype(np.float64), owners, paragraphs)
+
+
 def single(draw: Callable[[Any, int], Score]) -> tuple[Draw, float]:
     """Intervals of one score, and its truth."""
     truth = draw(np.random.default_rng(99), TRUTH).value
@@ -112,6 +121,7 @@ def cases() -> dict[str, Callable[[], tuple[Draw, float]]]:
         "f1": lambda: single(classified(binary_f1)),
         "matthews": lambda: single(classified(mcc)),
         "spearman": lambda: single(ranked),
+        "questions of paragraphs": lambda: (lambda generator, n: estimate(shared(generator, n, 0.8)), 0.8),
         "paired accuracy": lambda: between(paired(accuracy)),
         "paired matthews": lambda: between(paired(mcc)),
         "three seeds": lambda: (lambda generator, n: over_seeds(seeds(generator, n, 0.8)), 0.8),

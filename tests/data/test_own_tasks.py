@@ -115,6 +115,7 @@ def test_words_from_conll_and_from_tables(tmp_path: Path) -> None:
     path.write_text(CONLL)
     data = load(TokenClassification, train=str(path))
     assert data.task.labels == ("O", "B-PER", "I-PER")
+    assert data.task.metric == "token_classification.entity_f1"
     assert data.splits["train"][0]["words"] == ["Mrs", data.splits["train"][0]["words"][1], "left"]
     assert data.splits["train"][0]["label"] == [1, 2, 0]
     rows = [{"words": ["Mrs", f"w{n}", "left"], "labels": ["B-PER", "I-PER", "O"]} for n in range(30)]

@@ -22,7 +22,33 @@ from autodistill.testing.tiny import write_tiny_teacher
 #: Tasks of the preset fine_tuning=glue.
 GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte")
 
-#: What makes any of them small; the baselines and references of some would not be.
+#: Sizes alone: an experiment keeps every component and preset that it chooses.
+SIZES = (
+    "teacher.allow_weak=true",  # random words teach nothing
+    "teacher.fine_tune_epochs=1",
+    "schedule.examples=160",
+    "schedule.batch_size=4",
+    "trainer.threads=1",
+    "budget.trials=1",
+    "picks.max=1",
+)
+BERT_SIZES = (
+    "student.space.num_layers=[1]",
+    "student.space.hidden_size=[32]",
+    "student.space.num_heads=[4]",
+    "student.space.intermediate_size=[16,32]",
+    "latency.onnxruntime.max_seconds=0.05",
+)
+MOBILEBERT_SIZES = (
+    "student.space.num_layers=[2]",
+    "student.space.hidden_size=[256]",
+    "student.space.bottleneck_size=[64]",
+    "student.space.num_heads=[4]",
+    "student.space.intermediate_size=[384]",
+    "student.space.num_ffn=[2]",
+)
+
+#: What makes any study small, whatever it chooses.
 SMALL = (
     "teacher.allow_weak=true",  # random words teach nothing
     "teacher.fine_tune_epochs=1",
@@ -76,7 +102,7 @@ def overrides(folder: Path, experiment: str) -> list[str]:
         "corpus_mlm": lambda: corpus,
         "paper_like": lambda: [*corpus, *tasks(folder)],
     }[experiment]()
-    teacher = write_tiny_teacher(folder / "teacher")
+    teacher = write_tiny_teacher(folder / "teacher", layers=3)
     return [
         f"experiment={experiment}",
         *data,
@@ -88,13 +114,17 @@ def overrides(folder: Path, experiment: str) -> list[str]:
 
 @pytest.mark.parametrize("experiment", ["glue_sst2", "squad", "corpus_mlm", "paper_like"])
 def test_an_experiment_takes_a_tiny_step(experiment: str, tmp_path: Path, fresh_registry: Registry) -> None:
-    given = [*overrides(tmp_path, experiment), *SMALL]
+    # MobileBERT itself, the paper's baseline, has no small size: minutes of training.
+    sizes = [*MOBILEBERT_SIZES, "baseline=[]"] if experiment == "paper_like" else BERT_SIZES
+    given = [*overrides(tmp_path, experiment), *SIZES, *sizes]
     if experiment == "paper_like":  # each of its tasks is a task like the others
         given = [item for item in given if not item.startswith("fine_tuning.tasks") or ".rte." in item]
         given += [f"~fine_tuning.tasks.{task}" for task in GLUE if task != "rte"]
         given += ["fine_tuning.learning_rates=[1e-3]", "fine_tuning.epochs=[0.2]", "fine_tuning.seeds=1"]
     study = autodistill.run(autodistill.compose(given, fresh_registry), registry=fresh_registry, overrides=given)
     summary = study.summary()
+    assert {row["state"] for row in summary["baselines"]} <= {"complete"}
+    assert bool(summary["baselines"]) == (experiment != "paper_like")
     expected = {"glue_sst2": "glue.score", "squad": "squad.f1"}.get(experiment, "mlm.accuracy")
     assert len(summary["picks"]) == 1
     assert f'"{expected}"' in json.dumps(summary["picks"][0])
@@ -149,16 +179,7 @@ def test_own_tasks_need_no_code(kind: str, metric: str, tmp_path: Path, fresh_re
 
 
 def test_the_plan_of_the_paper_prints_its_cost(tmp_path: Path, fresh_registry: Registry) -> None:
-    small = [
-        "student.space.num_layers=[2]",
-        "student.space.hidden_size=[256]",
-        "student.space.bottleneck_size=[64]",
-        "student.space.num_heads=[4]",
-        "student.space.intermediate_size=[384]",
-        "student.space.num_ffn=[2]",
-        "baseline=[]",
-    ]
-    given = [*overrides(tmp_path, "paper_like"), *small]
+    given = [*overrides(tmp_path, "paper_like"), *MOBILEBERT_SIZES, "baseline=[]"]
     plan = make_plan(autodistill.compose(given, fresh_registry), fresh_registry)
     stages = {stage.name: stage for stage in plan.stages}
     assert stages["full recipe: picks"].runs == 7
