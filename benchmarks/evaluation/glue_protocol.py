@@ -22,7 +22,7 @@ from benchmarks.evaluation.fine_tuning_jobs import arguments, averages, jobs_of,
 from benchmarks.evaluation.jobs import run_jobs
 from benchmarks.evaluation.results import RESULTS, write_section
 
-#: What the issue asks for, on the dev sets.
+#: What a fine-tuned all-MiniLM-L6-v2 should reach on the dev sets.
 WANTED = {
     "sst2": ("accuracy", 0.90),
     "mrpc": ("accuracy", 0.84),
@@ -60,7 +60,7 @@ def main() -> int:
     setup = setup_of(given, given.glue, given.work)
     jobs = [job for task in given.tasks for job in jobs_of(setup, task, given.model, task)]
     left = set(run_jobs(jobs, given.workers, given.seconds))
-    found = {task: setup.outcome(task) for task in given.tasks if task not in left}
+    found = {task: setup.outcome(task) for task in given.tasks}
     results = {task: judged(task, outcome) for task, outcome in found.items() if outcome is not None}
     if results:
         means = averages(results)

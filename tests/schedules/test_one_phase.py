@@ -42,8 +42,12 @@ def test_one_phase_has_all_losses_and_layers() -> None:
 
 
 def test_optimisation_is_what_was_configured() -> None:
-    schedule = make(batch_size=8, lr=1e-3, warmup_share=0.2, weight_decay=0.0, clip_norm=0.0)
+    schedule = make(batch_size=8, lr=1e-3, scale_lr=False, warmup_share=0.2, weight_decay=0.0, clip_norm=0.0)
     assert schedule.optimisation == Optimisation(8, 1e-3, 0.2, 0.0, 0.0)
+
+
+def test_the_rate_follows_width_and_depth_unless_asked_otherwise() -> None:
+    assert make().optimisation.scale_lr
 
 
 def test_too_little_data_is_an_error_that_says_what_to_do() -> None:

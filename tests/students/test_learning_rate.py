@@ -48,5 +48,4 @@ def test_families_state_where_their_factor_is_one() -> None:
     (bert_family, _), (mobile_family, _) = families().values()
     assert bert_family.lr_factor(bert(6, 384)) == 1
     assert bert_family.lr_factor(bert(6, 96)) == 4
-    assert mobile_family.lr_factor(mobilebert(24, 128)) == 1
-    assert mobile_family.lr_factor(mobilebert(6, 128)) == 2
+    assert mobile_family.lr_factor(mobilebert(24, 128)) == mobile_family.lr_factor(mobilebert(2, 32)) == 5
