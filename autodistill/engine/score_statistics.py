@@ -5,6 +5,8 @@ contributions, or a function of the examples' weights, which is resampled. Examp
 is hard for both models does not count as a difference.
 
 .. [McNemar1947] Note on the sampling error of the difference between correlated proportions. Psychometrika 12.
+.. [Hesterberg2015] What teachers should know about the bootstrap. The American Statistician 69: few units vary less
+   among resamples than among samples.
 .. [Satterthwaite1946] An approximate distribution of estimates of variance components. Biometrics Bulletin 2.
 """
 
@@ -72,7 +74,7 @@ def estimate(score: Score, level: float = LEVEL) -> Estimate:
     if score.weighted is None or units is None or units < 2:
         return Estimate(score.value, n=n)
     values = np.concatenate([score.weighted(weights) for weights in draws(units, METRIC_RESAMPLES, SEED)])
-    return Estimate(score.value, *_quantiles(values, level), n)
+    return Estimate(score.value, *_quantiles(values, level, units), n)
 
 
 def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
@@ -86,7 +88,7 @@ def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
     if units < 2 or ours.weighted is None or theirs.weighted is None:
         return Estimate(ours.value - theirs.value, n=n)
     values = np.concatenate([ours.weighted(w) - theirs.weighted(w) for w in draws(units, METRIC_RESAMPLES, SEED)])
-    return Estimate(ours.value - theirs.value, *_quantiles(values, level), n)
+    return Estimate(ours.value - theirs.value, *_quantiles(values, level, units), n)
 
 
 def mcnemar(ours: FloatArray, theirs: FloatArray) -> float | None:
@@ -194,8 +196,10 @@ def _example_variance(groups: list[list[Score]], signs: list[float], n: int | No
     return float(np.var(np.concatenate(values), ddof=1))
 
 
-def _quantiles(values: FloatArray, level: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+def _quantiles(values: FloatArray, level: float, units: int) -> tuple[float, float]:
+    """Percentile interval of a bootstrap over so many units, expanded to the width of Student's t [Hesterberg2015]_."""
+    reach = math.sqrt(units / (units - 1)) * float(stats.t.ppf((1 + level) / 2, units - 1))
+    low, high = np.quantile(values, stats.norm.cdf([-reach, reach]))
     return float(low), float(high)
 
 
