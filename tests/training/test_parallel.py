@@ -76,7 +76,7 @@ def test_a_process_that_dies_ends_the_trial_with_the_reason(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("trainer", "message"),
     [
-        ({"devices": 2}, r"trainer.devices=2 is 2 devices, which needs trainer.strategy=ddp"),
+        ({"devices": 2}, r"trainer.devices=2 needs trainer.strategy=ddp"),
         ({"devices": "0,1"}, r"trainer.devices=0,1 is 2 devices, .* trainer.devices=2: every batch"),
         ({"devices": [0, 1, 2]}, r"trainer.devices=\[0, 1, 2\] is 3 devices"),
         (
