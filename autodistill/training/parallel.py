@@ -72,8 +72,8 @@ def processes(trainer: Mapping[str, Any]) -> int:
         several = _number_of(devices, str(trainer.get("accelerator", "cpu")))
         if several > 1:
             raise ConfigError(
-                f"trainer.devices={devices} needs trainer.strategy=ddp with trainer.devices={several}: every batch is "
-                "divided among them. One device is trainer.devices=1."
+                f"trainer.devices={devices} needs trainer.strategy=ddp: it means {several} devices, and every batch is "
+                f"divided among them. Give trainer.devices={several} with it, or one device, trainer.devices=1."
             )
         return 1
     if not isinstance(devices, int) or devices < 1:

@@ -77,8 +77,8 @@ def test_a_process_that_dies_ends_the_trial_with_the_reason(tmp_path: Path) -> N
     ("trainer", "message"),
     [
         ({"devices": 2}, r"trainer.devices=2 needs trainer.strategy=ddp"),
-        ({"devices": "0,1"}, r"trainer.devices=0,1 is 2 devices, .* trainer.devices=2: every batch"),
-        ({"devices": [0, 1, 2]}, r"trainer.devices=\[0, 1, 2\] is 3 devices"),
+        ({"devices": "0,1"}, r"trainer.devices=0,1 needs .* 2 devices, and every batch .* trainer.devices=2 with it"),
+        ({"devices": [0, 1, 2]}, r"trainer.devices=\[0, 1, 2\] needs trainer.strategy=ddp: it means 3 devices"),
         (
             {"devices": 2, "strategy": "fsdp"},
             r"trainer.strategy must be auto \(one device\) or ddp \(several\), got 'fsdp'",
@@ -98,7 +98,7 @@ def test_processes_that_cannot_share_a_run_are_refused(tmp_path: Path, trainer: 
 def test_all_devices_are_several_where_there_are_several(devices: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    with pytest.raises(ConfigError, match=r"is 4 devices, .* trainer.devices=4: .* One device is trainer.devices=1"):
+    with pytest.raises(ConfigError, match=r"means 4 devices, .* trainer.devices=4 with it, or one device"):
         processes({"accelerator": "gpu", "devices": devices})
     assert processes({"accelerator": "cpu", "devices": devices}) == 1
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
