@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 
-def lr_factor(*, width: int, depth: int, reference_width: int, reference_depth: int) -> float:
-    """Return the factor on the learning rate: ``reference_width / width * sqrt(reference_depth / depth)``.
+def lr_factor(
+    *, width: int, depth: int, reference_width: int, reference_depth: int, width_power: float = 1.0
+) -> float:
+    """Return the factor on the learning rate: ``(reference_width / width)^width_power * sqrt(reference_depth / depth)``.
 
     Adam moves every weight by about the learning rate, whatever its gradient, so the change of a layer's output grows
     with its fan-in: a rate in inverse proportion to the width keeps it (Yang et al. 2022, arXiv 2203.03466). The
@@ -19,5 +21,6 @@ def lr_factor(*, width: int, depth: int, reference_width: int, reference_depth: 
         depth: layers, >= 1.
         reference_width: at which, with ``reference_depth``, the factor is 1.
         reference_depth: see ``reference_width``.
+        width_power: less than 1 where only a part of the matrices is as wide as ``width``.
     """
-    return reference_width / width * math.sqrt(reference_depth / depth)
+    return (reference_width / width) ** width_power * math.sqrt(reference_depth / depth)

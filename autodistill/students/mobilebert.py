@@ -19,6 +19,7 @@ from autodistill.students.configs import MOBILEBERT_EMBEDDING_SIZE
 from autodistill.students.embeddings import initialise_word_embeddings
 from autodistill.students.heads import head_of, head_width, label_fields
 from autodistill.students.layers import layer_map
+from autodistill.students.learning_rate import lr_factor
 from autodistill.students.mobilebert_initialisation import FIXED, initialise_mobilebert, same_widths, tensor_groups
 
 CHOICES = ("num_layers", "hidden_size", "bottleneck_size", "num_heads", "intermediate_size", "num_ffn")
@@ -26,8 +27,8 @@ CHOICES = ("num_layers", "hidden_size", "bottleneck_size", "num_heads", "interme
 #: The word embeddings of a token and its two neighbours enter the network together.
 TRIGRAM = 3
 
-#: On the learning rate, against that of students which start from the teacher.
-LR_FACTOR = 5.0
+#: On the learning rate, as these students start at random but for their word embeddings.
+RANDOM_START = 1.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +126,14 @@ class MobileBertFamily:
         )
 
     def lr_factor(self, architecture: Architecture) -> float:
-        """The same for all: they start at random but for their word embeddings, and all need a high rate.
+        """`RANDOM_START` for MobileBERT's own 24 layers of width 128; see `autodistill.students.learning_rate`.
 
-        2 to 8 layers with bottlenecks of 32 to 128 learn best between 1e-3 and 2e-3, at half of that hardly anything,
-        and diverge at 4e-3 (`benchmarks/distillation/learning_rate.py`); MobileBERT's own rate is 1.5e-3.
+        The width is the bottleneck's, in which attention and feed-forward networks work; what leads into it and out of
+        it is as wide as ``hidden_size`` in all architectures, hence its root.
         """
-        return LR_FACTOR
+        sizes = self._sizes(architecture)
+        own = {"reference_width": 128, "reference_depth": 24, "width_power": 0.5}
+        return RANDOM_START * lr_factor(width=sizes.bottleneck_size, depth=sizes.num_layers, **own)
 
     def initialise(
         self, student: PreTrainedModel, teacher: PreTrainedModel, examples: Sequence[Batch] = ()

@@ -34,7 +34,7 @@ from benchmarks.distillation.flash_fidelity import shard
 from benchmarks.distillation.results import RESULTS, write_section
 
 PRESETS = [f"{group}=quickstart" for group in ("data", "teacher", "student", "schedule")]
-BARE = ["loss=[logits_kl]", "search=grid", "latency=[]", "baseline=[]", "reference=[]", "export=[]", "logger=none"]
+BARE = ["schedule.scale_lr=false", "loss=[logits_kl]", "search=grid", "latency=[]", "baseline=[]", "reference=[]", "export=[]", "logger=none"]
 WIDTHS = {"bert": "hidden_size", "mobilebert": "bottleneck_size"}
 
 
@@ -56,7 +56,9 @@ def corners(bench: Workbench) -> dict[str, Architecture]:
 def score(
     bench: Workbench, overrides: Sequence[str], architecture: Architecture, rate: float, seed: int, study: Path
 ) -> float:
-    """The flash score of one architecture at one rate; read from the study's summary when it has been found before."""
+    """The flash score of one architecture at one rate, 0 when its training diverged; read from the study's summary when
+    it has been found before.
+    """
     given = [
         *overrides,
         *(f"student.space.{key}=[{value}]" for key, value in architecture.choices.items()),
@@ -69,7 +71,7 @@ def score(
     if not (study / "summary.json").exists():
         autodistill.run(autodistill.compose(given), overrides=given, explore_only=True)
     (row,) = json.loads((study / "summary.json").read_text())["history"]
-    return float(row["metrics"][bench.task.metric]["value"])
+    return 0.0 if row["state"] == "failed" else float(row["metrics"][bench.task.metric]["value"])
 
 
 def study_folder(work: Path, corner: str, rate: float, seed: int) -> Path:
@@ -159,7 +161,9 @@ def main() -> int:
     }
     for rule in ("one_rate_for_all", "rule"):
         print(f"{rule}: {results[rule]['mean_score_lost']:.4f} lost at a base rate of {results[rule]['base_rate']:.2e}")
-    write_section(given.output, "learning_rate", {"overrides": given.overrides, "seeds": given.seeds}, results)
+    write_section(
+        given.output, f"learning_rate_{bench.family_name}", {"overrides": given.overrides, "seeds": given.seeds}, results
+    )
     return 0
 
 

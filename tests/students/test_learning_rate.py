@@ -10,7 +10,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.students.bert import BertFamily
 from autodistill.students.configs import BertFamilyConfig, MobileBertFamilyConfig
 from autodistill.students.learning_rate import lr_factor
-from autodistill.students.mobilebert import MobileBertFamily
+from autodistill.students.mobilebert import RANDOM_START, MobileBertFamily
 
 sizes = st.integers(1, 2048)
 
@@ -48,4 +48,5 @@ def test_families_state_where_their_factor_is_one() -> None:
     (bert_family, _), (mobile_family, _) = families().values()
     assert bert_family.lr_factor(bert(6, 384)) == 1
     assert bert_family.lr_factor(bert(6, 96)) == 4
-    assert mobile_family.lr_factor(mobilebert(24, 128)) == mobile_family.lr_factor(mobilebert(2, 32)) == 5
+    assert mobile_family.lr_factor(mobilebert(24, 128)) == RANDOM_START
+    assert mobile_family.lr_factor(mobilebert(6, 32)) == 4 * RANDOM_START
