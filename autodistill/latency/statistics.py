@@ -9,7 +9,7 @@ above it are those of all requests.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -110,21 +110,34 @@ def median_request(table: FloatArray) -> float:
     return float(np.median(np.median(table, axis=0)))
 
 
-def relative_half_width(table: FloatArray) -> float | None:
+def relative_half_width(table: FloatArray, turns: Sequence[int] = ()) -> float | None:
     """Half of the 95 % interval of the median request, relative to it; None below 6 passes.
 
     The interval's ends are the medians over the lengths of the ends of each length's interval; the median over the
-    lengths grows with each of them, so the coverage is that of one length or better.
+    lengths grows with each of them, so the coverage is that of one length or better. That takes passes for
+    independent. Those of a turn are not: they share what the machine did meanwhile. So the interval is at least that
+    of the mean of the turns' medians, by Student's t.
 
     Args:
-        table: passes x lengths, in any unit.
+        table: passes x lengths, in any unit, in the order of time.
+        turns: passes of each turn, adding up to those of the table; fewer than two say nothing about turns.
     """
     rank = lower_rank(len(table))
     if rank == 0:
         return None
     ordered = np.sort(table, axis=0)
     low, high = np.median(ordered[rank - 1]), np.median(ordered[-rank])
-    return float((high - low) / 2 / median_request(table))
+    return max(float((high - low) / 2), _between(table, turns)) / median_request(table)
+
+
+def _between(table: FloatArray, turns: Sequence[int]) -> float:
+    """Half of the 95 % interval of the mean of the turns' medians; 0 below two turns."""
+    if len(turns) < 2:
+        return 0.0
+    from scipy.special import stdtrit
+
+    medians = [median_request(part) for part in np.split(table, np.cumsum(turns)[:-1])]
+    return float(stdtrit(len(medians) - 1, 0.975) * np.std(medians, ddof=1) / math.sqrt(len(medians)))
 
 
 def drift(table: FloatArray) -> float:
@@ -147,14 +160,15 @@ def drift(table: FloatArray) -> float:
     return float(np.median(last) / np.median(first) - 1) if apart else 0.0
 
 
-def flags(table: FloatArray, target_relative_half_width: float) -> list[str]:
+def flags(table: FloatArray, target_relative_half_width: float, turns: Sequence[int] = ()) -> list[str]:
     """Reasons for care with these timings, of `FLAGS`.
 
     Args:
         table: passes x lengths, in the order of time.
         target_relative_half_width: what was asked for.
+        turns: passes of each turn.
     """
-    width = relative_half_width(table)
+    width = relative_half_width(table, turns)
     outliers = float((table > OUTLIER_FACTOR * np.median(table, axis=0)).mean())
     found = {
         "imprecise": width is None or width > target_relative_half_width,
@@ -178,12 +192,13 @@ def ratio(table: FloatArray, reference: FloatArray) -> float:
     return float(np.exp(np.log(ratios).mean()))
 
 
-def summarise(table: FloatArray, batch_size: int) -> dict[str, Any]:
+def summarise(table: FloatArray, batch_size: int, turns: Sequence[int] = ()) -> dict[str, Any]:
     """The numbers of a latency report.
 
     Args:
         table: passes x lengths, milliseconds per request.
         batch_size: sequences per request.
+        turns: passes of each turn.
 
     Returns:
         ``median``, ``p90``, ``p99`` (None below `MINIMUM_FOR_P99` requests), their ``p90_interval`` and
@@ -200,6 +215,6 @@ def summarise(table: FloatArray, batch_size: int) -> dict[str, Any]:
         "p90_interval": quantile_interval(every, 0.9),
         "p99": max(median, float(np.quantile(table, 0.99))) if n >= MINIMUM_FOR_P99 else None,
         "p99_interval": quantile_interval(every, 0.99) if n >= MINIMUM_FOR_P99 else None,
-        "relative_half_width": relative_half_width(table),
+        "relative_half_width": relative_half_width(table, turns),
         "throughput": batch_size * n / float(table.sum()) * 1000,  # 1000 ms per second
     }

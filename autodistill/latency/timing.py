@@ -24,8 +24,8 @@ Run = Callable[[Any], None]
 #: Seconds of one block: long against a switch, short against drift of clock rates.
 BLOCK_SECONDS = 0.1
 
-#: Turns that a model gets at least: what differs between turns (where memory lies, what else runs) is in the interval.
-LEAST_TURNS = 3
+#: Turns that a model gets at least: what differs between them (what else runs, clock rates) is in the interval.
+LEAST_TURNS = 5
 
 #: Passes that a slow model gets at least, as its interval needs them, unless it takes so many times ``max_seconds``.
 LEAST_PASSES = 6
@@ -48,6 +48,21 @@ class StoppingRule:
     max_seconds: float
     min_repeats: int
     min_requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """What was timed, in milliseconds per request.
+
+    Args:
+        table: passes x lengths, in the order of time.
+        turns: passes of each turn.
+        reference: passes x lengths of the reference; None without one.
+    """
+
+    table: FloatArray
+    turns: tuple[int, ...]
+    reference: FloatArray | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +92,7 @@ def warm_up(model: Timed, max_seconds: float) -> None:
 
 def measure(
     candidate: Timed, reference: Timed | None, rule: StoppingRule, alive: Callable[[], None] = lambda: None
-) -> tuple[FloatArray, FloatArray | None]:
+) -> Timings:
     """Time ``candidate`` in turn with ``reference``.
 
     Args:
@@ -85,24 +100,24 @@ def measure(
         reference: what it is compared with, or None.
         rule: when to stop.
         alive: called after every block, while no clock runs: tells who waits that this has not stopped.
-
-    Returns:
-        Two tables, passes x lengths, in milliseconds per request; the second is None without a reference.
     """
     candidate_passes: list[list[float]] = []
     reference_passes: list[list[float]] = []
-    turns = 0
+    turns: list[int] = []
     with _no_collection():
         warm_up(candidate, rule.max_seconds)
         start = time.perf_counter()
         while not _enough(candidate_passes, turns, time.perf_counter() - start, rule):
-            candidate_passes += _block(candidate, switched=reference is not None)
+            block = _block(candidate, switched=reference is not None)
+            candidate_passes += block
+            turns.append(len(block))
             alive()
             if reference is not None:
                 reference_passes += _block(reference, switched=True)
                 alive()
-            turns += 1
-    return np.array(candidate_passes), np.array(reference_passes) if reference is not None else None
+    return Timings(
+        np.array(candidate_passes), tuple(turns), np.array(reference_passes) if reference is not None else None
+    )
 
 
 def _block(model: Timed, *, switched: bool) -> list[list[float]]:
@@ -115,14 +130,14 @@ def _block(model: Timed, *, switched: bool) -> list[list[float]]:
     return passes
 
 
-def _enough(passes: list[list[float]], turns: int, seconds: float, rule: StoppingRule) -> bool:
+def _enough(passes: list[list[float]], turns: Sequence[int], seconds: float, rule: StoppingRule) -> bool:
     if not passes or len(passes) * len(passes[0]) < rule.min_requests:
         return False
     if seconds >= rule.max_seconds:
         return len(passes) >= LEAST_PASSES or seconds >= OVERTIME * rule.max_seconds
-    if turns < LEAST_TURNS or len(passes) < rule.min_repeats:
+    if len(turns) < LEAST_TURNS or len(passes) < rule.min_repeats:
         return False
-    width = relative_half_width(np.array(passes))
+    width = relative_half_width(np.array(passes), turns)
     return width is not None and width <= rule.target_relative_half_width
 
 

@@ -93,12 +93,13 @@ class Worker:
             **runner.facts(),
         }
         self._alive()
-        table, reference_table = measure(candidate, self._reference, stop, self._alive)
-        facts |= {"environment": state() | self._machine, "flags": flags(table, stop.target_relative_half_width)}
+        timed = measure(candidate, self._reference, stop, self._alive)
+        told = flags(timed.table, stop.target_relative_half_width, timed.turns)
+        facts |= {"environment": state() | self._machine, "flags": told}
         facts["versions"] = {"python": platform.python_version(), **facts["versions"]}
-        numbers = summarise(table, self._setup.batch_size)
-        if reference_table is not None:
-            numbers["ratio_to_reference"] = ratio(table, reference_table)
+        numbers = summarise(timed.table, self._setup.batch_size, timed.turns)
+        if timed.reference is not None:
+            numbers["ratio_to_reference"] = ratio(timed.table, timed.reference)
         services = {size: self._service(runner, vocabulary, size, stop, len(batches)) for size in batches}
         return {**numbers, **facts, "services": services}
 
@@ -106,7 +107,7 @@ class Worker:
         """Times of batches of one size: what a 99th percentile needs, else a share of one model's time."""
         requests = [runner.prepare(inputs) for inputs in requests_of(replace(self._setup, batch_size=size), vocabulary)]
         share = replace(rule, max_seconds=rule.max_seconds / parts, min_requests=MINIMUM_FOR_P99)
-        table, _ = measure(Timed(runner.run, requests), None, share, self._alive)
+        table = measure(Timed(runner.run, requests), None, share, self._alive).table
         rows: list[list[float]] = table[:SERVICE_PASSES].round(6).tolist()
         return rows
 

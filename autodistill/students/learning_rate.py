@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 
 
-def lr_factor(
-    *, width: int, depth: int, reference_width: int, reference_depth: int, width_power: float = 1.0
-) -> float:
-    """Return the factor on the learning rate: ``(reference_width / width)^width_power * sqrt(reference_depth / depth)``.
+def lr_factor(*, width: int, depth: int, reference_width: int, reference_depth: int, width_power: float = 1.0) -> float:
+    """Return ``(reference_width / width)^width_power * sqrt(reference_depth / depth)``, on the learning rate.
 
     Adam moves every weight by about the learning rate, whatever its gradient, so the change of a layer's output grows
     with its fan-in: a rate in inverse proportion to the width keeps it (Yang et al. 2022, arXiv 2203.03466). The
@@ -23,4 +21,5 @@ def lr_factor(
         reference_depth: see ``reference_width``.
         width_power: less than 1 where only a part of the matrices is as wide as ``width``.
     """
-    return (reference_width / width) ** width_power * math.sqrt(reference_depth / depth)
+    wider: float = (reference_width / width) ** width_power
+    return wider * math.sqrt(reference_depth / depth)

@@ -132,8 +132,13 @@ class MobileBertFamily:
         it is as wide as ``hidden_size`` in all architectures, hence its root.
         """
         sizes = self._sizes(architecture)
-        own = {"reference_width": 128, "reference_depth": 24, "width_power": 0.5}
-        return RANDOM_START * lr_factor(width=sizes.bottleneck_size, depth=sizes.num_layers, **own)
+        return RANDOM_START * lr_factor(
+            width=sizes.bottleneck_size,
+            depth=sizes.num_layers,
+            reference_width=128,
+            reference_depth=24,
+            width_power=0.5,
+        )
 
     def initialise(
         self, student: PreTrainedModel, teacher: PreTrainedModel, examples: Sequence[Batch] = ()

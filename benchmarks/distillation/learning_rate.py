@@ -34,7 +34,16 @@ from benchmarks.distillation.flash_fidelity import shard
 from benchmarks.distillation.results import RESULTS, write_section
 
 PRESETS = [f"{group}=quickstart" for group in ("data", "teacher", "student", "schedule")]
-BARE = ["schedule.scale_lr=false", "loss=[logits_kl]", "search=grid", "latency=[]", "baseline=[]", "reference=[]", "export=[]", "logger=none"]
+BARE = [
+    "schedule.scale_lr=false",
+    "loss=[logits_kl]",
+    "search=grid",
+    "latency=[]",
+    "baseline=[]",
+    "reference=[]",
+    "export=[]",
+    "logger=none",
+]
 WIDTHS = {"bert": "hidden_size", "mobilebert": "bottleneck_size"}
 
 
@@ -162,7 +171,10 @@ def main() -> int:
     for rule in ("one_rate_for_all", "rule"):
         print(f"{rule}: {results[rule]['mean_score_lost']:.4f} lost at a base rate of {results[rule]['base_rate']:.2e}")
     write_section(
-        given.output, f"learning_rate_{bench.family_name}", {"overrides": given.overrides, "seeds": given.seeds}, results
+        given.output,
+        f"learning_rate_{bench.family_name}",
+        {"overrides": given.overrides, "seeds": given.seeds},
+        results,
     )
     return 0
 

@@ -85,6 +85,26 @@ def test_relative_half_width_does_not_depend_on_the_unit() -> None:
     assert relative_half_width(table) == pytest.approx(relative_half_width(table * 1000))
 
 
+def test_what_differs_between_turns_is_in_the_interval() -> None:
+    """A machine that is steady within a turn, and 3 % slower or faster in the next."""
+    rng, turns, held = np.random.default_rng(0), (40,) * 6, []
+    for _ in range(200):
+        speeds = 10 * (1 + 0.03 * rng.standard_normal(len(turns)))
+        table = np.concatenate([speed + 0.01 * rng.standard_normal((40, 1)) for speed in speeds])
+        width = relative_half_width(table, turns)
+        alone = relative_half_width(table)
+        assert width is not None
+        assert alone is not None
+        assert width >= alone
+        held.append(abs(table.mean() - 10) <= width * 10)
+    assert np.mean(held) >= 0.93  # 95 % less two standard errors
+
+
+def test_turns_alike_add_nothing_to_the_interval() -> None:
+    table = np.tile(np.arange(1.0, 21.0)[:, None], (5, 1))
+    assert relative_half_width(table, (20,) * 5) == relative_half_width(table)
+
+
 def test_ratio_of_one_length_is_that_of_the_medians_and_of_equal_tables_is_one() -> None:
     table = np.random.default_rng(2).lognormal(size=(20, 3))
     assert ratio(table, table) == 1

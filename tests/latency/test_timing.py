@@ -36,21 +36,23 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_candidate_and_reference_take_turns_and_both_tables_are_passes_by_lengths(clock: Clock) -> None:
     a, b = clock.model("a", [10.0, 30.0]), clock.model("b", [20.0, 60.0])
-    table, reference = measure(a, b, StoppingRule(0.02, 10.0, 10))
+    timed = measure(a, b, StoppingRule(0.02, 10.0, 16))
+    table, reference = timed.table, timed.reference
     assert reference is not None
-    assert table.shape == (12, 2)  # blocks of three passes, 40 ms each, make 100 ms; ten at least
-    assert reference.shape == (8, 2)
+    assert table.shape == (18, 2)  # blocks of three passes, 40 ms each, make 100 ms; sixteen at least
+    assert timed.turns == (3,) * 6
+    assert reference.shape == (12, 2)
     assert table[0] == pytest.approx([10.0, 30.0])
     assert reference[0] == pytest.approx([20.0, 60.0])
     turns = [name for name, _ in itertools.groupby(clock.order)]
-    assert turns == ["a", "b"] * 4
+    assert turns == ["a", "b"] * 6
 
 
 def test_first_request_after_a_switch_is_not_timed(clock: Clock) -> None:
     a, b = clock.model("a", [10.0, 30.0]), clock.model("b", [20.0, 60.0])
-    _, reference = measure(a, b, StoppingRule(0.02, 10.0, 10))
+    reference = measure(a, b, StoppingRule(0.02, 10.0, 16)).reference
     assert reference is not None
-    assert clock.order.count("b") == reference.size + 4
+    assert clock.order.count("b") == reference.size + 6
 
 
 def test_timing_goes_on_until_precise_and_stops_at_the_time_limit(clock: Clock) -> None:
@@ -61,27 +63,27 @@ def test_timing_goes_on_until_precise_and_stops_at_the_time_limit(clock: Clock) 
 
     noisy = Timed(run, [0.0])
     start = clock.now
-    table, _ = measure(noisy, None, StoppingRule(0.02, 2.0, 10))
+    table = measure(noisy, None, StoppingRule(0.02, 2.0, 10)).table
     assert clock.now - start == pytest.approx(2.0, abs=0.2)
     assert len(table) > 100
-    quiet, _ = measure(clock.model("a", [30.0]), None, StoppingRule(0.02, 2.0, 10))
-    assert len(quiet) == 12  # blocks of four passes, ten passes at least
+    quiet = measure(clock.model("a", [30.0]), None, StoppingRule(0.02, 2.0, 22)).table
+    assert len(quiet) == 24  # blocks of four passes, 22 passes at least
 
 
 def test_a_model_slower_than_the_time_limit_gets_the_passes_of_an_interval_or_five_times_the_limit(
     clock: Clock,
 ) -> None:
-    table, _ = measure(clock.model("a", [1500.0]), None, StoppingRule(0.02, 2.0, 10))
+    table = measure(clock.model("a", [1500.0]), None, StoppingRule(0.02, 2.0, 10)).table
     assert len(table) == 6
-    table, _ = measure(clock.model("a", [5000.0]), None, StoppingRule(0.02, 2.0, 10))
+    table = measure(clock.model("a", [5000.0]), None, StoppingRule(0.02, 2.0, 10)).table
     assert table.tolist() == [[pytest.approx(5000.0)]] * 2
-    table, _ = measure(clock.model("a", [50_000.0]), None, StoppingRule(0.02, 2.0, 10))
+    table = measure(clock.model("a", [50_000.0]), None, StoppingRule(0.02, 2.0, 10)).table
     assert table.tolist() == [[pytest.approx(50_000.0)]]
 
 
 def test_a_fast_model_is_timed_in_several_turns_however_precise_the_first(clock: Clock) -> None:
     a, b = clock.model("a", [1.0]), clock.model("b", [1.0])
-    table, _ = measure(a, b, StoppingRule(0.02, 10.0, 10))
+    table = measure(a, b, StoppingRule(0.02, 10.0, 10)).table
     turns = [name for name, _ in itertools.groupby(clock.order)]
     assert turns == ["a", "b"] * timing.LEAST_TURNS
     assert len(table) >= 100 * timing.LEAST_TURNS
