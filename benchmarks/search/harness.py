@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +75,7 @@ def search(problem: Problem, searcher: Searcher, trials: int, seed: int) -> tupl
 
 
 def record(problem_name: str, searcher_name: str, seed: int, trials: int) -> dict[str, Any]:
-    """Run one search and return what is kept of it; figures and choices only."""
+    """Run one search and return what is kept of it."""
     problem = make_problem(problem_name)
     tried, seconds = search(problem, make_searcher(searcher_name, problem, seed), trials, seed)
     return {
@@ -87,11 +86,4 @@ def record(problem_name: str, searcher_name: str, seed: int, trials: int) -> dic
         "curve": [round(value, 6) for value in problem.curve(tried.architectures)],
         "repeats": len(tried.architectures) - len(set(tried.architectures)),
         "seconds": [round(value, 4) for value in seconds],
-        "choices": _rows(problem, tried.architectures),
     }
-
-
-def _rows(problem: Problem, architectures: Sequence[Architecture]) -> list[list[Any]]:
-    """Choices of every trial in the order of the space's parameters."""
-    names = [parameter.name for parameter in problem.space.parameters]
-    return [[architecture.choices[name] for name in names] for architecture in architectures]

@@ -1,6 +1,6 @@
 """Run the searches that are missing, then print the table and write the results.
 
-    python -m benchmarks.search.run --records FILE.jsonl [--jobs 2] [--seeds 20] [--trials 80]
+    python -m benchmarks.search.run [--records FILE.jsonl] [--jobs 2] [--seeds 20] [--trials 80]
                                     [--problems blocks ...] [--searchers ours peers ...] [--output FILE.json]
 
 One line of ``--records`` per (problem, searcher, seed); what is there is not run again, so that the command can be
@@ -27,6 +27,9 @@ from benchmarks.search.results import RESULTS, write_section
 from benchmarks.search.searchers import expand
 
 Key = tuple[str, str, int]
+
+#: Finished searches of the committed results, which many sessions of hours add to.
+RECORDS = Path(__file__).parent / "records.jsonl"
 
 
 def read_records(path: Path, trials: int) -> dict[Key, dict[str, Any]]:
@@ -94,7 +97,7 @@ def keys(problems: Iterable[str], searchers: Iterable[str], seeds: int) -> list[
 def main() -> int:
     """Run what is missing, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=Path, required=True)
+    parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
     parser.add_argument("--searchers", nargs="+", default=["ours", "peers"])
     parser.add_argument("--seeds", type=int, default=20)
