@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class ResultsFile:
         kept = json.loads(path.read_text()) if path.exists() else {"benchmark": self.benchmark}
         script = f"benchmarks.{self.benchmark}.{Path(sys.argv[0]).stem}"
         kept[section] = {
-            "command": f"python -m {script} {' '.join(sys.argv[1:])}".strip(),
+            "command": without_folders(f"python -m {script} {' '.join(sys.argv[1:])}".strip()),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": describe_environment(),
             "settings": _plain(settings),
@@ -51,7 +52,12 @@ class ResultsFile:
         print(f"written: {path}, section {section!r}")
 
 
+def without_folders(text: str) -> str:
+    """Absolute paths by their last part alone: where somebody keeps files is nobody's business, and no setting."""
+    return re.sub(r"(?<![^\s=:{\"'\[,])/(?=[^\s/])(?:[^\s/\"',\]}]+/(?=[^\s/\"',\]}]))*", "", text)
+
+
 def _plain(settings: Mapping[str, Any]) -> Any:
     """Settings as JSON gives them back; paths are text."""
     named = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
-    return json.loads(json.dumps(named))
+    return json.loads(without_folders(json.dumps(named)))
