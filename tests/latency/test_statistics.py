@@ -111,6 +111,15 @@ def test_ratio_of_one_length_is_that_of_the_medians_and_of_equal_tables_is_one()
     assert ratio(table[:, :1], table[:7, 1:2]) == pytest.approx(np.median(table[:, 0]) / np.median(table[:7, 1]))
 
 
+def test_a_turn_that_slows_both_models_does_not_move_their_ratio() -> None:
+    """Slow turns take twice as long; one more pass of the candidate in them moves its median, not the ratio."""
+    table = np.repeat([[10.0], [20.0], [10.0], [20.0], [20.0]], [5, 6, 5, 6, 6], axis=0)
+    reference = np.repeat([[5.0], [10.0], [5.0], [10.0], [5.0]], 8, axis=0)
+    turns = (5, 6, 5, 6, 6), (8,) * 5
+    assert ratio(table, reference, *turns) == pytest.approx(2)
+    assert ratio(table, reference) == pytest.approx(4)
+
+
 def test_ratio_does_not_depend_on_which_length_is_slow() -> None:
     reference = np.tile([1.0, 10.0, 100.0], (9, 1))
     assert ratio(reference * [0.5, 1.0, 2.0], reference) == pytest.approx(1.0)
