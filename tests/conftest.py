@@ -29,6 +29,14 @@ def subnormal_numbers() -> Iterator[None]:
         sys.modules["torch"].set_flush_denormal(False)
 
 
+@pytest.fixture(autouse=True)
+def open_streams() -> None:
+    """absl, which TensorBoard loads, remembers the stream of its import, pytest's, and closes it when Hydra logs."""
+    absl = sys.modules.get("absl.logging")
+    if absl is not None:
+        absl.get_absl_handler().python_handler.stream = sys.__stderr__
+
+
 @pytest.fixture
 def fresh_registry() -> Registry:
     """The built-in components only, on a manager of its own."""

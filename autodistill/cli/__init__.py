@@ -7,9 +7,11 @@ torch nor Hydra.
 
 from __future__ import annotations
 
+import select
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import IO
 
 from autodistill.cli.help import VERBS, general_help, verb_help
 from autodistill.errors import AutoDistillError, UserError, did_you_mean
@@ -30,11 +32,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("autodistill: interrupted. The same command goes on where it was.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
+        if not any(_abandoned(stream) for stream in (sys.stdout, sys.stderr)):  # another pipe: to a process of ours
+            traceback.print_exc()
+            return 1
         sys.stderr.close()  # the reader went away (| head): not an error, and nothing more can be said
         return 0
     except Exception:
         traceback.print_exc()
         return 1
+
+
+def _abandoned(stream: IO[str]) -> bool:
+    """Whether a stream is a pipe that nobody reads any more."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+    except (OSError, ValueError):  # no file behind it
+        return False
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 def print_error(error: AutoDistillError) -> None:

@@ -87,3 +87,25 @@ def test_a_verb_on_a_model_needs_one(capsys: pytest.CaptureFixture[str], tmp_pat
 def test_a_report_of_a_study_that_does_not_exist_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["report", "study.name=nope", f"output_dir={tmp_path / 'o'}"]) == 2
     assert "no study 'nope'" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "autodistill", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()  # at once: the program is still starting
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_another_broken_pipe_is_a_failure_that_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(given: list[str]) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("autodistill.cli._dispatch", broken)
+    assert main(["studies"]) == 1
+    assert "BrokenPipeError: [Errno 32] Broken pipe" in capfd.readouterr().err
