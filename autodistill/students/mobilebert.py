@@ -28,7 +28,7 @@ CHOICES = ("num_layers", "hidden_size", "bottleneck_size", "num_heads", "interme
 TRIGRAM = 3
 
 #: On the learning rate, as these students start at random but for their word embeddings.
-RANDOM_START = 1.75
+RANDOM_START = 1.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,8 @@ def lost(
 ) -> dict[str, float]:
     """The best base rate under a rule, and the mean score that it loses against every corner's own best rate."""
     best = {corner: max(scores) for corner, scores in table.items()}
-    bases = np.geomspace(rates[0], rates[-1], 8 * len(rates))
+    low, high = rates[0] / max(factors.values()), rates[-1] / min(factors.values())
+    bases = np.geomspace(low, high, 16 * len(rates))
     losses = {
         float(base): fmean(best[corner] - at(rates, scores, base * factors[corner]) for corner, scores in table.items())
         for base in bases
