@@ -100,8 +100,10 @@ def test_example_05_times_a_model_as_a_foreign_script_would(start: Start, tmp_pa
     sizes = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     model = BertForSequenceClassification(BertConfig(**sizes, intermediate_size=16, max_position_embeddings=16))
     export_onnx(model.eval(), tmp_path / "model.onnx", opset=17)
-    workload = {"batch_size": 2, "lengths": [4, 8], "vocabulary": 40, "threads": 1, "batch_sizes": [1, 2]}
+    load = {"batch_sizes": [1, 2], "requests_of_each": 30}
+    workload = {"batch_size": 2, "lengths": [4, 8], "vocabulary": 40, "threads": 1, **load}
     (tmp_path / "workload.json").write_text(json.dumps(workload))
     answer = json.loads(start(5, str(tmp_path / "model.onnx"), str(tmp_path / "workload.json")))
     assert {len(row) for row in answer["samples_ms"]} == {2}
     assert answer["services"].keys() == {"1", "2"}
+    assert all(sum(map(len, passes)) >= 30 for passes in answer["services"].values())
