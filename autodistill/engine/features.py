@@ -115,15 +115,23 @@ class StudyFeatures:
         full, flash = (estimate_bytes(self._model, train, self._all, rows) for rows in (self._rows, self._first_rows))
         return FeaturesSize(full, flash, self._room)
 
+    @property
+    def _stored_rows(self) -> IntArray | None:
+        """Rows that are cached; None where nothing is."""
+        stored = self.size.stored
+        if stored == "nothing":
+            return None
+        return self._rows if stored == "everything" else self._first_rows
+
     @cached_property
     def examples_stored(self) -> int:
         """Examples that the teacher runs over once, for the cache."""
-        rows = {"everything": self._rows, "flash": self._first_rows}.get(self.size.stored)
+        rows = self._stored_rows
         return 0 if rows is None or not self._all else len(rows)
 
     def check(self) -> None:
         """Raise `ConfigError` when the features may be cached and the disk has no room for what is not there yet."""
-        rows = {"everything": self._rows, "flash": self._first_rows}.get(self.size.stored)
+        rows = self._stored_rows
         if self._all and rows is not None:
             cache_dir = self._bench.settings.cache_dir
             there = bytes_there(self._model, self._bench.train, self._all, cache_dir, self._key, rows)

@@ -13,6 +13,7 @@ import torch
 
 from autodistill.components.task import IGNORED
 from autodistill.evaluators.spans import best_span
+from autodistill.losses.masking import TOKEN_KINDS
 from autodistill.training.batches import evaluating, on_device
 from autodistill.training.devices import placed
 from autodistill.training.features import forward_features
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from autodistill.components.training import Batch
     from autodistill.training.tokenised import TokenisedSplit
-
-#: Kinds of task that answer for tokens, not for examples.
-TOKEN_KINDS = ("token_classification", "mlm")
 
 #: Logits of a batch at most, 4 bytes each: a vocabulary's worth for every token fills memory quickly.
 MOST_LOGITS = 64_000_000

@@ -33,17 +33,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import autodistill
 from autodistill.components.architecture import Architecture
 from autodistill.components.outcome import Job
 from autodistill.engine.explore import trial_seed
 from autodistill.engine.records import FINAL_RUN_STATES, RunKind, TrialRecord
-from autodistill.engine.session import Session, open_session
-from autodistill.engine.stop import StopSignal
+from autodistill.engine.session import Session
 from autodistill.engine.trial_latency import measure_architecture
 from autodistill.errors import StudyError, StudyInterruptedError
-from autodistill.registry import default_registry
-from autodistill.report.progress import QuietProgress
 from autodistill.testing.tiny import write_tiny_task, write_tiny_teacher
 from benchmarks.distillation.fidelity_setup import (
     CANDIDATES,
@@ -55,6 +51,7 @@ from benchmarks.distillation.fidelity_setup import (
 )
 from benchmarks.distillation.fidelity_statistics import judge
 from benchmarks.distillation.results import RESULTS, write_section
+from benchmarks.quiet_study import quiet_session
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -73,12 +70,7 @@ def open_study(given: argparse.Namespace, variant: str, share: float) -> Iterato
     name = f"{given.task}_{variant}_{share:g}"
     space = TINY_SPACE if given.task == "tiny" else SPACE
     overrides = [*study_overrides(task, name, variant, share, given.work, space, given.backend), *given.set]
-    settings = autodistill.compose(overrides)
-    with (
-        StopSignal() as stop,
-        QuietProgress() as progress,
-        open_session(settings, default_registry(), overrides=overrides, progress=progress, stop=stop) as session,
-    ):
+    with quiet_session(overrides) as session:
         yield session
 
 

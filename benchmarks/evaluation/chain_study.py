@@ -13,19 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import autodistill
 from autodistill.components.outcome import Job as EngineJob
 from autodistill.components.task import TaskSpec
 from autodistill.engine.comparison import compare
 from autodistill.engine.finals import baseline_trials, model_directory
 from autodistill.engine.manual import manual_trial
 from autodistill.engine.records import FINAL_RUN_STATES, RunKind, TrialRecord
-from autodistill.engine.session import Session, open_session
-from autodistill.engine.stop import StopSignal
+from autodistill.engine.session import Session
 from autodistill.errors import DataError, TrialError
-from autodistill.registry import default_registry
-from autodistill.report.progress import QuietProgress
 from benchmarks.evaluation.jobs import Job
+from benchmarks.quiet_study import quiet_session
 
 #: Name -> architecture; by the FLOPs of the encoder on 128 tokens: 48 %, 26 %, 13 % and 30 % of the teacher's.
 STUDENTS: Mapping[str, Mapping[str, Any]] = {
@@ -134,12 +131,7 @@ class ChainSetup:
 def open_chain(setup: ChainSetup) -> Iterator[Session]:
     """Open the study, making it and its teacher when they are not there."""
     overrides = setup.overrides()
-    settings = autodistill.compose(overrides)
-    with (
-        StopSignal() as stop,
-        QuietProgress() as progress,
-        open_session(settings, default_registry(), overrides=overrides, progress=progress, stop=stop) as session,
-    ):
+    with quiet_session(overrides) as session:
         yield session
 
 

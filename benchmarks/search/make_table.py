@@ -21,18 +21,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import autodistill
 from autodistill.components.architecture import Architecture
 from autodistill.components.outcome import Job
 from autodistill.engine.environment import describe_environment
 from autodistill.engine.explore import trial_seed
 from autodistill.engine.records import FINAL_RUN_STATES, RunKind, TrialRecord
-from autodistill.engine.session import Session, open_session
-from autodistill.engine.stop import StopSignal
+from autodistill.engine.session import Session
 from autodistill.engine.trial_latency import measure_architecture
 from autodistill.errors import StudyError, StudyInterruptedError
-from autodistill.registry import default_registry
-from autodistill.report.progress import QuietProgress
+from benchmarks.quiet_study import quiet_session
 from benchmarks.search.table_files import STEPS, TRAINED_ON, write_table
 from benchmarks.search.table_setup import (
     FAMILIES,
@@ -50,12 +47,7 @@ def open_table(
 ) -> Iterator[Session]:
     """Open the family's study with all its trials in it."""
     overrides = table_overrides(family, data, work, rungs, more)
-    settings = autodistill.compose(overrides)
-    with (
-        StopSignal() as stop,
-        QuietProgress() as progress,
-        open_session(settings, default_registry(), overrides=overrides, progress=progress, stop=stop) as session,
-    ):
+    with quiet_session(overrides) as session:
         add_trials(session, family)
         yield session
 
