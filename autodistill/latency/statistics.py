@@ -39,6 +39,9 @@ THROTTLED = 0.05
 OUTLIER_FACTOR = 2.0
 OUTLIER_SHARE = 0.02
 
+#: Quantile of the requests of a length that stands for those which nothing else on the machine disturbed.
+UNDISTURBED = 0.1
+
 #: Above this many samples the normal approximation of the binomial is used; its ranks differ by at most one.
 _EXACT_BINOMIAL = 1000
 
@@ -136,7 +139,7 @@ def _between(table: FloatArray, turns: Sequence[int]) -> float:
         return 0.0
     from scipy.special import stdtrit
 
-    medians = [median_request(part) for part in _parts(table, turns)]
+    medians = [median_request(part) for part in np.split(table, np.cumsum(turns)[:-1])]
     return float(stdtrit(len(medians) - 1, 0.975) * np.std(medians, ddof=1) / math.sqrt(len(medians)))
 
 
@@ -178,30 +181,19 @@ def flags(table: FloatArray, target_relative_half_width: float, turns: Sequence[
     return [name for name, holds in found.items() if holds]
 
 
-def ratio(
-    table: FloatArray, reference: FloatArray, turns: Sequence[int] = (), reference_turns: Sequence[int] = ()
-) -> float:
-    """How long a request takes relative to the reference: per length the ratio of medians, their geometric mean.
+def ratio(table: FloatArray, reference: FloatArray) -> float:
+    """How long an undisturbed request takes relative to the reference: per length of `UNDISTURBED`, geometric mean.
 
-    With one length that is the ratio of the medians. With several it uses the samples of all lengths, where the
-    median request rests on one or two: several times steadier on a busy machine. With turns it is the median of the
-    turns' ratios: what slows a turn slows both models in it, where medians over all turns may meet a slow turn of one
-    and a fast turn of the other.
+    Whatever else a machine does only adds time, to some requests and not to others, and to one model more than to the
+    other; the fast tenth is what both take when left alone. `benchmarks.latency.repeatability` tells how far apart
+    ratios of minutes apart are.
 
     Args:
         table: passes x lengths.
         reference: passes x lengths, timed in turn with ``table``; the number of passes may differ.
-        turns: passes of each turn of ``table``; none takes everything for one turn.
-        reference_turns: passes of the reference in the same turns.
     """
-    pairs = zip(_parts(table, turns), _parts(reference, reference_turns), strict=True)
-    logs = [np.log(np.median(own, axis=0) / np.median(other, axis=0)).mean() for own, other in pairs]
-    return float(np.exp(np.median(logs)))
-
-
-def _parts(table: FloatArray, turns: Sequence[int]) -> list[FloatArray]:
-    """The passes of each turn."""
-    return np.split(table, np.cumsum(turns)[:-1]) if len(turns) else [table]
+    own, other = (np.quantile(item, UNDISTURBED, axis=0) for item in (table, reference))
+    return float(np.exp(np.log(own / other).mean()))
 
 
 def summarise(table: FloatArray, batch_size: int, turns: Sequence[int] = ()) -> dict[str, Any]:

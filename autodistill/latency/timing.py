@@ -58,13 +58,11 @@ class Timings:
         table: passes x lengths, in the order of time.
         turns: passes of each turn.
         reference: passes x lengths of the reference; None without one.
-        reference_turns: passes of the reference in each turn.
     """
 
     table: FloatArray
     turns: tuple[int, ...]
     reference: FloatArray | None
-    reference_turns: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,6 @@ def measure(
     candidate_passes: list[list[float]] = []
     reference_passes: list[list[float]] = []
     turns: list[int] = []
-    reference_turns: list[int] = []
     with _no_collection():
         warm_up(candidate, rule.max_seconds)
         start = time.perf_counter()
@@ -116,15 +113,12 @@ def measure(
             turns.append(len(block))
             alive()
             if reference is not None:
-                block = _block(reference, switched=True)
-                reference_passes += block
-                reference_turns.append(len(block))
+                reference_passes += _block(reference, switched=True)
                 alive()
     return Timings(
         np.array(candidate_passes),
         tuple(turns),
         np.array(reference_passes) if reference is not None else None,
-        tuple(reference_turns),
     )
 
 

@@ -99,7 +99,7 @@ class Worker:
         facts["versions"] = {"python": platform.python_version(), **facts["versions"]}
         numbers = summarise(timed.table, self._setup.batch_size, timed.turns)
         if timed.reference is not None:
-            numbers["ratio_to_reference"] = ratio(timed.table, timed.reference, timed.turns, timed.reference_turns)
+            numbers["ratio_to_reference"] = ratio(timed.table, timed.reference)
         services = {size: self._service(runner, vocabulary, size, stop, len(batches)) for size in batches}
         return {**numbers, **facts, "services": services}
 

@@ -23,7 +23,16 @@ from autodistill.exporters.onnx_export import export_onnx
 from autodistill.exporters.onnx_session import quantise_onnx
 from autodistill.latency.machine import usable_cores
 from benchmarks.latency.results import Records, write_section
-from benchmarks.latency.setup import PUBLISHED, TINY_PUBLISHED, Models, measured, models_of, options
+from benchmarks.latency.setup import (
+    PUBLISHED,
+    TINY_PUBLISHED,
+    Models,
+    measured,
+    models_of,
+    options,
+    section_of,
+    size_of,
+)
 
 #: Backend -> precisions that it is measured in.
 PRECISIONS = {
@@ -97,7 +106,7 @@ def main() -> int:
                 continue
             with closing(backend):
                 for label, item in chosen.items():
-                    key = f"models {name} {precision} length {given.length} {label}"
+                    key = f"models {name} {precision} {size_of(given)} {label}"
                     row: dict[str, Any] = {"model": label, "backend": name, "precision": precision}
                     plain = name in ("onnxruntime", "torch")
                     loops = []
@@ -117,7 +126,7 @@ def main() -> int:
                         row["same_within_intervals"] = within(row["report"], row["bare"])
                     rows.append(row)
                     print(f"{label:12} {name:12} {precision:5} {row['report']['median']:9.3f} ms", *_against(row))
-    write_section(given.output, "models", vars(given), rows)
+    write_section(given.output, section_of("models", given), vars(given), rows)
     return failed
 
 

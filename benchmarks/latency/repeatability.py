@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import Any
 
 from benchmarks.latency.results import Records, write_section
-from benchmarks.latency.setup import PUBLISHED, TINY, TWENTY, measured, models_of, options
+from benchmarks.latency.setup import PUBLISHED, TINY, TWENTY, measured, models_of, options, section_of, size_of
 
 #: Half-width that is wanted, or a flag.
 WANTED = 0.03
@@ -57,7 +57,7 @@ def main() -> int:
         for number in range(given.rounds):
             with closing(models.backend(name, reference, **measured(given, target_relative_half_width=WANTED))) as made:
                 for place, item in enumerate(chosen):
-                    key = f"repeatability {name} length {given.length} round {number} {item}"
+                    key = f"repeatability {name} {size_of(given)} round {number} {item}"
                     reports[place].append(
                         records.get(key, lambda item=item: made.measure(models.subject(item)).as_dict())
                     )
@@ -67,7 +67,7 @@ def main() -> int:
             "  ratio to the reference, largest over smallest - 1:",
             *(f"{x:.1%}" for x in found[name]["spread_of_ratio"]),
         )
-    write_section(given.output, "repeatability", vars(given), found)
+    write_section(given.output, section_of("repeatability", given), vars(given), found)
     return 0
 
 

@@ -14,7 +14,7 @@ from contextlib import closing
 from benchmarks.latency.agreement import agreement
 from benchmarks.latency.composed import whole
 from benchmarks.latency.results import Records, write_section
-from benchmarks.latency.setup import TINY, TWENTY, Clock, measured, models_of, options
+from benchmarks.latency.setup import TINY, TWENTY, Clock, measured, models_of, options, section_of, size_of
 
 
 def main() -> int:
@@ -40,7 +40,7 @@ def main() -> int:
             # On the CPU the same measurements as those of ``composed``, and one set of records for both.
             kind = "whole" if given.device == "cpu" else "whole cuda"
             medians = [
-                records.get(f"{kind} {name} length {given.length} {item}", lambda item=item: whole(models, made, item))[
+                records.get(f"{kind} {name} {size_of(given)} {item}", lambda item=item: whole(models, made, item))[
                     "report"
                 ]["median"]
                 for item in chosen
@@ -48,7 +48,7 @@ def main() -> int:
         found[name] = {**agreement(computed, medians), "computed_ms": computed, "measured_ms": medians}
         print(name, agreement(computed, medians))
     print(f"{1000 * clock.seconds / len(chosen):.2f} ms for a number")
-    write_section(given.output, f"roofline_{given.device}", vars(given), found)
+    write_section(given.output, section_of(f"roofline_{given.device}", given), vars(given), found)
     return 0
 
 

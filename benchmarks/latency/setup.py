@@ -131,6 +131,16 @@ def models_of(given: argparse.Namespace) -> Models:
     return Models(given.work or given.records.parent / "work", tiny=given.tiny)
 
 
+def size_of(given: argparse.Namespace) -> str:
+    """What every measurement of a run has in common; part of the keys of its records."""
+    return f"length {given.length}" + (f" threads {given.threads}" if given.threads else "")
+
+
+def section_of(name: str, given: argparse.Namespace) -> str:
+    """Section of the results file: one for the default number of threads, and one for each that is asked for."""
+    return name + (f"_threads_{given.threads}" if given.threads else "")
+
+
 def measured(given: argparse.Namespace, **more: Any) -> dict[str, Any]:
     """Parameters of a measuring backend from a script's options."""
     return {"lengths": given.length, "threads": given.threads, "max_seconds": given.seconds, **more}

@@ -89,7 +89,7 @@ FAMILIES = {
         full=18,
         flash_examples=2560,
         full_examples=20480,
-        lr=1e-3,
+        lr=2e-4,
     ),
 }
 

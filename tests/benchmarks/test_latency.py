@@ -69,10 +69,10 @@ def test_script_runs_on_tiny_models_and_the_same_command_measures_nothing_again(
     command = [sys.executable, "-m", "benchmarks.latency.composed", "--tiny", "--length", "8", "--seconds", "0.05"]
     command += ["--backends", "torch", "--threads", "1", "--records", str(records), "--output", str(output)]
     first = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    assert first.stdout.count("composed torch length 8") == 5  # four architectures and the cost
-    found = json.loads(output.read_text())["composed"]
+    assert first.stdout.count("composed of 0.05 s torch length 8") == 5  # four architectures and the cost
+    found = json.loads(output.read_text())["composed_threads_1"]
     assert found["settings"]["length"] == 8
     assert found["results"]["torch"]["median"]["models"] == 4
     assert found["results"]["torch"]["cost"]["shapes"] == 2
     second = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    assert "composed torch length 8" not in second.stdout
+    assert "torch length 8" not in second.stdout

@@ -105,19 +105,21 @@ def test_turns_alike_add_nothing_to_the_interval() -> None:
     assert relative_half_width(table, (20,) * 5) == relative_half_width(table)
 
 
-def test_ratio_of_one_length_is_that_of_the_medians_and_of_equal_tables_is_one() -> None:
+def test_ratio_of_equal_tables_is_one_and_of_one_length_that_of_the_fast_tenths() -> None:
     table = np.random.default_rng(2).lognormal(size=(20, 3))
     assert ratio(table, table) == 1
-    assert ratio(table[:, :1], table[:7, 1:2]) == pytest.approx(np.median(table[:, 0]) / np.median(table[:7, 1]))
+    fast = np.quantile(table[:, 0], 0.1) / np.quantile(table[:7, 1], 0.1)
+    assert ratio(table[:, :1], table[:7, 1:2]) == pytest.approx(fast)
 
 
-def test_a_turn_that_slows_both_models_does_not_move_their_ratio() -> None:
-    """Slow turns take twice as long; one more pass of the candidate in them moves its median, not the ratio."""
-    table = np.repeat([[10.0], [20.0], [10.0], [20.0], [20.0]], [5, 6, 5, 6, 6], axis=0)
-    reference = np.repeat([[5.0], [10.0], [5.0], [10.0], [5.0]], 8, axis=0)
-    turns = (5, 6, 5, 6, 6), (8,) * 5
-    assert ratio(table, reference, *turns) == pytest.approx(2)
-    assert ratio(table, reference) == pytest.approx(4)
+@given(seed=st.integers(0, 200), slow=st.floats(1.5, 4.0))
+def test_what_slows_some_requests_of_one_model_hardly_moves_the_ratio(seed: int, slow: float) -> None:
+    """Up to 7 of 10 requests of the candidate and none of the reference: its median moves by half and more."""
+    generator = np.random.default_rng(seed)
+    table, reference = generator.normal(10, 0.1, (100, 1)), generator.normal(5, 0.05, (60, 1))
+    table[generator.choice(100, 70, replace=False)] *= slow
+    assert np.median(table) / np.median(reference) > 2.9
+    assert ratio(table, reference) == pytest.approx(2, rel=0.03)
 
 
 def test_ratio_does_not_depend_on_which_length_is_slow() -> None:
