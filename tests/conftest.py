@@ -15,6 +15,8 @@ from autodistill.registry import Registry
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Workers share the cores: with more threads than cores each waits for the others, many times as long as it computes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The machine may be busy, and the first example of a test may import torch.
 settings.register_profile("untimed", deadline=None)
@@ -22,11 +24,12 @@ settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
-def subnormal_numbers() -> Iterator[None]:
-    """A study flushes denormals in its process, which Hypothesis rightly takes for a broken float."""
+def settings_of_torch() -> Iterator[None]:
+    """A study sets threads and flushes denormals in its process; the latter Hypothesis takes for a broken float."""
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+        sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(autouse=True)
