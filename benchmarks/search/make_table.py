@@ -59,8 +59,11 @@ def add_trials(session: Session, family: str) -> None:
         for architecture in architectures:
             _add(session, architecture, replicate)
     flops = {item: session.known.exact(item)["size.flops"] for item in architectures}
-    chosen = [item.canonical for item in full_recipe(flops, FAMILIES[family].full)]
-    session.storage.set_step(session.study.id, "picks_frozen", {"trials": [], "full_recipe": chosen})
+    chosen = full_recipe(flops, FAMILIES[family].full)
+    # Only frozen picks are scored on the test split.
+    picks = [item.number for item in session.storage.trials(session.study.id) if item.architecture in set(chosen)]
+    frozen = {"trials": picks, "full_recipe": [item.canonical for item in chosen]}
+    session.storage.set_step(session.study.id, "picks_frozen", frozen)
 
 
 def _add(session: Session, architecture: Architecture, replicate: int) -> None:
