@@ -60,8 +60,9 @@ def add_trials(session: Session, family: str) -> None:
             _add(session, architecture, replicate)
     flops = {item: session.known.exact(item)["size.flops"] for item in architectures}
     chosen = full_recipe(flops, FAMILIES[family].full)
+    members = frozenset(chosen)
     # Only frozen picks are scored on the test split.
-    picks = [item.number for item in session.storage.trials(session.study.id) if item.architecture in set(chosen)]
+    picks = [item.number for item in session.storage.trials(session.study.id) if item.architecture in members]
     frozen = {"trials": picks, "full_recipe": [item.canonical for item in chosen]}
     session.storage.set_step(session.study.id, "picks_frozen", frozen)
 
