@@ -22,7 +22,7 @@ from typing import Any
 from autodistill.components.architecture import Architecture
 from autodistill.engine.space import build_space
 from benchmarks.latency.agreement import agreement
-from benchmarks.latency.results import Records, write_section
+from benchmarks.latency.results import Records
 from benchmarks.latency.setup import (
     PUBLISHED,
     TINY,
@@ -32,8 +32,8 @@ from benchmarks.latency.setup import (
     measured,
     models_of,
     options,
-    section_of,
     size_of,
+    write,
 )
 
 
@@ -122,8 +122,7 @@ def main() -> int:
         each = spent["seconds_each"] + found[name].pop("seconds_each_whole")
         found[name]["cost"] = {**spent, "seconds_each_with_whole": each}
         print(name, found[name])
-    suffix = f"_blocks_{given.block_seconds:g}" if given.block_seconds else ""
-    write_section(given.output, section_of("composed", given) + suffix, vars(given), found)
+    write("composed" + (f"_blocks_{given.block_seconds:g}" if given.block_seconds else ""), given, found)
     return 0
 
 

@@ -22,7 +22,7 @@ from autodistill.exporters.huggingface import save_pretrained
 from autodistill.exporters.onnx_export import export_onnx
 from autodistill.exporters.onnx_session import quantise_onnx
 from autodistill.latency.machine import usable_cores
-from benchmarks.latency.results import Records, write_section
+from benchmarks.latency.results import Records
 from benchmarks.latency.setup import (
     PUBLISHED,
     TINY_PUBLISHED,
@@ -30,8 +30,8 @@ from benchmarks.latency.setup import (
     measured,
     models_of,
     options,
-    section_of,
     size_of,
+    write,
 )
 
 #: Backend -> precisions that it is measured in.
@@ -126,7 +126,7 @@ def main() -> int:
                         row["same_within_intervals"] = within(row["report"], row["bare"])
                     rows.append(row)
                     print(f"{label:12} {name:12} {precision:5} {row['report']['median']:9.3f} ms", *_against(row))
-    write_section(given.output, section_of("models", given), vars(given), rows)
+    write("models", given, rows)
     return failed
 
 

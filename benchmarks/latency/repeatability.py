@@ -12,8 +12,8 @@ import sys
 from contextlib import closing
 from typing import Any
 
-from benchmarks.latency.results import Records, write_section
-from benchmarks.latency.setup import PUBLISHED, TINY, TWENTY, measured, models_of, options, section_of, size_of
+from benchmarks.latency.results import Records
+from benchmarks.latency.setup import PUBLISHED, TINY, TWENTY, measured, models_of, options, size_of, write
 
 #: Half-width that is wanted, or a flag.
 WANTED = 0.03
@@ -67,7 +67,7 @@ def main() -> int:
             "  ratio to the reference, largest over smallest - 1:",
             *(f"{x:.1%}" for x in found[name]["spread_of_ratio"]),
         )
-    write_section(given.output, section_of("repeatability", given), vars(given), found)
+    write("repeatability", given, found)
     return 0
 
 

@@ -13,8 +13,8 @@ from contextlib import closing
 
 from benchmarks.latency.agreement import agreement
 from benchmarks.latency.composed import whole
-from benchmarks.latency.results import Records, write_section
-from benchmarks.latency.setup import TINY, TWENTY, Clock, measured, models_of, options, section_of, size_of
+from benchmarks.latency.results import Records
+from benchmarks.latency.setup import TINY, TWENTY, Clock, measured, models_of, options, size_of, write
 
 
 def main() -> int:
@@ -48,7 +48,7 @@ def main() -> int:
         found[name] = {**agreement(computed, medians), "computed_ms": computed, "measured_ms": medians}
         print(name, agreement(computed, medians))
     print(f"{1000 * clock.seconds / len(chosen):.2f} ms for a number")
-    write_section(given.output, section_of(f"roofline_{given.device}", given), vars(given), found)
+    write(f"roofline_{given.device}", given, found)
     return 0
 
 

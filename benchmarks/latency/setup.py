@@ -14,7 +14,7 @@ from autodistill.components.latency import LatencyContext, LatencySubject
 from autodistill.components.students import Vocabulary
 from autodistill.components.task import TaskSpec
 from autodistill.registry import Registry, default_registry
-from benchmarks.latency.results import RESULTS
+from benchmarks.latency.results import RESULTS, write_section
 
 TASK = TaskSpec("classification", ("negative", "positive"), ("text",), "classification.accuracy")
 
@@ -136,9 +136,9 @@ def size_of(given: argparse.Namespace) -> str:
     return f"length {given.length}" + (f" threads {given.threads}" if given.threads else "")
 
 
-def section_of(name: str, given: argparse.Namespace) -> str:
-    """Section of the results file: one for the default number of threads, and one for each that is asked for."""
-    return name + (f"_threads_{given.threads}" if given.threads else "")
+def write(name: str, given: argparse.Namespace, found: Any) -> None:
+    """Write a section of the results: one for the default number of threads, and one for each that is asked for."""
+    write_section(given.output, name + (f"_threads_{given.threads}" if given.threads else ""), vars(given), found)
 
 
 def measured(given: argparse.Namespace, **more: Any) -> dict[str, Any]:
