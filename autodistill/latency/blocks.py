@@ -1,8 +1,12 @@
 """Composed latency: a model of equal blocks takes a fixed part plus its depth times one block.
 
-The fixed part and the block come from timings of the same shape at two small depths, which are kept in a store that
-studies share: every further depth of the shape costs nothing. What is composed is marked as such, never passed for
-measured; a model that is to be trained is measured whole.
+The block comes from a timing of the shape at a small depth, the fixed part (embeddings, pooler, head) from that and one
+at depth 1. The latter serves every shape that is the same outside its blocks. Timings are kept in a store that studies
+share: every further depth of a shape costs nothing. What is composed is marked as such, never passed for measured; a
+model that is to be trained is measured whole.
+
+With a reference all of this is reckoned in ratios to it, which short timings give far better than milliseconds, since
+both models have the same disturbances; what the reference takes is the median over many timings.
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,45 +26,105 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject
 from autodistill.folders import private_directory
 
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
 #: The choice of an architecture that says how many equal blocks it has; families without it are not composed.
 DEPTH = "num_layers"
 
-#: Depths that are timed. Three blocks between them: noise of the block's time is a third of that of a model's.
-DEPTHS = (1, 4)
+#: Depth that is timed of every shape, and that for the fixed part. Three blocks between them: noise of the block's time
+#: is a third of that of a model's.
+DEEP, SHALLOW = 4, 1
 
 #: Relative error that a timing has at least, when depths are weighted.
 LEAST_ERROR = 0.005
 
+#: A fixed part of other shapes serves when its error is at most this share of the timing at `DEEP`: of any deeper
+#: model's time it is a smaller one.
+FIXED_TOLERANCE = 0.05
+
+#: Timings of the reference that count, the latest: machines change, within minutes and from day to day.
+REFERENCE_TIMINGS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A timing at one depth: median in ms, relative half-width of its interval, ratio to the reference or None."""
+    """Time at one depth and the half-width of its 95 % interval: ratios to the reference, or ms without one.
 
-    median: float
-    relative_half_width: float
-    ratio: float | None
+    At depth 0 it is the fixed part, worked out from two others; noise may make it negative.
+    """
+
+    time: float
+    error: float
 
 
 def fit(points: Mapping[int, Point]) -> tuple[float, float]:
-    """(fixed part, one block) in ms: the line through the medians, weighted by their relative errors; neither < 0.
+    """(fixed part, one block): the line through the times, weighted by their errors; neither < 0.
 
     Args:
         points: depth -> timing; two depths at least.
     """
     depths = np.array(list(points), dtype=float)
-    medians = np.array([point.median for point in points.values()])
-    errors = medians * np.array([max(point.relative_half_width, LEAST_ERROR) for point in points.values()])
+    times = np.array([point.time for point in points.values()])
+    errors = np.array([point.error for point in points.values()])
     design = np.stack([np.ones_like(depths), depths], axis=1) / errors[:, None]
-    (fixed, block), *_ = np.linalg.lstsq(design, medians / errors)
+    (fixed, block), *_ = np.linalg.lstsq(design, times / errors)
     if fixed < 0:  # noise: then all of it is blocks
-        return 0.0, float((medians * depths / errors**2).sum() / (depths**2 / errors**2).sum())
+        return 0.0, float((times * depths / errors**2).sum() / (depths**2 / errors**2).sum())
     if block < 0:
-        return float(np.average(medians, weights=errors**-2)), 0.0
+        return float(np.average(times, weights=errors**-2)), 0.0
     return float(fixed), float(block)
 
 
+def fixed_part(shallow: Point, deep: Point, depth: int) -> Point | None:
+    """What the line through two timings says of depth 0; None where blocks seem to cost nothing, which is noise.
+
+    Args:
+        shallow: at depth `SHALLOW`.
+        deep: at depth ``depth``.
+        depth: > `SHALLOW`.
+    """
+    if deep.time <= shallow.time:
+        return None
+    blocks = depth - SHALLOW
+    time = (depth * shallow.time - SHALLOW * deep.time) / blocks
+    return Point(time, float(np.hypot(depth * shallow.error, SHALLOW * deep.error)) / blocks)
+
+
+def combined(one: Point, other: Point) -> Point:
+    """Two estimates of the same time, weighted by the inverse squares of their errors."""
+    weights = one.error**-2, other.error**-2
+    total = sum(weights)
+    return Point((weights[0] * one.time + weights[1] * other.time) / total, float(total**-0.5))
+
+
+def outside_blocks(model: nn.Module, depth: int) -> str:
+    """Digest of all modules of a model but its stack of blocks: names, types, settings, shapes of their tensors.
+
+    The stack is the list of as many modules as there are blocks. A model without one (blocks that share their weights,
+    say) or with several is outside as a whole.
+
+    Args:
+        model: of ``depth`` blocks.
+        depth: of its stack.
+    """
+    from torch import nn
+
+    stacks = [name for name, part in model.named_modules() if isinstance(part, nn.ModuleList) and len(part) == depth]
+    outermost = [name for name in stacks if not any(name.startswith(f"{other}.") for other in stacks)]
+    skipped = f"{outermost[0]}." if len(outermost) == 1 else None
+    found = []
+    for name, part in model.named_modules():
+        if skipped is None or not name.startswith(skipped):
+            tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
+            shapes = [(key, tuple(tensor.shape)) for key, tensor in tensors]
+            found.append((name, type(part).__qualname__, part.extra_repr(), shapes))
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+
+
 class BlockStore:
-    """Timings of blocks on disk: a file per shape, machine, runtime and workload.
+    """Lists of numbers on disk, a file per key: shape, machine, runtime and workload.
 
     Args:
         directory: where; made when first written to.
@@ -72,33 +137,21 @@ class BlockStore:
         text = json.dumps(key, sort_keys=True, default=str)
         return self._directory / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 
-    def read(self, key: Mapping[str, Any]) -> dict[int, Point]:
-        """Depth -> timing of what is stored under a key."""
+    def read(self, key: Mapping[str, Any]) -> list[list[float]]:
+        """What is stored under a key; empty when nothing is."""
         try:
-            stored = json.loads(self._path(key).read_text())
+            rows: list[list[float]] = json.loads(self._path(key).read_text())["rows"]
         except (OSError, ValueError):
-            return {}
-        return {int(depth): Point(**point) for depth, point in stored["points"].items()}
+            return []
+        return rows
 
-    def add(self, key: Mapping[str, Any], depth: int, point: Point) -> dict[int, Point]:
-        """Add a timing; a reader sees the old file or the new one. Of two writers at once one timing is lost."""
-        points = {**self.read(key), depth: point}
+    def write(self, key: Mapping[str, Any], rows: list[list[float]]) -> None:
+        """Replace what is stored; a reader sees the old rows or the new ones. Of two writers at once one is lost."""
         private_directory(self._directory)
         path = self._path(key)
         scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        content = {"key": key, "points": {str(at): vars_of(point) for at, point in sorted(points.items())}}
-        scratch.write_text(json.dumps(content, indent=1, default=str) + "\n")
+        scratch.write_text(json.dumps({"key": key, "rows": rows}, indent=1, default=str) + "\n")
         os.replace(scratch, path)
-        return points
-
-
-def vars_of(point: Point) -> dict[str, float | None]:
-    """JSON-able fields of a timing."""
-    return {
-        "median": point.median,
-        "relative_half_width": point.relative_half_width,
-        "ratio": point.ratio,
-    }
 
 
 class Composer:
@@ -106,7 +159,7 @@ class Composer:
 
     Args:
         context: of the backend.
-        measure: times a subject whole.
+        measure: times a shallow model.
         identity: what the timings depend on besides the model: backend, runtime's version, machine, workload.
     """
 
@@ -119,6 +172,7 @@ class Composer:
         self._context = context
         self._measure = measure
         self._identity = identity
+        self._relative = context.reference is not None
         self._store = BlockStore(context.work_dir / "blocks")
 
     def compose(self, subject: LatencySubject) -> LatencyReport | None:
@@ -131,35 +185,74 @@ class Composer:
         depth = architecture.choices.get(DEPTH) if architecture is not None else None
         if architecture is None or build is None or not isinstance(depth, int) or subject.artifacts:
             return None
-        points = self._store.read(self._key(architecture))
-        report: LatencyReport | None = None
-        for small in DEPTHS:
-            if small not in points:
-                report = self._measure(_at_depth(architecture, small, self._context, subject.name))
-                points = self.learn(architecture, small, report)
-        return self._report(points, depth, report)
+        points = self._points(self._shape(architecture))
+        if not (_has_shallow(points) and _has_deep(points)):
+            points = self._time(architecture, build, subject.name)
+        return self._report(points, depth)
 
-    def learn(self, architecture: Architecture, depth: int, report: LatencyReport) -> dict[int, Point]:
-        """Store a timing of an architecture whose depth is ``depth``; returns all of its shape."""
-        half = report.relative_half_width
-        point = Point(report.median, 1.0 if half is None else half, report.ratio_to_reference)
-        return self._store.add(self._key(architecture), depth, point)
+    def learn(self, architecture: Architecture, depth: int, report: LatencyReport) -> None:
+        """Store a timing of an architecture whose depth is ``depth``."""
+        width = 1.0 if report.relative_half_width is None else report.relative_half_width
+        time = report.median
+        if self._relative:
+            assert report.ratio_to_reference is not None  # a session with a reference times it
+            time = report.ratio_to_reference
+            key = self._key(reference=True)
+            self._store.write(key, [*self._store.read(key), [report.median / time]][-REFERENCE_TIMINGS:])
+        self._add(self._shape(architecture), depth, Point(time, time * max(width, LEAST_ERROR)))
 
-    def _key(self, architecture: Architecture) -> dict[str, Any]:
-        shape = {name: value for name, value in architecture.choices.items() if name != DEPTH}
+    def _time(
+        self, architecture: Architecture, build: Callable[[Architecture], PreTrainedModel], name: str
+    ) -> dict[int, Point]:
+        """Time what is missing of a shape, and of its fixed part unless those of other shapes will do."""
+        shape, deep, shallow = (
+            self._shape(architecture),
+            _at_depth(architecture, DEEP),
+            _at_depth(architecture, SHALLOW),
+        )
+        model = _built(build, deep)
+        if not _has_deep(self._points(shape)):
+            report = self._measure(LatencySubject(f"{DEEP} blocks of {name}", deep, lambda: model))
+            self.learn(deep, DEEP, report)
+        points = self._points(shape)
+        depth = max(points)
+        outside = self._key(family=architecture.family, outside_blocks=outside_blocks(model, DEEP))
+        known = self._points(outside).get(0)
+        if not _has_shallow(points) and (known is None or known.error > FIXED_TOLERANCE * points[depth].time):
+            report = self._measure(LatencySubject(f"{SHALLOW} block of {name}", shallow, partial(build, shallow)))
+            self.learn(shallow, SHALLOW, report)
+            points = self._points(shape)
+            new = fixed_part(points[SHALLOW], points[depth], depth)
+            if new is not None:
+                self._add(outside, 0, new if known is None else combined(known, new))
+        elif not _has_shallow(points) and known is not None:
+            self._add(shape, 0, known)
+        return self._points(shape)
+
+    def _key(self, **more: Any) -> dict[str, Any]:
         return {
             **self._identity,
             "model": self._context.model_key,
-            "with_reference": self._context.reference is not None,  # a timing without one has no ratio
-            "family": architecture.family,
-            "shape": shape,
+            "relative": self._relative,
+            **more,
         }
 
-    def _report(self, points: Mapping[int, Point], depth: int, latest: LatencyReport | None) -> LatencyReport:
+    def _shape(self, architecture: Architecture) -> dict[str, Any]:
+        choices = {name: value for name, value in architecture.choices.items() if name != DEPTH}
+        return self._key(family=architecture.family, shape=choices)
+
+    def _points(self, key: Mapping[str, Any]) -> dict[int, Point]:
+        return {int(depth): Point(time, error) for depth, time, error in self._store.read(key)}
+
+    def _add(self, key: Mapping[str, Any], depth: int, point: Point) -> None:
+        points = {**self._points(key), depth: point}
+        self._store.write(key, [[at, item.time, item.error] for at, item in sorted(points.items())])
+
+    def _report(self, points: Mapping[int, Point], depth: int) -> LatencyReport:
         fixed, block = fit(points)
-        median = fixed + depth * block
-        ratios = {at: Point(p.ratio, p.relative_half_width, None) for at, p in points.items() if p.ratio is not None}
-        ratio_line = fit(ratios) if len(ratios) > 1 else None
+        unit = float(np.median(self._store.read(self._key(reference=True)))) if self._relative else 1.0
+        total = fixed + depth * block
+        median = total * unit
         workload = self._identity["workload"]
         return LatencyReport(
             backend=self._identity["backend"],
@@ -170,18 +263,31 @@ class Composer:
             device=self._identity["device"],
             throughput=workload["batch_size"] / median * 1000,  # 1000 ms per second
             threads=workload["threads"],
-            versions=latest.versions if latest is not None else self._identity["versions"],
-            ratio_to_reference=None if ratio_line is None else ratio_line[0] + depth * ratio_line[1],
+            versions=self._identity["versions"],
+            ratio_to_reference=total if self._relative else None,
             breakdown=(
-                {"operator": "fixed", "count": 1, "ms": fixed},
-                {"operator": "block", "count": depth, "ms": depth * block},
+                {"operator": "fixed", "count": 1, "ms": fixed * unit},
+                {"operator": "block", "count": depth, "ms": depth * block * unit},
             ),
         )
 
 
-def _at_depth(architecture: Architecture, depth: int, context: LatencyContext, name: str) -> LatencySubject:
+def _built(build: Callable[[Architecture], PreTrainedModel], architecture: Architecture) -> PreTrainedModel:
+    """The model, made without touching torch's global generator."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        return build(architecture)
+
+
+def _at_depth(architecture: Architecture, depth: int) -> Architecture:
     """The same shape with so many blocks."""
-    shallow = Architecture(architecture.family, {**architecture.choices, DEPTH: depth})
-    build = context.build
-    assert build is not None
-    return LatencySubject(f"{depth} block{'s' * (depth > 1)} of {name}", shallow, lambda: build(shallow))
+    return Architecture(architecture.family, {**architecture.choices, DEPTH: depth})
+
+
+def _has_shallow(points: Mapping[int, Point]) -> bool:
+    return any(depth <= SHALLOW for depth in points)
+
+
+def _has_deep(points: Mapping[int, Point]) -> bool:
+    return any(depth >= DEEP for depth in points)

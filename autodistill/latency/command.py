@@ -217,7 +217,8 @@ class CommandLatency:
         times: FloatArray | float
         if "samples_ms" in answer:
             times = _table(answer["samples_ms"], len(self.workload.lengths), "samples_ms")
-            numbers = {**summarise(times, self.workload.batch_size), "flags": flags(times, WANTED_HALF_WIDTH)}
+            numbers = summarise(times, self.workload.batch_size)
+            numbers["flags"] = flags(times, numbers["relative_half_width"], WANTED_HALF_WIDTH)
         else:
             times, numbers = self._summary(answer)
         peak = answer.get("peak_memory_bytes")

@@ -40,6 +40,7 @@ class MeasuredOptions(WorkloadOptions):
     min_repeats: int
     p99: bool
     compose: bool
+    compose_seconds: float
     restart_after: int
     timeout_seconds: float
 
@@ -101,6 +102,9 @@ class MeasuredConfig(WorkloadConfig):
     compose: bool = False
     """Time blocks, and compose fixed part + depth x block: a candidate that breaks a constraint by that is not measured
     whole. Timings of blocks are shared by studies."""
+    compose_seconds: float = 0.4
+    """Stop timing a shallow model, from which others are composed, after this many seconds, > 0 (``max_seconds`` when
+    that is less); slow ones get more as above."""
     restart_after: int = 50
     """Start a fresh worker process after this many models, >= 1."""
     timeout_seconds: float = 120.0
@@ -111,7 +115,7 @@ class MeasuredConfig(WorkloadConfig):
         where = self._where
         for name in ("min_repeats", "restart_after"):
             _require(getattr(self, name) >= 1, f"{where}.{name}", ">= 1", getattr(self, name))
-        for name in ("target_relative_half_width", "max_seconds", "timeout_seconds"):
+        for name in ("target_relative_half_width", "max_seconds", "compose_seconds", "timeout_seconds"):
             _require(getattr(self, name) > 0, f"{where}.{name}", "> 0", getattr(self, name))
         if self.threads is not None:
             _require(self.threads >= 1, f"{where}.threads", ">= 1 or null", self.threads)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
 
 from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Workload
@@ -16,8 +18,8 @@ from autodistill.latency.blocks import DEPTH, Composer
 from autodistill.latency.configs import MeasuredOptions
 from autodistill.latency.machine import device_name
 from autodistill.latency.session import Artifact, Session
-from autodistill.latency.statistics import MINIMUM_FOR_P99
-from autodistill.latency.timing import StoppingRule
+from autodistill.latency.statistics import MINIMUM_FOR_P99, UNDISTURBED
+from autodistill.latency.timing import SHORT_TURN_SECONDS, StoppingRule
 
 
 class Measuring:
@@ -63,15 +65,19 @@ class Measuring:
             restart_after=options["restart_after"],
             timeout_seconds=options["timeout_seconds"],
         )
+        seconds = min(options["compose_seconds"], rule.max_seconds)
+        short = replace(rule, max_seconds=seconds, min_requests=0, turn_seconds=SHORT_TURN_SECONDS)
         identity = {
             "backend": component,
             "options": dict(runner_options),
             "versions": {name: _version(name) for name in packages},
             "device": device_name(workload.device),
             "workload": {key: item for key, item in workload.as_dict().items() if key != "load"},
-            "rule": [rule.target_relative_half_width, rule.max_seconds],
+            "rule": [short.target_relative_half_width, short.max_seconds],
+            "ratio": f"quantiles of {UNDISTURBED}",
         }
-        self._composer = Composer(context, self.session.measure, identity) if options["compose"] else None
+        measure = partial(self.session.measure_single_stream, rule=short)
+        self._composer = Composer(context, measure, identity) if options["compose"] else None
 
     def measure(self, subject: LatencySubject) -> LatencyReport:
         """Time one model whole; a composer learns from it.
@@ -98,5 +104,5 @@ class Measuring:
 def _version(distribution: str) -> str:
     try:
         return version(distribution)
-    except PackageNotFoundError:  # e.g. onnxruntime-gpu under another name
-        return "unknown"
+    except PackageNotFoundError:  # the same module from another one, e.g. onnxruntime-gpu
+        return ", ".join(f"{name} {version(name)}" for name in packages_distributions().get(distribution, ["unknown"]))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Precision, Workload
+from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Load, Precision, Workload
 from autodistill.errors import LatencyError
 from autodistill.latency.load import Service, batch_sizes, under_load
 from autodistill.latency.lock import DeviceLock
@@ -105,21 +105,36 @@ class Session:
         return self._worker.pid if self._worker is not None else None
 
     def measure(self, subject: LatencySubject) -> LatencyReport:
-        """Time one model.
+        """Time one model, under the workload's load where it has one.
 
         Raises:
             LatencyError: names the model and the backend; the next call starts a fresh worker.
         """
+        return self._time(subject, self._rule, self._workload.load)
+
+    def measure_single_stream(self, subject: LatencySubject, rule: StoppingRule) -> LatencyReport:
+        """Time one model, one request at a time, by another rule than the session's.
+
+        Raises:
+            LatencyError: as `measure`.
+        """
+        return self._time(subject, rule, None)
+
+    def _time(self, subject: LatencySubject, rule: StoppingRule, load: Load | None) -> LatencyReport:
         if self._measured >= self._restart_after:
             self._end_worker()
         with self._prepare(subject) as artifact:
             worker = self._worker or self._start(subject.name)
-            load = self._workload.load
             batches = batch_sizes(load) if load is not None else []
-            message = {"command": "measure", **artifact.as_message(), "rule": asdict(self._rule), "batches": batches}
+            message = {
+                "command": "measure",
+                **artifact.as_message(),
+                "rule": asdict(rule),
+                "batches": batches,
+            }
             numbers = self._ask(worker, message, subject.name)
         self._measured += 1
-        return self._report(artifact, numbers)
+        return self._report(artifact, numbers, load)
 
     def close(self) -> None:
         """End the worker, remove the prepared reference; may be called twice."""
@@ -158,11 +173,11 @@ class Session:
             self._end_worker()
             raise LatencyError(f"Latency backend {self._context.label!r} could not time {name}: {error}") from error
 
-    def _report(self, artifact: Artifact, numbers: dict[str, Any]) -> LatencyReport:
+    def _report(self, artifact: Artifact, numbers: dict[str, Any], load: Load | None) -> LatencyReport:
         services = numbers.pop("services")
-        if self._workload.load is not None:
+        if load is not None:
             service = service_of(self._workload.lengths, services)
-            numbers |= under_load(service, self._workload.load, numbers["flags"])
+            numbers |= under_load(service, load, numbers["flags"])
         precision = numbers.pop(
             "precision", artifact.precision
         )  # a runtime may have taken another than it was asked for

@@ -163,15 +163,14 @@ def drift(table: FloatArray) -> float:
     return float(np.median(last) / np.median(first) - 1) if apart else 0.0
 
 
-def flags(table: FloatArray, target_relative_half_width: float, turns: Sequence[int] = ()) -> list[str]:
+def flags(table: FloatArray, width: float | None, target_relative_half_width: float) -> list[str]:
     """Reasons for care with these timings, of `FLAGS`.
 
     Args:
         table: passes x lengths, in the order of time.
+        width: their `relative_half_width`.
         target_relative_half_width: what was asked for.
-        turns: passes of each turn.
     """
-    width = relative_half_width(table, turns)
     outliers = float((table > OUTLIER_FACTOR * np.median(table, axis=0)).mean())
     found = {
         "imprecise": width is None or width > target_relative_half_width,

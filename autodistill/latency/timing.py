@@ -1,7 +1,7 @@
-"""Timing one model: warm-up until steady, then blocks, in turn with the reference, until the median is known.
+"""Timing one model: warm-up until steady, then in turn with the reference until the median is known.
 
 Runs in the worker process; wall clock. A *pass* sends one request of every length. Candidate and reference take
-turns in blocks (A B A B ...), so that a machine that slows down slows both. The first request after a switch is not
+turns (A B A B ...), so that a machine that slows down slows both. The first request after a switch is not
 timed: it finds the other model's weights in the processor's caches.
 """
 
@@ -21,8 +21,11 @@ from autodistill.latency.statistics import FloatArray, relative_half_width
 #: Runs one prepared request to its end (synchronised).
 Run = Callable[[Any], None]
 
-#: Seconds of one block: long against a switch, short against drift of clock rates.
-BLOCK_SECONDS = 0.1
+#: Seconds of one turn: long against a switch, short against drift of clock rates.
+TURN_SECONDS = 0.1
+
+#: The same where little time is given: many turns matter more then than what switches cost.
+SHORT_TURN_SECONDS = 0.03
 
 #: Turns that a model gets at least: what differs between them (what else runs, clock rates) is in the interval.
 LEAST_TURNS = 5
@@ -41,13 +44,15 @@ class StoppingRule:
     """When to stop timing; fields as in the backends' configuration.
 
     ``min_requests`` are made in all, whatever ``max_seconds`` says. `LEAST_TURNS` and `LEAST_PASSES` are made as well,
-    unless the first take longer than ``max_seconds`` and the second `OVERTIME` times as long.
+    unless the first take longer than ``max_seconds`` and the second `OVERTIME` times as long. A turn takes
+    ``turn_seconds``, or one pass.
     """
 
     target_relative_half_width: float
     max_seconds: float
     min_repeats: int
     min_requests: int = 0
+    turn_seconds: float = TURN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ def measure(
         candidate: what is timed.
         reference: what it is compared with, or None.
         rule: when to stop.
-        alive: called after every block, while no clock runs: tells who waits that this has not stopped.
+        alive: called after every turn, while no clock runs: tells who waits that this has not stopped.
     """
     candidate_passes: list[list[float]] = []
     reference_passes: list[list[float]] = []
@@ -108,12 +113,12 @@ def measure(
         warm_up(candidate, rule.max_seconds)
         start = time.perf_counter()
         while not _enough(candidate_passes, turns, time.perf_counter() - start, rule):
-            block = _block(candidate, switched=reference is not None)
-            candidate_passes += block
-            turns.append(len(block))
+            passes = _turn(candidate, rule.turn_seconds, switched=reference is not None)
+            candidate_passes += passes
+            turns.append(len(passes))
             alive()
             if reference is not None:
-                reference_passes += _block(reference, switched=True)
+                reference_passes += _turn(reference, rule.turn_seconds, switched=True)
                 alive()
     return Timings(
         np.array(candidate_passes),
@@ -122,10 +127,10 @@ def measure(
     )
 
 
-def _block(model: Timed, *, switched: bool) -> list[list[float]]:
+def _turn(model: Timed, seconds: float, *, switched: bool) -> list[list[float]]:
     if switched:
         model.run(model.requests[0])
-    end = time.perf_counter() + BLOCK_SECONDS
+    end = time.perf_counter() + seconds
     passes = [model.time_pass()]
     while time.perf_counter() < end:
         passes.append(model.time_pass())

@@ -7,8 +7,8 @@ Wanted: median error at most 5 %, Spearman at least 0.98.
 Cost of a new architecture: composing, over a search of ``--search`` random architectures of the family ``bert`` with an
 empty store of blocks, from making the backend to closing it (worker, reference, building, exporting, timing). Wanted:
 below 5 s (onnxruntime) and 1 s (torch). Told besides: that and one measurement of the whole model (mean of the twenty),
-which a candidate gets before it is trained. Blocks are timed for ``--block-seconds``, by default as long as the backend
-does; whole models for ``--seconds``.
+which a candidate gets before it is trained. Shallow models are timed for ``--compose-seconds``, by default as long as
+the backend does; whole models for ``--seconds``.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
 from autodistill.components.architecture import Architecture
 from autodistill.engine.space import build_space
+from autodistill.latency.blocks import DEPTH
 from benchmarks.latency.agreement import agreement
 from benchmarks.latency.results import Records
 from benchmarks.latency.setup import (
@@ -51,7 +53,7 @@ def cost(models: Models, name: str, architectures: list[Architecture], parameter
     with Clock() as clock, closing(models.backend(name, _reference(models), **parameters)) as made:
         for item in architectures:
             made.compose(models.subject(item))
-    shapes = len(list((models.work_dir / "blocks").glob("*.json")))
+    shapes = len({str({**item.choices, DEPTH: None}) for item in architectures})
     return {
         "architectures": len(architectures),
         "shapes": shapes,
@@ -59,6 +61,11 @@ def cost(models: Models, name: str, architectures: list[Architecture], parameter
         "seconds_each": clock.seconds / len(architectures),
         "seconds_each_new_shape": clock.seconds / shapes,
     }
+
+
+def _label(blocks: Mapping[str, Any]) -> str:
+    """What records of composing are called."""
+    return f"composed of {blocks['compose_seconds']:g} s ratios,"
 
 
 def _reference(models: Models) -> Architecture:
@@ -92,7 +99,7 @@ def compared(
         for item in TINY if given.tiny else TWENTY:
             about = f"{name} {size_of(given)} {item}"
             composed = records.get(
-                f"composed of {blocks['max_seconds']:g} s {about}",
+                f"{_label(blocks)} {about}",
                 lambda item=item: composer.compose(models.subject(item)).as_dict(),
             )
             pairs.append((composed, records.get(f"whole {about}", lambda item=item: whole(models, timer, item))))
@@ -107,22 +114,22 @@ def main() -> int:
     """Measure what is missing, print, write."""
     parser = options(__doc__, ["onnxruntime", "torch"])
     parser.add_argument("--search", type=int, default=50)
-    parser.add_argument("--block-seconds", type=float, help="for one shallow model at most; default: the backend's")
+    parser.add_argument("--compose-seconds", type=float, help="for one shallow model at most; default: the backend's")
     given = parser.parse_args()
     models, records = models_of(given), Records(given.records)
     found = {}
     for name in given.backends:
-        seconds = given.block_seconds or models.registry.get("latency", name).spec.config().max_seconds
-        blocks = measured(given, compose=True) | {"max_seconds": min(given.seconds, seconds)}
+        seconds = given.compose_seconds or models.registry.get("latency", name).spec.config().compose_seconds
+        blocks = measured(given, compose=True, compose_seconds=min(given.seconds, seconds))
         spent = records.get(
-            f"composed of {blocks['max_seconds']:g} s {name} {size_of(given)} cost of {given.search}",
+            f"{_label(blocks)} {name} {size_of(given)} cost of {given.search}",
             lambda: cost(models, name, proposals(models, given.search, tiny=given.tiny), blocks),  # noqa: B023
         )
         found[name] = compared(models, records, name, given, blocks)
         each = spent["seconds_each"] + found[name].pop("seconds_each_whole")
         found[name]["cost"] = {**spent, "seconds_each_with_whole": each}
         print(name, found[name])
-    write("composed" + (f"_blocks_{given.block_seconds:g}" if given.block_seconds else ""), given, found)
+    write("composed" + (f"_{given.compose_seconds:g}_s" if given.compose_seconds else ""), given, found)
     return 0
 
 

@@ -64,12 +64,13 @@ def test_twenty_architectures_of_two_families_can_be_built_and_are_distinct() ->
         models.families[item.family].validate(item)
 
 
+@pytest.mark.slow
 def test_script_runs_on_tiny_models_and_the_same_command_measures_nothing_again(tmp_path: Path) -> None:
     records, output = tmp_path / "records.jsonl", tmp_path / "latency.json"
     command = [sys.executable, "-m", "benchmarks.latency.composed", "--tiny", "--length", "8", "--seconds", "0.05"]
     command += ["--backends", "torch", "--threads", "1", "--records", str(records), "--output", str(output)]
     first = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    assert first.stdout.count("composed of 0.05 s torch length 8") == 5  # four architectures and the cost
+    assert first.stdout.count("composed of 0.05 s ratios, torch length 8") == 5  # four architectures and the cost
     found = json.loads(output.read_text())["composed_threads_1"]
     assert found["settings"]["length"] == 8
     assert found["results"]["torch"]["median"]["models"] == 4

@@ -28,6 +28,7 @@ def module(name: str) -> Any:
     return importlib.import_module(f"benchmarks.search.{name}")
 
 
+@pytest.mark.slow
 def test_a_run_writes_results_and_the_same_command_runs_nothing_again(tmp_path: Path) -> None:
     records, output = tmp_path / "records.jsonl", tmp_path / "search.json"
     arguments = ["--problems", "blocks", "--searchers", "random", "--seeds", "1", "--trials", "3"]

@@ -39,6 +39,7 @@ def test_the_first_proposal_is_what_the_earlier_study_thinks_best(directory: Pat
     assert notes == [{"by": "earlier"}, {"by": "start"}]
 
 
+@pytest.mark.slow
 def test_what_an_earlier_study_sees_later_changes_nothing(directory: Path, tmp_path: Path) -> None:
     for folder in ("alone", "grown"):
         run(tmp_path / folder, "study.name=earlier", "budget.trials=5")

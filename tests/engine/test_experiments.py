@@ -112,6 +112,7 @@ def overrides(folder: Path, experiment: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["glue_sst2", "squad", "corpus_mlm", "paper_like"])
 def test_an_experiment_takes_a_tiny_step(experiment: str, tmp_path: Path, fresh_registry: Registry) -> None:
     # MobileBERT itself, the paper's baseline, has no small size: minutes of training.
@@ -191,6 +192,7 @@ def test_the_plan_of_the_paper_prints_its_cost(tmp_path: Path, fresh_registry: R
     assert plan.seconds > 0
 
 
+@pytest.mark.slow
 def test_all_of_glue_is_a_sweep(tmp_path: Path) -> None:
     for task in ("rte", "stsb"):
         write_tiny_glue(tmp_path / "glue", task)

@@ -70,6 +70,7 @@ def test_replicates_have_their_own_seeds_and_share_the_latency(tmp_path: Path, r
     assert set(study.summary()["pareto"]) <= {first.number, other.number}
 
 
+@pytest.mark.slow
 def test_picks_are_chosen_one_after_the_other_and_the_best_comes_first(tmp_path: Path) -> None:
     given = tiny_study(tmp_path, "picks.max=2", "budget.trials=4", "baseline=[]", "reference=[]")
     study = autodistill.run(autodistill.compose(given), overrides=given)

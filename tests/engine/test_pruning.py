@@ -203,6 +203,7 @@ def test_a_study_with_an_eager_pruner_says_what_it_saved(tmp_path: Path) -> None
     ] * len(stopped)
 
 
+@pytest.mark.slow
 def test_a_study_with_extrapolated_curves_runs_to_its_end(tmp_path: Path) -> None:
     more = ("pruner=learning_curve", "pruner.rungs=[0.4,0.8]", "pruner.min_trials=3", "pruner.confidence=0.51")
     _, summary = explored(tmp_path, *more)
@@ -211,6 +212,7 @@ def test_a_study_with_extrapolated_curves_runs_to_its_end(tmp_path: Path) -> Non
     assert summary["picks"][0]["final"] is not None
 
 
+@pytest.mark.slow
 def test_a_study_killed_after_a_trial_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     slow = ("budget.trials=6", "schedule.examples=1920", "schedule.batch_size=8", "trainer.checkpoint_every_steps=5")
     overrides = tiny_study(tmp_path, "picks.max=1", *slow, *EAGER)

@@ -17,6 +17,7 @@ SEARCHES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", SEARCHES)
 def test_the_same_study_in_another_process_is_bit_identical(search: str, tmp_path: Path) -> None:
     overrides = tiny_study(tmp_path, *SEARCHES[search])

@@ -107,6 +107,7 @@ def same_apart_from_times(interrupted: Path, uninterrupted: Path) -> None:
     assert found.keys() == expected.keys()
 
 
+@pytest.mark.slow
 def test_a_study_killed_in_the_teacher_in_flash_and_in_a_full_run_ends_as_if_it_had_not_been(
     overrides: list[str], uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_study_killed_in_the_teacher_in_flash_and_in_a_full_run_ends_as_if_it_
     same_apart_from_times(output, uninterrupted)
 
 
+@pytest.mark.slow
 def test_the_hours_of_a_search_hold_what_a_killed_process_spent(overrides: list[str], tmp_path: Path) -> None:
     output, log = tmp_path / "outputs", tmp_path / "log"
     mine = replaced(overrides, f"output_dir={output}", "budget.trials=6")
@@ -148,6 +150,7 @@ def test_the_hours_of_a_search_hold_what_a_killed_process_spent(overrides: list[
     assert len(searched) == 2  # the one under way was ended, no third was begun
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_says_how_to_go_on_and_that_works(
     overrides: list[str], uninterrupted: Path, tmp_path: Path
 ) -> None:

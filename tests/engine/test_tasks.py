@@ -57,6 +57,7 @@ def summary(study: Study) -> dict[str, Any]:
     return study.summary()
 
 
+@pytest.mark.slow
 def test_picks_baselines_and_teacher_are_fine_tuned_and_compared_in_pairs(
     summary: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from autodistill.cli import main
 from autodistill.testing.tiny import tiny_overrides
 
 
+@pytest.mark.slow
 def test_candidate_that_is_too_slow_by_its_blocks_is_never_measured_whole(tmp_path: Path) -> None:
     given = replaced(
         tiny_overrides(tmp_path),

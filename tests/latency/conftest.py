@@ -11,10 +11,10 @@ from transformers import BertConfig, BertForSequenceClassification
 from autodistill.components.latency import LatencyContext, LatencySubject
 
 
-def build_tiny(layers: int = 1) -> BertForSequenceClassification:
+def build_tiny(layers: int = 1, hidden: int = 32) -> BertForSequenceClassification:
     config = BertConfig(
         vocab_size=60,
-        hidden_size=32,
+        hidden_size=hidden,
         num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=48,

@@ -202,6 +202,7 @@ def test_it_estimates_nothing(context: LatencyContext) -> None:
         ({"precision": "bf16"}, r"latency\.onnxruntime\.precision must be one of fp32, int8, got 'bf16'"),
         ({"threads": 0}, r"latency\.onnxruntime\.threads must be >= 1 or null, got 0"),
         ({"max_seconds": 0.0}, r"latency\.onnxruntime\.max_seconds must be > 0, got 0\.0"),
+        ({"compose_seconds": 0.0}, r"latency\.onnxruntime\.compose_seconds must be > 0, got 0\.0"),
         ({"device": "tpu"}, r"latency\.onnxruntime\.device must be one of cpu, cuda, got 'tpu'"),
         ({"provider": "cuda"}, r"latency\.onnxruntime\.provider must be one of null, cpu, got 'cuda'"),
         ({"price_per_hour": 2.0}, r"price_per_hour gives the cost .*p99_limit_ms is null"),

@@ -133,9 +133,9 @@ def test_machine_that_slows_down_is_flagged_and_one_that_gets_faster_is_not(seed
     noise = np.random.default_rng(seed).uniform(0.99, 1.01, (60, 2)) * np.array([1.0, 5.0])
     slower = noise * np.linspace(1.0, factor, 60)[:, None]
     assert drift(slower) > 0.05
-    assert "throttled" in flags(slower, 1.0)
+    assert "throttled" in flags(slower, 0.5, 1.0)
     assert drift(slower[::-1]) < 0
-    assert "throttled" not in flags(slower[::-1], 1.0)
+    assert "throttled" not in flags(slower[::-1], 0.5, 1.0)
 
 
 def test_drift_is_not_told_from_a_few_passes_nor_from_steady_ones() -> None:
@@ -145,12 +145,12 @@ def test_drift_is_not_told_from_a_few_passes_nor_from_steady_ones() -> None:
 
 def test_intervals_wider_than_asked_for_and_frequent_outliers_are_flagged() -> None:
     steady = np.full((100, 1), 2.0)
-    assert flags(steady, 0.01) == []
+    assert flags(steady, relative_half_width(steady), 0.01) == []
     jumpy = steady.copy()
     jumpy[::20] = 9.0
-    assert flags(jumpy, 0.01) == ["outliers"]
-    assert flags(jumpy[:4], 0.01) == ["imprecise", "outliers"]
-    assert set(flags(jumpy, 0.01)) <= set(FLAGS)
+    assert flags(jumpy, relative_half_width(jumpy), 0.01) == ["outliers"]
+    assert flags(jumpy[:4], relative_half_width(jumpy[:4]), 0.01) == ["imprecise", "outliers"]
+    assert set(flags(jumpy, 0.05, 0.01)) <= set(FLAGS)
 
 
 @given(n=st.integers(1, 3000), share=st.sampled_from([0.5, 0.9, 0.99]))

@@ -48,6 +48,11 @@ def test_candidate_and_reference_take_turns_and_both_tables_are_passes_by_length
     assert turns == ["a", "b"] * 6
 
 
+def test_turns_are_as_long_as_the_rule_says(clock: Clock) -> None:
+    timed = measure(clock.model("a", [10.0]), clock.model("b", [20.0]), StoppingRule(0.02, 10.0, 16, turn_seconds=0.04))
+    assert timed.turns == (4,) * 5
+
+
 def test_first_request_after_a_switch_is_not_timed(clock: Clock) -> None:
     a, b = clock.model("a", [10.0, 30.0]), clock.model("b", [20.0, 60.0])
     reference = measure(a, b, StoppingRule(0.02, 10.0, 16)).reference

@@ -31,6 +31,7 @@ def weights(request: Distillation) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in request.student.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_two_processes_do_what_one_does_also_after_an_interruption(tmp_path: Path) -> None:
     one, first, rest = Losses(), Losses(), Losses()
     alone = request_for(tmp_path, "one", callbacks=[one])

@@ -217,6 +217,7 @@ def same_files(first: Path, second: Path) -> bool:
     return all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
 
 
+@pytest.mark.slow
 def test_a_cache_is_written_once_by_several_processes_one_of_which_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
