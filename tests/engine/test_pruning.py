@@ -219,7 +219,7 @@ def test_a_study_killed_after_a_trial_was_stopped_ends_as_if_it_had_not_been(tmp
     whole, killed = tmp_path / "whole" / "outputs", tmp_path / "killed" / "outputs"
     for output in (whole, killed):
         output.mkdir(parents=True)
-    finish(replaced(overrides, f"output_dir={whole}"), tmp_path / "log")
+    finish(replaced(overrides, f"output_dir={whole}"))
     assert any(run["state"] == "stopped" for run in read(whole, "runs"))
     mine = replaced(overrides, f"output_dir={killed}")
 
@@ -228,6 +228,6 @@ def test_a_study_killed_after_a_trial_was_stopped_ends_as_if_it_had_not_been(tmp
         return stopped and (in_a_run(killed, "flash")() or in_a_run(killed, "full")())
 
     assert stop_at(stopped_and_on_with_the_next, mine, tmp_path / "log", signal.SIGKILL) == -signal.SIGKILL
-    finish(mine, tmp_path / "log")
+    finish(mine)
     same_apart_from_times(killed, whole)
     assert open_study("study", output_dir=killed).summary()["trials"]["stopped"] > 0
