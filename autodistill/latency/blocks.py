@@ -186,7 +186,7 @@ class Composer:
         if architecture is None or build is None or not isinstance(depth, int) or subject.artifacts:
             return None
         points = self._points(self._shape(architecture))
-        if not (_has_shallow(points) and _has_deep(points)):
+        if not (_has_shallow(points) and _has_deep(points) and self._unit() is not None):
             points = self._time(architecture, build, subject.name)
         return self._report(points, depth)
 
@@ -197,8 +197,8 @@ class Composer:
         if self._relative:
             assert report.ratio_to_reference is not None  # a session with a reference times it
             time = report.ratio_to_reference
-            key = self._key(reference=True)
-            self._store.write(key, [*self._store.read(key), [report.median / time]][-REFERENCE_TIMINGS:])
+            told = [*self._store.read(self._reference()), [report.median / time]]
+            self._store.write(self._reference(), told[-REFERENCE_TIMINGS:])
         self._add(self._shape(architecture), depth, Point(time, time * max(width, LEAST_ERROR)))
 
     def _time(
@@ -211,31 +211,38 @@ class Composer:
             _at_depth(architecture, SHALLOW),
         )
         model = _built(build, deep)
-        if not _has_deep(self._points(shape)):
+        if not _has_deep(self._points(shape)) or self._unit() is None:
             report = self._measure(LatencySubject(f"{DEEP} blocks of {name}", deep, lambda: model))
             self.learn(deep, DEEP, report)
         points = self._points(shape)
+        if _has_shallow(points):
+            return points
         depth = max(points)
         outside = self._key(family=architecture.family, outside_blocks=outside_blocks(model, DEEP))
         known = self._points(outside).get(0)
-        if not _has_shallow(points) and (known is None or known.error > FIXED_TOLERANCE * points[depth].time):
-            report = self._measure(LatencySubject(f"{SHALLOW} block of {name}", shallow, partial(build, shallow)))
-            self.learn(shallow, SHALLOW, report)
-            points = self._points(shape)
-            new = fixed_part(points[SHALLOW], points[depth], depth)
-            if new is not None:
-                self._add(outside, 0, new if known is None else combined(known, new))
-        elif not _has_shallow(points) and known is not None:
+        if known is not None and known.error <= FIXED_TOLERANCE * points[depth].time:
             self._add(shape, 0, known)
-        return self._points(shape)
+            return self._points(shape)
+        report = self._measure(LatencySubject(f"{SHALLOW} block of {name}", shallow, partial(build, shallow)))
+        self.learn(shallow, SHALLOW, report)
+        points = self._points(shape)
+        new = fixed_part(points[SHALLOW], points[depth], depth)
+        if new is not None:
+            self._add(outside, 0, new if known is None else combined(known, new))
+        return points
+
+    def _unit(self) -> float | None:
+        """Milliseconds of a `Point.time` of 1; None while the reference has not been timed."""
+        if not self._relative:
+            return 1.0
+        rows = self._store.read(self._reference())
+        return float(np.median(rows)) if rows else None
 
     def _key(self, **more: Any) -> dict[str, Any]:
-        return {
-            **self._identity,
-            "model": self._context.model_key,
-            "relative": self._relative,
-            **more,
-        }
+        return {**self._identity, "model": self._context.model_key, "relative": self._relative, **more}
+
+    def _reference(self) -> dict[str, Any]:
+        return self._key(reference=True)
 
     def _shape(self, architecture: Architecture) -> dict[str, Any]:
         choices = {name: value for name, value in architecture.choices.items() if name != DEPTH}
@@ -249,8 +256,8 @@ class Composer:
         self._store.write(key, [[at, item.time, item.error] for at, item in sorted(points.items())])
 
     def _report(self, points: Mapping[int, Point], depth: int) -> LatencyReport:
-        fixed, block = fit(points)
-        unit = float(np.median(self._store.read(self._key(reference=True)))) if self._relative else 1.0
+        (fixed, block), unit = fit(points), self._unit()
+        assert unit is not None  # timing these points told it
         total = fixed + depth * block
         median = total * unit
         workload = self._identity["workload"]

@@ -218,6 +218,18 @@ def test_store_that_is_cut_off_is_as_good_as_empty(tmp_path: Path) -> None:
     assert store.read({"a": 1}) == []
 
 
+def test_timings_of_the_reference_that_are_lost_are_taken_again(tmp_path: Path) -> None:
+    counted = Counted(2.0, 3.0)
+    composer(tmp_path, counted).compose(LatencySubject("x", architecture(9), None))
+    for file in (tmp_path / "blocks").glob("*.json"):
+        if "reference" in json.loads(file.read_text())["key"]:
+            file.unlink()
+    report = composer(tmp_path, counted).compose(LatencySubject("x", architecture(9), None))
+    assert report is not None
+    assert report.median == pytest.approx(2 + 9 * 3)
+    assert counted.seen == ["4 blocks of x", "1 block of x", "4 blocks of x"]
+
+
 def test_two_lists_as_long_as_the_depth_are_no_stack_of_blocks() -> None:
     one, two = build_tiny(4), build_tiny(4)
     one.heads = nn.ModuleList(nn.Linear(4, 4) for _ in range(4))
