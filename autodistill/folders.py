@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 _PRIVATE = 0o700
 
@@ -22,6 +24,14 @@ def private_directory(path: Path) -> Path:
         if not folder.exists():
             folder.mkdir(mode=_PRIVATE, exist_ok=True)
     return path
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of it."""
+    private_directory(path.parent)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(content, indent=2, sort_keys=False, allow_nan=False, default=str) + "\n")
+    os.replace(scratch, path)
 
 
 @contextlib.contextmanager

@@ -205,8 +205,8 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
 
 def write_result(settings: Settings, name: str, content: Any) -> None:
     """Write a JSON file into the study's folder and say where."""
-    from autodistill.engine.cache import write_json
     from autodistill.engine.summary import without_nan
+    from autodistill.folders import write_json
 
     path = settings.study_dir / name
     write_json(path, without_nan(content))

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from autodistill.folders import build_once, directory_bytes, locked_if_free, private_directory
+from autodistill.folders import build_once, directory_bytes, locked_if_free
 
 #: Kinds of entries that eviction may remove; data snapshots stay, a resume needs them.
 EVICTABLE = ("teachers", "tokenised", "teacher_features", "latency")
@@ -71,11 +70,3 @@ def _last_use(entry: Path) -> float:
         return entry.stat().st_mtime
     except FileNotFoundError:  # another process removed it meanwhile
         return 0.0
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    private_directory(path.parent)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(content, indent=2, sort_keys=False, allow_nan=False, default=str) + "\n")
-    os.replace(scratch, path)

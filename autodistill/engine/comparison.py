@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.components.outcome import Score
-from autodistill.engine.cache import write_json
 from autodistill.engine.equal_compute import equal_compute, spending
 from autodistill.engine.finals import complete_full_runs, load_model
 from autodistill.engine.guards import trivial_predictions
@@ -21,6 +20,7 @@ from autodistill.engine.scores import predictions_of, read_logits, score_all, wr
 from autodistill.engine.session import Session
 from autodistill.engine.summary import without_nan
 from autodistill.engine.verdict import Contender, Judge, gain, metric_entry, verdict
+from autodistill.folders import write_json
 from autodistill.training.predict import predict
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult, Score
-from autodistill.engine.cache import cache_key, write_json
+from autodistill.engine.cache import cache_key
 from autodistill.engine.guards import judge_interval, score_check, trivial_predictions
 from autodistill.engine.score_statistics import over_seeds
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
@@ -25,7 +25,7 @@ from autodistill.engine.verdict import entry_of
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import StudyInterruptedError, TrialError
 from autodistill.exporters.auto_classes import load_pretrained
-from autodistill.folders import locked, private_directory
+from autodistill.folders import locked, private_directory, write_json
 from autodistill.training.fine_tune import fine_tune
 from autodistill.training.predict import predict
 from autodistill.training.protocol import Point, Protocol, best_point

@@ -22,7 +22,7 @@ from autodistill.components.latency import LatencyBackend, LatencySubject
 from autodistill.components.search import Constraint, EarlierStudy, SearchContext
 from autodistill.configs.paths import overrides_with_paths
 from autodistill.configs.settings import Settings
-from autodistill.engine.cache import evict, write_json
+from autodistill.engine.cache import evict
 from autodistill.engine.checks import check_components, check_trainer
 from autodistill.engine.earlier import earlier_studies, remember
 from autodistill.engine.environment import describe_environment, prepare_process
@@ -44,7 +44,7 @@ from autodistill.engine.task_bench import check_tasks
 from autodistill.engine.teacher import PreparedTeacher, check_learnt, prepare_teacher, teacher_key
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
-from autodistill.folders import private_directory
+from autodistill.folders import private_directory, write_json
 from autodistill.report.formats import without_secrets
 from autodistill.training.seeds import derive_seed
 

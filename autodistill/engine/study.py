@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from autodistill.components.search import History
-from autodistill.engine.cache import write_json
 from autodistill.engine.records import StudyRecord, TrialRecord
 from autodistill.engine.storage import Storage
 from autodistill.engine.storage_connection import missing_file
 from autodistill.engine.summary import SummaryBuilder
 from autodistill.errors import StudyError
+from autodistill.folders import write_json
 
 
 class Study:

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 
 from autodistill.components.latency import COMPOSED_METRICS, ComposingBackend, LatencyReport, LatencySubject
-from autodistill.engine.cache import write_json
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.session import Session
+from autodistill.folders import write_json
 
 
 def latency_metrics(trial: TrialRecord) -> dict[str, float]:

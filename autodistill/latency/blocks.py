@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +23,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject
-from autodistill.folders import private_directory
+from autodistill.folders import write_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -147,11 +146,7 @@ class BlockStore:
 
     def write(self, key: Mapping[str, Any], rows: list[list[float]]) -> None:
         """Replace what is stored; a reader sees the old rows or the new ones. Of two writers at once one is lost."""
-        private_directory(self._directory)
-        path = self._path(key)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        scratch.write_text(json.dumps({"key": key, "rows": rows}, indent=1, default=str) + "\n")
-        os.replace(scratch, path)
+        write_json(self._path(key), {"key": key, "rows": rows})
 
 
 class Composer:
@@ -181,17 +176,22 @@ class Composer:
         Raises:
             LatencyError: a block cannot be timed.
         """
-        architecture, build = subject.architecture, self._context.build
-        depth = architecture.choices.get(DEPTH) if architecture is not None else None
-        if architecture is None or build is None or not isinstance(depth, int) or subject.artifacts:
+        architecture, build = _of_blocks(subject), self._context.build
+        if architecture is None or build is None:
             return None
         points = self._points(self._shape(architecture))
         if not (_has_shallow(points) and _has_deep(points) and self._unit() is not None):
             points = self._time(architecture, build, subject.name)
-        return self._report(points, depth)
+        return self._report(points, _depth_of(architecture))
 
-    def learn(self, architecture: Architecture, depth: int, report: LatencyReport) -> None:
-        """Store a timing of an architecture whose depth is ``depth``."""
+    def learn(self, subject: LatencySubject, report: LatencyReport) -> None:
+        """Store a timing of a subject, if it is one that could be composed."""
+        architecture = _of_blocks(subject)
+        if architecture is not None:
+            self._learn(architecture, report)
+
+    def _learn(self, architecture: Architecture, report: LatencyReport) -> dict[int, Point]:
+        """Store a timing; returns all of its shape."""
         width = 1.0 if report.relative_half_width is None else report.relative_half_width
         time = report.median
         if self._relative:
@@ -199,33 +199,32 @@ class Composer:
             time = report.ratio_to_reference
             told = [*self._store.read(self._reference()), [report.median / time]]
             self._store.write(self._reference(), told[-REFERENCE_TIMINGS:])
-        self._add(self._shape(architecture), depth, Point(time, time * max(width, LEAST_ERROR)))
+        point = Point(time, time * max(width, LEAST_ERROR))
+        return self._add(self._shape(architecture), _depth_of(architecture), point)
 
     def _time(
         self, architecture: Architecture, build: Callable[[Architecture], PreTrainedModel], name: str
     ) -> dict[int, Point]:
         """Time what is missing of a shape, and of its fixed part unless those of other shapes will do."""
-        shape, deep, shallow = (
-            self._shape(architecture),
-            _at_depth(architecture, DEEP),
-            _at_depth(architecture, SHALLOW),
-        )
-        model = _built(build, deep)
-        if not _has_deep(self._points(shape)) or self._unit() is None:
-            report = self._measure(LatencySubject(f"{DEEP} blocks of {name}", deep, lambda: model))
-            self.learn(deep, DEEP, report)
+        import torch
+
+        shape = self._shape(architecture)
+        deep, shallow = _at_depth(architecture, DEEP), _at_depth(architecture, SHALLOW)
+        with torch.random.fork_rng(devices=[]):
+            model = build(deep)
         points = self._points(shape)
+        if not _has_deep(points) or self._unit() is None:
+            report = self._measure(LatencySubject(f"{DEEP} blocks of {name}", deep, lambda: model))
+            points = self._learn(deep, report)
         if _has_shallow(points):
             return points
         depth = max(points)
         outside = self._key(family=architecture.family, outside_blocks=outside_blocks(model, DEEP))
         known = self._points(outside).get(0)
         if known is not None and known.error <= FIXED_TOLERANCE * points[depth].time:
-            self._add(shape, 0, known)
-            return self._points(shape)
+            return self._add(shape, 0, known)
         report = self._measure(LatencySubject(f"{SHALLOW} block of {name}", shallow, partial(build, shallow)))
-        self.learn(shallow, SHALLOW, report)
-        points = self._points(shape)
+        points = self._learn(shallow, report)
         new = fixed_part(points[SHALLOW], points[depth], depth)
         if new is not None:
             self._add(outside, 0, new if known is None else combined(known, new))
@@ -251,9 +250,10 @@ class Composer:
     def _points(self, key: Mapping[str, Any]) -> dict[int, Point]:
         return {int(depth): Point(time, error) for depth, time, error in self._store.read(key)}
 
-    def _add(self, key: Mapping[str, Any], depth: int, point: Point) -> None:
-        points = {**self._points(key), depth: point}
-        self._store.write(key, [[at, item.time, item.error] for at, item in sorted(points.items())])
+    def _add(self, key: Mapping[str, Any], depth: int, point: Point) -> dict[int, Point]:
+        points = dict(sorted({**self._points(key), depth: point}.items()))
+        self._store.write(key, [[at, item.time, item.error] for at, item in points.items()])
+        return points
 
     def _report(self, points: Mapping[int, Point], depth: int) -> LatencyReport:
         (fixed, block), unit = fit(points), self._unit()
@@ -279,12 +279,16 @@ class Composer:
         )
 
 
-def _built(build: Callable[[Architecture], PreTrainedModel], architecture: Architecture) -> PreTrainedModel:
-    """The model, made without touching torch's global generator."""
-    import torch
+def _of_blocks(subject: LatencySubject) -> Architecture | None:
+    """The architecture of a subject that is made of equal blocks and has no weights of its own; else None."""
+    architecture = subject.architecture
+    if architecture is None or subject.artifacts or not isinstance(architecture.choices.get(DEPTH), int):
+        return None
+    return architecture
 
-    with torch.random.fork_rng(devices=[]):
-        return build(architecture)
+
+def _depth_of(architecture: Architecture) -> int:
+    return int(architecture.choices[DEPTH])
 
 
 def _at_depth(architecture: Architecture, depth: int) -> Architecture:

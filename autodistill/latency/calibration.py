@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from typing import Any
 from autodistill.components.latency import LatencyContext
 from autodistill.errors import LatencyError
 from autodistill.exporters.onnx_session import package_environment
-from autodistill.folders import private_directory
+from autodistill.folders import write_json
 from autodistill.latency.chip import Chip, chip_of
 from autodistill.latency.lock import DeviceLock
 from autodistill.latency.machine import device_name
@@ -60,10 +59,7 @@ def calibrated_chip(context: LatencyContext, device: str, threads: int) -> Chip:
     finally:
         lock.close()
     chip = chip_of(content, "of this machine, as calibrated,")
-    private_directory(path.parent)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(scratch, path)
+    write_json(path, content)
     return chip
 
 

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from typing import Any
 
 from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Workload
-from autodistill.latency.blocks import DEPTH, Composer
+from autodistill.latency.blocks import Composer
 from autodistill.latency.configs import MeasuredOptions
 from autodistill.latency.machine import device_name
 from autodistill.latency.session import Artifact, Session
@@ -86,10 +86,8 @@ class Measuring:
             LatencyError: it cannot be prepared, loaded or run, or takes too long.
         """
         report = self.session.measure(subject)
-        architecture = subject.architecture
-        depth = architecture.choices.get(DEPTH) if architecture is not None else None
-        if self._composer is not None and architecture is not None and isinstance(depth, int) and not subject.artifacts:
-            self._composer.learn(architecture, depth, report)
+        if self._composer is not None:
+            self._composer.learn(subject, report)
         return report
 
     def compose(self, subject: LatencySubject) -> LatencyReport | None:

@@ -68,7 +68,7 @@ class Session:
         prepare: makes the artifact of a subject, and removes it when it is done with.
         rule: when to stop timing a model.
         restart_after: models per worker process.
-        timeout_seconds: for which the worker may be silent: a block of requests, or loading a model.
+        timeout_seconds: for which the worker may be silent: a turn of requests, or loading a model.
     """
 
     def __init__(
@@ -126,12 +126,7 @@ class Session:
         with self._prepare(subject) as artifact:
             worker = self._worker or self._start(subject.name)
             batches = batch_sizes(load) if load is not None else []
-            message = {
-                "command": "measure",
-                **artifact.as_message(),
-                "rule": asdict(rule),
-                "batches": batches,
-            }
+            message = {"command": "measure", **artifact.as_message(), "rule": asdict(rule), "batches": batches}
             numbers = self._ask(worker, message, subject.name)
         self._measured += 1
         return self._report(artifact, numbers, load)

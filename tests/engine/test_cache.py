@@ -15,9 +15,8 @@ from autodistill.engine.cache import (
     cached_directory,
     directory_bytes,
     evict,
-    write_json,
 )
-from autodistill.folders import private_directory, scratch_of
+from autodistill.folders import private_directory, scratch_of, write_json
 
 
 def fill(directory: Path, size: int = 10) -> None:
