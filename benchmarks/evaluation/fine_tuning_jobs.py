@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import autodistill
-from autodistill.engine.cache import write_json
 from autodistill.engine.environment import prepare_process
 from autodistill.engine.fine_tuning import FineTuner
 from autodistill.engine.workbench import Workbench
 from autodistill.evaluators.glue_tasks import AVERAGES, glue_average
+from autodistill.folders import write_json
 from autodistill.registry import default_registry
 from autodistill.training.protocol import Protocol, read_protocol
 from benchmarks.evaluation.jobs import Job
