@@ -30,6 +30,9 @@ from benchmarks.search.synthetic import layers
 #: Trials of the proposal that warms up: beyond every searcher's space-filling start.
 WARM_UP = 24
 
+#: Trials of a history that a peer asks for itself: Ax models nothing before five of its own have been told.
+ASKED = 8
+
 #: `resource` counts kilobytes.
 KILOBYTE = 1024
 
@@ -50,11 +53,12 @@ def proposal(name: str, problem: Problem, history: History) -> Callable[[], obje
     if not isinstance(searcher, PeerSearch):
         return lambda: searcher.next(history)
     for row, architecture in enumerate(history.architectures):
-        searcher.peer.replace(architecture.choices)
+        asked = problem.nearest(searcher.peer.ask()) if row < ASKED else None
+        if asked is None:
+            searcher.peer.replace(architecture.choices)
+        found = problem.evaluate(asked or architecture, 0, SEED)
         searcher.peer.tell(
-            float(history.metrics[ACCURACY.metric][row]),
-            float(history.variances[ACCURACY.metric][row]),
-            float(history.metrics[LATENCY.metric][row]),
+            found.metrics[ACCURACY.metric], found.variances[ACCURACY.metric], found.metrics[LATENCY.metric]
         )
     return searcher.peer.ask
 
