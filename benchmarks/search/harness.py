@@ -11,7 +11,7 @@ import numpy as np
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import History
 from autodistill.errors import SpaceExhaustedError
-from benchmarks.search.problems import OBJECTIVES, Observation, Problem
+from benchmarks.search.problems import ACCURACY, OBJECTIVES, Observation, Problem
 from benchmarks.search.searchers import Searcher, make_searcher
 from benchmarks.search.synthetic import blocks, layers
 from benchmarks.search.table_problem import table_problem
@@ -78,12 +78,14 @@ def record(problem_name: str, searcher_name: str, seed: int, trials: int) -> dic
     """Run one search and return what is kept of it."""
     problem = make_problem(problem_name)
     tried, seconds = search(problem, make_searcher(searcher_name, problem, seed), trials, seed)
+    shown = [item.metrics[ACCURACY.metric] for item in tried.observations]
     return {
         "problem": problem_name,
         "searcher": searcher_name,
         "seed": seed,
         "trials": trials,
         "curve": [round(value, 6) for value in problem.curve(tried.architectures)],
+        "recommended": [round(value, 6) for value in problem.recommended(tried.architectures, shown)],
         "repeats": len(tried.architectures) - len(set(tried.architectures)),
         "seconds": [round(value, 4) for value in seconds],
     }

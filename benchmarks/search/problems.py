@@ -3,7 +3,8 @@
 Accuracy is to be maximised and must be observed, with noise or without. Latency is to be minimised and is known
 before training, as it is in a study: `SearchContext.known` answers it, and the sizes of a model, for every
 architecture. Searches are judged by the hypervolume, in (accuracy, logarithm of the latency) as the engine has it, of
-the true values of everything that was tried, relative to that of the true front.
+the true values of everything that was tried, relative to that of the true front; and by that of the true values of the
+architectures that are non-dominated by what was observed, which is what a user would take from a noisy search.
 """
 
 from __future__ import annotations
@@ -94,16 +95,37 @@ class Problem:
 
     def curve(self, architectures: Sequence[Architecture]) -> list[float]:
         """Normalised hypervolume of the first 1, 2, ... architectures by their true values."""
-        truth = self.truth(architectures)
-        points = minimised(truth[ACCURACY.metric], truth[LATENCY.metric])
-        corner = self.corner
-        best = hypervolume(minimised(self.front[:, 0], self.front[:, 1]), corner)
-        kept, found = np.empty((0, 2)), []
+        points, kept, found = self._true_points(architectures), np.empty((0, 2)), []
         for point in points:
             kept = np.vstack([kept, point])
             kept = kept[non_dominated(kept)]
-            found.append(hypervolume(kept, corner) / best)
+            found.append(self._normalised(kept))
         return found
+
+    def recommended(self, architectures: Sequence[Architecture], accuracies: Sequence[float]) -> list[float]:
+        """The same of what one would recommend after 1, 2, ... trials: the front by the mean of what was observed.
+
+        Args:
+            architectures: one per trial, with repeats where there were replicates.
+            accuracies: what each trial showed.
+        """
+        truth = dict(zip(architectures, self._true_points(architectures), strict=True))
+        shown: dict[Architecture, list[float]] = {}
+        found = []
+        for architecture, accuracy in zip(architectures, accuracies, strict=True):
+            shown.setdefault(architecture, []).append(accuracy)
+            points = np.array([truth[item] for item in shown])
+            believed = np.column_stack([[-np.mean(values) for values in shown.values()], points[:, 1]])
+            found.append(self._normalised(points[non_dominated(believed)]))
+        return found
+
+    def _true_points(self, architectures: Sequence[Architecture]) -> FloatArray:
+        truth = self.truth(architectures)
+        return minimised(truth[ACCURACY.metric], truth[LATENCY.metric])
+
+    def _normalised(self, points: FloatArray) -> float:
+        best = hypervolume(minimised(self.front[:, 0], self.front[:, 1]), self.corner)
+        return hypervolume(points, self.corner) / best
 
     @property
     def corner(self) -> FloatArray:

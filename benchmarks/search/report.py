@@ -27,22 +27,49 @@ def summarise(records: Sequence[Mapping[str, Any]], trials: int) -> dict[str, An
 
 
 def _problem(records: Sequence[Mapping[str, Any]], trials: int) -> dict[str, Any]:
-    curves: dict[str, dict[int, FloatArray]] = {}
-    for item in records:
-        curves.setdefault(item["searcher"], {})[item["seed"]] = _padded(item["curve"], trials)
+    curves = _curves(records, "curve", trials)
+    recommended = _curves(records, "recommended", trials)
     targets = _targets(curves)
     return {
         "targets": targets,
         "searchers": {
             name: {
                 "seeds": len(by_seed),
-                "hypervolume": {str(mark): _quartiles(_at(by_seed, mark)) for mark in MARKS if mark <= trials},
+                "hypervolume": _marks(by_seed, trials),
+                "recommended": _marks(recommended[name], trials),
                 "trials_to": {target: _quartiles(_first(by_seed, value)) for target, value in targets.items()},
                 **_costs([item for item in records if item["searcher"] == name]),
-                **({} if name == FIRST or FIRST not in curves else {"botorch_minus": _tests(curves, name, trials)}),
+                **_against_first(curves, recommended, name, trials),
             }
             for name, by_seed in curves.items()
         },
+    }
+
+
+def _curves(records: Sequence[Mapping[str, Any]], key: str, trials: int) -> dict[str, dict[int, FloatArray]]:
+    """Searcher -> seed -> values after 1, 2, ... trials."""
+    found: dict[str, dict[int, FloatArray]] = {}
+    for item in records:
+        found.setdefault(item["searcher"], {})[item["seed"]] = _padded(item[key], trials)
+    return found
+
+
+def _marks(by_seed: Mapping[int, FloatArray], trials: int) -> dict[str, Any]:
+    return {str(mark): _quartiles(_at(by_seed, mark)) for mark in MARKS if mark <= trials}
+
+
+def _against_first(
+    curves: Mapping[str, Mapping[int, FloatArray]],
+    recommended: Mapping[str, Mapping[int, FloatArray]],
+    name: str,
+    trials: int,
+) -> dict[str, Any]:
+    """Paired tests of what was found and of what would be recommended."""
+    if name == FIRST or FIRST not in curves:
+        return {}
+    return {
+        f"{FIRST}_minus": _tests(curves, name, trials),
+        f"{FIRST}_minus_recommended": _tests(recommended, name, trials),
     }
 
 
@@ -105,21 +132,29 @@ def _tests(curves: Mapping[str, Mapping[int, FloatArray]], name: str, trials: in
 
 
 def show(summary: Mapping[str, Any]) -> None:
-    """Print one table per problem."""
+    """Print one table per problem: what was found, and below it what would be recommended where that differs."""
     for problem, found in summary.items():
         targets = ", ".join(f"{name} {value:.3f}" for name, value in found["targets"].items())
         print(f"\n{problem}: normalised hypervolume, median [quartiles]; targets at the last trial: {targets}")
         print(f"{'searcher':40s} {'n':>3s} " + " ".join(f"{mark:>21d}" for mark in MARKS) + "  trials to   s/proposal")
-        rows = sorted(found["searchers"].items(), key=lambda row: -_last(row[1]))
+        rows = sorted(found["searchers"].items(), key=lambda row: -_last(row[1]["hypervolume"]))
         for name, row in rows:
-            cells = [_cell(row["hypervolume"].get(str(mark))) for mark in MARKS]
             reached = "/".join(_trials(row["trials_to"].get(target)) for target in ("random", "best_peer"))
             seconds = row["last_proposals_seconds_median"]
-            print(f"{name:40s} {row['seeds']:3d} " + " ".join(cells) + f"  {reached:>9s}  {seconds:9.2f}")
+            print(f"{name:40s} {row['seeds']:3d} {_cells(row['hypervolume'])}  {reached:>9s}  {seconds:9.2f}")
+        if all(row["recommended"] == row["hypervolume"] for _, row in rows):
+            continue
+        print("of the front by what was observed, which one would recommend:")
+        for name, row in sorted(rows, key=lambda row: -_last(row[1]["recommended"])):
+            print(f"{name:40s} {row['seeds']:3d} {_cells(row['recommended'])}")
 
 
-def _last(row: Mapping[str, Any]) -> float:
-    return float(list(row["hypervolume"].values())[-1]["median"]) if row["hypervolume"] else 0.0
+def _last(marks: Mapping[str, Any]) -> float:
+    return float(list(marks.values())[-1]["median"]) if marks else 0.0
+
+
+def _cells(marks: Mapping[str, Any]) -> str:
+    return " ".join(_cell(marks.get(str(mark))) for mark in MARKS)
 
 
 def _cell(cuts: Mapping[str, float] | None) -> str:

@@ -76,6 +76,22 @@ def test_the_whole_of_a_small_space_has_all_of_the_hypervolume() -> None:
     assert np.all(np.diff(curve) >= -1e-12)
 
 
+def test_what_is_recommended_is_the_front_by_what_was_shown() -> None:
+    problems = module("problems")
+    problem = module("synthetic").blocks()
+    tried = problem.space.sample(30, 0)
+    accuracies = list(problem.truth(tried)[problems.ACCURACY.metric])
+    assert problem.recommended(tried, accuracies) == pytest.approx(problem.curve(tried))  # shown as they are
+    fastest = int(np.argmin(problem.truth(tried)[problems.LATENCY.metric]))
+    order = [*tried, tried[fastest]]
+    lucky = [*accuracies, accuracies[fastest]]
+    lucky[fastest] = 2.0  # it seems to dominate all others
+    alone = problem.curve([tried[fastest]])[0]
+    assert problem.recommended(order[:-1], lucky[:-1])[-1] == pytest.approx(alone)
+    lucky[-1] = 2 * accuracies[fastest] - 2.0  # a second look takes it back
+    assert problem.recommended(order, lucky)[-1] == pytest.approx(problem.curve(tried)[-1])
+
+
 def test_noise_depends_on_architecture_replicate_and_seed_alone() -> None:
     problem = module("synthetic").layers()
     one, other = problem.space.sample(2, seed=0)
@@ -199,6 +215,7 @@ def test_medians_count_unreached_targets_as_late() -> None:
             "searcher": name,
             "seed": seed,
             "curve": curve,
+            "recommended": curve[:1],
             "repeats": 0,
             "seconds": [0.1],
             "cpu_seconds": 1,
