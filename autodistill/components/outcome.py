@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -124,6 +124,11 @@ def metrics_of(evaluator: Evaluator, task: TaskSpec) -> Mapping[str, Direction]:
     """The metrics of an evaluator on a task: those that its own ``metrics_of`` says, if it has one, else all."""
     own: Callable[[TaskSpec], Mapping[str, Direction]] | None = getattr(evaluator, "metrics_of", None)
     return evaluator.metrics if own is None else own(task)
+
+
+def of_test_alone(evaluator: Evaluator, task: TaskSpec) -> bool:
+    """Whether it needs labels, and the task is a label-free one of which only the test split has some."""
+    return task.test_labels and evaluator.supports(replace(task, test_labels=False)) is not None
 
 
 @dataclass(frozen=True)

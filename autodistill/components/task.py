@@ -68,6 +68,8 @@ class TaskSpec:
         text_columns: one or two columns of the splits that hold text.
         metric: default metric as ``"<evaluator>.<metric>"``, e.g. ``"classification.accuracy"``.
         label_free: true when no reference labels exist and the teacher's answers are the target.
+        test_labels: of a label-free task: whether the test split has reference labels all the same, so that what is
+            final is scored against them too.
         multi_label: of a classification: an example may have any number of classes, also none.
         benchmark: name of the published task, e.g. ``"glue/mrpc"`` or ``"squad/1.1"``, so that its official metrics
             can be computed; empty for one's own data.
@@ -80,6 +82,7 @@ class TaskSpec:
     text_columns: tuple[str, ...]
     metric: str
     label_free: bool = False
+    test_labels: bool = False
     multi_label: bool = False
     benchmark: str = ""
     stride: int = 0

@@ -84,6 +84,7 @@ class TextClassification:
             self._text_columns,
             metric,
             label_free=self._label_column is None,
+            test_labels=self._label_column is None and self._test_label_column is not None and "test" in files,
             multi_label=self._multi_label,
         )
         notes: dict[str, Any] = notes_of(files)

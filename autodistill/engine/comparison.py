@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from autodistill.components.outcome import Score
 from autodistill.engine.equal_compute import equal_compute, spending
 from autodistill.engine.finals import complete_full_runs, load_model
-from autodistill.engine.guards import trivial_predictions
 from autodistill.engine.places import final_folder, final_name
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
 from autodistill.engine.summary import without_nan
+from autodistill.engine.trivial import trivial_scores
 from autodistill.engine.verdict import Contender, Judge, gain, metric_entry, verdict
 from autodistill.folders import write_json
 from autodistill.training.predict import predict
@@ -67,12 +67,12 @@ def _compare(session: Session) -> dict[str, Any]:
         if trial.origin == "baseline" and number not in runs
     ]
     others = [teacher, *references, *(contender for _, contender in baselines)]
-    trivial = score_all(session.bench, trivial_predictions(session.teacher.predictions(session.bench, role)))
+    trivial = trivial_scores(session.bench, session.teacher.predictions(session.bench, role))
     metric = session.bench.task.metric
     judge = Judge(
         metric=metric,
         direction=session.bench.directions[metric],
-        floor=trivial[metric].value,
+        floor=trivial[metric],
         label=main_latency(session),
         role=role,
     )
@@ -85,7 +85,7 @@ def _compare(session: Session) -> dict[str, Any]:
             str(trial.number): {**_row(contender, role), "versus": _versus(session, contender, others, role)}
             for trial, contender in picks
         },
-        "trivial": {name: score.value for name, score in trivial.items()},
+        "trivial": trivial,
         "direction": judge.direction,
         "verdict": {
             **verdict(judge, [item for _, item in picks], [item for _, item in baselines], teacher, failed),

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult, Score
 from autodistill.engine.cache import cache_key
-from autodistill.engine.guards import judge_interval, score_check, trivial_predictions
+from autodistill.engine.guards import judge_interval, score_check
 from autodistill.engine.score_statistics import over_seeds
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.teacher import trainer_arguments
+from autodistill.engine.trivial import trivial_scores
 from autodistill.engine.verdict import entry_of
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import StudyInterruptedError, TrialError
@@ -172,7 +173,7 @@ class FineTuner:
         """Whether the fine-tuned model is better than the trivial answer; ``run`` says what the answers look like."""
         role, metric = self.bench.final_role, self.bench.task.metric
         given = predictions_of(self.bench, role, read_logits(self._predictions(run)), None)
-        floor = score_all(self.bench, trivial_predictions(given))[metric].value
+        floor = trivial_scores(self.bench, given)[metric]
         learnt = judge_interval(entry["value"], entry["low"], entry["high"], floor, direction)
         return score_check(self.name, metric, entry["value"], floor, learnt)
 

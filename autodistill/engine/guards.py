@@ -9,12 +9,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
-
-from autodistill.components.outcome import Predictions, Score
+from autodistill.components.outcome import Score
 from autodistill.components.task import TaskData, TaskSpec
 from autodistill.engine.score_statistics import estimate
 from autodistill.engine.workbench import Workbench
@@ -129,36 +126,6 @@ def _share_check(what: str, count: int, total: int, most: float, alarm: str) -> 
 
 
 # -- scores ------------------------------------------------------------------------------------------------------
-
-
-def trivial_predictions(predictions: Predictions) -> Predictions:
-    """What a model that always gives the same, best answer would predict on a split.
-
-    The most frequent class (without labels: of the model's own answers), each label's more frequent value, the mean,
-    the frequencies of the masked tokens, no answer to any question, one embedding for all texts.
-    """
-    teacher = predictions.logits if predictions.teacher_logits is None else predictions.teacher_logits
-    logits = _trivial_logits(predictions.task, np.asarray(predictions.logits), predictions.labels)
-    return replace(predictions, logits=logits, teacher_logits=teacher)
-
-
-def _trivial_logits(task: TaskSpec, given: Any, labels: Any | None) -> Any:
-    logits = np.zeros_like(given)
-    if task.kind in ("classification", "token_classification") and task.multi_label:
-        truth = np.asarray(labels) if labels is not None else given > 0
-        logits[:] = np.where(truth.mean(axis=0) > 0.5, 1.0, -1.0)
-    elif task.kind in ("classification", "token_classification"):
-        truth = np.asarray(labels) if labels is not None else given.argmax(axis=1)
-        logits[:, np.bincount(truth).argmax()] = 1.0
-    elif task.kind == "mlm" and labels is not None:
-        counts = np.bincount(np.asarray(labels))
-        logits[:, 0] = -np.log(counts[labels] / len(labels))
-        logits[:, 1] = labels == counts.argmax()
-    elif task.kind == "question_answering":
-        logits[:, 2] = -np.inf
-    else:
-        logits[:] = np.mean(given if labels is None else np.asarray(labels), axis=0)
-    return logits
 
 
 def judge_score(score: Score, floor: float, direction: str) -> Learnt:

@@ -40,18 +40,18 @@ def _measure(session: Session, label: str, chosen: Chosen) -> dict[str, Any]:
             work_dir=folder,
         ),
     )
-    reason = reference.available()
-    if reason is not None:
-        session.progress.message(f"reference {label} is left out: {reason}")
-        return {"left_out": reason}
     with session.timed("evaluate"):
         try:
-            result: ReferenceResult = reference.measure()
+            reason = reference.available()
+            result: ReferenceResult | None = reference.measure() if reason is None else None
         except Exception as error:  # a row beside the comparison must not cost the comparison
             provider = chosen.registered.provider
-            reason = f"{type(error).__name__}: {error}"
-            session.progress.message(f"reference {label} ({chosen.name!r} of {provider}) failed: {reason}")
-            return {"left_out": reason}
+            failed = f"{type(error).__name__}: {error}"
+            session.progress.message(f"reference {label} ({chosen.name!r} of {provider}) failed: {failed}")
+            return {"left_out": failed}
+    if result is None:
+        session.progress.message(f"reference {label} is left out: {reason}")
+        return {"left_out": reason}
     role = bench.final_role
     logits = np.asarray(result.logits[role], dtype=np.float32)
     write_predictions(folder / "predictions.parquet", predictions_of(bench, role, logits, None), role)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodistill.components.outcome import Predictions, Score
+from autodistill.components.outcome import Predictions, Score, of_test_alone
 from autodistill.engine.score_statistics import examples_of
 from autodistill.engine.workbench import Workbench
 from autodistill.folders import private_directory
@@ -32,11 +32,11 @@ def predictions_of(bench: Workbench, role: str, logits: FloatArray, teacher_logi
 
 
 def score_all(bench: Workbench, predictions: Predictions) -> dict[str, Score]:
-    """Metrics ``<label>.<metric>`` of every evaluator that scores predictions."""
+    """Metrics ``<label>.<metric>`` of every evaluator that scores predictions on this split."""
     return {
         f"{label}.{name}": score
         for label, evaluator in bench.evaluators.items()
-        if not evaluator.before_training
+        if not evaluator.before_training and not (predictions.labels is None and of_test_alone(evaluator, bench.task))
         for name, score in evaluator.score(predictions).items()
     }
 

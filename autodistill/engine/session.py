@@ -28,7 +28,7 @@ from autodistill.engine.earlier import earlier_studies, remember
 from autodistill.engine.environment import describe_environment, prepare_process
 from autodistill.engine.features import StudyFeatures
 from autodistill.engine.going_on import command_to_go_on
-from autodistill.engine.guards import data_notes, trivial_predictions
+from autodistill.engine.guards import data_notes
 from autodistill.engine.identity import check_identity, study_identity
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.recipe import check_recipe
@@ -42,6 +42,7 @@ from autodistill.engine.storage import Storage
 from autodistill.engine.storage_connection import missing_file
 from autodistill.engine.task_bench import check_tasks
 from autodistill.engine.teacher import PreparedTeacher, check_learnt, prepare_teacher, teacher_key
+from autodistill.engine.trivial import trivial_scores
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
 from autodistill.folders import private_directory, write_json
@@ -283,7 +284,7 @@ def _record_teacher(session: Session, subject: LatencySubject) -> None:
     with session.timed("evaluate"):
         predictions = session.teacher.predictions(bench, "select")
         scores = score_all(bench, predictions)
-        trivial = score_all(bench, trivial_predictions(predictions))
+        trivial = trivial_scores(bench, predictions)
     check_learnt(bench, scores, trivial)
     with session.timed("latency"):
         latencies = {label: backend.measure(subject) for label, backend in session.backends.items()}
@@ -291,7 +292,6 @@ def _record_teacher(session: Session, subject: LatencySubject) -> None:
     point |= {
         f"{label}.{name}": value for label, report in latencies.items() for name, value in report.metrics().items()
     }
-    worst = {name: score.value for name, score in trivial.items()}
     storage.set_step(
         study.id,
         "teacher",
@@ -301,7 +301,7 @@ def _record_teacher(session: Session, subject: LatencySubject) -> None:
             "metrics": stored_metrics(scores, "select"),
             "latencies": {label: report.as_dict() for label, report in latencies.items()},
             "values": point,
-            "trivial": worst,
+            "trivial": trivial,
             "alarms": [],
         },
     )

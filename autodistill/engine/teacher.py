@@ -150,13 +150,13 @@ def _build(
     shutil.rmtree(directory / "checkpoint", ignore_errors=True)
 
 
-def check_learnt(bench: Workbench, scores: Mapping[str, Score], trivial: Mapping[str, Score]) -> None:
+def check_learnt(bench: Workbench, scores: Mapping[str, Score], trivial: Mapping[str, float]) -> None:
     """Stop before time is spent on the students of a teacher that does not know the task.
 
     Args:
         bench: the study's shared parts.
         scores: the teacher's metrics on the select split.
-        trivial: those of always giving the same answer.
+        trivial: what always giving the same answer scores.
 
     Raises:
         TeacherError: the lower end of the teacher's 95 % interval is not above the trivial answer, and
@@ -165,7 +165,7 @@ def check_learnt(bench: Workbench, scores: Mapping[str, Score], trivial: Mapping
     metric = bench.task.metric
     if bench.settings.one("teacher").parameters.get("allow_weak", False):
         return
-    score, floor = scores[metric], trivial[metric].value
+    score, floor = scores[metric], trivial[metric]
     learnt = judge_score(score, floor, bench.directions[metric])
     if learnt != "learnt":
         alarm = score_check(f"The teacher {bench.teacher.name}", metric, score.value, floor, learnt)["alarm"]

@@ -18,7 +18,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LATENCY_METRICS, LatencyBackend, LatencyContext, LatencySubject
-from autodistill.components.outcome import Described, Evaluator, metrics_of
+from autodistill.components.outcome import Described, Evaluator, metrics_of, of_test_alone
 from autodistill.components.search import Constraint, Direction, Objective
 from autodistill.components.students import (
     Baseline,
@@ -253,12 +253,13 @@ class Workbench:
 
     @cached_property
     def evaluators(self) -> Mapping[str, Evaluator]:
-        """Label -> evaluator; the one of the task's default metric is always there."""
+        """Label -> evaluator; always there are that of the task's default metric, and that of a test split's labels."""
         chosen = dict(self.settings.several["evaluator"])
-        default = self.task.metric.partition(".")[0]
-        if default not in chosen:
-            registered = self.registry.get("evaluator", default)
-            chosen[default] = Chosen(default, registered, vars(registered.spec.config()))
+        labels_too = [self.task.kind] if self.task.test_labels else []
+        for default in (self.task.metric.partition(".")[0], *labels_too):
+            if default not in chosen:
+                registered = self.registry.get("evaluator", default)
+                chosen[default] = Chosen(default, registered, vars(registered.spec.config()))
         built: dict[str, Evaluator] = {label: self.create(item) for label, item in chosen.items()}
         for label, evaluator in built.items():
             reason = evaluator.supports(self.task)
@@ -358,6 +359,11 @@ class Workbench:
                 f"It measures: {', '.join(sorted(self.directions))}."
             )
         label, _, metric = name.partition(".")
+        if label in self.evaluators and of_test_alone(self.evaluators[label], self.task):
+            raise ConfigError(
+                f"{where} is {name}, which needs labels, and of this data only the test split has some: nothing is "
+                f"chosen by it. Give {self.task.metric}."
+            )
         backend = self.settings.several["latency"].get(label)
         reason = not_asked_for(metric, backend) if backend is not None else None
         if reason is not None:
@@ -389,7 +395,12 @@ class Workbench:
         sizes = {self.family.dimensions(architecture, self.task) for architecture in self.some_architectures}
         distinct = {(size.layers, size.heads, size.hidden == teacher.hidden, size.attention): size for size in sizes}
         for size in distinct.values():
-            self._check_losses(size, teacher)
+            self._check_losses(size, teacher, self.family_name)
+
+    def check_losses_of(self, architecture: Architecture, teacher: Dimensions) -> None:
+        """Build the losses for one architecture of any family; raises as `check_losses`."""
+        size = self.family_of(architecture.family).dimensions(architecture, self.task)
+        self._check_losses(size, teacher, architecture.family)
 
     def teacher_keys(self, teacher: Dimensions, baselines: Iterable[Architecture] = ()) -> frozenset[FeatureKey]:
         """Features of the teacher that the losses of any architecture of the space, or of a baseline, ask for."""
@@ -405,7 +416,7 @@ class Workbench:
         # The logits themselves cost four bytes more per distribution, and serve whoever asks without a temperature.
         return frozenset(found | {without_temperature(key) for key in found})
 
-    def _check_losses(self, student: Dimensions, teacher: Dimensions) -> None:
+    def _check_losses(self, student: Dimensions, teacher: Dimensions, family: str) -> None:
         for label, (loss, _) in self.make_losses(student, teacher).items():
             if self.settings.augmentation.copies and getattr(loss, "reads_labels", False):
                 raise ConfigError(
@@ -414,7 +425,7 @@ class Workbench:
                     "teacher answers to the changed text), or set augmentation.copies=0."
                 )
             for owner, needed, given in (
-                (f"student family {self.family_name!r}", loss.student_features, self.family.features),
+                (f"student family {family!r}", loss.student_features, self.family_of(family).features),
                 (f"teacher {self.teacher.name}", loss.teacher_features, self.teacher.features),
             ):
                 lacking = sorted({name for name, _ in needed} - given)

@@ -60,10 +60,10 @@ class Classification:
     before_training = False
 
     def supports(self, task: TaskSpec) -> str | None:
-        """None for classification with labels, else the reason why not."""
+        """None for classification with labels, be they of the test split alone, else the reason why not."""
         if task.kind != "classification":
             return f"it scores classification, the task is {task.kind}"
-        if task.label_free:
+        if task.label_free and not task.test_labels:
             return "the task has no reference labels; use the evaluator 'agreement'"
         return None
 

@@ -47,12 +47,14 @@ class TfidfLinear:
         self.regularisation = tuple(regularisation)
 
     def available(self) -> str | None:
-        """None for classification with labels of at least two classes in the train split, else the reason."""
+        """None for one of at least two classes per example in the train split, else the reason."""
         task = self.context.task
         if task.kind != "classification":
             return f"tfidf_linear classifies; the task is {task.kind}"
         if task.label_free:
             return "tfidf_linear learns from labels, and the data has none"
+        if task.multi_label:
+            return "tfidf_linear answers one class per example, and these have several labels"
         if len(set(self._labels("train").tolist())) == 1:
             return "tfidf_linear needs two classes in the train split, and there is one"
         return None

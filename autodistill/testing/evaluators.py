@@ -39,6 +39,7 @@ _CLASSES = ("a", "b", "c")
 TOY_TASKS: dict[str, TaskSpec] = {
     "classification": TaskSpec("classification", _CLASSES, ("text",), "x.y"),
     "label-free": TaskSpec("classification", _CLASSES, ("text",), "x.y", label_free=True),
+    "labelled test": TaskSpec("classification", _CLASSES, ("text",), "x.y", label_free=True, test_labels=True),
     "several labels": TaskSpec("classification", _CLASSES, ("text",), "x.y", multi_label=True),
     "words": TaskSpec("token_classification", _CLASSES, ("words",), "x.y"),
     "regression": TaskSpec("regression", (), ("text",), "x.y"),
@@ -70,7 +71,7 @@ def toy_predictions(task: TaskSpec, quality: float, examples: int = EXAMPLES, se
         "embedding": _vectors,
     }.get(task.kind, _several_labels if task.multi_label else _classes)
     made: dict[str, Any] = make(task, quality, examples, generator)
-    if task.label_free:
+    if task.label_free and not task.test_labels:
         made["labels"] = None
     return Predictions(ids=ids, task=task, **{"teacher_logits": made["logits"] * 0 + made.pop("truth"), **made})
 

@@ -4,9 +4,7 @@ from typing import Any
 
 import datasets
 import numpy as np
-import pytest
 
-from autodistill.components.outcome import Predictions
 from autodistill.components.task import TaskData, TaskSpec
 from autodistill.engine.guards import (
     alarms,
@@ -16,15 +14,8 @@ from autodistill.engine.guards import (
     learnt_checks,
     overlaps,
     score_check,
-    trivial_predictions,
 )
-from autodistill.evaluators.classification import Classification
-from autodistill.evaluators.mlm import Mlm
-from autodistill.evaluators.regression import Regression
 from autodistill.evaluators.scoring import proportion
-from autodistill.evaluators.squad import Squad
-from autodistill.evaluators.token_classification import TokenClassification
-from autodistill.testing.evaluators import TOY_TASKS, toy_predictions
 
 PAIRS = TaskSpec("classification", ("0", "1"), ("a", "b"), "classification.accuracy")
 
@@ -82,38 +73,6 @@ def test_texts_are_counted_among_texts_and_one_text_of_a_pair_alarms_when_most_a
         "30 of 50 texts 'context' of the test split also stand in the train split: scores on it reward knowing one "
         "text of the pair."
     )
-
-
-def trivial(name: str, **given: Any) -> Predictions:
-    return trivial_predictions(toy_predictions(TOY_TASKS[name], 0.5, **given))
-
-
-def test_the_trivial_answer_is_the_best_constant_one() -> None:
-    found = trivial("classification")
-    labels = np.asarray(found.labels)
-    share = np.bincount(labels).max() / len(labels)
-    assert Classification().score(found)["accuracy"].value == share
-    assert TokenClassification().score(trivial("words"))["accuracy"].value == pytest.approx(
-        np.bincount(np.asarray(trivial("words").labels)).max() / len(np.asarray(trivial("words").labels))
-    )
-    many = trivial("several labels")
-    assert Classification().score(many)["micro_f1"].value <= 1
-    assert len(np.unique(many.logits, axis=0)) == 1
-    numbers = trivial("regression")
-    assert Regression().score(numbers)["mse"].value == pytest.approx(np.var(np.asarray(numbers.labels)), rel=1e-5)
-    assert Regression().score(numbers)["spearman"].value == 0.0
-    assert Squad(null_threshold=0.0).score(trivial("questions"))["f1"].value == 0.0
-    assert len(np.unique(trivial("embedding").logits, axis=0)) == 1
-    # Without labels the model's own answers are the truth.
-    assert trivial("label-free").teacher_logits is not None
-
-
-def test_the_trivial_language_model_knows_the_frequencies() -> None:
-    labels = np.array([7, 7, 7, 3])
-    given = Predictions(["a"], np.zeros((4, 2)), labels, None, TaskSpec("mlm", (), ("text",), "x.y"), np.zeros(4, int))
-    scores = Mlm().score(trivial_predictions(given))
-    assert scores["accuracy"].value == 0.75
-    assert scores["loss"].value == pytest.approx(-(3 * np.log(0.75) + np.log(0.25)) / 4)
 
 
 def test_scores_are_judged_by_their_intervals() -> None:

@@ -30,7 +30,8 @@ def write_tuned_teacher(headless: Path, directory: Path) -> Path:
 @pytest.fixture(scope="module")
 def overrides(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     directory = tmp_path_factory.mktemp("label_free")
-    given = tiny_study(directory, "data.label_column=null", "budget.trials=2")
+    labelled_test = ("data.test_label_column=label", "data.labels=[animal,colour,number]")
+    given = tiny_study(directory, "data.label_column=null", *labelled_test, "budget.trials=2")
     teacher = write_tuned_teacher(directory / "teacher", directory / "tuned")
     # It gives every text the same class, as an untrained teacher may.
     return [*replaced(given, f"teacher.path={teacher}"), "teacher.allow_weak=true"]
@@ -69,11 +70,33 @@ def test_picks_and_baselines_are_compared_by_agreement_on_the_test_split(study: 
     assert "agreement.accuracy" in summary["verdict"]["claim"]
 
 
+def test_a_labelled_test_split_scores_what_is_final_and_nothing_before(study: Study) -> None:
+    summary = study.summary()
+    for row in [*summary["picks"], *summary["baselines"]]:
+        entry = row["final"]["classification.accuracy"]
+        assert (entry["split"], entry["n"]) == ("test", 120)
+        assert entry["value"] != row["final"]["agreement.accuracy"]["value"]  # the teacher is wrong about most texts
+    assert not any(name.startswith("classification.") for row in summary["history"] for name in row["metrics"])
+
+
+def test_nothing_is_chosen_by_labels_of_the_test_split(
+    overrides: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = "objectives.quality.metric=classification.accuracy"
+    assert main(["run", *replaced(overrides, f"output_dir={tmp_path / 'outputs'}"), chosen]) == 2
+    error = capsys.readouterr().err
+    assert "needs labels, and of this data only the test split has some" in error
+    assert "Give agreement.accuracy" in error
+
+
 def test_a_teacher_without_a_head_is_refused_with_both_ways_on(
     overrides: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     headless = Path(next(item for item in overrides if item.startswith("teacher.path=")).partition("=")[2]).parent
-    given = replaced(overrides, f"teacher.path={headless / 'teacher'}", f"output_dir={tmp_path / 'outputs'}")
+    unlabelled = ("data.test_label_column=null", "data.labels=null")
+    given = replaced(
+        overrides, f"teacher.path={headless / 'teacher'}", f"output_dir={tmp_path / 'outputs'}", *unlabelled
+    )
     assert main(["run", *given]) == 2
     error = capsys.readouterr().err
     assert "label-free task needs a teacher that is fine-tuned already" in error

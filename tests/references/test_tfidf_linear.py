@@ -68,6 +68,7 @@ def test_characters_add_features(make_context: MakeContext) -> None:
     [
         ({"kind": "regression", "labels": ()}, "tfidf_linear classifies; the task is regression"),
         ({"label_free": True}, "tfidf_linear learns from labels, and the data has none"),
+        ({"multi_label": True}, "tfidf_linear answers one class per example, and these have several labels"),
     ],
 )
 def test_reason_is_given_where_it_cannot_be_measured(
