@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from autodistill.data.tables import json_object, opened_text, reading_errors
+from autodistill.data.tables import check_is_text, json_object, opened_text, reading_errors
 from autodistill.errors import DataError, did_you_mean
 
 #: Endings that are understood; all but Parquet may be followed by ``.gz``.
@@ -242,6 +242,8 @@ def _opened(part: Part) -> Any:
     """A part as text; gzip is unzipped, a byte-order mark is skipped."""
     if part.path.name.lower().endswith(".gz"):
         return opened_text(part.path, _KEY)
+    if not part.start:
+        check_is_text(part.path, _KEY)
     raw = io.BufferedReader(_Window(part.path, part.start, part.stop), 2**20)
     encoding = "utf-8" if part.start else "utf-8-sig"
     return io.TextIOWrapper(raw, encoding=encoding, newline=None if _plain(part.path) else "")

@@ -146,7 +146,13 @@ def plain_text(file: RoleFile, row: Row, column: str) -> str:
 
 def class_name(file: RoleFile, row: Row, column: str) -> str:
     """The name of a class; whole numbers are names too."""
-    name = _named(row.values[column])
+    value = row.values[column]
+    if isinstance(value, list):
+        raise DataError(
+            f"{file.where(row)}: expected one label in column {column!r}, got the list {value!r:.80}. Set "
+            "data.multi_label=true if an example may have several."
+        )
+    name = _named(file, row, column, value)
     if not name:
         raise DataError(f"{file.where(row)}: the label (column {column!r}) is empty.")
     return name
@@ -156,19 +162,31 @@ def class_names(file: RoleFile, row: Row, column: str, separator: str) -> list[s
     """The names of any number of classes: a list, or names with a separator between them."""
     value = row.values[column]
     if isinstance(value, list):
-        return [name for item in value if (name := _named(item))]
+        return [name for item in value if (name := _named(file, row, column, item))]
     if value is None or isinstance(value, str | int | float):
-        return [part.strip() for part in _named(value).split(separator) if part.strip()]
+        return [part.strip() for part in _named(file, row, column, value).split(separator) if part.strip()]
     raise DataError(
         f"{file.where(row)}: expected a list of labels, or labels with {separator!r} between them, in column "
         f"{column!r}, got {value!r}."
     )
 
 
-def _named(value: Any) -> str:
+def _named(file: RoleFile, row: Row, column: str, value: Any) -> str:
+    """A class as text, empty for None and NaN, by which pandas writes what is missing.
+
+    Raises:
+        DataError: it is neither text nor a whole number nor a truth value.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return "" if value is None else str(value).strip()
+    if not isinstance(value, str | int):
+        raise DataError(
+            f"{file.where(row)}: expected the name or number of a class in column {column!r}, got {value!r:.80}."
+            + (" For numbers to be predicted there is data=text_regression." if isinstance(value, float) else "")
+        )
+    return str(value).strip()
 
 
 def number(file: RoleFile, row: Row, column: str) -> float:

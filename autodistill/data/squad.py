@@ -94,7 +94,12 @@ class Squad:
     def _examples(self, role: str) -> Iterator[Example]:
         path = self._paths[role]
         raw = self._from_hub(role) if path is None else read_squad(Path(path).expanduser(), f"data.{role}")
+        places: dict[str, str] = {}
         for where, example in raw:
+            if (first := places.setdefault(example["id"], where)) != where:
+                raise DataError(
+                    f"{where}: the question id {example['id']!r} stands in {first} too. Ids must be unique."
+                )
             if self._version == "1.1" and not example["answers"]["text"]:
                 raise DataError(f"{where}: the question {example['id']!r} has no answer. Set data.version=2.0.")
             if role == "train" and not self._matches(example):
@@ -129,7 +134,7 @@ def read_squad(path: Path, key: str) -> Iterator[tuple[str, Example]]:
         Where a question stands, and the example.
 
     Raises:
-        DataError: no such file, no JSON, another structure, or a question id that stands twice.
+        DataError: no such file, no JSON, or another structure.
     """
     if not path.is_file():
         raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
@@ -137,7 +142,7 @@ def read_squad(path: Path, key: str) -> Iterator[tuple[str, Example]]:
         content = file.read().decode("utf-8-sig")
     try:
         data = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: nested more deeply than Python's parser goes
         raise DataError(f"{key}: {path} is not JSON ({error}).") from error
     articles = _field(f"{key}: {path}", data, "data", list)
     for number, article in enumerate(articles, start=1):

@@ -35,6 +35,9 @@ BLANK_LINES = "blank_lines_left_out"
 #: Bytes of a line that are looked at at a time.
 _LINE_BYTES = 2**20
 
+#: Share of null bytes at the beginning of a file above which it is no UTF-8: of English in UTF-16 it is one half.
+_NULL_SHARE = 0.2
+
 #: How JSON may write half of a character: UTF-16's surrogates, of which only two together are one.
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -105,12 +108,12 @@ def reading_errors(path: Path, key: str) -> Iterator[None]:
     """
     try:
         yield
-    except (EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        if _head(path, 2) != _GZIP_MAGIC:
+            raise DataError(f"{key}: {path} ends in .gz but is not gzip ({error}). Rename or compress it.") from error
         raise DataError(
             f"{key}: {path} breaks off or is damaged in line {failing_line(path)} ({error}). Copy or compress it again."
         ) from error
-    except gzip.BadGzipFile as error:
-        raise DataError(f"{key}: {path} ends in .gz but is not gzip ({error}). Rename or compress it.") from error
     except UnicodeDecodeError as error:
         raise DataError(
             f"{key}: {path}, line {failing_line(path)} is not UTF-8 text ({error.reason}). Convert the file to UTF-8, "
@@ -128,21 +131,42 @@ def failing_line(path: Path) -> int:
             while piece := file.readline(_LINE_BYTES):
                 decoder.decode(piece)
                 number += piece.endswith(b"\n")
-        except (EOFError, zlib.error, ValueError):
+        except (EOFError, zlib.error, gzip.BadGzipFile, ValueError):
             return number
     return number
+
+
+def _head(path: Path, size: int, zipped: bool = False) -> bytes:
+    """The first bytes of a file."""
+    with (gzip.open if zipped else open)(path, "rb") as file:
+        return bytes(file.read(size))
+
+
+def check_is_text(path: Path, key: str) -> None:
+    """Raise `DataError` when a file begins as UTF-16 or UTF-32 without a mark does: every character with null bytes.
+
+    Args:
+        path: of a text file, unzipped if its name ends in .gz.
+        key: the configuration key that named it.
+    """
+    head = _head(path, _LINE_BYTES // 256, path.name.lower().endswith(".gz"))
+    if head.count(0) > len(head) * _NULL_SHARE:
+        raise DataError(
+            f"{key}: {path}, line 1: {head.count(0)} of the first {len(head)} bytes are null, as in UTF-16 or in no "
+            "text at all. Convert the file to UTF-8."
+        )
 
 
 @contextmanager
 def opened_text(path: Path, key: str) -> Iterator[IO[str]]:
     """Open a text file, unzipped if its name ends in .gz; a byte-order mark is skipped."""
     zipped = path.name.lower().endswith(".gz")
-    with path.open("rb") as raw:
-        magic = raw.read(4)
+    magic = _head(path, 4)
     if magic == _PARQUET_MAGIC or (magic[:2] == _GZIP_MAGIC and not zipped):
         kind = "Parquet" if magic == _PARQUET_MAGIC else "gzip"
         ending = ".parquet" if magic == _PARQUET_MAGIC else f"{path.suffix}.gz"
         raise DataError(f"{key}: {path} is a {kind} file whatever its name says. Rename it to end in {ending}.")
+    check_is_text(path, key)
     # newline="" leaves it to csv where a line ends.
     with (gzip.open if zipped else open)(path, "rt", encoding="utf-8-sig", newline="") as text:
         yield text
@@ -211,7 +235,7 @@ def json_object(line: str | bytes, where: Callable[[], str], example: str) -> di
     expected = f"Expected one JSON object per line, e.g. {example}."
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: nested more deeply than Python's parser goes
         raise DataError(f"{where()} is not JSON ({error}). {expected}") from error
     if not isinstance(record, dict):
         raise DataError(f"{where()} is not an object. {expected}")

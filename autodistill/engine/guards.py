@@ -15,9 +15,13 @@ from autodistill.components.outcome import Score
 from autodistill.components.task import TaskData, TaskSpec
 from autodistill.engine.score_statistics import estimate
 from autodistill.engine.workbench import Workbench
+from autodistill.training.tokenised import StoredSplit
 
 #: Share of truncated examples above which the report warns.
 TRUNCATED_SHARE = 0.1
+
+#: Share of the labelled words that have no token above which it warns: they are in no score.
+UNSCORED_SHARE = 0.01
 
 #: Share of a held-out split that also stands in the train split, or in the other held-out one, above which it warns: a
 #: model that knows 1 % of the answers by heart is up to a point better than it is, as much as a typical gain.
@@ -43,6 +47,8 @@ def data_notes(bench: Workbench) -> dict[str, Any]:
     for role, split in bench.splits.items():
         notes[f"truncated_{role}"] = split.truncated
         notes[f"examples_{role}"] = len(split)
+        if isinstance(split, StoredSplit) and split.words:
+            notes |= {f"words_{role}": split.words, f"unscored_words_{role}": split.unscored}
         if role in bench.data.splits and hasattr(bench.data.splits[role], "column_names"):
             notes[f"texts_{role}"] = len(bench.data.splits[role])  # long ones are several examples
     notes |= overlaps(bench.data)
@@ -92,6 +98,13 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "truncated; consider a larger data.max_length."
             )
             rows.append(_share_check(f"truncated inputs, {role}", count, total, TRUNCATED_SHARE, alarm))
+        if role != "train" and (words := notes.get(f"words_{role}", 0)):
+            unscored = notes[f"unscored_words_{role}"]
+            alarm = (
+                f"{unscored} of {words} words of the {role} split have no token, so no answer to them is scored: they "
+                f"stand beyond {notes['max_length']} tokens, or the teacher's tokeniser drops them."
+            )
+            rows.append(_share_check(f"words that are not scored, {role}", unscored, words, UNSCORED_SHARE, alarm))
     return rows + [row for held_out, other in _COMPARED for row in _overlap_checks(notes, held_out, other)]
 
 

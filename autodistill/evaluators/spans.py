@@ -1,5 +1,7 @@
 """From the logits of windows to one answer per question: n-best decoding, as in BERT's run_squad.py (Devlin et al.
-2019, arXiv 1810.04805). Pure functions; how windows are cut is known to `autodistill.training.encoding`.
+2019, arXiv 1810.04805), but that every window may answer with any of its tokens: run_squad.py lets a token begin an
+answer only in the window where most of its context stands. Pure functions; how windows are cut is known to
+`autodistill.training.encoding`.
 """
 
 from __future__ import annotations
@@ -55,13 +57,15 @@ def best_span(
 
     Args:
         windows: of each window, its logits (tokens x 2: start, end) and the characters of its tokens (first, last
-            excluded; -1 outside the context).
+            excluded; -1 outside the context). Where some logits are not finite, so are both scores of the span: NaN.
         best: starts and ends of a window that are combined, >= 1.
         longest: tokens of an answer, >= 1.
     """
     found, null = (0, 0, -np.inf), np.inf
     for logits, places in windows:
         values, characters = np.asarray(logits, dtype=np.float64), np.asarray(places)
+        if not np.isfinite(values).all():  # whatever other windows say: the model has diverged
+            return Span(0, 0, score=np.nan, null=np.nan)
         null = min(null, float(values[0].sum()))
         allowed = np.flatnonzero(characters[: len(values), 0] >= 0)
         if not len(allowed):

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Chunk: TypeAlias = "Mapping[str, list[Any]]"
 
+#: Segments (token types) of BERT.
+SEGMENTS = 2
+
 #: Tokens of a question at most, as in BERT's own run_squad.py (its max_query_length).
 QUESTION_TOKENS = 64
 
@@ -34,6 +37,9 @@ class Encoded:
         offsets: first and last character of each token's text in the context, -1 outside; questions only.
         owners: the row of the data set that a row belongs to; questions only.
         truncated: examples that were cut.
+        words: of all rows, where words are labelled.
+        unscored: of these, words without a token, which no model can answer for: beyond the longest allowed length, or
+            nothing to the tokeniser.
     """
 
     ids: list[str]
@@ -44,6 +50,8 @@ class Encoded:
     offsets: list[list[tuple[int, int]]] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
     truncated: int = 0
+    words: int = 0
+    unscored: int = 0
 
 
 def encode(
@@ -145,6 +153,8 @@ def _encode_words(tokenizer: PreTrainedTokenizerBase, chunk: Chunk, task: TaskSp
     _need_fast(tokenizer, "token classification")
     words = texts_of(chunk, task)
     encoded = _tokens(tokenizer, words, max_length, is_split_into_words=True)
+    answered = sum(len({word for word in encoded.word_ids(row) if word is not None}) for row in range(len(words[0])))
+    total = sum(map(len, words[0]))
     token_labels = []
     for row, labels in enumerate(_column(chunk, "label") if labelled(task, chunk) else []):
         if len(labels) != len(words[0][row]):
@@ -156,6 +166,8 @@ def _encode_words(tokenizer: PreTrainedTokenizerBase, chunk: Chunk, task: TaskSp
         token_type_ids=encoded["token_type_ids"],
         token_labels=token_labels,
         truncated=_truncated(tokenizer, words, encoded["input_ids"], max_length, is_split_into_words=True),
+        words=total,
+        unscored=total - answered,
     )
 
 

@@ -66,7 +66,7 @@ def fine_tune(
         ConfigError: the split has no labels.
         TrialError: the loss is not finite.
     """
-    if split.labels is None:
+    if not split.labelled:
         raise ConfigError("A teacher can be fine-tuned only on a train split with labels, and this one has none.")
     steps = max(1, round(recipe.examples(len(split)) / recipe.batch_size))
     optimisation = Optimisation(recipe.batch_size, recipe.lr, recipe.warmup_share, recipe.weight_decay, CLIP_NORM)

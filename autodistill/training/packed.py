@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,6 +24,8 @@ from autodistill.training.packing import SMALL_VOCABULARY, Packing, part_directo
 from autodistill.training.seeds import derive_seed, uniform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
@@ -38,6 +41,51 @@ SHOWN_AS_MASK, SHOWN_AS_ANOTHER = 0.8, 0.1
 _CHUNK = 1024
 
 
+@dataclass(frozen=True, slots=True)
+class RowMasking:
+    """How the rows of a split are masked; small, while the rows themselves serve every masking and seed.
+
+    Args:
+        fingerprint: of the rows, masked so.
+        copies: different maskings of each row.
+        seed: of the choice.
+        share: of the tokens that are to be predicted.
+        mask_token: id of the mask.
+        vocabulary: number of tokens, from which other tokens are drawn.
+        special: ids that are never predicted.
+        continues: ids that continue a word, for whole words; empty: tokens are chosen one by one.
+    """
+
+    fingerprint: str
+    copies: int
+    seed: int
+    share: float
+    mask_token: int
+    vocabulary: int
+    special: tuple[int, ...]
+    continues: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, tokenizer: PreTrainedTokenizerBase, masking: Masking, *, fingerprint: str, copies: int, seed: int
+    ) -> RowMasking:
+        """For a tokeniser's tokens.
+
+        Raises:
+            ConfigError: the tokeniser cannot do it.
+        """
+        return cls(
+            fingerprint=fingerprint,
+            copies=copies,
+            seed=derive_seed("masking", fingerprint, seed),
+            share=masking.share,
+            mask_token=_special(tokenizer)["mask"],
+            vocabulary=len(tokenizer),
+            special=tuple(sorted(set(tokenizer.all_special_ids))),
+            continues=tuple(continuing_tokens(tokenizer)) if masking.whole_word else (),
+        )
+
+
 class PackedSplit:
     """One split of a corpus, in the manner of `autodistill.training.tokenised.StoredSplit`.
 
@@ -46,21 +94,25 @@ class PackedSplit:
 
     Args:
         directory: that `write_rows` wrote.
+        masking: how rows are masked.
     """
 
     kind = "mlm"
+    #: Whether there is something to learn from; `labels` are dear to make.
+    labelled = True
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, masking: RowMasking) -> None:
         self.directory = directory
         meta = json.loads((directory / "meta.json").read_text())
         self.pad_token_id: int = meta["pad"]
         #: Digest of content, tokeniser and masking.
-        self.fingerprint: str = meta["fingerprint"]
+        self.fingerprint = masking.fingerprint
         #: Nothing is cut: long documents fill several rows.
         self.truncated = 0
         #: Different maskings of each row.
-        self.copies: int = meta["copies"]
-        self._masker = Masker.of(meta)
+        self.copies = masking.copies
+        self._masking, self._masker = masking, Masker.of(masking)
+        self._second_type = min(1, meta["type_size"] - 1)
         parts = [part_directory(directory, part) for part in range(meta["parts"])]
         sizes = [json.loads((part / "counts.json").read_text())["rows"] for part in parts]
         filled = [part for part, size in zip(parts, sizes, strict=True) if size]
@@ -114,7 +166,7 @@ class PackedSplit:
         for index, (place, owner, length) in enumerate(zip(places, owners, lengths, strict=True)):
             tokens[index, :length], second = self._parts[owner].row(int(place - self._borders[owner]))
             if second:
-                types[index, second:length] = 1
+                types[index, second:length] = self._second_type
         shown, labels = self._masker.masked(tokens, mask, rows)
         return Batch(
             input_ids=torch.from_numpy(shown),
@@ -124,8 +176,8 @@ class PackedSplit:
             rows=torch.from_numpy(rows),
         )
 
-    def __reduce__(self) -> tuple[type[PackedSplit], tuple[Path]]:
-        return PackedSplit, (self.directory,)
+    def __reduce__(self) -> tuple[type[PackedSplit], tuple[Path, RowMasking]]:
+        return PackedSplit, (self.directory, self._masking)
 
 
 class _Part:
@@ -160,23 +212,36 @@ class Masker:
     """
 
     def __init__(
-        self, *, seed: int, share: float, mask_token: int, vocabulary: int, special: list[int], continues: list[int]
+        self,
+        *,
+        seed: int,
+        share: float,
+        mask_token: int,
+        vocabulary: int,
+        special: Sequence[int],
+        continues: Sequence[int],
     ) -> None:
         self._seed = seed
         self._share = share
         self._mask_token = mask_token
         self._vocabulary = vocabulary
         self._special = np.zeros(vocabulary, dtype=bool)
-        self._special[special] = True
+        self._special[list(special)] = True
         self._continues = np.zeros(vocabulary, dtype=bool)
-        self._continues[continues] = True
+        self._continues[list(continues)] = True
         self._ordinary = np.flatnonzero(~self._special)
 
     @classmethod
-    def of(cls, meta: dict[str, Any]) -> Masker:
-        """From what `write_rows` wrote down."""
-        names = ("seed", "share", "mask_token", "vocabulary", "special", "continues")
-        return cls(**{name: meta[name] for name in names})
+    def of(cls, masking: RowMasking) -> Masker:
+        """The one of some rows."""
+        return cls(
+            seed=masking.seed,
+            share=masking.share,
+            mask_token=masking.mask_token,
+            vocabulary=masking.vocabulary,
+            special=masking.special,
+            continues=masking.continues,
+        )
 
     def masked(self, tokens: IntArray, mask: NDArray[np.bool_], rows: IntArray) -> tuple[IntArray, IntArray]:
         """Return what is shown, and the labels.
@@ -201,12 +266,10 @@ class Masker:
 def write_rows(
     stream: TextStream,
     tokenizer: PreTrainedTokenizerBase,
-    masking: Masking,
     *,
     max_length: int,
-    seed: int,
-    copies: int,
-    fingerprint: str,
+    pairs: bool,
+    type_size: int,
     directory: Path,
 ) -> None:
     """Tokenise and pack a split, in as many processes as there are cores; parts that are there already stay.
@@ -214,11 +277,9 @@ def write_rows(
     Args:
         stream: the documents.
         tokenizer: a fast one, with a mask.
-        masking: how rows will be masked.
         max_length: tokens per row.
-        seed: of the masking.
-        copies: different maskings of each row.
-        fingerprint: of the result.
+        pairs: whether rows are two consecutive pieces of a document.
+        type_size: segments (token types) that the models tell apart.
         directory: exists; a build that was killed may have left parts in it.
 
     Raises:
@@ -226,15 +287,14 @@ def write_rows(
         DataError: there is no text at all.
     """
     special = _special(tokenizer)
-    vocabulary = len(tokenizer)
     packing = Packing(
         stream=stream,
         tokenizer=tokenizer.backend_tokenizer.to_str(),
         length=max_length,
         start=(special["start"],),
         separator=special["end"],
-        pairs=masking.pairs,
-        dtype="<u2" if vocabulary <= SMALL_VOCABULARY else "<i4",
+        pairs=pairs,
+        dtype="<u2" if len(tokenizer) <= SMALL_VOCABULARY else "<i4",
         directory=directory,
     )
     parts = range(stream.parts)
@@ -242,18 +302,7 @@ def write_rows(
     counts = [found for _, found in map_parts(_PACK, packing, parts, workers)]
     if not sum(found["rows"] for found in counts):
         raise DataError("The corpus has no text for one of its splits: no row of tokens could be made.")
-    meta = {
-        "fingerprint": fingerprint,
-        "parts": stream.parts,
-        "pad": special["pad"],
-        "copies": copies,
-        "seed": derive_seed("masking", fingerprint, seed),
-        "share": masking.share,
-        "mask_token": special["mask"],
-        "vocabulary": vocabulary,
-        "special": sorted(set(tokenizer.all_special_ids)),
-        "continues": continuing_tokens(tokenizer) if masking.whole_word else [],
-    }
+    meta = {"parts": stream.parts, "pad": special["pad"], "type_size": type_size}
     (directory / "meta.json").write_text(json.dumps(meta))
 
 

@@ -21,8 +21,8 @@ from autodistill.components.task import IGNORED, Masking
 from autodistill.components.training import Batch
 from autodistill.folders import build_once
 from autodistill.training.arrays import ArrayWriter, open_array
-from autodistill.training.encoding import Encoded, encode, labelled
-from autodistill.training.packed import PackedSplit, write_rows
+from autodistill.training.encoding import SEGMENTS, Encoded, encode, labelled
+from autodistill.training.packed import PackedSplit, RowMasking, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 TokenisedSplit: TypeAlias = "StoredSplit | PackedSplit"
 
 #: Changes when the files' layout does.
-FORMAT = 2
+FORMAT = 3
 
 #: Examples that are tokenised at a time.
 CHUNK = 1000
@@ -65,11 +65,16 @@ class StoredSplit:
         self.kind: str = meta["kind"]
         #: Examples that were cut to the longest allowed length.
         self.truncated: int = meta["truncated"]
+        #: Of labelled words: how many there are, and how many have no token, so that no answer to them is scored.
+        self.words: int = meta["words"]
+        self.unscored: int = meta["unscored"]
         #: Tokens per example: ``examples``, int32.
         self.lengths: NDArray[np.int32] = np.load(directory / "lengths.npy", allow_pickle=False)
         #: None when there are none. ``examples``, int64 (float32 for a regression); ``examples x classes``, uint8, for
         #: several labels; ``windows x 2``, int64, for questions; for labelled tokens ``tokens of all examples``, int32.
         self.labels: NDArray[Any] | None = open_array(directory / "labels.npy") if meta["labels"] else None
+        #: Whether there are labels.
+        self.labelled = self.labels is not None
         self._starts: IntArray = np.cumsum(self.lengths, dtype=np.int64) - self.lengths
         self._tokens = open_array(directory / "tokens.npy")
         self._types = open_array(directory / "types.npy")
@@ -150,7 +155,12 @@ class StoredSplit:
 
 
 def tokenise(
-    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: Path, seed: int = 0
+    data: TaskData,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    cache_dir: Path,
+    seed: int = 0,
+    type_size: int = SEGMENTS,
 ) -> dict[str, TokenisedSplit]:
     """Return the splits as tokens, from the cache where it has them.
 
@@ -160,6 +170,8 @@ def tokenise(
         max_length: tokens per example at most, special tokens included.
         cache_dir: files are kept under ``tokenised/<key>/<role>``.
         seed: of the masking of an mlm task.
+        type_size: segments (token types) that the models tell apart. Tokenisers may write more than their model has:
+            DistilBERT's and DeBERTa's write BERT's. Those beyond are 0.
 
     Returns:
         Role -> split.
@@ -170,20 +182,33 @@ def tokenise(
     """
     parts = [FORMAT, data.fingerprint, data.task.kind, list(data.task.text_columns), data.task.stride]
     if data.task.kind == "mlm":
-        return _packed_splits(data, tokenizer, max_length, cache_dir, seed)
-    key = _digest(*parts, tokenizer_fingerprint(tokenizer), max_length)
-    build = functools.partial(_write_splits, data, tokenizer, max_length, key)
+        return _packed_splits(data, tokenizer, max_length, cache_dir, seed, type_size)
+    key = _digest(*parts, tokenizer_fingerprint(tokenizer), max_length, type_size)
+    build = functools.partial(_write_splits, data, tokenizer, max_length, type_size, key)
     directory = build_once(cache_dir / "tokenised" / key, build)
     pad = tokenizer.pad_token_id
     return {role: StoredSplit(directory / role, 0 if pad is None else pad) for role in data.splits}
 
 
 def _packed_splits(
-    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: Path, seed: int
+    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: Path, seed: int, type_size: int
 ) -> dict[str, TokenisedSplit]:
-    """The splits of a corpus; a build that was killed goes on with the parts that are missing."""
+    """The splits of a corpus; a build that was killed goes on with the parts that are missing.
+
+    The rows are the same for every masking and seed, so they are written once for all of them.
+    """
     masking = data.task.masking or Masking()
-    key = _digest(FORMAT, data.fingerprint, asdict(masking), tokenizer_fingerprint(tokenizer), max_length, seed)
+    key = _digest(FORMAT, data.fingerprint, masking.pairs, tokenizer_fingerprint(tokenizer), max_length, type_size)
+    masked = {
+        role: RowMasking.of(
+            tokenizer,
+            masking,
+            fingerprint=_digest(key, role, asdict(masking), seed),
+            copies=masking.copies if role == "train" else 1,
+            seed=seed,
+        )
+        for role in data.splits
+    }
 
     def build(directory: Path) -> None:
         for role, stream in data.splits.items():
@@ -191,16 +216,14 @@ def _packed_splits(
             write_rows(
                 stream,
                 tokenizer,
-                masking,
                 max_length=max_length,
-                seed=seed,
-                copies=masking.copies if role == "train" else 1,
-                fingerprint=_digest(key, role),
+                pairs=masking.pairs,
+                type_size=type_size,
                 directory=directory / role,
             )
 
     directory = build_once(cache_dir / "tokenised" / key, build, resumable=True)
-    return {role: PackedSplit(directory / role) for role in data.splits}
+    return {role: PackedSplit(directory / role, masked[role]) for role in data.splits}
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -219,12 +242,12 @@ def _digest(*parts: object) -> str:
 
 
 def _write_splits(
-    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, key: str, directory: Path
+    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, type_size: int, key: str, directory: Path
 ) -> None:
     """Write every split into its own directory."""
     for role, split in data.splits.items():
         (directory / role).mkdir(mode=0o700)
-        _write_split(split, data.task, tokenizer, max_length, directory / role, _digest(key, role))
+        _write_split(split, data.task, tokenizer, max_length, type_size, directory / role, _digest(key, role))
 
 
 def _write_split(
@@ -232,6 +255,7 @@ def _write_split(
     task: TaskSpec,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
+    type_size: int,
     directory: Path,
     fingerprint: str,
 ) -> None:
@@ -239,7 +263,7 @@ def _write_split(
     ids: list[str] = []
     lengths: list[int] = []
     owners: list[int] = []
-    truncated = 0
+    counts = {"truncated": 0, "words": 0, "unscored": 0}
     with ExitStack() as stack:
 
         def writer(name: str, dtype: str, row_shape: tuple[int, ...] = ()) -> ArrayWriter:
@@ -250,9 +274,11 @@ def _write_split(
         labels = writer("labels.npy", *_label_layout(task)) if labelled(task, split.column_names) else None
         for first, chunk in _chunks(split):
             encoded = encode(tokenizer, chunk, task, max_length, first)
-            truncated += encoded.truncated
+            segments = _flat(encoded.token_type_ids)
+            for name in counts:
+                counts[name] += getattr(encoded, name)
             tokens.append(_flat(encoded.input_ids))
-            types.append(_flat(encoded.token_type_ids))
+            types.append(np.where(segments < type_size, segments, 0))
             lengths.extend(map(len, encoded.input_ids))
             ids.extend(encoded.ids)
             owners.extend(encoded.owners)
@@ -264,7 +290,7 @@ def _write_split(
     if owners:
         np.save(directory / "owners.npy", np.asarray(owners, dtype=np.int64))
     (directory / "ids.json").write_text(json.dumps(ids))
-    meta = {"fingerprint": fingerprint, "kind": task.kind, "truncated": truncated, "labels": labels is not None}
+    meta = {"fingerprint": fingerprint, "kind": task.kind, "labels": labels is not None, **counts}
     (directory / "meta.json").write_text(json.dumps(meta))
 
 

@@ -15,13 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autodistill.components.task import DataContext
-from autodistill.data.benchmark_configs import GlueConfig
-from autodistill.data.configs import TextClassificationConfig
+from autodistill.data.benchmark_configs import GlueConfig, SquadConfig
+from autodistill.data.configs import TextClassificationConfig, TextRegressionConfig, TokenClassificationConfig
+from autodistill.data.corpus_files import Reading, cut_into_parts, read_part
 from autodistill.data.glue import Glue
-from autodistill.data.squad import read_squad
+from autodistill.data.squad import Squad, read_squad
 from autodistill.data.tables import read_table
 from autodistill.data.text_classification import TextClassification
-from autodistill.data.token_classification import read_conll
+from autodistill.data.text_regression import TextRegression
+from autodistill.data.token_classification import TokenClassification, read_conll
 from autodistill.errors import DataError
 
 #: Pieces that have broken readers before: quotes, marks, odd line ends, halves of characters, nulls, structure.
@@ -31,6 +33,14 @@ PIECES = st.sampled_from(
      b"\xe2\x80\xa8", b" ", "\U0001f600".encode(), b"data", b"paragraphs", b"x" * 200_000]
 )  # fmt: skip
 CONTENT = st.one_of(st.binary(max_size=200), st.lists(PIECES, max_size=25).map(b"".join))
+
+
+OWN: dict[Any, tuple[Any, str]] = {
+    TextClassification: (TextClassificationConfig, ".tsv"),
+    TextRegression: (TextRegressionConfig, ".jsonl"),
+    TokenClassification: (TokenClassificationConfig, ".conll"),
+    Squad: (SquadConfig, ".json"),
+}
 
 
 def checked(path: Path, read: Callable[[], Any]) -> None:
@@ -62,6 +72,28 @@ def test_words_and_questions(content: bytes) -> None:
         path.write_bytes(content)
         checked(path, lambda: list(read_conll(path, "data.train", ("words", "labels"))))
         checked(path, lambda: list(read_squad(path, "data.train")))
+
+
+@pytest.mark.parametrize("ending", [".txt", ".jsonl", ".txt.gz", ".jsonl.gz", ".parquet"])
+@settings(max_examples=40)
+@given(content=CONTENT, cut=st.integers(0, 30), zipped=st.booleans(), documents=st.sampled_from(["line", "blank_line"]))
+def test_corpora(ending: str, content: bytes, cut: int, zipped: bool, documents: str) -> None:
+    reading = Reading(documents=documents, column="text")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"fuzzed{ending}")
+        path.write_bytes(gzip.compress(content)[: -cut or None] if zipped else content)
+        checked(path, lambda: [list(read_part(part, reading)) for part in cut_into_parts(path, reading, 50)])
+
+
+@pytest.mark.parametrize("source", [TextClassification, TextRegression, TokenClassification, Squad])
+@settings(max_examples=40)
+@given(content=CONTENT)
+def test_sources(source: Any, content: bytes) -> None:
+    config, ending = OWN[source]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"fuzzed{ending}")
+        path.write_bytes(content)
+        checked(path, source(DataContext(Path(folder)), **asdict(config(train=str(path)))).load)
 
 
 @settings(max_examples=60)

@@ -77,7 +77,10 @@ def broken(path: Path, change: str) -> str:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("id", r"the id 'q0-1-\d+' stands twice in the train split"),
+        (
+            "id",
+            r"train.json, article 1, paragraph 2, question 2: .* 'q0-1-\d+' stands in .*paragraph 2, question 1 too",
+        ),
         ("context", r"article 1, paragraph 2: expected 'context' \(str\)"),
         ("half", r"article 1, paragraph 2: 'context' has \\ud83d, half of a surrogate pair"),
         ("start", r"article 1, paragraph 2, question 1: expected 'answer_start' \(int\)"),
@@ -98,6 +101,9 @@ def test_files_that_cannot_be_read_are_explained(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text("{")
     with pytest.raises(DataError, match=r"b.json is not JSON"):
         load(train=str(tmp_path / "b.json"))
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"deep.json is not JSON .*recursion"):
+        load(train=str(tmp_path / "deep.json"))
     with pytest.raises(DataError, match=r"data.train names the file .* which does not exist"):
         load(train="none.json")
     with pytest.raises(DataError, match="rajpurkar/squad would be read from the hub"):

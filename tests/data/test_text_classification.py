@@ -122,6 +122,11 @@ def test_empty_lines_are_counted(tmp_path: Path, name: str) -> None:
     assert load(train=gaps).notes["train_blank_lines_left_out"] == 2
 
 
+def labelled(value: str) -> str:
+    """Two lines of JSON, the second with this label."""
+    return f'{{"text": "a", "label": "x"}}\n{{"text": "b", "label": {value}}}\n'
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -144,6 +149,19 @@ def test_empty_lines_are_counted(tmp_path: Path, name: str) -> None:
             r"a.jsonl, line 2 has \\udc80, half of",
         ),
         ("a.jsonl", '["a", 1]\n', "a.jsonl, line 1 is not an object"),
+        ("a.jsonl", "[" * 100_000, "a.jsonl, line 1 is not JSON .*recursion"),
+        (
+            "a.jsonl",
+            labelled('["x"]'),
+            r"line 2: expected one label .* got the list \['x'\]. Set data.multi_label=true",
+        ),
+        ("a.jsonl", labelled("NaN"), r"a.jsonl, line 2: the label .column 'label'. is empty"),
+        (
+            "a.jsonl",
+            labelled('{"x": 1}'),
+            r"line 2: expected the name or number of a class in column 'label', got {'x'",
+        ),
+        ("a.jsonl", labelled("0.5"), r"expected the name or number of a class .* got 0.5. For numbers .*data=text_regression"),
         ("a.jsonl", '{"text": "a", "labels": 1}\n', r"line 1 has no column 'label'. Did you mean 'labels'\?"),
         ("a.jsonl", '{"text": null, "label": 1}\n{"text": "b", "label": 2}', "line 1: expected text in column 'text'"),
         ("a.tsv", tsv(header="txt\tlabel"), r"no column 'text'. Did you mean 'txt'\? Its columns: 'txt', 'label'"),
@@ -167,6 +185,11 @@ def test_broken_gzip_files_are_explained(tmp_path: Path) -> None:
         load(train=str(path))
     path.write_bytes(gzip.compress(tsv().encode())[:-20])
     with pytest.raises(DataError, match=r"a.tsv.gz breaks off or is damaged"):
+        load(train=str(path))
+    whole = bytearray(gzip.compress(tsv().encode()))
+    whole[-8] ^= 1  # the checksum
+    path.write_bytes(whole)
+    with pytest.raises(DataError, match=r"a.tsv.gz breaks off or is damaged in line \d+ .CRC check failed"):
         load(train=str(path))
 
 

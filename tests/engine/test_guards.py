@@ -60,6 +60,14 @@ def test_every_guard_of_the_data_is_shown_and_alarms_where_it_matters() -> None:
     assert data_checks({}) == []
 
 
+def test_words_that_no_answer_is_scored_for_are_told() -> None:
+    notes = {"max_length": 8, "words_train": 10, "unscored_words_train": 5, "words_test": 100}
+    (row,) = data_checks({**notes, "unscored_words_test": 2})
+    assert (row["name"], row["found"]) == ("words that are not scored, test", "2 of 100")
+    assert row["alarm"].startswith("2 of 100 words of the test split have no token")
+    assert data_checks({**notes, "unscored_words_test": 1})[0]["alarm"] is None
+
+
 def test_texts_are_counted_among_texts_and_one_text_of_a_pair_alarms_when_most_are_known() -> None:
     notes = {"examples_test": 1000, "texts_test": 50, "truncated_test": 10, "max_length": 8}  # windows of long texts
     truncated, both, few, most = data_checks(

@@ -73,6 +73,14 @@ def test_a_window_without_context_gives_nothing() -> None:
     assert span.text(CONTEXT, None) == ""
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_one_broken_number_in_any_window_shows(broken: float) -> None:
+    second = logits(2, 2)
+    second[3, 1] = broken
+    span = best_span([(logits(3, 3), PLACES), (second, PLACES)])
+    assert np.isnan([span.score, span.null]).all()
+
+
 @given(st.integers(0, 10_000), st.integers(1, 3), st.integers(1, 6), st.integers(1, 4))
 def test_it_is_the_best_of_all_pairs(seed: int, windows: int, best: int, longest: int) -> None:
     generator = np.random.default_rng(seed)

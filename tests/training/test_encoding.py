@@ -42,6 +42,7 @@ def test_the_first_piece_of_a_word_carries_its_label(tmp_path: Path) -> None:
     task = TaskSpec("token_classification", ("O", "NAME"), ("words",), "token_classification.f1")
     words = [["w1", "w2,w3", "w4"], ["w5"], []]  # the comma splits a word into three tokens
     split = split_of(task, {"words": words, "label": [[1, 0, 1], [1], []]}, tmp_path)
+    assert (split.words, split.unscored) == (4, 0)
     labels = split.batch(np.arange(3)).labels
     assert labels is not None
     assert labels[0].tolist() == [IGNORED, 1, 0, IGNORED, IGNORED, 1, IGNORED]
@@ -55,7 +56,13 @@ def test_labels_of_words_beyond_the_length_go_with_them(tmp_path: Path) -> None:
     labels = split.batch(np.arange(1)).labels
     assert labels is not None
     assert labels.tolist() == [[IGNORED, 1, 1, 1, 1, IGNORED]]
-    assert split.truncated == 1
+    assert (split.truncated, split.words, split.unscored) == (1, 10, 6)
+
+
+def test_words_that_are_nothing_to_the_tokeniser_are_counted(tmp_path: Path) -> None:
+    task = TaskSpec("token_classification", ("O", "NAME"), ("words",), "token_classification.f1")
+    split = split_of(task, {"words": [["w1", " ", "w2"]], "label": [[1, 1, 0]]}, tmp_path)
+    assert (split.words, split.unscored) == (3, 1)
 
 
 def test_words_without_a_label_each_are_named(tmp_path: Path) -> None:

@@ -93,6 +93,24 @@ def test_pairs_are_two_pieces_of_one_document(bert: Any, tmp_path: Path) -> None
         assert (types[length:] == 0).all()
 
 
+def test_rows_are_written_once_for_every_masking_and_seed(bert: Any, tmp_path: Path) -> None:
+    parts = (documents(0, 60), documents(1, 50))
+    first = packed(bert, tmp_path, parts)
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "tokenised").rglob("*.npy")}
+    others = [
+        packed(bert, tmp_path, parts, seed=1),
+        packed(bert, tmp_path, parts, whole_word=True),
+        packed(bert, tmp_path, parts, share=0.3, copies=2),
+    ]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "tokenised").rglob("*.npy")} == files
+    assert len({split.fingerprint for split in (first, *others)}) == 4
+    rows = range(len(first))
+    for other in others:
+        assert (unmasked(other, rows)[0] == unmasked(first, rows)[0]).all()
+        assert (unmasked(other, rows)[1].input_ids != unmasked(first, rows)[1].input_ids).any()
+    assert packed(bert, tmp_path, parts, pairs=True).directory != first.directory
+
+
 def test_a_mask_depends_on_the_row_alone(bert: Any, tmp_path: Path) -> None:
     parts = (documents(0, 60), documents(1, 50))
     one = packed(bert, tmp_path / "a", parts)
