@@ -46,7 +46,7 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
         [name, number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()
     ]
     print_table(f"{settings.model} on {role}", ["metric", "value", "95 % interval", "n", "split"], rows)
-    write_result(settings, "evaluate.json", {"model": settings.model, "metrics": metrics})
+    write_result(settings, "evaluate.json", {"model": settings.model, "metrics": metrics, **_data_facts(bench)})
     return 0
 
 
@@ -137,8 +137,19 @@ def _fine_tune(settings: Settings, bench: Workbench) -> int:
     for alarm in (failed_seeds_words(found), found["check"]["alarm"]):
         if alarm:
             print(alarm)
-    write_result(settings, "evaluate.json", {"model": settings.model, **found})
+    write_result(settings, "evaluate.json", {"model": settings.model, **found, **_data_facts(bench)})
     return 0
+
+
+def _data_facts(bench: Workbench) -> dict[str, Any]:
+    """What the data source counted and what the guards found in it; their alarms are printed."""
+    from autodistill.engine.guards import alarms, data_checks, data_notes
+
+    notes = data_notes(bench)
+    checks = data_checks(notes)
+    for alarm in alarms(checks):
+        print(alarm)
+    return {"notes": notes, "checks": checks}
 
 
 def _seeds(found: dict[str, Any], item: dict[str, Any]) -> str:
@@ -166,12 +177,44 @@ def _teacher_logits(bench: Workbench, role: str) -> Any:
     return prepare_teacher(bench).logits(bench, role) if needed else None
 
 
+#: Kind of task -> how the class of a model for it is called at the end.
+_HEADS = {
+    "classification": "ForSequenceClassification",
+    "regression": "ForSequenceClassification",
+    "token_classification": "ForTokenClassification",
+    "question_answering": "ForQuestionAnswering",
+    "mlm": "ForMaskedLM",
+    "embedding": "Model",
+}
+
+
 def _check_same_task(bench: Workbench, model: PreTrainedModel, settings: Settings) -> None:
-    labels = tuple(str(model.config.id2label[index]) for index in range(model.config.num_labels))
-    if bench.task.kind == "classification" and labels != bench.task.labels:
+    """Raise `ConfigError` when the model's answers would mean something else than the data's labels."""
+    task, config = bench.task, model.config
+    if not type(model).__name__.endswith(_HEADS[task.kind]):
         raise ConfigError(
-            f"{settings.model} was trained for other classes than this data: it knows {', '.join(labels[:8])}, "
-            f"the data has {', '.join(bench.task.labels[:8])}."
+            f"{settings.model} is a {type(model).__name__}, and this data's task is {task.kind}, for which a model's "
+            f"class ends in {_HEADS[task.kind]}. Give data of the task that it was trained for."
+        )
+    numbers = task.kind in ("classification", "regression") and config.problem_type == "regression"
+    if task.kind in ("classification", "regression") and numbers != (task.kind == "regression"):
+        raise ConfigError(
+            f"{settings.model} was trained for {'regression' if numbers else 'classification'}, and this data's task "
+            f"is {task.kind}. Give data of the task that it was trained for."
+        )
+    if task.kind not in ("classification", "token_classification"):
+        return
+    labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+    if labels != task.labels:
+        raise ConfigError(
+            f"{settings.model} was trained for other classes than this data, or for the same in another order: it "
+            f"knows {', '.join(labels[:8])}, the data has {', '.join(task.labels[:8])}."
+        )
+    if (config.problem_type == "multi_label_classification") != task.multi_label:
+        given, wanted = ("several labels", "one") if not task.multi_label else ("one label", "several")
+        raise ConfigError(
+            f"{settings.model} was trained to give an example {given}, and this data has {wanted}. Set "
+            f"data.multi_label={str(not task.multi_label).lower()} or give data of the task that it was trained for."
         )
 
 

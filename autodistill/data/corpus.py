@@ -24,13 +24,16 @@ from autodistill.errors import DataError
 from autodistill.folders import build_once, private_directory
 
 #: Part of every fingerprint; raise it when reading or dealing changes.
-FORMAT = "corpus/1"
+FORMAT = "corpus/2"
 
 #: Above every hash.
 HASH_END = 2**64
 
 #: Documents of the hub per local file.
 HUB_SHARD = 100_000
+
+#: Documents of the user's own select and test files that are looked for in the other splits, at most.
+COMPARED = 100_000
 
 #: Share of the documents that may be held out; more would be another data set.
 LARGEST_SHARE = 0.5
@@ -73,15 +76,18 @@ def document_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
-def survey_part(payload: tuple[tuple[Part, ...], Reading, int], part: int) -> dict[str, Any]:
-    """Counts, digest and smallest hashes of one part; run by `map_parts`."""
-    pieces, reading, smallest = payload
+def survey_part(payload: tuple[tuple[Part, ...], Reading, int, frozenset[int]], part: int) -> dict[str, Any]:
+    """Counts, digest, smallest hashes and hashes that were looked for, of one part; run by `map_parts`."""
+    pieces, reading, smallest, wanted = payload
+    met: set[int] = set()
     found, digest = Found(), hashlib.blake2b(digest_size=16)
     heap: list[int] = []  # negated, so that the largest of the smallest is on top
     held: set[int] = set()
     for text in read_part(pieces[part], reading, found):
         digest.update(text.encode("utf-8", "surrogatepass") + b"\x00")
         number = document_hash(text)
+        if number in wanted:
+            met.add(number)
         if number in held or smallest == 0:
             continue
         if len(heap) < smallest:
@@ -94,6 +100,7 @@ def survey_part(payload: tuple[tuple[Part, ...], Reading, int], part: int) -> di
         **{key: getattr(found, key) for key in found.__slots__},
         "digest": digest.hexdigest(),
         "hashes": sorted(held),
+        "met": sorted(met),
     }
 
 
@@ -159,10 +166,10 @@ class Corpus:
         if self._paths["train"] is None:
             raise DataError("data.path must name a text file, a folder of them or a hub data set, got null.")
         carved = {role: count for role, count in self._held_out.items() if self._paths[role] is None and count}
-        surveys = {
-            role: self._survey(found, sum(carved.values()) if role == "train" else 0)
-            for role, found in self._files().items()
-        }
+        files = self._files()
+        surveys = {role: self._survey(files[role], COMPARED) for role in files if role != "train"}
+        wanted = frozenset(number for survey in surveys.values() for number in survey.hashes)
+        surveys["train"] = self._survey(files["train"], sum(carved.values()), wanted)
         splits, borders = self._deal(surveys["train"], carved)
         splits |= {
             role: CorpusStream(survey.pieces, self._reading, workers=self._workers)
@@ -172,7 +179,8 @@ class Corpus:
         task = TaskSpec("mlm", (), ("text",), "mlm.accuracy", masking=self._masking)
         parts = [FORMAT, *[[role, surveys[role].digest] for role in sorted(surveys)], borders]
         fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-        return TaskData(task, splits, fingerprint, self._notes(surveys, carved))
+        notes = self._notes(surveys, carved) | _overlaps(surveys, splits["train"].low)
+        return TaskData(task, splits, fingerprint, notes)
 
     def _deal(self, survey: _Survey, carved: Mapping[str, int]) -> tuple[dict[str, CorpusStream], list[int]]:
         """The streams of train and of what is held out from it, and the hashes between them."""
@@ -240,15 +248,22 @@ class Corpus:
         from_hub = not place.exists() and not path.startswith((".", "/", "~")) and self._hub[0]
         return self._downloaded(path) if from_hub else place
 
-    def _survey(self, files: _Files, smallest: int) -> _Survey:
-        """What the first pass finds, from the cache when these files have been seen before."""
+    def _survey(self, files: _Files, smallest: int, wanted: frozenset[int] = frozenset()) -> _Survey:
+        """What the first pass finds, from the cache when these files have been seen before.
+
+        Args:
+            files: to be read.
+            smallest: hashes that are kept.
+            wanted: hashes that are looked for.
+        """
         pieces = tuple(part for file in files.paths for part in cut_into_parts(file, self._reading))
         seen = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files.paths]
-        parts = [FORMAT, seen, asdict(self._reading), smallest]
+        parts = [FORMAT, seen, asdict(self._reading), smallest, sorted(wanted)]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
         def build(directory: Path) -> None:
-            results = dict(map_parts(_SURVEY, (pieces, self._reading, smallest), range(len(pieces)), self._workers))
+            payload = (pieces, self._reading, smallest, wanted)
+            results = dict(map_parts(_SURVEY, payload, range(len(pieces)), self._workers))
             (directory / "survey.json").write_text(json.dumps([results[part] for part in range(len(pieces))]))
 
         folder = build_once(private_directory(self._cache / "corpus") / key, build)
@@ -278,6 +293,23 @@ class Corpus:
 _SURVEY = "autodistill.data.corpus:survey_part"
 
 
+def _overlaps(surveys: Mapping[str, _Survey], train_low: int) -> dict[str, int]:
+    """Of the user's own select and test documents, how many stand in train or in each other; what the guards read.
+
+    Args:
+        surveys: by role.
+        train_low: documents of ``data.path`` with smaller hashes are held out from train.
+    """
+    trained = {number for number in surveys["train"].met if number >= train_low}
+    found = {}
+    for role in sorted(set(surveys) - {"train"}):
+        hashes = surveys[role].hashes
+        found |= {f"texts_{role}": len(hashes), f"overlap_{role}_train": len(trained.intersection(hashes))}
+    if {"select", "test"} <= set(surveys):
+        found["overlap_test_select"] = len(set(surveys["test"].hashes).intersection(surveys["select"].hashes))
+    return found
+
+
 @dataclass(frozen=True)
 class _Files:
     """The files of a role.
@@ -301,6 +333,7 @@ class _Survey:
         pieces: the parts.
         digest: of all documents in their order.
         hashes: the smallest ones, rising.
+        met: those that were looked for and found.
         counts: see `Found`.
         files: that were read.
     """
@@ -308,6 +341,7 @@ class _Survey:
     pieces: tuple[Part, ...]
     digest: str
     hashes: list[int]
+    met: frozenset[int]
     counts: dict[str, int]
     files: _Files
 
@@ -318,4 +352,5 @@ class _Survey:
         hashes = heapq.nsmallest(smallest, {number for result in results for number in result["hashes"]})
         names = ("documents", "characters", "empty", "cut")
         counts = {name: sum(result[name] for result in results) for name in names}
-        return cls(pieces, digest, hashes, counts, files)
+        met = frozenset(number for result in results for number in result["met"])
+        return cls(pieces, digest, hashes, met, counts, files)

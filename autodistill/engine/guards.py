@@ -196,8 +196,16 @@ def failed_seeds_words(found: Mapping[str, Any]) -> str | None:
 
 
 def task_checks(tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Whether models that were fine-tuned on tasks have learnt them: the stored step ``tasks``, row by row."""
-    found = []
+    """Rows on the data of the tasks that models were fine-tuned on, and on whether they have learnt them.
+
+    Args:
+        tasks: the stored step ``tasks``; empty without one.
+    """
+    found = [
+        {**row, "name": f"{label}: {row['name']}", "alarm": row["alarm"] and f"{label}: {row['alarm']}"}
+        for label, facts in tasks.get("tasks", {}).items()
+        for row in data_checks(facts.get("notes", {}))
+    ]
     for model in tasks.get("models", ()):
         for label, outcome in model["tasks"].items():
             who = f"{model['name']}, fine-tuned on {label}"

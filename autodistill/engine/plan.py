@@ -21,6 +21,7 @@ from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, trainin
 from autodistill.engine.session import check_workbench
 from autodistill.engine.task_bench import forward_flops, protocol_of, recipe_of_tasks, task_bench
 from autodistill.engine.workbench import Workbench, model_dimensions
+from autodistill.folders import directory_bytes
 from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.features import forward_features
 
@@ -92,8 +93,8 @@ class Plan:
         stages: in order.
         phases: of flash and full runs, for every depth of the search space.
         facts: what the plan rests on, for people.
-        disk_bytes: caches, checkpoints and results.
-        memory_bytes: peak of the training process, roughly.
+        disk_bytes: caches (the tokenised data too), checkpoints and results.
+        memory_bytes: of the training process: as it is now and the state of the largest student, without activations.
         features_cached: whether teacher features fit the cache; else the teacher runs online, in every run.
     """
 
@@ -160,6 +161,7 @@ class _Planner:
             facts=self._facts(times, features),
             disk_bytes=int(
                 teacher_bytes
+                + sum(directory_bytes(split.directory) for split in bench.splits.values())
                 + features.bytes_stored
                 + results
                 + largest * BYTES_PER_PARAMETER * (1 + self._kept_trunks())
@@ -205,9 +207,9 @@ class _Planner:
 
     @cached_property
     def _teacher_forward(self) -> tuple[float, float]:
-        """FLOPs (0 where the teacher is of another family) and seconds of the teacher on one example."""
+        """FLOPs (0 where no family knows the teacher) and seconds of the teacher on one example."""
         bench = self.bench
-        own = bench.family.architecture_of(self.teacher)
+        own = bench.architecture_of(self.teacher)
         seconds = self._step_seconds(self.teacher, backward=False) / bench.schedule.optimisation.batch_size
         return 0.0 if own is None else self._forward(own), seconds
 
@@ -238,7 +240,8 @@ class _Planner:
         bench = self.bench
         step = self._step_seconds(self.teacher)
         size = bench.schedule.optimisation.batch_size
-        stages = [self._teacher_pass("teacher's answers", 1, sum(len(split) for split in bench.splits.values()))]
+        held_out = sum(len(split) for role, split in bench.splits.items() if role != "train")
+        stages = [self._teacher_pass("teacher's answers", 1, held_out)]
         if features.examples_stored:
             stages.append(self._teacher_pass("teacher's features", 1, features.examples_stored))
         if bench.teacher.needs_fine_tuning(bench.task):
@@ -307,7 +310,7 @@ class _Planner:
         largest = self.extremes[1]
         size = self.bench.schedule.optimisation.batch_size
         seconds_per_flop = times[largest] / (TRAINING_FACTOR * self.flops[largest] * size)
-        teacher = self.bench.family.architecture_of(self.teacher) or largest
+        teacher = self.bench.architecture_of(self.teacher) or largest
         models = [teacher, *baselines, *[self._typical(mean)] * self.bench.settings.picks_max]
         stages = []
         for label in self.bench.settings.tasks:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from autodistill.engine.cache import cache_key
 from autodistill.engine.finals import complete_full_runs, model_directory
 from autodistill.engine.fine_tuning import FineTuner
+from autodistill.engine.guards import data_notes
 from autodistill.engine.places import final_name, frozen_picks
 from autodistill.engine.recipe import TRAINING_FACTOR
 from autodistill.engine.score_statistics import difference_over_seeds
@@ -41,7 +42,7 @@ class Model:
         name: what the report calls it.
         role: ``"teacher"``, ``"baseline"`` or ``"pick"``.
         directory: of the model.
-        architecture: for its cost; None for a teacher of no student family.
+        architecture: for its cost; None for a teacher that no student family knows.
     """
 
     name: str
@@ -73,8 +74,7 @@ def fine_tune_models(session: Session) -> None:
 def _models(session: Session) -> list[Model]:
     """The teacher, then baselines and frozen picks whose full run is complete."""
     teacher = session.teacher
-    cut_from = session.bench.family.architecture_of(teacher.model)
-    found = [Model("teacher", "teacher", teacher.directory, cut_from)]
+    found = [Model("teacher", "teacher", teacher.directory, session.bench.architecture_of(teacher.model))]
     complete, frozen = complete_full_runs(session), frozen_picks(session.storage, session.study) or []
     trials = {trial.number: trial for trial in session.storage.trials(session.study.id)}
     baselines = [number for number, trial in trials.items() if trial.origin == "baseline"]
@@ -91,7 +91,7 @@ class _Tuned:
 
     Args:
         label: of the task.
-        facts: kind, benchmark, metric, its direction and the final split.
+        facts: kind, benchmark, metric, its direction, the final split, and what is worth knowing of the data.
         outcomes: model -> the protocol's outcome, or ``error``.
         scores: model -> scores of each seed.
         flops: of all training.
@@ -114,6 +114,7 @@ def _tuned(session: Session, label: str, models: Sequence[Model]) -> _Tuned:
         "metric": metric,
         "direction": first.directions[metric],
         "split": first.final_role,
+        "notes": data_notes(first),
     }
     found = _Tuned(label, facts, {}, {})
     for model in models:

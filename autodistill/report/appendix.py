@@ -93,14 +93,12 @@ def _workload(report: Mapping[str, Any]) -> str:
 
 def _background_section(summary: Summary) -> Html:
     folded = [
-        details(title, facts(tables.mapping(summary, key)))
-        for title, key in (
-            ("Search space", "space"),
-            ("Data", "notes"),
-            ("Environment", "environment"),
-            ("Versions", "versions"),
-        )
-        if tables.mapping(summary, key)
+        details(title, facts(tables.mapping(summary, key))) for title, key in _FACTS if tables.mapping(summary, key)
+    ]
+    folded += [
+        details(f"Data of {label}", facts(notes))
+        for label, task in tables.mapping(tables.mapping(summary, "tasks"), "tasks").items()
+        if (notes := tables.mapping(task, "notes"))
     ]
     written = [
         details(title, code(_written(tables.mapping(summary, key))))

@@ -33,7 +33,8 @@ def render_plan(plan: Plan, console: Console) -> None:
     console.print(table)
     _render_phases(plan, console)
     console.print(
-        f"disk {plan.disk_bytes / 1e6:,.0f} MB, memory about {plan.memory_bytes / 1e9:.1f} GB", highlight=False
+        f"disk {plan.disk_bytes / 1e6:,.0f} MB, memory {plan.memory_bytes / 1e9:.1f} GB and activations",
+        highlight=False,
     )
     for name, value in plan.facts.items():
         console.print(f"{name}: {value}", highlight=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -173,11 +174,36 @@ def test_evaluate_gives_the_studys_final_metrics_again(tiny: Tiny, out: Verb) ->
     given = replaced(tiny.overrides, "study.name=evaluated", f"model={tiny.folder / pick['paths']['hf']}")
     printed = out("evaluate", *given)
     assert "classification.accuracy" in printed
-    found = json.loads((tiny.output / "evaluated" / "evaluate.json").read_text())["metrics"]
-    assert found["classification.accuracy"] == pick["final"]["classification.accuracy"]
+    found = json.loads((tiny.output / "evaluated" / "evaluate.json").read_text())
+    assert found["metrics"]["classification.accuracy"] == pick["final"]["classification.accuracy"]
+    assert found["notes"]["examples_test"] == 120
+    assert "truncated inputs, test" in [row["name"] for row in found["checks"]]
     with sqlite3.connect(tiny.output / "studies.db") as connection:
         names = {name for (name,) in connection.execute("select name from autodistill_studies")}
     assert "evaluated" not in names
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (("data.labels=[number,colour,animal]",), "or for the same in another order: it knows animal, colour, number"),
+        (("data.multi_label=true",), "was trained to give an example one label, and this data has several"),
+        (("data=text_regression", "data.label_column=score"), "was trained for classification, and .* is regression"),
+        (("data=token_classification", "data.train=words.conll"), "is a BertForSequenceClassification.*ForTokenClass"),
+    ],
+)
+def test_evaluate_refuses_data_of_another_task(
+    tiny: Tiny, capsys: pytest.CaptureFixture[str], tmp_path: Path, data: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "words.conll").write_text("".join(f"w{row} O\ndog B-X\n\n" for row in range(40)))
+    (tmp_path / "scores.tsv").write_text("text\tscore\n" + "".join(f"w{row} cat\t{row}.5\n" for row in range(40)))
+    model = tiny.folder / tiny.summary()["picks"][0]["paths"]["hf"]
+    own = [item for item in tiny.overrides if not item.startswith("data.") or data[0].startswith("data.")]
+    given = replaced(own, *(item.replace("words.conll", str(tmp_path / "words.conll")) for item in data))
+    if data[0] == "data=text_regression":
+        given.append(f"data.train={tmp_path / 'scores.tsv'}")
+    assert main(["evaluate", *given, "study.name=refused", f"model={model}", "data.max_length=16"]) == 2
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_evaluate_on_a_study_by_name_takes_its_data(tiny: Tiny, out: Verb) -> None:

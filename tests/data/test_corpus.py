@@ -24,6 +24,7 @@ from autodistill.data.corpus_configs import CorpusConfig
 from autodistill.data.corpus_files import Found, Reading, cut_into_parts, read_part
 from autodistill.data.corpus_files import corpus_files as files_of
 from autodistill.data.part_workers import map_parts
+from autodistill.engine.guards import data_checks
 from autodistill.errors import ConfigError, DataError
 from autodistill.testing.sources import write_tiny_corpus
 
@@ -241,6 +242,28 @@ def test_files_that_are_held_out_are_not_trained_on(tmp_path: Path) -> None:
     assert data.notes["train_files_of_other_splits_left_out"] == 2
     with pytest.raises(DataError, match=r"data.path: all files of .*test.jsonl are given as data.select or data.test"):
         load(tmp_path / "cache", path=str(test), test=str(test))
+
+
+def test_documents_of_ones_own_held_out_files_are_looked_for_in_the_others(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", TEXTS[:150])
+    again = [text.upper().replace(" ", "  ") for text in TEXTS[100:120]]  # equal but for case and white space
+    test = write(tmp_path / "test.txt", [*again, *TEXTS[150:180]])
+    select = write(tmp_path / "select.txt", [*TEXTS[0:5], *TEXTS[150:160], *TEXTS[180:]])
+    notes = load(tmp_path / "cache", path=str(path), select=str(select), test=str(test)).notes
+    found = {name: notes[name] for name in notes if name.startswith(("texts_", "overlap_"))}
+    assert found == {
+        "texts_test": 50,
+        "overlap_test_train": 20,
+        "texts_select": 35,
+        "overlap_select_train": 5,
+        "overlap_test_select": 10,
+    }
+    alarms = [row["alarm"] for row in data_checks({**notes, "max_length": 16}) if row["alarm"]]
+    assert any("20 of 50 texts of the test split also stand in the train split" in alarm for alarm in alarms)
+    carved = load(tmp_path / "cache", path=str(path), test=str(test), select_documents=30).notes
+    held_out = carved["texts_test"], carved["overlap_test_train"]
+    assert held_out[0] == 50
+    assert 10 <= held_out[1] <= 20  # some of the twenty were held out for select, so they are not in train
 
 
 class CountingFile:
