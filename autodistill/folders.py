@@ -72,10 +72,17 @@ def lock_of(directory: Path) -> Path:
 def directory_bytes(path: Path) -> int:
     """Bytes of all files below a folder; files that vanish meanwhile count as nothing."""
     total = 0
-    for file in path.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += file.stat().st_size if file.is_file() else 0
+    for folder, _, names in os.walk(path):  # unlike Path.rglob, goes on where a folder vanishes
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(folder, name)).st_size
     return total
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that are free on the disk of ``path``, which need not exist yet."""
+    there = next(folder for folder in (path, *path.resolve().parents) if folder.exists())
+    return shutil.disk_usage(there).free
 
 
 def build_once(directory: Path, build: Callable[[Path], None], *, resumable: bool = False) -> Path:

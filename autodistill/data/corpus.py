@@ -301,7 +301,7 @@ def _overlaps(surveys: Mapping[str, _Survey], train_low: int) -> dict[str, int]:
         train_low: documents of ``data.path`` with smaller hashes are held out from train.
     """
     trained = {number for number in surveys["train"].met if number >= train_low}
-    found = {}
+    found: dict[str, int] = {}
     for role in sorted(set(surveys) - {"train"}):
         hashes = surveys[role].hashes
         found |= {f"texts_{role}": len(hashes), f"overlap_{role}_train": len(trained.intersection(hashes))}

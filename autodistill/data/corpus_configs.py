@@ -49,7 +49,7 @@ class CorpusConfig:
     """Whether all pieces of a word are masked together."""
 
     maskings: int = 10
-    """Different maskings of each training example, pass after pass; 1 lets teacher features be cached; >= 1."""
+    """Different maskings of each training example, pass after pass; teacher features are cached per masking; >= 1."""
 
     pairs: bool = False
     """Two consecutive pieces of a document per example, in place of rows packed to full length."""

@@ -1,21 +1,28 @@
 """The shared cache on disk: content-addressed folders, locked while they are made, limited in size.
 
-An entry is a folder ``<cache_dir>/<kind>/<key>``, built as `autodistill.folders` does.
+An entry is a folder ``<cache_dir>/<kind>/<key>``, built as `autodistill.folders` does. It is whole until it is gone:
+before its files are removed it gets another name. Who has them open or mapped keeps them; who looks for the entry
+builds it anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from autodistill.folders import build_once, directory_bytes, locked_if_free
+from autodistill.folders import build_once, directory_bytes, free_bytes, lock_of, locked_if_free, scratch_of
 
 #: Kinds of entries that eviction may remove; data snapshots stay, a resume needs them.
 EVICTABLE = ("teachers", "tokenised", "teacher_features", "latency")
+
+#: End of the name that an entry has while it is removed.
+_DOOMED = ".evicted"
 
 
 def cache_key(parts: Mapping[str, Any]) -> str:
@@ -36,30 +43,61 @@ def cached_directory(cache_dir: Path, kind: str, key: str, build: Callable[[Path
     return build_once(cache_dir / kind / key, build, resumable=True)
 
 
-def evict(cache_dir: Path, max_bytes: int, keep: Collection[Path] = ()) -> list[Path]:
-    """Remove the least recently used entries until the cache fits, but none of ``keep``; returns what was removed.
+def evict(cache_dir: Path, max_bytes: int, keep: Collection[Path] = (), needed: int = 0) -> list[Path]:
+    """Remove the least recently used entries until the rest fits; returns what was removed.
 
-    What an interrupted build has left counts as an entry too, unless somebody builds it just now.
+    What an interrupted build has left counts as an entry too, unless somebody builds it just now. What an eviction that
+    was killed has left is removed in any case.
+
+    Args:
+        cache_dir: root of the cache.
+        max_bytes: of the whole cache.
+        keep: entries that stay, finished or not.
+        needed: bytes that are to be written next: the cache shall have room for them, and so shall its disk.
     """
-    entries = [entry for kind in EVICTABLE for entry in (cache_dir / kind).glob("*") if entry.is_dir()]
-    sizes = {entry: directory_bytes(entry) for entry in entries}
+    for kind in EVICTABLE:
+        for doomed in (cache_dir / kind).glob(f".*{_DOOMED}"):
+            _removed(doomed)
+    sizes = _sizes(cache_dir)
     total, removed = sum(sizes.values()), []
-    for entry in sorted(entries, key=_last_use):
-        if total <= max_bytes:
+    limit = min(max_bytes, total + free_bytes(cache_dir)) - needed
+    kept = _kept(keep)
+    for entry in sorted(sizes, key=_last_use):
+        if total <= limit:
             break
-        if entry in keep or not _removed(entry):
-            continue
-        total -= sizes[entry]
-        removed.append(entry)
+        if entry not in kept and _removed(entry):
+            total -= sizes[entry]
+            removed.append(entry)
     return removed
+
+
+def evictable_bytes(cache_dir: Path, keep: Collection[Path] = ()) -> int:
+    """Bytes that `evict` could free at most, with its arguments."""
+    kept = _kept(keep)
+    return sum(size for entry, size in _sizes(cache_dir).items() if entry not in kept)
+
+
+def _sizes(cache_dir: Path) -> dict[Path, int]:
+    """Bytes of all entries that may be removed."""
+    entries = [entry for kind in EVICTABLE for entry in (cache_dir / kind).glob("*") if entry.is_dir()]
+    return {entry: directory_bytes(entry) for entry in entries}
+
+
+def _kept(keep: Collection[Path]) -> set[Path]:
+    """Entries, and what unfinished builds of them are called."""
+    return {*keep, *map(scratch_of, keep)}
 
 
 def _removed(entry: Path) -> bool:
     """Remove an entry; whether it could be: what is being built cannot."""
-    if not entry.name.startswith("."):
-        shutil.rmtree(entry, ignore_errors=True)
-        return True
-    with locked_if_free(entry.with_suffix(".lock")) as free:
+    final = not entry.name.startswith(".")
+    with locked_if_free(lock_of(entry) if final else entry.with_suffix(".lock")) as free:
+        if free and final:
+            doomed = entry.with_name(f".{entry.name}{_DOOMED}")
+            shutil.rmtree(doomed, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another process removed it meanwhile
+                os.replace(entry, doomed)
+            entry = doomed
         if free:
             shutil.rmtree(entry, ignore_errors=True)
         return free

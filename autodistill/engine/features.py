@@ -6,10 +6,13 @@ computed in one pass of the teacher where there is room; how it is kept stands i
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from autodistill.engine.cache import evict, evictable_bytes
 from autodistill.training.devices import placed
 from autodistill.training.teacher_features import (
     SelectedTeacherFeatures,
@@ -18,6 +21,8 @@ from autodistill.training.teacher_features import (
     cached_teacher_features,
     check_disk,
     estimate_bytes,
+    feature_directories,
+    still_there,
 )
 
 if TYPE_CHECKING:
@@ -129,16 +134,41 @@ class StudyFeatures:
         rows = self._stored_rows
         return 0 if rows is None or not self._all else len(rows)
 
-    def check(self) -> None:
-        """Raise `ConfigError` when the features may be cached and the disk has no room for what is not there yet."""
+    @cached_property
+    def directories(self) -> tuple[Path, ...]:
+        """Where the features of all architectures are or will be; empty where none are cached."""
         rows = self._stored_rows
-        if self._all and rows is not None:
-            cache_dir = self._bench.settings.cache_dir
-            there = bytes_there(self._model, self._bench.train, self._all, cache_dir, self._key, rows)
-            check_disk(cache_dir, self.size.bytes_stored - there)
+        if rows is None or not self._all:
+            return ()
+        return feature_directories(
+            self._model, self._bench.train, self._all, self._bench.settings.cache_dir, self._key, rows
+        )
+
+    @property
+    def _missing_bytes(self) -> int:
+        """What is still to be written."""
+        return max(0, self.size.bytes_stored - bytes_there(self.directories)) if self.directories else 0
+
+    def check(self, keep: Collection[Path] = ()) -> None:
+        """Raise `ConfigError` when features are to be cached and the disk has too little for `make_room` to free.
+
+        Args:
+            keep: see `make_room`.
+        """
+        cache_dir = self._bench.settings.cache_dir
+        check_disk(cache_dir, self._missing_bytes, evictable_bytes(cache_dir, [*keep, *self.directories]))
+
+    def make_room(self, keep: Collection[Path]) -> None:
+        """Evict what is least recently used from the cache until the features that are not there yet fit into it.
+
+        Args:
+            keep: entries of the cache that the study needs besides the features.
+        """
+        settings = self._bench.settings
+        evict(settings.cache_dir, settings.cache_max_bytes, [*keep, *self.directories], self._missing_bytes)
 
     def get(self, keys: frozenset[FeatureKey], watch: PassWatch | None = None) -> TeacherFeatures:
-        """Features for a run that needs ``keys``, computed now unless they are there.
+        """Features for a run that needs ``keys``, computed now unless they are there (another study may evict them).
 
         Those of all architectures together where at least the flash runs' part fits, else just these.
 
@@ -146,7 +176,7 @@ class StudyFeatures:
             StudyInterruptedError: ``watch`` asked for a stop; the next call goes on.
         """
         shared = keys if not keys <= self._all or self.size.stored == "nothing" else self._all
-        if shared not in self._sources:
+        if shared not in self._sources or not still_there(self._sources[shared]):
             with placed(self._model, self._bench.device):
                 self._sources[shared] = cached_teacher_features(
                     self._model,

@@ -240,6 +240,7 @@ class FineTuner:
             progress=self._progress,
             stop_requested=self._stop_requested,
             checkpoint_every_steps=int(bench.settings.trainer["checkpoint_every_steps"]),
+            accumulate=int(bench.settings.trainer.get("accumulate", 1)),
         )
         if result.state != "complete":
             raise StudyInterruptedError("Interrupted while fine-tuning. The same command goes on.")

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.students import Dimensions
+from autodistill.components.students import Dimensions, NamedArchitecture
 from autodistill.components.training import Optimisation, Phase
 from autodistill.errors import ConfigError
 from autodistill.training.distil import check_phases
 from autodistill.training.parallel import check_processes
 from autodistill.training.precision import check_precision
+from autodistill.training.run_control import check_interval
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -56,7 +57,7 @@ def training_flops(
 
 
 def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensions) -> None:
-    """Build the phases of flash and full runs for every depth, and look whether each has a loss that acts in it.
+    """Build the losses of every baseline and the phases of every depth, each of which needs a loss that acts in it.
 
     Args:
         bench: the study's shared parts.
@@ -64,21 +65,36 @@ def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensi
         dimensions: its sizes.
 
     Raises:
-        ConfigError: a schedule without steps at a fidelity, a phase without a loss, a precision that overflows.
+        ConfigError: a baseline that a loss refuses, a schedule without steps at a fidelity, a phase without a loss, a
+            precision in which a model cannot be trained, numbers of the trainer that are out of range.
     """
-    baselines = [named.architecture for named in bench.baselines(teacher)]
-    architectures = [*bench.some_architectures, *baselines]
+    baselines = bench.baselines(teacher)
+    architectures = [*bench.some_architectures, *(named.architecture for named in baselines)]
     families = {item.family for item in architectures} | {teacher.config.model_type}
     check_precision(bench.settings.trainer, families)
+    for named in baselines:
+        _check_baseline(bench, named, dimensions)
     sizes = [bench.family_of(item.family).dimensions(item, bench.task) for item in architectures]
     for size in {size.layers: size for size in sizes}.values():
         losses = {label: loss for label, (loss, _) in bench.make_losses(size, dimensions).items()}
         for fidelity in dict.fromkeys((bench.schedule.flash_fidelity, 1.0)):
             check_phases(bench.schedule.phases(size.layers, dimensions.layers, fidelity), losses)
     check_processes(bench.settings.trainer, bench.schedule.optimisation.batch_size)
+    check_interval(bench.settings.trainer["checkpoint_every_steps"])
     accumulate, most = bench.settings.trainer.get("accumulate", 1), bench.schedule.optimisation.batch_size
     if not isinstance(accumulate, int) or not 1 <= accumulate <= most:
         raise ConfigError(
             f"trainer.accumulate must be a whole number from 1 to the {most} examples of a step "
             f"(schedule.batch_size), got {accumulate!r}."
         )
+
+
+def _check_baseline(bench: Workbench, named: NamedArchitecture, teacher: Dimensions) -> None:
+    """Build the losses of a baseline; its errors name it, as nothing in the student's space would mend them."""
+    try:
+        bench.check_losses_of(named.architecture, teacher)
+    except ConfigError as error:
+        raise ConfigError(
+            f"The baseline {named.name!r}, {named.architecture}, cannot be trained by the study's recipe: {error} Or "
+            "leave the baseline out, e.g. baseline=[]."
+        ) from error

@@ -22,7 +22,6 @@ from autodistill.components.latency import LatencyBackend, LatencySubject
 from autodistill.components.search import Constraint, EarlierStudy, SearchContext
 from autodistill.configs.paths import overrides_with_paths
 from autodistill.configs.settings import Settings
-from autodistill.engine.cache import evict
 from autodistill.engine.checks import check_components, check_trainer
 from autodistill.engine.earlier import earlier_studies, remember
 from autodistill.engine.environment import describe_environment, prepare_process
@@ -41,7 +40,7 @@ from autodistill.engine.stop import StopSignal
 from autodistill.engine.storage import Storage
 from autodistill.engine.storage_connection import missing_file
 from autodistill.engine.task_bench import check_tasks
-from autodistill.engine.teacher import PreparedTeacher, check_learnt, prepare_teacher, teacher_key
+from autodistill.engine.teacher import PreparedTeacher, check_learnt, features_key, prepare_teacher, teacher_directory
 from autodistill.engine.trivial import trivial_scores
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
@@ -83,6 +82,7 @@ class Session:
             seed=derive_seed(self.settings.seed, "search"),
             reference={metric: value for metric, value in reference.items() if np.isfinite(value)},
             earlier=self.earlier,
+            measured=bench.measured(self.known),
         )
 
     def runner(self, retry_failed: bool = False) -> Runner:
@@ -123,8 +123,8 @@ def how_to_go_on(settings: Settings) -> str:
     return f"Go on with: {command}"
 
 
-def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) -> dict[str, Any]:
-    """Everything that can be wrong without training; returns the study's identity."""
+def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) -> tuple[dict[str, Any], StudyFeatures]:
+    """Everything that can be wrong without training; returns the study's identity and the teacher's features."""
     bench.data, bench.task, bench.vocabulary  # noqa: B018 (each raises what is wrong with it)
     bench.space, bench.evaluators, bench.objectives, bench.constraints, bench.train  # noqa: B018
     for architecture in bench.some_architectures:
@@ -136,8 +136,14 @@ def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) ->
     check_tasks(bench)
     check_trainer(bench.settings)
     # Their size does not depend on what the teacher has learnt: a disk that is too small shows before it learns.
-    StudyFeatures(bench, model, model_dimensions(model), teacher_key(bench)).check()
-    return study_identity(bench)
+    features = StudyFeatures(bench, model, model_dimensions(model), features_key(bench))
+    features.check(_entries(bench))
+    return study_identity(bench), features
+
+
+def _entries(bench: Workbench) -> list[Path]:
+    """Entries of the cache that the study reads, besides the teacher's features."""
+    return [teacher_directory(bench), bench.splits["train"].directory.parent]
 
 
 @contextmanager
@@ -165,7 +171,7 @@ def open_session(
         known = found[1] if found is not None else None
         bench = Workbench(settings, registry, str(known.identity["data"]["fingerprint"]) if known else None)
         earlier = earlier_studies(settings, found[0] if found is not None else None, known.id if known else None)
-        identity = check_workbench(bench, earlier)
+        identity, features = check_workbench(bench, earlier)
         if known is not None:
             check_identity(settings.study_name, known.identity, identity)
         storage = found[0] if found is not None else stack.enter_context(Storage(settings.storage_url))
@@ -173,6 +179,7 @@ def open_session(
         remember(storage, study.id, earlier)
         registry.manager.notify("autodistill_before_study_run", study=study.name, config=deepcopy(settings.raw))
         progress.stage("teacher")
+        features.make_room(_entries(bench))
         teacher = prepare_teacher(bench, progress.step, lambda: stop.requested)
         storage.add_seconds(study.id, "teacher", teacher.seconds)
         reference = LatencySubject("teacher", None, _builder(teacher), {"huggingface": teacher.directory})
@@ -182,11 +189,7 @@ def open_session(
         known_metrics = bench.known(backends)
         session = Session(settings, bench, storage, study, teacher, backends, known_metrics, progress, stop, earlier)
         _record_teacher(session, reference)
-        evict(
-            settings.cache_dir,
-            settings.cache_max_bytes,
-            keep=[teacher.directory.parent, bench.splits["train"].directory.parent],
-        )
+        StudyFeatures.of(bench, teacher).make_room(_entries(bench))
         yield session
 
 

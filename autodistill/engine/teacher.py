@@ -6,6 +6,8 @@ checkpoint after a crash.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +23,8 @@ from autodistill.engine.scores import predictions_of, score_all
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyInterruptedError, TeacherError
 from autodistill.exporters.auto_classes import load_pretrained
+from autodistill.folders import write_json
+from autodistill.teachers.files import file_digest
 from autodistill.training.fine_tune import fine_tune
 from autodistill.training.predict import predict
 from autodistill.training.seeds import derive_seed
@@ -31,6 +35,13 @@ if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray
 
 
+#: Kind of the cache's entries.
+KIND = "teachers"
+
+#: Digest of an entry's weights.
+DIGEST = "weights.json"
+
+
 @dataclass
 class PreparedTeacher:
     """A teacher that knows the task.
@@ -38,7 +49,7 @@ class PreparedTeacher:
     Args:
         model: float32, eval mode, on the CPU.
         directory: the same as a Hugging Face directory.
-        key: digest of everything that made it; part of the keys of its features.
+        key: digest of everything that made it and of its weights; part of the keys of its features.
         dimensions: its sizes.
         seconds: what fine-tuning took in this process; 0 when it came from the cache.
     """
@@ -85,6 +96,30 @@ def teacher_key(bench: Workbench) -> str:
     )
 
 
+def teacher_directory(bench: Workbench) -> Path:
+    """Where the study's teacher is kept in the cache, or will be."""
+    return bench.settings.cache_dir / KIND / teacher_key(bench)
+
+
+def features_key(bench: Workbench) -> str:
+    """The `PreparedTeacher.key` of a teacher that is in the cache; before it is made, a key that no features have."""
+    entry = teacher_directory(bench)
+    return _key_with_weights(entry, entry.name) if entry.is_dir() else entry.name
+
+
+def _key_with_weights(entry: Path, key: str) -> str:
+    """One recipe may make other weights the next time, e.g. in another precision or on another machine."""
+    if not (entry / DIGEST).is_file():  # made by an earlier version
+        _write_digest(entry)
+    return cache_key({"teacher": key, "weights": json.loads((entry / DIGEST).read_text())["sha256"]})
+
+
+def _write_digest(entry: Path) -> None:
+    """Keep the digest of the saved weights beside them: reading gigabytes anew would delay every start."""
+    digests = [file_digest(file) for file in sorted((entry / "hf").glob("*.safetensors"))]
+    write_json(entry / DIGEST, {"sha256": hashlib.sha256("".join(digests).encode()).hexdigest()})
+
+
 def prepare_teacher(
     bench: Workbench,
     progress: Callable[[int, int], None] | None = None,
@@ -110,10 +145,10 @@ def prepare_teacher(
         fresh.append(True)
         _build(bench, directory, needed, progress, stop_requested)
 
-    entry = cached_directory(bench.settings.cache_dir, "teachers", key, build)
+    entry = cached_directory(bench.settings.cache_dir, KIND, key, build)
     model = load_pretrained(entry / "hf")
     seconds = time.monotonic() - started if fresh else 0.0
-    return PreparedTeacher(model, entry / "hf", key, model_dimensions(model), seconds)
+    return PreparedTeacher(model, entry / "hf", _key_with_weights(entry, key), model_dimensions(model), seconds)
 
 
 def _build(
@@ -142,11 +177,13 @@ def _build(
             progress=progress,
             stop_requested=stop_requested,
             checkpoint_every_steps=int(bench.settings.trainer["checkpoint_every_steps"]),
+            accumulate=int(bench.settings.trainer.get("accumulate", 1)),
         )
         if result.state != "complete":
             raise StudyInterruptedError("Interrupted while fine-tuning the teacher. The same command goes on.")
     model.save_pretrained(directory / "hf")
     bench.teacher.tokenizer.save_pretrained(directory / "hf")
+    _write_digest(directory)
     shutil.rmtree(directory / "checkpoint", ignore_errors=True)
 
 

@@ -151,7 +151,8 @@ class Workbench:
     def splits(self) -> Mapping[str, TokenisedSplit]:
         """Role -> tokenised split, memory-mapped from the cache."""
         tokenizer = deepcopy(self.teacher.tokenizer)  # truncating changes a tokeniser, and this one is exported
-        return tokenise(self.data, tokenizer, self.max_length, self.settings.cache_dir, self.settings.seed)
+        settings, types = self.settings, self.vocabulary.type_size
+        return tokenise(self.data, tokenizer, self.max_length, settings.cache_dir, settings.seed, types)
 
     @property
     def final_role(self) -> str:
@@ -202,6 +203,12 @@ class Workbench:
             helpers = self.space.helpers - set(defaults["space"]) if name == chosen.name else frozenset()
             self._families[name] = WithoutHelpers(family, helpers) if helpers else family
         return self._families[name]
+
+    def architecture_of(self, model: PreTrainedModel) -> Architecture | None:
+        """The architecture of a model in the first student family that knows it, the study's own before others."""
+        names = [self.family_name, *self.registry.names("student")]
+        found = (self.family_of(name).architecture_of(model) for name in dict.fromkeys(names))
+        return next((architecture for architecture in found if architecture is not None), None)
 
     @cached_property
     def space(self) -> Space:
@@ -310,6 +317,11 @@ class Workbench:
         """Metrics known before training."""
         probe = self.space.sample(1, seed=0)[0]
         return KnownMetrics(self.evaluators, backends, self.describe, probe)
+
+    def measured(self, known: KnownMetrics) -> frozenset[str]:
+        """Latency metrics that no backend can tell without running a model or its parts."""
+        labels = self.settings.several["latency"]
+        return frozenset(f"{label}.{name}" for label in labels for name in LATENCY_METRICS) - known.metrics
 
     @cached_property
     def directions(self) -> Mapping[str, Direction]:

@@ -45,11 +45,12 @@ def logits_of(model: PreTrainedModel, sample: Sequence[Mapping[str, Any]]) -> li
 
 
 def accepted_columns(model: PreTrainedModel) -> tuple[str, ...]:
-    """The columns of `COLUMNS` that the model's ``forward`` takes."""
+    """The columns of `COLUMNS` that the model's ``forward`` takes; no segments where it has only one."""
     import inspect
 
     parameters = inspect.signature(model.forward).parameters
-    return tuple(name for name in COLUMNS if name in parameters)
+    one_segment = getattr(model.config, "type_vocab_size", None) in (0, 1)
+    return tuple(name for name in COLUMNS if name in parameters and not (one_segment and name == "token_type_ids"))
 
 
 def compare(

@@ -105,6 +105,6 @@ def require_equal_heads(name: str, student: int, teacher: int) -> None:
     if student != teacher:
         raise ConfigError(
             f"loss.{name} compares attention head by head, but the student has {student} heads and the teacher "
-            f"{teacher}. Use the loss 'minilm_relation', which leaves widths and numbers of heads free, or fix the "
-            f"student's heads to the teacher's: student.space.num_heads=[{teacher}]."
+            f"{teacher}. Use the loss 'minilm_relation', which leaves widths and numbers of heads free, or students "
+            f"with as many heads as the teacher (of the search space: student.space.num_heads=[{teacher}])."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 
 from autodistill.errors import ConfigError
@@ -95,7 +96,8 @@ class MiniLMRelation:
         """Log relations between tokens: ``batch x relation heads x tokens x tokens``, float32."""
         batch, _, tokens, _ = value.shape
         joined = value.float().transpose(1, 2).reshape(batch, tokens, self.relation_heads, -1).transpose(1, 2)
-        scores = joined @ joined.transpose(2, 3) * joined.shape[-1] ** -0.5
+        with torch.autocast(value.device.type, enabled=False):  # which would take the product back to bfloat16
+            scores = joined @ joined.transpose(2, 3) * joined.shape[-1] ** -0.5
         return F.log_softmax(scores.masked_fill(~mask[:, None, None, :], _HIDDEN), dim=-1)
 
     def items(self, batch: Batch) -> Tensor:

@@ -85,12 +85,19 @@ class ProgressiveConfig(RecipeConfig):
     """Share of the steps that the stages divide among them, in (0, 1); the rest trains end to end."""
 
     max_stages: int = 24  # MobileBERT's
-    """Most stages, >= 1; there are no more than pairs of layers or steps."""
+    """Most stages, >= 1; there are no more than pairs of layers."""
+
+    min_stage_steps: int = 10  # 1 / (1 - 0.9): steps that the mean of AdamW's gradients spans
+    """Fewest steps of a stage, >= 1; where there are too few for every pair of layers, stages are merged."""
+
+    stage_warmup: bool = True
+    """Whether the rate rises over `warmup_share` of the stages' steps, in the first stage; MobileBERT's is level."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check("stage_share", 0 < self.stage_share < 1, "in (0, 1)")
         self._check("max_stages", self.max_stages >= 1, ">= 1")
+        self._check("min_stage_steps", self.min_stage_steps >= 1, ">= 1")
 
 
 @dataclass

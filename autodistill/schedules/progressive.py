@@ -15,22 +15,29 @@ class Progressive:
 
     Stage k runs the first ``s_k`` student layers and the teacher up to ``t_k``, ``(s_k, t_k)`` being the layer pairs of
     the mapping, so that depths may be any; transfer losses average over the pairs that were run. The rate rises once
-    and stays level over the stages, then rises again and falls to zero over the rest, as in MobileBERT.
+    and stays level over the stages, then rises again and falls to zero over the rest; MobileBERT's does not rise over
+    the stages.
 
-    Every architecture gets the same steps. A student with more pairs than ``max_stages``, or than there are steps for,
-    has its stages merged: each then adds several pairs.
+    Every architecture gets the same steps. A student with more pairs than ``max_stages``, or than have
+    ``min_stage_steps`` each, has its stages merged: each then adds several pairs.
 
     Args:
         stage_share: share of the steps that the stages divide among them, in (0, 1).
         max_stages: most stages, >= 1.
+        min_stage_steps: fewest steps of a stage, >= 1; a single stage may have fewer.
+        stage_warmup: whether the rate rises at the beginning of the first stage; else it is level from the first step.
         recipe: see `autodistill.schedules.recipe.Recipe`.
     """
 
-    def __init__(self, *, stage_share: float, max_stages: int, **recipe: Any) -> None:
+    def __init__(
+        self, *, stage_share: float, max_stages: int, min_stage_steps: int, stage_warmup: bool, **recipe: Any
+    ) -> None:
         self._recipe = Recipe(**recipe)
         self.flash_fidelity = self._recipe.flash_fidelity
         self._stage_share = stage_share
         self._max_stages = max_stages
+        self._min_stage_steps = min_stage_steps
+        self._stage_warmup = stage_warmup
 
     @property
     def optimisation(self) -> Optimisation:
@@ -51,9 +58,9 @@ class Progressive:
         steps = self._recipe.steps(fidelity, least=2)
         staged = part(steps, self._stage_share)
         pairs = tuple(dict.fromkeys(self.layer_pairs(student_layers, teacher_layers)))
-        number = min(len(pairs), self._max_stages, staged)
+        number = min(len(pairs), self._max_stages, max(1, staged // self._min_stage_steps))
         sizes = divided(staged, number) if number else []
-        rising = self._recipe.warmup(staged)
+        rising = self._recipe.warmup(staged) if self._stage_warmup else 0
         stages = []
         for index, (size, pair) in enumerate(zip(sizes, spread(pairs, number), strict=True)):
             warmup = min(size, rising) if index == 0 else 0

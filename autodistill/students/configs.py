@@ -79,12 +79,15 @@ class MobileBertFamilyConfig:
     """What students start from: the teacher, or random weights, which shows what starting from the teacher gains."""
     layer_selection: str = "uniform"
     """Which layers of a MobileBERT teacher a shallower student starts from: uniform, first, last or ends."""
+    importance: str = "activations"
+    """Which feed-forward units of a MobileBERT teacher are kept: activations (on training text) or weights."""
     dropout: float = 0.0
     """Dropout of hidden states and attentions while training, in [0, 1)."""
 
     def __post_init__(self) -> None:
         _check_choice("student.initialisation", self.initialisation, INITIALISATIONS)
         _check_choice("student.layer_selection", self.layer_selection, LAYER_SELECTIONS)
+        _check_choice("student.importance", self.importance, IMPORTANCES)
         _check_dropout("student.dropout", self.dropout)
 
 

@@ -1,22 +1,24 @@
-"""What a narrower student keeps of a BERT teacher: importance of residual channels, heads and feed-forward units.
+"""What a narrower student keeps of its teacher: importance of residual channels, heads and feed-forward units.
 
-`measured_importance` looks at what each part does on training text, once for all architectures; `weight_importance`
-needs no text.
+`measured_importance` looks at what each part of a BERT does on training text, once for all architectures;
+`weight_importance` needs no text. `network_importance` ranks the units of any feed-forward networks, by either.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from autodistill.components.training import Batch
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def weight_importance(encoder: Any) -> Importance:
     return Importance(
         channels=_channel_importance(encoder.embeddings, layers),
         heads=tuple(_head_importance(layer.attention) for layer in layers),
-        units=tuple(_unit_importance(layer) for layer in layers),
+        units=tuple(_unit_importance(*network) for network in _networks(layers)),
     )
 
 
@@ -66,31 +68,44 @@ def measured_importance(encoder: Any, examples: Sequence[Batch]) -> Importance:
         examples: batches of text, one at least, on any device.
     """
     layers = list(encoder.encoder.layer)
-    sums = _Sums()
-    training = encoder.training
-    encoder.eval()
-    with ExitStack() as stack:
-        for index, layer in enumerate(layers):
-            heads = layer.attention.self.num_attention_heads
-            output = layer.attention.output.dense
-            stack.enter_context(sums.watch(("units", index), layer.output.dense, lambda value: value.square()))
-            stack.enter_context(sums.watch(("heads", index), output, _head_squares(output.weight, heads)))
-        for batch in examples:
-            mask = batch.attention_mask.to(encoder.device)
-            sums.mask = mask
-            encoder(
-                batch.input_ids.to(encoder.device),
-                attention_mask=mask.long(),
-                token_type_ids=batch.token_type_ids.to(encoder.device),
-            )
-    encoder.train(training)
+    watched = [*_unit_watches(_networks(layers))]
+    for index, layer in enumerate(layers):
+        output = layer.attention.output.dense
+        squares = _head_squares(output.weight, layer.attention.self.num_attention_heads)
+        watched.append((("heads", index), output, squares))
+    sums = _watched_pass(encoder, examples, watched)
     return Importance(
         channels=_channel_importance(encoder.embeddings, layers),
         heads=tuple(sums.mean("heads", index).sqrt() for index in range(len(layers))),
-        units=tuple(
-            sums.mean("units", index).sqrt() * columns_norm(layer.output.dense) for index, layer in enumerate(layers)
-        ),
+        units=_measured_units(sums, _networks(layers)),
     )
+
+
+@torch.no_grad()
+def network_importance(
+    encoder: Any, networks: Sequence[tuple[Any, Any]], examples: Sequence[Batch]
+) -> tuple[Tensor, ...]:
+    """Importance of the units of feed-forward networks, remembered as by `importance_of`.
+
+    Args:
+        encoder: a transformers encoder that takes BERT's inputs; its weights do not change any more.
+        networks: (linear layer into the units, linear layer out of them), always the same of an encoder.
+        examples: batches of text, see `measured_importance`; none: by the weights, see `weight_importance`.
+
+    Returns:
+        Per network, a score >= 0 for each unit.
+    """
+    if not examples:
+        return tuple(_unit_importance(*network) for network in networks)
+    return _remembered(
+        encoder,
+        examples,
+        lambda: _measured_units(_watched_pass(encoder, examples, _unit_watches(networks)), networks),
+    )
+
+
+#: What is summed over tokens, of the input of a module: ``batch x tokens x ...``.
+Measure: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class _Sums:
@@ -102,7 +117,7 @@ class _Sums:
         self._tokens: dict[tuple[str, int], int] = {}
 
     @contextmanager
-    def watch(self, key: tuple[str, int], module: Any, measure: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    def watch(self, key: tuple[str, int], module: Any, measure: Measure) -> Iterator[None]:
         """Add ``measure`` of a module's input to the sum of ``key`` inside the block."""
 
         def add(_: Any, inputs: tuple[Tensor, ...]) -> None:
@@ -121,7 +136,45 @@ class _Sums:
         return (self._totals[name, index] / max(1, self._tokens[name, index])).float()
 
 
-def _head_squares(weight: Tensor, heads: int) -> Callable[[Tensor], Tensor]:
+def _watched_pass(
+    encoder: Any, examples: Sequence[Batch], watched: Iterable[tuple[tuple[str, int], Any, Measure]]
+) -> _Sums:
+    """Run the encoder on text and sum up what the watched modules, (key, module, measure) each, are given."""
+    sums = _Sums()
+    training = encoder.training
+    encoder.eval()
+    with ExitStack() as stack:
+        for key, module, measure in watched:
+            stack.enter_context(sums.watch(key, module, measure))
+        for batch in examples:
+            mask = batch.attention_mask.to(encoder.device)
+            sums.mask = mask
+            encoder(
+                batch.input_ids.to(encoder.device),
+                attention_mask=mask.long(),
+                token_type_ids=batch.token_type_ids.to(encoder.device),
+            )
+    encoder.train(training)
+    return sums
+
+
+def _networks(layers: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """(linear layer into the units, linear layer out of them) of BERT's layers."""
+    return [(layer.intermediate.dense, layer.output.dense) for layer in layers]
+
+
+def _unit_watches(networks: Sequence[tuple[Any, Any]]) -> Iterator[tuple[tuple[str, int], Any, Measure]]:
+    """What to watch for `_measured_units`."""
+    for index, (_, output) in enumerate(networks):
+        yield ("units", index), output, torch.square
+
+
+def _measured_units(sums: _Sums, networks: Sequence[tuple[Any, Any]]) -> tuple[Tensor, ...]:
+    """Root mean square of every unit's activation times the norm of its output weights, per network."""
+    return tuple(sums.mean("units", index).sqrt() * columns_norm(output) for index, (_, output) in enumerate(networks))
+
+
+def _head_squares(weight: Tensor, heads: int) -> Measure:
     """Squared norm of what each head adds: ``batch x tokens x heads`` from the heads' joined outputs."""
     columns = weight.view(len(weight), heads, -1)
     gram = torch.einsum("chi,chj->hij", columns, columns)
@@ -133,8 +186,8 @@ def _head_squares(weight: Tensor, heads: int) -> Callable[[Tensor], Tensor]:
     return squares
 
 
-#: Teacher's encoder -> (digest of the text, what was measured): one pass for all architectures of a process.
-_measured: weakref.WeakKeyDictionary[Any, tuple[tuple[int, ...], Importance]] = weakref.WeakKeyDictionary()
+#: Teacher's encoder -> (rows of the text, what was measured): one pass for all architectures of a process.
+_measured: weakref.WeakKeyDictionary[Any, tuple[tuple[int, ...], Any]] = weakref.WeakKeyDictionary()
 
 
 def importance_of(encoder: Any, examples: Sequence[Batch]) -> Importance:
@@ -146,11 +199,17 @@ def importance_of(encoder: Any, examples: Sequence[Batch]) -> Importance:
     """
     if not examples:
         return weight_importance(encoder)
+    return _remembered(encoder, examples, lambda: measured_importance(encoder, examples))
+
+
+def _remembered(encoder: Any, examples: Sequence[Batch], measure: Callable[[], Found]) -> Found:
+    """What was measured of an encoder on this text before, or else now."""
     text = tuple(row for batch in examples for row in batch.rows.tolist())
     known = _measured.get(encoder)
     if known is None or known[0] != text:
-        known = _measured[encoder] = text, measured_importance(encoder, examples)
-    return known[1]
+        known = _measured[encoder] = text, measure()
+    found: Found = known[1]
+    return found
 
 
 def rows_norm(linear: Any) -> Tensor:
@@ -166,8 +225,8 @@ def columns_norm(linear: Any) -> Tensor:
     return norm
 
 
-def _unit_importance(layer: Any) -> Tensor:
-    return rows_norm(layer.intermediate.dense) * columns_norm(layer.output.dense)
+def _unit_importance(inner: Any, output: Any) -> Tensor:
+    return rows_norm(inner) * columns_norm(output)
 
 
 def _head_importance(attention: Any) -> Tensor:

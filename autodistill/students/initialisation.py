@@ -1,8 +1,10 @@
 """Starting a BERT student from a BERT teacher: which tensors are copied, which are reduced, and how that is told.
 
-A student no wider than its teacher keeps the same subset of residual channels everywhere; heads and feed-forward units
-are chosen per layer (`autodistill.students.importance`, `autodistill.students.attention`). A wider student keeps its
-random start, since there is nothing to choose.
+A student no wider than its teacher keeps the same subset of residual channels everywhere, embeddings included: layer
+norms and residual sums work channel by channel, so that principal components of the embeddings, which mix channels,
+would mean nothing to the weights that are copied into the blocks. Heads and feed-forward units are chosen per layer
+(`autodistill.students.importance`, `autodistill.students.attention`). A wider student keeps its random start, since
+there is nothing to choose.
 """
 
 from __future__ import annotations

@@ -51,18 +51,27 @@ class MobileBertFamily:
         rules: label -> expression that must hold; read by the engine.
         initialisation: what students start from, ``"teacher"`` or ``"random"`` weights.
         layer_selection: which layers of a MobileBERT teacher a shallower student starts from.
+        importance: how the feed-forward units of a MobileBERT teacher are ranked when a student has fewer.
         dropout: while training, in [0, 1).
     """
 
     features = frozenset(FEATURES)
 
     def __init__(
-        self, *, space: dict[str, Any], rules: dict[str, str], initialisation: str, layer_selection: str, dropout: float
+        self,
+        *,
+        space: dict[str, Any],
+        rules: dict[str, str],
+        initialisation: str,
+        layer_selection: str,
+        importance: str,
+        dropout: float,
     ) -> None:
         self.space = space
         self.rules = rules
         self.initialisation = initialisation
         self.layer_selection = layer_selection
+        self.importance = importance
         self.dropout = dropout
 
     def validate(self, architecture: Architecture) -> None:
@@ -153,7 +162,7 @@ class MobileBertFamily:
         if teacher.config.model_type != "mobilebert" or not same_widths(student.config, teacher.config):
             return initialise_word_embeddings(student, teacher, tensor_groups(student))
         layers = layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers, self.layer_selection)
-        return initialise_mobilebert(student, teacher, layers)
+        return initialise_mobilebert(student, teacher, layers, examples if self.importance == "activations" else ())
 
     def architecture_of(self, model: PreTrainedModel) -> Architecture | None:
         """The architecture of a MobileBERT as `build` makes it, or None (e.g. layer norm, shared bottlenecks)."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from autodistill.components.students import Initialisation, InitialisationKind
-from autodistill.students.importance import columns_norm, keep_top, rows_norm
+from autodistill.students.importance import keep_top, network_importance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from autodistill.components.training import Batch
 
 #: Fields of the configuration that the family fixes at MobileBERT's own values.
 FIXED = (
@@ -38,14 +44,18 @@ def same_widths(student: Any, teacher: Any) -> bool:
 
 
 @torch.no_grad()
-def initialise_mobilebert(student: Any, teacher: Any, layers: Sequence[int]) -> Initialisation:
+def initialise_mobilebert(
+    student: Any, teacher: Any, layers: Sequence[int], examples: Sequence[Batch] = ()
+) -> Initialisation:
     """Start ``student`` from ``teacher`` in place.
 
     Args:
         student: a stock MobileBERT model.
         teacher: a stock MobileBERT model for which `same_widths` holds.
         layers: 1-based teacher layer of every student layer.
+        examples: batches of text on which the importance of the teacher's units is measured; none: by its weights.
     """
+    importance = _unit_importance(teacher.base_model, examples)
     groups: dict[str, InitialisationKind] = dict.fromkeys(tensor_groups(student), "random")
     _copy_embeddings(student.base_model.embeddings, teacher.base_model.embeddings)
     groups["word_embeddings"] = groups["embedding_rest"] = "exact"
@@ -55,7 +65,7 @@ def initialise_mobilebert(student: Any, teacher: Any, layers: Sequence[int]) -> 
             getattr(block, part).load_state_dict(getattr(source, part).state_dict())
         block.output.bottleneck.load_state_dict(source.output.bottleneck.state_dict())
         groups[f"layer.{index}.bottlenecks"] = groups[f"layer.{index}.attention"] = "exact"
-        groups[f"layer.{index}.feed_forward"] = _copy_feed_forward(block, source)
+        groups[f"layer.{index}.feed_forward"] = _copy_feed_forward(block, source, importance[layer - 1])
     groups.update(_copy_top(student, teacher))
     return Initialisation(groups, tuple(layers))
 
@@ -73,11 +83,19 @@ def _networks(block: Any) -> list[tuple[Any, Any]]:
     return [*stacked, (block.intermediate.dense, block.output)]
 
 
-def _copy_feed_forward(block: Any, source: Any) -> InitialisationKind:
+def _unit_importance(encoder: Any, examples: Sequence[Batch]) -> list[tuple[Tensor, ...]]:
+    """Scores of the units per layer and network, in the order they run."""
+    networks = [[(inner, output.dense) for inner, output in _networks(block)] for block in encoder.encoder.layer]
+    scores = iter(network_importance(encoder, list(itertools.chain.from_iterable(networks)), examples))
+    return [tuple(itertools.islice(scores, len(own))) for own in networks]
+
+
+def _copy_feed_forward(block: Any, source: Any, importance: Sequence[Tensor]) -> InitialisationKind:
     """Keep the last networks of the stack and the best units of each; networks beyond the teacher's do nothing."""
     targets, sources = _networks(block), _networks(source)
-    for (inner, output), (teacher_inner, teacher_output) in zip(reversed(targets), reversed(sources), strict=False):
-        units = keep_top(rows_norm(teacher_inner) * columns_norm(teacher_output.dense), inner.out_features)
+    pairs = zip(reversed(targets), reversed(sources), reversed(importance), strict=False)
+    for (inner, output), (teacher_inner, teacher_output), scores in pairs:
+        units = keep_top(scores, inner.out_features)
         inner.weight[: len(units)] = teacher_inner.weight[units]
         inner.bias[: len(units)] = teacher_inner.bias[units]
         output.dense.weight[:, : len(units)] = teacher_output.dense.weight[:, units]

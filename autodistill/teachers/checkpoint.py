@@ -16,7 +16,7 @@ from autodistill.errors import TeacherError
 
 
 def load_checkpoint(
-    model_class: Any, directory: Path, name: str, label_fields: Mapping[str, Any], new_head: bool
+    model_class: Any, directory: Path, name: str, label_fields: Mapping[str, Any], new_head: bool, attention: str
 ) -> PreTrainedModel:
     """Load a model in float32 and eval mode.
 
@@ -26,18 +26,19 @@ def load_checkpoint(
         name: of the teacher, for messages.
         label_fields: fields of the configuration that give the head its size and names.
         new_head: whether the head is meant to be new; otherwise its weights must be there too.
+        attention: transformers' name of the attention implementation.
 
     Raises:
         TeacherError: weights are missing, have other shapes or cannot be read.
     """
     try:
-        with _quiet():
+        with quiet():
             model, report = model_class.from_pretrained(
                 directory,
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
-                attn_implementation="sdpa",
+                attn_implementation=attention,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
                 **label_fields,
@@ -91,6 +92,29 @@ def _restart_unused_pooler(model: Any) -> None:
         torch.nn.init.orthogonal_(dense.weight)
 
 
+@torch.no_grad()
+def reorder_classes(model: PreTrainedModel, order: Sequence[int]) -> None:
+    """Bring the outputs of a classification head into another order, in place.
+
+    Args:
+        model: with a head that ends in a linear layer.
+        order: for each new output the old one.
+
+    Raises:
+        TeacherError: the head is of another form.
+    """
+    encoder = set(model.base_model.modules())
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module not in encoder]
+    if not linear or linear[-1].out_features != len(order):
+        raise TeacherError(
+            f"The head of {type(model).__name__} does not end in a linear layer with one output per class, so its "
+            "classes cannot be brought into the order of the data's. Name the data's classes in the order of the "
+            "checkpoint's."
+        )
+    for parameter in linear[-1].parameters():
+        parameter.copy_(parameter[list(order)])
+
+
 def set_dropout(model: Any, share: float) -> None:
     """Set every dropout of a model, and the fields of its configuration that say so.
 
@@ -113,8 +137,8 @@ def _some(keys: Sequence[str]) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back transformers' own report of new and unexpected weights, which `_check_report` judges."""
+def quiet() -> Iterator[None]:
+    """Hold back transformers' own reports, e.g. of new and unexpected weights, which `load_checkpoint` judges."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()

@@ -5,6 +5,7 @@ Only safetensors are read and no remote code is run. The hub is asked only with 
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,15 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedT
 
 from autodistill.components.students import FineTuning, TeacherContext, Vocabulary
 from autodistill.components.task import TaskSpec
-from autodistill.components.training import FEATURES
 from autodistill.errors import TeacherError
 from autodistill.students.heads import head_of, label_fields
-from autodistill.teachers.checkpoint import load_checkpoint, set_dropout
+from autodistill.teachers.checkpoint import load_checkpoint, reorder_classes, set_dropout
+from autodistill.teachers.encoder import Encoder
 from autodistill.teachers.files import ModelFiles, file_digest
+from autodistill.teachers.labels import are_default, same_classes
 from autodistill.teachers.packaged import NAME, SHA256, packaged_directory
-from autodistill.training.attention import windowed_layers
+
+logger = logging.getLogger(__name__)
 
 #: Embeddings are padded to a round number of rows (1024 is the largest rounding in use); a tokeniser that leaves more
 #: rows unused belongs to another model.
@@ -92,15 +95,23 @@ class HuggingFaceTeacher:
         for expected in (SHA256 if path is None else None, sha256):
             self._check_digest(expected)
         self._config = self._read_config()
-        # Where a token sees only its neighbourhood, scores of what it does not see mean nothing.
-        self.features = frozenset(FEATURES) - ({"attention_scores"} if windowed_layers(self._config) else frozenset())
+        self._told: set[str] = set()
         self._check_tokenizer()
+
+    @cached_property
+    def features(self) -> frozenset[str]:
+        """Names of the features that a model of its class can give."""
+        return self._encoder.features
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokeniser, which is also every student's."""
+        # Students of one segment could not look up those that some tokenisers, such as DeBERTa's, write unasked.
+        columns = {"model_input_names": ["input_ids", "attention_mask"]} if self._type_size == 1 else {}
         try:
-            return AutoTokenizer.from_pretrained(self._directory, local_files_only=True, trust_remote_code=False)
+            return AutoTokenizer.from_pretrained(
+                self._directory, local_files_only=True, trust_remote_code=False, **columns
+            )
         except (OSError, ValueError) as error:
             raise TeacherError(f"The tokeniser of the teacher {self.name} cannot be loaded: {error}") from error
 
@@ -110,9 +121,8 @@ class HuggingFaceTeacher:
         config = self._config
         return Vocabulary(
             size=config.vocab_size,
-            max_positions=config.max_position_embeddings,
-            # DistilBERT and its like have no segments; BERT students keep one row, which then is a constant.
-            type_size=getattr(config, "type_vocab_size", None) or 1,
+            max_positions=self._encoder.max_positions,
+            type_size=self._type_size,
             pad_token_id=config.pad_token_id or 0,
         )
 
@@ -124,11 +134,10 @@ class HuggingFaceTeacher:
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names of the checkpoint's own classification head; empty when it has none."""
-        names = self._config.id2label or {}
         # One output is regression, not a class.
-        if not self._has_head("ForSequenceClassification") or len(names) == 1:
+        if not self._has_head("ForSequenceClassification") or len(self._head_labels) == 1:
             return ()
-        return tuple(str(names[index]) for index in sorted(names))
+        return self._head_labels
 
     @property
     def fine_tuning(self) -> FineTuning:
@@ -136,24 +145,24 @@ class HuggingFaceTeacher:
         return self._fine_tuning
 
     def needs_fine_tuning(self, task: TaskSpec) -> bool:
-        """Whether the head of `load` is new: the checkpoint has none, or one with other labels."""
+        """Whether the head of `load` is new: the checkpoint has none, or one with other labels.
+
+        Labels are compared as `autodistill.teachers.labels.same_classes` does.
+        """
         head = head_of(task)
         if head.suffix == "Model":
             return False
         if not self._has_head(head.suffix):
             return True
-        if task.kind == "classification":
-            return self.labels != task.labels
-        if task.kind == "regression":
-            return bool(self._config.num_labels != 1)
-        if task.kind == "token_classification":
-            return tuple(str(self._config.id2label[key]) for key in sorted(self._config.id2label)) != task.labels
-        return False
+        if task.kind in ("classification", "token_classification"):
+            return same_classes(self._head_labels, task.labels) is None
+        return bool(task.kind == "regression" and self._config.num_labels != 1)
 
     def load(self, task: TaskSpec) -> PreTrainedModel:
         """The model with a head for ``task``, float32, eval mode; a new head is random (torch's global generator).
 
-        A pooler that was never trained starts anew together with a new head.
+        A pooler that was never trained starts anew together with a new head. A head that has the task's classes in
+        another order is brought into the task's.
 
         Raises:
             TeacherError: the weights do not fit the configuration, or nobody knows the task: no labels, no head.
@@ -167,10 +176,58 @@ class HuggingFaceTeacher:
             )
         model_class = _model_class(self._config, head_of(task).suffix)
         new_head = self.needs_fine_tuning(task)
-        model = load_checkpoint(model_class, self._directory, self.name, label_fields(task), new_head)
+        model = load_checkpoint(
+            model_class, self._directory, self.name, label_fields(task), new_head, self._encoder.attention
+        )
+        if task.kind in ("classification", "token_classification") and self._has_head(head_of(task).suffix):
+            self._tell_labels(task)
+            order = same_classes(self._head_labels, task.labels)
+            if order is not None and order != tuple(range(len(order))):
+                reorder_classes(model, order)
         if self.dropout is not None:
             set_dropout(model, self.dropout)
         return model
+
+    @property
+    def _type_size(self) -> int:
+        """Segments; DistilBERT and its like have none, and BERT students keep one row, which then is a constant."""
+        return getattr(self._config, "type_vocab_size", None) or 1
+
+    @property
+    def _head_labels(self) -> tuple[str, ...]:
+        """Class names of the configuration, in the order of the outputs."""
+        names = self._config.id2label or {}
+        return tuple(str(names[index]) for index in sorted(names))
+
+    def _tell_labels(self, task: TaskSpec) -> None:
+        """Warn, once, of what is taken for granted or lost between the classes of checkpoint and task."""
+        given, wanted = self._head_labels, task.labels
+        message = ""
+        if same_classes(given, wanted) is None:
+            message = (
+                f"The teacher {self.name} has a head for the classes {', '.join(given)}, but the data's are "
+                f"{', '.join(wanted)}: its head is made anew and fine-tuned. If they mean the same, name them alike in "
+                "id2label of its config.json, or in the data."
+            )
+        elif given != wanted and are_default(given):
+            message = (
+                f"The teacher {self.name} does not name its classes ({', '.join(given)}); its outputs are taken to be, "
+                f"in this order, {', '.join(wanted)}. If that is wrong, name them in id2label of its config.json; a "
+                "head for other classes is made anew and fine-tuned."
+            )
+        if message and message not in self._told:
+            self._told.add(message)
+            logger.warning(message)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        try:
+            return Encoder(self._config)
+        except (ValueError, RuntimeError, ImportError) as error:
+            raise TeacherError(
+                f"No encoder can be built from the configuration of the teacher {self.name} (model type "
+                f"{self._config.model_type!r}): {error}"
+            ) from error
 
     @property
     def _directory(self) -> Path:

@@ -308,6 +308,15 @@ class DistillationLossSuite:
         assert rough.dtype == torch.float32
         torch.testing.assert_close(rough, case.value(), rtol=0.03, atol=0.01)  # bfloat16 has 8 bits of mantissa
 
+    def test_autocast_rounds_nothing_but_its_projections(self, make_loss: MakeLoss) -> None:
+        """Under ``trainer.precision=bf16-mixed`` its own products stay in float32: see ``torch.autocast``."""
+        case = self.case(make_loss)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = case.value()
+        assert value.dtype == torch.float32
+        rounding = 0.03 if list(case.loss.parameters()) else 1e-5  # bfloat16 has 8 bits of mantissa
+        torch.testing.assert_close(value, case.value(), rtol=rounding, atol=rounding)
+
     def test_a_divergence_is_zero_for_equal_models_and_nowhere_less(self, make_loss: MakeLoss) -> None:
         """Zero where student and teacher agree, above zero around it."""
         case = self.equal_models(make_loss)

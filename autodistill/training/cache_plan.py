@@ -103,8 +103,8 @@ def make_plan(
 
 
 def compute(teacher: PreTrainedModel, batch: Batch, keys: Iterable[FeatureKey]) -> Mapping[FeatureKey, Tensor]:
-    """Features of a batch, on the teacher's device, without gradients and without dropout."""
-    with evaluating(teacher), torch.inference_mode():
+    """Features of a batch, on the teacher's device, float32, without gradients and without dropout."""
+    with evaluating(teacher), torch.inference_mode(), torch.autocast(teacher.device.type, enabled=False):
         return forward_features(teacher, on_device(batch, teacher.device), frozenset(keys))
 
 
@@ -185,8 +185,9 @@ def _counted_share(split: TokenisedSplit) -> float:
 
 
 def _scores(queries: Tensor, keys: Tensor) -> Tensor:
-    """Scaled dot products: ``batch x heads x tokens x tokens``."""
-    scores: Tensor = torch.matmul(queries, keys.transpose(2, 3)) * queries.shape[-1] ** -0.5
+    """Scaled dot products: ``batch x heads x tokens x tokens``, in the precision of what is multiplied."""
+    with torch.autocast(queries.device.type, enabled=False):
+        scores: Tensor = torch.matmul(queries, keys.transpose(2, 3)) * queries.shape[-1] ** -0.5
     return scores
 
 

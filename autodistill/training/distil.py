@@ -16,7 +16,7 @@ from autodistill.training.attention import ATTENTION_FEATURES, recordable
 from autodistill.training.features import forward_features
 from autodistill.training.lightning import StreamBatches, StreamModule
 from autodistill.training.optimisers import learning_rate_course
-from autodistill.training.precision import check_precision, compiled
+from autodistill.training.precision import compiled
 from autodistill.training.results import TrainingResult
 from autodistill.training.runner import Surroundings, Trunk, run
 from autodistill.training.softened import features_for, teacher_needs
@@ -93,7 +93,6 @@ def distil(request: Distillation) -> TrainingResult:
         TrialError: a loss is not finite; names step, loss and learning rate.
     """
     check_phases(request.phases, {label: loss for label, (loss, _) in request.losses.items()})
-    check_precision(request.trainer, (request.student.config.model_type,))
     size = request.optimisation.batch_size
     ends = list(itertools.accumulate(phase.steps for phase in request.phases))
     trunks = [end for phase, end in zip(request.phases, ends, strict=True) if phase.trunk]

@@ -46,6 +46,7 @@ def fine_tune(
     progress: Callable[[int, int], None] | None,
     stop_requested: Callable[[], bool] | None = None,
     checkpoint_every_steps: int = 500,
+    accumulate: int = 1,
 ) -> TrainingResult:
     """Train a model on the labels of a split; goes on from its checkpoint when it was interrupted.
 
@@ -61,6 +62,7 @@ def fine_tune(
         progress: called after every step with (steps taken, steps of the run).
         stop_requested: asked after every step; True saves a checkpoint and interrupts.
         checkpoint_every_steps: steps between checkpoints.
+        accumulate: in how many parts the examples of a step go through the model, >= 1; the recipe is the same.
 
     Raises:
         ConfigError: the split has no labels.
@@ -78,6 +80,7 @@ def fine_tune(
         trainer=trainer,
         loggers=loggers,
         callbacks=callbacks,
+        accumulate=accumulate,
         checkpoint_every_steps=checkpoint_every_steps,
         stop_requested=stop_requested,
         progress=progress,
@@ -94,6 +97,7 @@ def fine_tune(
             checkpoint_dir=checkpoint_dir,
             progress=None,
             checkpoint_every_steps=checkpoint_every_steps,
+            accumulate=accumulate,
         ),
     )
     batches = StreamBatches(split, stream, recipe.batch_size, steps)

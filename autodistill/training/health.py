@@ -47,9 +47,13 @@ class LossWatch:
         return self.seen > FIRST_STEPS and self.recent > EXPLODED * max(1.0, self.first)
 
 
+#: How errors without a class of their own say that memory ran out: torch's allocator of the CPU, the CUDA driver
+#: outside of torch's allocator, and CUDA's libraries (CUBLAS_..., CUDNN_...) for their workspaces.
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA error: out of memory", "_STATUS_ALLOC_FAILED")
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on the CPU or on a GPU."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    text = str(error)  # torch's allocator of the CPU has no error of its own
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)

@@ -183,6 +183,7 @@ class StreamModule(pl.LightningModule):
 
     def _in_memory(self, closure: Callable[[], Any]) -> Any:
         """Forward and backward pass, in as many parts as it takes; no weight has changed before."""
+        noted = len(self._unchecked)
         while True:
             device = self.device
             state = torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
@@ -195,6 +196,7 @@ class StreamModule(pl.LightningModule):
                 logger.warning("A step did not fit into memory (%s); from now on it has %d parts.", error, self.parts)
             # Outside of the handler: the error's traceback holds what is to be freed.
             self.zero_grad(set_to_none=True)
+            del self._unchecked[noted:]  # noted before its backward pass failed
             gc.collect()
             torch.set_rng_state(state[0])
             if state[1] is not None:

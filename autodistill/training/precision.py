@@ -1,4 +1,4 @@
-"""Precisions that a model cannot train in, and compiled blocks."""
+"""Precisions that runs train in, which of them a model cannot, and compiled blocks."""
 
 from __future__ import annotations
 
@@ -12,25 +12,42 @@ from autodistill.training.features import blocks_of
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+#: Lightning's names -> what a run trains in. Its other precisions convert the batches or keep the weights in half
+#: precision, which loses the small steps of AdamW.
+PRECISIONS: Mapping[str, str] = {
+    "32-true": "32-true",
+    "32": "32-true",
+    "bf16-mixed": "bf16-mixed",
+    "bf16": "bf16-mixed",
+    "16-mixed": "16-mixed",
+    "16": "16-mixed",
+}
+
 #: Families whose activations leave the range of fp16: without layer norm they reach far beyond 65,504.
 FP16_OVERFLOWS = frozenset({"mobilebert"})
 
 
 def check_precision(trainer: Mapping[str, Any], families: Iterable[str]) -> None:
-    """Raise `ConfigError` when the device or one of the families cannot train in the chosen precision.
+    """Raise `ConfigError` when no run, or not the device or one of the families, can train in the chosen precision.
 
     Args:
         trainer: arguments of Lightning's Trainer.
         families: names of student families, which are transformers' model types.
     """
-    precision = str(trainer.get("precision", "32-true"))
+    given = trainer.get("precision")
+    precision = "32-true" if given is None else str(given)
+    if precision not in PRECISIONS:
+        raise ConfigError(
+            f"trainer.precision must be one of {', '.join(dict.fromkeys(PRECISIONS.values()))}, got {precision!r}. "
+            "Weights are kept in float32; the mixed ones compute in half of it."
+        )
     overflowing = sorted(FP16_OVERFLOWS & set(families))
-    if precision.startswith("16") and overflowing:
+    if PRECISIONS[precision] == "16-mixed" and overflowing:
         raise ConfigError(
             f"trainer.precision={precision} is fp16, in which the activations of {overflowing[0]} overflow to NaN. "
             "Use trainer.precision=bf16-mixed or 32-true."
         )
-    if precision.startswith("16") and trainer.get("accelerator") == "cpu":
+    if PRECISIONS[precision] == "16-mixed" and trainer.get("accelerator") == "cpu":
         raise ConfigError(
             f"trainer.precision={precision} is fp16, which does not train on a CPU. Use trainer.precision=bf16-mixed "
             "or 32-true, or another trainer.accelerator."

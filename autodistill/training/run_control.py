@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 import torch
 
-from autodistill.errors import TrialError
+from autodistill.errors import ConfigError, TrialError
 from autodistill.folders import private_directory
 from autodistill.training.batches import evaluating
 from autodistill.training.health import LossWatch
@@ -171,6 +171,15 @@ class RunControl(pl.Callback):
         state = "running" if self.progress.state == "interrupted" else self.progress.state
         progress = {**self.progress.as_dict(), "state": state}
         checkpoint[SECTION] = {"identity": self._identity, "shared": self._shared, "progress": progress}
+
+
+def check_interval(steps: object) -> None:
+    """Raise `ConfigError` unless checkpoints are a whole number of steps apart."""
+    if type(steps) is not int or steps < 1:
+        raise ConfigError(
+            f"trainer.checkpoint_every_steps must be a whole number of steps, 1 or more, got {steps!r}. A run is "
+            "saved at the end of every phase too; a large number leaves it at that."
+        )
 
 
 def rung_step(share: float, steps: int) -> int:

@@ -20,6 +20,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from autodistill.errors import ConfigError, TrialError
 from autodistill.training.health import out_of_memory
 from autodistill.training.parallel import Place, check_processes, joined, strategy_of
+from autodistill.training.precision import check_precision
 from autodistill.training.results import (
     CHECKPOINT,
     SECTION,
@@ -30,7 +31,7 @@ from autodistill.training.results import (
     load_checkpoint,
     load_trunk,
 )
-from autodistill.training.run_control import RunControl
+from autodistill.training.run_control import RunControl, check_interval
 
 if TYPE_CHECKING:
     from autodistill.training.lightning import StreamBatches, StreamModule
@@ -119,11 +120,13 @@ def run(
         around: everything else.
 
     Raises:
-        ConfigError: trainer settings that the run decides itself, or devices that cannot share a batch.
+        ConfigError: trainer settings that the run decides itself or cannot work with, or devices that cannot share a
+            batch.
         StudyError: the checkpoint is of another run.
         TrialError: a loss is not finite or explodes, or memory ran out.
     """
     world = check_processes(around.trainer, batch_size)
+    check_interval(around.checkpoint_every_steps)
     common = {"seed": around.seed, "batch_size": batch_size}
     identity = identity_text({**around.identity, **common, "steps": len(batches)})
     path = around.checkpoint_dir / CHECKPOINT
@@ -134,6 +137,7 @@ def run(
         path, checkpoint = trunk.start_from, load_trunk(trunk.start_from, shared, trunk.end)
     progress = RunProgress(**checkpoint[SECTION]["progress"]) if checkpoint else RunProgress()
     module = make_module()
+    check_precision(around.trainer, (module.model.config.model_type,))
     module.parts = max(around.accumulate, progress.parts)
     if checkpoint is not None and progress.state != "running":
         module.load_state_dict(checkpoint["state_dict"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -15,12 +14,15 @@ import numpy as np
 import torch
 
 from autodistill.errors import ConfigError
+from autodistill.folders import directory_bytes, free_bytes
 from autodistill.training.cache_plan import keeps_likeliest, make_plan
 from autodistill.training.features import forward_features, has_blocks
 from autodistill.training.softened import temperature_of, without_temperature
 from autodistill.training.teacher_cache import PassWatch, TeacherCache, cache_directory, kept_bytes, write_cache
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
@@ -46,7 +48,7 @@ class TeacherFeatures(Protocol):
 
 
 class OnlineTeacherFeatures:
-    """Runs the teacher on every batch.
+    """Runs the teacher on every batch, in its own precision whatever the student's: a cached teacher is no other.
 
     Args:
         teacher: is put into evaluation mode and follows the batches to their device.
@@ -64,7 +66,7 @@ class OnlineTeacherFeatures:
             return {}
         if self._teacher.device != batch.input_ids.device:
             self._teacher.to(batch.input_ids.device)
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(batch.input_ids.device.type, enabled=False):
             last = deepest_layer(wanted) if has_blocks(self._teacher) else None
             return forward_features(self._teacher, batch, wanted, max_layer=last)
 
@@ -109,6 +111,20 @@ class PartlyCachedTeacherFeatures:
         """See `TeacherFeatures.get`."""
         source = self._cache if self._cache.holds(batch.rows.cpu().numpy()) else self._online
         return source.get(batch, keys)
+
+
+def still_there(source: TeacherFeatures) -> bool:
+    """Whether other processes can open what a source reads; if so, it counts as used just now.
+
+    Eviction takes what was not used for long, and may be another study's, which does not know who reads what.
+    """
+    cache = source._cache if isinstance(source, PartlyCachedTeacherFeatures) else source
+    if isinstance(cache, TeacherCache):
+        try:
+            os.utime(cache.directory)
+        except FileNotFoundError:
+            return False
+    return True
 
 
 def estimate_bytes(
@@ -161,9 +177,8 @@ def cached_teacher_features(
     keys = _cached_keys(teacher, split, keys)
     if not keys or not len(split):
         return online
-    everything = np.arange(len(split) * split.copies, dtype=np.int64)
-    for wanted in (everything, everything if rows is None else _distinct(rows)):
-        directory = cache_directory(cache_dir, split, keys, fingerprint, wanted)
+    wanted = _everything(split) if rows is None else _distinct(rows)
+    for directory in feature_directories(teacher, split, keys, cache_dir, fingerprint, wanted):
         if directory.is_dir():
             os.utime(directory)  # eviction goes by last use
             return TeacherCache(directory)
@@ -179,17 +194,30 @@ def cached_teacher_features(
     return PartlyCachedTeacherFeatures(some, online) if isinstance(some, TeacherCache) else some
 
 
-def bytes_there(
+def feature_directories(
     teacher: PreTrainedModel,
     split: TokenisedSplit,
     keys: frozenset[FeatureKey],
     cache_dir: Path,
     fingerprint: str,
     rows: IntArray,
-) -> int:
-    """Bytes that are on the disk already of what `cached_teacher_features` would write; its arguments."""
+) -> tuple[Path, ...]:
+    """Where `cached_teacher_features` looks, by its arguments: features of all rows, then of these, which it writes."""
     keys = _cached_keys(teacher, split, keys)
-    return kept_bytes(cache_directory(cache_dir, split, keys, fingerprint, _distinct(rows)))
+    places = (
+        cache_directory(cache_dir, split, keys, fingerprint, some) for some in (_everything(split), _distinct(rows))
+    )
+    return tuple(dict.fromkeys(places))
+
+
+def bytes_there(directories: Sequence[Path]) -> int:
+    """Bytes that are on the disk already of what would be written into the last of `feature_directories`."""
+    return max(kept_bytes(directories[-1]), *map(directory_bytes, directories))
+
+
+def _everything(split: TokenisedSplit) -> IntArray:
+    """All row numbers of a split."""
+    return np.arange(len(split) * split.copies, dtype=np.int64)
 
 
 def _cached_keys(teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey]) -> frozenset[FeatureKey]:
@@ -202,13 +230,22 @@ def _distinct(rows: IntArray) -> IntArray:
     return np.unique(rows).astype(np.int64)
 
 
-def check_disk(cache_dir: Path, needed: int) -> None:
-    """Raise `ConfigError` unless the disk has room for ``needed`` bytes of teacher features below ``cache_dir``."""
-    there = next(folder for folder in (cache_dir, *cache_dir.resolve().parents) if folder.exists())
-    free = shutil.disk_usage(there).free
-    if needed > free:
+def check_disk(cache_dir: Path, needed: int, evictable: int = 0) -> None:
+    """Check that teacher features have room on the disk.
+
+    Args:
+        cache_dir: where they go.
+        needed: bytes of them.
+        evictable: bytes that can be freed for them.
+
+    Raises:
+        ConfigError: the disk has less.
+    """
+    free = free_bytes(cache_dir)
+    if needed > free + evictable:
+        old = f" and {evictable / 1e9:.2f} GB in entries of the cache that can be evicted" if evictable else ""
         raise ConfigError(
             f"The teacher's features need {needed / 1e9:.2f} GB in cache_dir={cache_dir}, and its disk has "
-            f"{free / 1e9:.2f} GB free. Free some, choose another cache_dir, or let the teacher run on every batch "
-            "instead: cache_max_gb=0."
+            f"{free / 1e9:.2f} GB free{old}. Free some, choose another cache_dir, or let the teacher run on every "
+            "batch instead: cache_max_gb=0."
         )

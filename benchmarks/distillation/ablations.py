@@ -4,11 +4,11 @@
     python -m benchmarks.distillation.ablations --step report --task sst2 --data DATA --work WORK
 
 Needs the same WORK as `benchmarks.distillation.flash_fidelity`, after its steps ``latency`` and ``train``: the
-architectures are those that were drawn there, and full scores are those of the default recipe. Every variant of
-`benchmarks.distillation.fidelity_setup.VARIANTS` gets flash runs with both seeds at the first of ``--fidelities``, and
-with ``--full`` the full recipe too. The report has, per variant, the mean difference of its scores from the default's
-(paired by architecture and seed, with a bootstrap interval over architectures) and how well its flash scores rank the
-default's full ones.
+architectures are those that were drawn there, as far as a variant's space has them, and full scores are those of the
+default recipe. Every variant of `benchmarks.distillation.fidelity_setup.VARIANTS` that suits the task gets flash runs
+with both seeds at the first of ``--fidelities``, and with ``--full`` the full recipe too. The report has, per variant,
+the mean difference of its scores from the default's (paired by architecture and seed, with a bootstrap interval over
+architectures) and how well its flash scores rank the default's full ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.errors import StudyInterruptedError
-from benchmarks.distillation.fidelity_setup import VARIANTS, fidelity_task
+from benchmarks.distillation.fidelity_setup import VARIANTS, fidelity_task, variants_of
 from benchmarks.distillation.fidelity_statistics import RESAMPLES, correlations
 from benchmarks.distillation.flash_fidelity import (
     arguments,
@@ -76,10 +76,10 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     """Do one step."""
     parser = arguments(__doc__)
-    parser.add_argument("--variants", nargs="+", choices=sorted(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", choices=sorted(VARIANTS), help="default: all that suit the task")
     parser.add_argument("--full", action="store_true", help="the full recipe of every variant too")
     given = parser.parse_args()
-    given.variants = [variant for variant in given.variants if variant != "default"]
+    given.variants = [variant for variant in given.variants or variants_of(given.task) if variant != "default"]
     prepare(given)
     if given.step == "latency":
         raise SystemExit("Architectures are drawn by: python -m benchmarks.distillation.flash_fidelity --step latency")
@@ -96,9 +96,8 @@ def main() -> int:
             architectures = list(drawn_architectures(session))
         for variant in given.variants:
             with open_study(given, variant, given.fidelities[0]) as session:
-                left += train(
-                    session, architectures, ("flash", "full") if given.full else ("flash",), given.shard, until
-                )
+                own = [item for item in architectures if item in session.bench.space]
+                left += train(session, own, ("flash", "full") if given.full else ("flash",), given.shard, until)
     except StudyInterruptedError as error:
         print(f"{error} The same command goes on.", file=sys.stderr)
         return 130

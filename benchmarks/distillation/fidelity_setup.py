@@ -22,13 +22,15 @@ SPACE = (
     "intermediate_size: [128, 192, 256, 384, 512, 768, 1024, 1536]}"
 )
 
-#: Name -> overrides on top of the task's. ``default`` is what the others are judged against.
+#: Name -> overrides on top of the task's, ``{heads}`` being those of its teacher. ``default`` is what the others are
+#: judged against.
 VARIANTS: Mapping[str, Sequence[str]] = {
     "default": (),
     # losses
     "hard_label": ("loss=[hard_label]",),
     "soft_and_hard": ("loss=[logits_kl,hard_label]",),
     "reverse_kl": ("loss.logits_kl.divergence=reverse",),
+    "symmetric_kl": ("loss.logits_kl.divergence=symmetric",),
     "jsd": ("loss.logits_kl.divergence=jsd",),
     "temperature_1": ("loss.logits_kl.temperature=1.0",),
     "temperature_4": ("loss.logits_kl.temperature=4.0",),
@@ -37,12 +39,17 @@ VARIANTS: Mapping[str, Sequence[str]] = {
     "embeddings": ("loss=[logits_kl,embedding_mse]",),
     "relations": ("loss=[logits_kl,minilm_relation]",),
     "feature_map": ("loss=[logits_kl,feature_map]", "loss.feature_map.weight=0.01"),
+    # these two go head by head: only architectures with as many heads as the teacher take part
+    "attention_kl": ("loss=[logits_kl,attention_kl]", "student.space.num_heads=[{heads}]"),
+    "attention_mse": ("loss=[logits_kl,attention_mse]", "student.space.num_heads=[{heads}]"),
     # schedules; transfer losses that suit any widths and heads
     "two_phase": ("schedule=two_phase", "loss=[logits_kl,hidden_mse]"),
     "progressive": ("schedule=progressive", "loss=[logits_kl,hidden_mse]"),
     "wsd": ("schedule=wsd",),
+    "corpus_recipe": ("schedule=corpus", "loss=[hidden_mse,mlm_soft]"),  # that of conf/experiment/corpus_mlm.yaml
     # layer mappings
     "mapping_last": ("loss=[logits_kl,hidden_mse]", "schedule.layer_mapping=last"),
+    "mapping_first": ("loss=[logits_kl,hidden_mse]", "schedule.layer_mapping=first"),
     "mapping_skip": ("loss=[logits_kl,hidden_mse]", "schedule.layer_mapping=skip"),
     # initialisation
     "by_weights": ("student.importance=weights",),
@@ -61,6 +68,7 @@ class FidelityTask:
         lr: peak learning rate.
         metric: what is compared, a metric of the task, more is better.
         evaluators: that measure it.
+        heads: of the teacher.
     """
 
     overrides: tuple[str, ...]
@@ -68,6 +76,7 @@ class FidelityTask:
     lr: float
     metric: str
     evaluators: str = "[agreement,size]"
+    heads: int = 12
 
 
 def fidelity_task(name: str, data: Path, examples: int | None) -> FidelityTask:
@@ -105,8 +114,18 @@ def fidelity_task(name: str, data: Path, examples: int | None) -> FidelityTask:
             *(f"teacher.path={data / 'teacher'}", "teacher.fine_tune_epochs=6", "teacher.fine_tune_lr=3e-3"),
             *("trainer.threads=1", "loss=[logits_kl]", "schedule.scale_lr=false"),
         )
-        return FidelityTask(overrides, examples or 640, 3e-3, "classification.accuracy")
+        return FidelityTask(overrides, examples or 640, 3e-3, "classification.accuracy", heads=4)
     raise SystemExit(f"--task must be sst2, corpus, python_docs or tiny, got {name!r}.")
+
+
+def variants_of(task: str) -> list[str]:
+    """Variants that suit a task by name: masked words are taught by ``mlm_soft``, everything else by other losses."""
+    unsuited = ("logits_kl", "hard_label") if task == "corpus" else ("mlm_soft",)
+    return [
+        name
+        for name, overrides in VARIANTS.items()
+        if not any(loss in override for loss in unsuited for override in overrides)
+    ]
 
 
 def study_overrides(
@@ -129,6 +148,8 @@ def study_overrides(
         space: of the students.
         backend: of their latency.
     """
+    chosen = [item.format(heads=task.heads) for item in VARIANTS[variant]]
+    components = [item for item in chosen if item.startswith(("schedule=", "loss=", "student="))]
     return [
         f"study.name={name}",
         f"output_dir={work}",
@@ -137,11 +158,11 @@ def study_overrides(
         "schedule=one_phase",
         *task.overrides,
         f"student.space={space}",
-        *(item for item in VARIANTS[variant] if item.startswith(("schedule=", "loss=", "student="))),
+        *components,
         f"schedule.examples={task.examples}",
         f"schedule.flash_fidelity={share}",
         f"schedule.lr={task.lr}",
-        *(item for item in VARIANTS[variant] if not item.startswith(("schedule=", "loss=", "student="))),
+        *(item for item in chosen if item not in components),
         *(f"evaluator={task.evaluators}", "baseline=[]", "reference=[]", "export=[]", "logger=none"),
         # Curves are not judged here, and rungs would cost more than the training of a flash run.
         *("pruner.rungs=[]", f"latency=[{backend}]", f"latency.{backend}.threads=1"),

@@ -95,9 +95,23 @@ def test_every_variant_composes(tmp_path: Path) -> None:
         settings = autodistill.compose(setup.study_overrides(task, f"tiny_{variant}", variant, 0.05, tmp_path))
         assert settings.one("schedule").parameters["examples"] == 640
         assert settings.several["loss"]
-    corpus = setup.fidelity_task("corpus", tmp_path, None)
-    assert autodistill.compose(setup.study_overrides(corpus, "c", "default", 0.05, tmp_path)).several["evaluator"][
-        "mlm"
-    ]
+    attention = autodistill.compose(setup.study_overrides(task, "t", "attention_mse", 0.05, tmp_path))
+    assert attention.one("student").parameters["space"]["num_heads"] == [4]
     two_phase = autodistill.compose(setup.study_overrides(task, "a", "two_phase", 0.05, tmp_path))
     assert two_phase.one("schedule").name == "two_phase"
+
+
+def test_the_corpus_is_taught_by_masked_words_and_nothing_else_is(tmp_path: Path) -> None:
+    setup = module("fidelity_setup")
+    corpus = setup.fidelity_task("corpus", tmp_path, None)
+    variants = setup.variants_of("corpus")
+    assert {"default", "corpus_recipe", "wsd", "random_start"} <= set(variants)
+    for variant in variants:
+        settings = autodistill.compose(setup.study_overrides(corpus, "c", variant, 0.05, tmp_path))
+        assert "mlm_soft" in settings.several["loss"]
+        assert settings.several["evaluator"]["mlm"]
+    shipped = autodistill.compose(["experiment=corpus_mlm", f"data.path={tmp_path}"])
+    recipe = autodistill.compose(setup.study_overrides(corpus, "c", "corpus_recipe", 0.05, tmp_path))
+    assert list(recipe.several["loss"]) == list(shipped.several["loss"])
+    assert recipe.one("schedule").name == shipped.one("schedule").name
+    assert set(setup.VARIANTS) - set(setup.variants_of("sst2")) == {"corpus_recipe"}

@@ -161,7 +161,11 @@ def labelled(value: str) -> str:
             labelled('{"x": 1}'),
             r"line 2: expected the name or number of a class in column 'label', got {'x'",
         ),
-        ("a.jsonl", labelled("0.5"), r"expected the name or number of a class .* got 0.5. For numbers .*data=text_regression"),
+        (
+            "a.jsonl",
+            labelled("0.5"),
+            r"expected the name or number of a class .* got 0.5. For numbers .*data=text_regression",
+        ),
         ("a.jsonl", '{"text": "a", "labels": 1}\n', r"line 1 has no column 'label'. Did you mean 'labels'\?"),
         ("a.jsonl", '{"text": null, "label": 1}\n{"text": "b", "label": 2}', "line 1: expected text in column 'text'"),
         ("a.tsv", tsv(header="txt\tlabel"), r"no column 'text'. Did you mean 'txt'\? Its columns: 'txt', 'label'"),

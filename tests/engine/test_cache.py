@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from autodistill.engine.cache import (
@@ -15,8 +18,9 @@ from autodistill.engine.cache import (
     cached_directory,
     directory_bytes,
     evict,
+    evictable_bytes,
 )
-from autodistill.folders import private_directory, scratch_of, write_json
+from autodistill.folders import lock_of, locked, private_directory, scratch_of, write_json
 
 
 def fill(directory: Path, size: int = 10) -> None:
@@ -125,6 +129,67 @@ def test_eviction_takes_unfinished_entries_but_none_that_is_being_built(tmp_path
     entry = cached_directory(tmp_path, "teacher_features", "built", build)
     assert removed == [[scratch_of(entry.with_name("left"))]]
     assert (entry / "data").exists()
+
+
+def test_an_eviction_that_is_killed_leaves_nothing_that_counts_as_an_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = cached_directory(tmp_path, "teachers", "key", fill)
+
+    def killed(path: Path, ignore_errors: bool = False) -> None:
+        if path.exists():
+            (path / "data").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            evict(tmp_path, 0)
+    assert not entry.exists()
+    left = [path for path in entry.parent.iterdir() if path.is_dir()]
+    assert len(left) == 1
+    cached_directory(tmp_path, "teachers", "key", fill)
+    assert evict(tmp_path, 100) == []  # there is room, and yet
+    assert [path for path in entry.parent.iterdir() if path.is_dir()] == [entry]
+    assert (entry / "data").exists()
+
+
+def test_who_has_an_evicted_entry_mapped_reads_on(tmp_path: Path) -> None:
+    def build(directory: Path) -> None:
+        np.save(directory / "data.npy", np.arange(1000))
+
+    mapped = np.load(cached_directory(tmp_path, "teacher_features", "key", build) / "data.npy", mmap_mode="r")
+    (removed,) = evict(tmp_path, 0)
+    assert not removed.exists()
+    assert mapped.sum() == 499500
+    assert (cached_directory(tmp_path, "teacher_features", "key", build) / "data.npy").exists()
+
+
+def test_an_entry_that_is_locked_is_not_evicted(tmp_path: Path) -> None:
+    entry = cached_directory(tmp_path, "teachers", "key", fill)
+    with locked(lock_of(entry)):
+        assert evict(tmp_path, 0) == []
+    assert (entry / "data").exists()
+
+
+def test_eviction_makes_room_in_the_cache_and_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [cached_directory(tmp_path, "teachers", name, fill) for name in "abcd"]
+    for age, entry in enumerate(reversed(entries)):
+        os.utime(entry, (time.time() - age,) * 2)
+    assert evictable_bytes(tmp_path) == 40
+    assert evictable_bytes(tmp_path, keep=entries[:3]) == 10
+    assert evict(tmp_path, 45, needed=5) == []
+    assert evict(tmp_path, 45, needed=6) == entries[:1]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3))
+    assert evict(tmp_path, 10**9, needed=3) == []
+    assert evict(tmp_path, 10**9, needed=14) == entries[1:3]
+
+
+def test_what_is_kept_is_so_before_it_is_finished(tmp_path: Path) -> None:
+    entry = tmp_path / "teachers" / "key"
+    fill(private_directory(scratch_of(entry)))
+    assert evict(tmp_path, 0, keep=[entry]) == []
+    assert evict(tmp_path, 0) == [scratch_of(entry)]
 
 
 def test_directory_bytes_counts_all_files_below(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from tiny_studies import tiny_study
 
 import autodistill
 from autodistill.components.training import FeatureKey
+from autodistill.engine.cache import evict
 from autodistill.engine.features import FeaturesSize, StudyFeatures
 from autodistill.engine.session import check_workbench
 from autodistill.engine.workbench import Workbench, model_dimensions
@@ -51,6 +53,22 @@ def test_architectures_of_other_depths_share_one_pass_of_the_teacher(tmp_path: P
     assert len([path for path in folder.iterdir() if not path.name.startswith(".")]) == 1
     # Row numbers of a corpus would fill gigabytes for as long as the study runs.
     assert not any(isinstance(value, np.ndarray) for value in vars(features).values())
+
+
+def test_features_that_another_study_has_evicted_are_computed_anew(tmp_path: Path) -> None:
+    features, bench, seen = features_of(tmp_path)
+    features.get(frozenset({LOGITS}))
+    once = sum(seen)
+    (folder,) = (place for place in features.directories if place.exists())
+    os.utime(folder, (0, 0))
+    features.get(frozenset({LOGITS}))
+    assert sum(seen) == once
+    assert folder.stat().st_mtime > 0, "it looks as if nobody used it"
+    evict(bench.settings.cache_dir, 0)
+    assert not folder.exists()
+    features.get(frozenset({LOGITS}))
+    assert sum(seen) >= 2 * features.examples_stored
+    assert folder.exists()
 
 
 def test_a_small_cache_holds_what_flash_runs_read(tmp_path: Path) -> None:

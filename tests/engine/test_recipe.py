@@ -15,22 +15,24 @@ from autodistill.components.training import Phase
 from autodistill.configs.composition import compose
 from autodistill.engine.plan import make_plan
 from autodistill.engine.recipe import optimisation_for, training_flops
+from autodistill.engine.session import check_workbench
 from autodistill.engine.workbench import Workbench
+from autodistill.errors import ConfigError
 from autodistill.registry import Registry
 from autodistill.report.plan import render_plan
-from autodistill.testing.tiny import tiny_overrides
+from autodistill.testing.tiny import tiny_overrides, write_tiny_teacher
 
 PROGRESSIVE = ("schedule=progressive", "loss=[logits_kl,hidden_mse]", "baseline=[]")
 
 
 def test_a_plan_prints_the_steps_of_every_stage(tmp_path: Path, fresh_registry: Registry) -> None:
-    plan = make_plan(compose([*tiny_overrides(tmp_path), *PROGRESSIVE], fresh_registry), fresh_registry)
+    overrides = [*tiny_overrides(tmp_path), *PROGRESSIVE, "schedule.min_stage_steps=3"]
+    plan = make_plan(compose(overrides, fresh_registry), fresh_registry)
     found = {(item.run, item.depths, item.name): item.steps for item in plan.phases}
     assert found == {  # 640 examples are 20 steps, a quarter of them in a flash run
         ("flash", (1,), "stage 1 of 1"): 2,
         ("flash", (1,), "end to end"): 3,
-        ("flash", (2,), "stage 1 of 2"): 1,
-        ("flash", (2,), "stage 2 of 2"): 1,
+        ("flash", (2,), "stage 1 of 1"): 2,
         ("flash", (2,), "end to end"): 3,
         ("full", (1,), "stage 1 of 1"): 6,
         ("full", (1,), "end to end"): 14,
@@ -41,12 +43,46 @@ def test_a_plan_prints_the_steps_of_every_stage(tmp_path: Path, fresh_registry: 
     text = StringIO()
     render_plan(plan, Console(file=text, width=160))
     for words in (
-        ["flash", "2", "stage 1 of 2", "transfer", "1", "1"],
+        ["flash", "2", "stage 1 of 1", "transfer", "2", "2"],
+        ["full", "2", "stage 1 of 2", "transfer", "3", "1"],
         ["full", "1", "end to end", "prediction", "14"],
     ):
         lines = [line for line in text.getvalue().splitlines() if all(word in line for word in words)]
         assert lines, words
     json.dumps(plan.as_dict())
+
+
+def test_a_baseline_that_a_loss_refuses_is_named_also_beside_another_of_its_depth(
+    tmp_path: Path, fresh_registry: Registry
+) -> None:
+    baselines = ("+baseline.tiny={name: tinybert_4l}", "+baseline.cut={name: teacher_truncated, layers: [4]}")
+    overrides = [*tiny_overrides(tmp_path), "loss=[logits_kl,attention_kl]", "baseline=[]", *baselines]
+    write_tiny_teacher(tmp_path / "teacher", layers=5)
+    bench = Workbench(compose(overrides, fresh_registry), fresh_registry)
+    with pytest.raises(
+        ConfigError,
+        match=r"The baseline 'tiny', bert\(.*num_heads=12.*\), cannot be trained by the study's recipe: "
+        r"loss\.attention_kl compares .* the student has 12 heads and the teacher 4\..* leave the baseline out",
+    ):
+        check_workbench(bench)
+    check_workbench(Workbench(compose([*overrides, "~baseline.tiny"], fresh_registry), fresh_registry))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.checkpoint_every_steps=0", r"checkpoint_every_steps must be a whole number of steps, .* got 0\."),
+        ("trainer.checkpoint_every_steps=null", r"checkpoint_every_steps must be .* got None\."),
+        ("trainer.accumulate=0", r"trainer\.accumulate must be a whole number from 1 to the 32 examples .* got 0\."),
+        ("trainer.precision=bf16-true", r"trainer\.precision must be one of 32-true, .* got 'bf16-true'\."),
+    ],
+)
+def test_what_a_run_could_not_work_with_shows_before_training(
+    tmp_path: Path, fresh_registry: Registry, override: str, message: str
+) -> None:
+    bench = Workbench(compose([*tiny_overrides(tmp_path), override], fresh_registry), fresh_registry)
+    with pytest.raises(ConfigError, match=message):
+        check_workbench(bench)
 
 
 def test_a_plan_counts_the_disk_of_kept_trunks(tmp_path: Path, fresh_registry: Registry) -> None:

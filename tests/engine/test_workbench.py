@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import importlib
+import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from autodistill.engine.plan import make_plan
 from autodistill.engine.session import check_workbench
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError
+from autodistill.plugin_manager import Provider
 from autodistill.registry import Registry
 from autodistill.testing.tiny import tiny_overrides
 
@@ -72,5 +76,59 @@ def test_labels_of_changed_texts_are_not_learnt(tmp_path: Path, fresh_registry: 
     bench = Workbench(compose(overrides, fresh_registry), fresh_registry)
     with pytest.raises(
         ConfigError, match=r"loss\.hard_label learns from the labels, but augmentation\.copies=2 changes"
+    ):
+        check_workbench(bench)
+
+
+def test_a_loss_that_asks_for_what_the_teacher_cannot_give_is_named(tmp_path: Path, fresh_registry: Registry) -> None:
+    overrides = [*tiny_overrides(tmp_path), "loss=[logits_kl,attention_mse]", "baseline=[]"]
+    config = tmp_path / "teacher" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "sliding_window": 4}))  # its scores are no feature
+    bench = Workbench(compose(overrides, fresh_registry), fresh_registry)
+    with pytest.raises(
+        ConfigError,
+        match=rf"loss\.attention_mse needs attention_scores, which the teacher {tmp_path / 'teacher'} cannot give "
+        r"\(it gives attentions, embeddings, hidden_states, keys, logits, queries, values\)",
+    ):
+        check_workbench(bench)
+
+
+#: A plugin whose students show their outputs only.
+CLOSED = """
+from autodistill.components.architecture import Architecture
+from autodistill.components.specs import ComponentSpec
+from autodistill.hookspecs import hookimpl
+from autodistill.students.bert import BertFamily
+from autodistill.students.configs import BertFamilyConfig
+
+
+class ClosedFamily(BertFamily):
+    features = frozenset({"logits"})
+
+    def _sizes(self, architecture):
+        return super()._sizes(Architecture("bert", architecture.choices))
+
+
+@hookimpl
+def autodistill_student_families():
+    return [ComponentSpec(name="closed", target="closed:ClosedFamily", config=BertFamilyConfig, summary="Outputs.")]
+"""
+
+
+def test_a_loss_that_asks_for_what_the_students_cannot_give_is_named(
+    tmp_path: Path,
+    fresh_registry: Registry,
+    install_plugin: Callable[[str, str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(str(install_plugin("closed", CLOSED)))
+    fresh_registry.manager.register(importlib.import_module("closed"), Provider("autodistill-closed", "1.5", "closed"))
+    registry = Registry(fresh_registry.manager)
+    overrides = [*tiny_overrides(tmp_path), "student=closed", "loss=[logits_kl,hidden_mse]", "baseline=[]"]
+    bench = Workbench(compose(overrides, registry), registry)
+    with pytest.raises(
+        ConfigError,
+        match=r"loss\.hidden_mse needs hidden_states, which the student family 'closed' cannot give "
+        r"\(it gives logits\)",
     ):
         check_workbench(bench)

@@ -36,6 +36,8 @@ def test_values_out_of_range_are_refused(config: Any) -> None:
         config(layer_selection="unifrom")
     with pytest.raises(ConfigError, match=r"student\.initialisation must be one of teacher, random, got 'radnom'\."):
         config(initialisation="radnom")
+    with pytest.raises(ConfigError, match=r"student\.importance must be one of activations, weights, got 'norms'\."):
+        config(importance="norms")
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)

@@ -18,6 +18,7 @@ from autodistill.components.task import TASK_KINDS, TaskSpec
 from autodistill.errors import ConfigError
 from autodistill.students.configs import MobileBertFamilyConfig
 from autodistill.students.mobilebert import MobileBertFamily
+from autodistill.testing.losses import toy_batch
 
 
 def arch(
@@ -168,6 +169,32 @@ def test_dropping_units_and_adding_networks_that_do_nothing_changes_nothing(
     torch.testing.assert_close(logits_of(student), logits_of(teacher))
     assert report.groups["layer.0.feed_forward"] == "reduced"
     assert report.groups["layer.0.attention"] == "exact"
+
+
+@pytest.mark.parametrize("importance", ["activations", "weights"])
+def test_units_that_are_silent_on_text_go_first_whatever_their_weights(
+    importance: str, task: TaskSpec, vocabulary: Vocabulary, teacher: Any, logits_of: Callable[[Any], torch.Tensor]
+) -> None:
+    with torch.no_grad():
+        for layer in teacher.base_model.encoder.layer:
+            for inner in (layer.intermediate.dense, *(network.intermediate.dense for network in layer.ffn)):
+                inner.bias[:8] = -100  # large weights, which ReLU never lets through
+    family = MobileBertFamily(**asdict(MobileBertFamilyConfig(importance=importance)))
+    student = family.build(arch(inner=16), task, vocabulary)
+    family.initialise(student, teacher, [toy_batch([5, 9]), toy_batch([3], seed=1)])
+    same = torch.allclose(logits_of(student), logits_of(teacher), rtol=1e-4, atol=1e-5)
+    assert same == (importance == "activations")
+
+
+def test_a_teacher_runs_once_over_the_text_for_all_students(
+    mobilebert_family: MobileBertFamily, task: TaskSpec, vocabulary: Vocabulary, teacher: Any
+) -> None:
+    passes = []
+    teacher.base_model.encoder.register_forward_hook(lambda *_: passes.append(1))
+    for inner in (8, 16):
+        student = mobilebert_family.build(arch(inner=inner), task, vocabulary)
+        mobilebert_family.initialise(student, teacher, [toy_batch([5, 9])])
+    assert len(passes) == 1
 
 
 def test_bert_teacher_gives_reduced_word_embeddings_and_the_rest_stays_random(

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from autodistill.components.students import TeacherContext
 from autodistill.components.task import TaskSpec
@@ -32,14 +32,17 @@ def word_tokenizer(extra: int = 0, pad: str = "[PAD]") -> Any:
 
 @pytest.fixture
 def save_teacher(tmp_path: Path) -> Callable[..., Path]:
-    """Save a tiny BERT of a class with its tokeniser and return the directory."""
+    """Save a tiny BERT, or model of another family, of a class with its tokeniser and return the directory."""
 
-    def save(kind: str = "Model", name: str = "teacher", tokenizer: Any = None, **changes: Any) -> Path:
+    def save(
+        kind: str = "Model", name: str = "teacher", tokenizer: Any = None, family: str = "Bert", **changes: Any
+    ) -> Path:
         sizes = {"num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 24}
         torch.manual_seed(0)
-        config = BertConfig(**(sizes | {"vocab_size": 16, "max_position_embeddings": 40} | changes))
+        sizes |= {"vocab_size": 16, "max_position_embeddings": 40}
+        config = getattr(transformers, f"{family}Config")(**(sizes | changes))
         directory = tmp_path / name
-        getattr(transformers, f"Bert{kind}")(config).save_pretrained(directory)
+        getattr(transformers, f"{family}{kind}")(config).save_pretrained(directory)
         (tokenizer or word_tokenizer()).save_pretrained(directory)
         return directory
 

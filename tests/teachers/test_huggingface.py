@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertModel
 
 from autodistill.components.task import TaskSpec
-from autodistill.components.training import FEATURES
-from autodistill.errors import TeacherError
+from autodistill.components.training import FEATURES, Batch
+from autodistill.errors import ConfigError, TeacherError
 from autodistill.teachers import huggingface
+from autodistill.teachers.checkpoint import reorder_classes
 from autodistill.teachers.files import file_digest
+from autodistill.training.attention import ATTENTION_FEATURES
+from autodistill.training.features import forward_features
 
 LABELS = {"id2label": {0: "bad", 1: "good"}, "label2id": {"bad": 0, "good": 1}}
 
@@ -68,12 +73,66 @@ def test_checkpoint_with_the_tasks_head_keeps_it(save_teacher: Save, make_teache
     assert torch.equal(teacher.load(task).classifier.weight, stored)
 
 
-@pytest.mark.parametrize("labels", [("good", "bad"), ("bad", "good", "odd")])
-def test_head_with_other_labels_is_new(save_teacher: Save, make_teacher: Make, labels: tuple[str, ...]) -> None:
-    teacher = make_teacher(path=save_teacher("ForSequenceClassification", **LABELS))
+@pytest.mark.parametrize("labels", [("bad", "fine"), ("bad", "good", "odd")])
+def test_head_with_other_labels_is_new_and_a_warning_names_both(
+    save_teacher: Save, make_teacher: Make, labels: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = save_teacher("ForSequenceClassification", **LABELS)
+    teacher = make_teacher(path=directory)
     task = TaskSpec("classification", labels, ("text",), "classification.accuracy")
     assert teacher.needs_fine_tuning(task)
-    assert teacher.load(task).config.num_labels == len(labels)
+    for _ in range(2):
+        assert teacher.load(task).config.num_labels == len(labels)
+    (message,) = caplog.messages
+    assert message.startswith(
+        f"The teacher {directory} has a head for the classes bad, good, but the data's are {', '.join(labels)}: its "
+        "head is made anew and fine-tuned."
+    )
+
+
+@pytest.mark.parametrize("kind", ["classification", "token_classification"])
+@pytest.mark.parametrize("family", ["Bert", "Roberta"])
+def test_head_keeps_classes_whose_names_differ_in_case_and_order(
+    save_teacher: Save, make_teacher: Make, kind: str, family: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = "ForSequenceClassification" if kind == "classification" else "ForTokenClassification"
+    sizes = {"pad_token_id": 0, "max_position_embeddings": 41} if family == "Roberta" else {}
+    names = {"id2label": {0: "BAD", 1: "ODD", 2: "GOOD"}, "label2id": {"BAD": 0, "ODD": 1, "GOOD": 2}}
+    teacher = make_teacher(path=save_teacher(head, family=family, **names, **sizes))
+    as_saved, as_asked = (
+        TaskSpec(kind, labels, ("text",), f"{kind}.accuracy")
+        for labels in (("Bad", "Odd", "Good"), ("good", "bad", "odd"))
+    )
+    assert not teacher.needs_fine_tuning(as_saved)
+    assert not teacher.needs_fine_tuning(as_asked)
+    saved, asked = teacher.load(as_saved), teacher.load(as_asked)
+    assert asked.config.id2label == {0: "good", 1: "bad", 2: "odd"}
+    tokens = torch.tensor([[2, 7, 9, 3]])
+    assert torch.equal(asked(tokens).logits, saved(tokens).logits[..., [2, 0, 1]])
+    assert not caplog.messages
+
+
+def test_default_label_names_stand_for_the_class_ids_and_a_warning_says_so(
+    save_teacher: Save, make_teacher: Make, task: TaskSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = save_teacher("ForSequenceClassification")
+    teacher = make_teacher(path=directory)
+    assert not teacher.needs_fine_tuning(task)
+    stored = load_file(directory / "model.safetensors")["classifier.weight"]
+    assert torch.equal(teacher.load(task).classifier.weight, stored)
+    (message,) = caplog.messages
+    assert (
+        "does not name its classes (LABEL_0, LABEL_1); its outputs are taken to be, in this order, bad, good."
+        in message
+    )
+    assert teacher.needs_fine_tuning(replace(task, labels=("bad", "good", "odd")))
+
+
+def test_head_of_another_form_is_not_brought_into_another_order() -> None:
+    with pytest.raises(
+        TeacherError, match=r"The head of BertModel does not end in .* Name the data's classes in the or"
+    ):
+        reorder_classes(BertModel(BertConfig(num_hidden_layers=1, hidden_size=12)), [1, 0])
 
 
 @pytest.mark.parametrize(
@@ -142,6 +201,66 @@ def test_scores_of_what_a_layer_does_not_see_are_no_feature(save_teacher: Save, 
     assert "attention_scores" in make_teacher(path=directory).features
     edit_json(directory / "config.json", sliding_window=4)
     assert make_teacher(path=directory).features == set(FEATURES) - {"attention_scores"}
+
+
+OTHERS = {
+    "MPNet": {"pad_token_id": 1},
+    "DebertaV2": {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["p2c", "c2p"]},
+    "ConvBert": {"embedding_size": 16, "pad_token_id": 0},
+}
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_classes_without_sdpa_teach_by_all_but_their_attention(
+    save_teacher: Save, make_teacher: Make, make_tokenizer: Callable[..., Any], task: TaskSpec, family: str
+) -> None:
+    tokenizer = make_tokenizer(pad="[UNK]") if family == "MPNet" else None
+    teacher = make_teacher(path=save_teacher(family=family, tokenizer=tokenizer, **OTHERS[family]))
+    assert teacher.features == set(FEATURES) - ATTENTION_FEATURES
+    model = teacher.load(task)
+    mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+    tokens = torch.where(mask, torch.tensor([2, 6, 7, 3, 9, 3]), teacher.vocabulary.pad_token_id)
+    batch = Batch(tokens, mask, torch.zeros_like(tokens), None, torch.arange(2))
+    keys = frozenset({("logits", None), ("embeddings", None), ("hidden_states", 0), ("hidden_states", 2)})
+    with torch.no_grad():
+        found = forward_features(model, batch, keys)
+    assert set(found) == keys
+    assert found["logits", None].shape == (2, 2)
+    assert found["hidden_states", 2].shape == (2, 6, 16)
+    with pytest.raises(ConfigError, match="does not give attention features"):
+        forward_features(model, batch, frozenset({("attentions", 1)}))
+
+
+@pytest.mark.parametrize(("family", "positions"), [("Bert", 40), ("Roberta", 38), ("MPNet", 38), ("DistilBert", 40)])
+def test_positions_are_those_that_a_text_can_fill(
+    save_teacher: Save,
+    make_teacher: Make,
+    make_tokenizer: Callable[..., Any],
+    task: TaskSpec,
+    family: str,
+    positions: int,
+) -> None:
+    pad = {"pad_token_id": 1} if positions < 40 else {}
+    tokenizer = make_tokenizer(pad="[UNK]") if pad else None
+    teacher = make_teacher(path=save_teacher(family=family, tokenizer=tokenizer, **pad))
+    assert teacher.vocabulary.max_positions == positions
+    model = teacher.load(task)
+    model(torch.full((1, positions), 7))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(torch.full((1, positions + 1), 7))
+
+
+def test_asking_a_class_draws_no_random_numbers(save_teacher: Save, make_teacher: Make) -> None:
+    teacher, before = make_teacher(path=save_teacher()), torch.get_rng_state()
+    assert teacher.features == set(FEATURES)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_configuration_that_contradicts_itself_is_refused(save_teacher: Save, make_teacher: Make) -> None:
+    directory = save_teacher()
+    edit_json(directory / "config.json", num_attention_heads=3)
+    with pytest.raises(TeacherError, match=r"No encoder can be built from .* \(model type 'bert'\): The hidden size"):
+        make_teacher(path=directory).vocabulary  # noqa: B018
 
 
 def test_fingerprint_follows_weights_configuration_and_tokeniser(save_teacher: Save, make_teacher: Make) -> None:

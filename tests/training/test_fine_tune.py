@@ -41,6 +41,16 @@ def test_a_teacher_learns_the_labels(model_of: Callable[..., Any], train: Tokeni
     assert not model.training
 
 
+def test_steps_in_parts_teach_the_same(model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path) -> None:
+    found, passes = [], []
+    for parts in (1, 4):
+        model = model_of(dropout=0.0)
+        model.register_forward_pre_hook(lambda *_, parts=parts: passes.append(parts))
+        found.append(tune(model, train, tmp_path / f"{parts}", recipe=replace(RECIPE, epochs=1), accumulate=parts))
+    assert (passes.count(1), passes.count(4)) == (4, 16)
+    assert found[0].losses == pytest.approx(found[1].losses, rel=1e-4)
+
+
 def test_an_interrupted_fine_tuning_goes_on_exactly(
     model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,6 +86,40 @@ def test_what_does_not_fit_into_memory_is_taken_in_parts(tmp_path: Path, caplog:
     assert "from now on it has 4 parts" in caplog.text
 
 
+class GreedyBackward(torch.autograd.Function):
+    """Passes a loss on, and asks for more memory than there is in the backward pass of more than two examples."""
+
+    @staticmethod
+    def forward(context: Any, loss: Tensor, examples: int) -> Tensor:
+        context.examples = examples
+        return loss.clone()
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        if context.examples > 2:
+            torch.empty(2**60, dtype=torch.uint8)
+        return gradients[0], None
+
+
+def test_a_step_whose_backward_pass_does_not_fit_counts_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    request = make_request(tmp_path)
+    loss, noted = request.losses["kl"][0], list[int]()
+
+    class Backwards(Greedy):
+        def __call__(self, student: Any, teacher: Any, batch: Batch) -> Tensor:
+            return GreedyBackward.apply(loss(student, teacher, batch), len(batch.rows))  # type: ignore[no-any-return, no-untyped-call]
+
+    class Counted(pl.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, *unused: Any) -> None:
+            noted.extend(step for step, _ in pl_module._unchecked)
+
+    request.losses = {**request.losses, "kl": (Backwards(loss, 8), 1.0)}  # type: ignore[dict-item]
+    request.callbacks = [Counted()]
+    assert distil(request).steps == 30
+    assert "from now on it has 4 parts" in caplog.text
+    assert noted == list(range(30))
+
+
 def test_the_parts_are_remembered_over_an_interruption(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole = greedy(make_request(tmp_path, "whole"), most=4)
     distil(whole)
@@ -144,7 +179,10 @@ def test_running_out_of_memory_is_told_from_other_errors() -> None:
     assert out_of_memory(real.value)
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert out_of_memory(MemoryError())
+    assert out_of_memory(RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"))
+    assert out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
     assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"))
     assert not out_of_memory(ValueError("not enough memory"))
 
 

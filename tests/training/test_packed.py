@@ -11,14 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import BertTokenizerFast
+from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
 
 from autodistill.components.task import IGNORED, Masking, TaskData, TaskSpec
+from autodistill.components.training import FeatureKey
 from autodistill.errors import ConfigError, DataError
 from autodistill.training.packed import Masker, PackedSplit, continuing_tokens
 from autodistill.training.stream import ExampleStream
+from autodistill.training.teacher_cache import TeacherCache
+from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
 from autodistill.training.tokenised import tokenise
 
 WORDS = ["play", "##ing", "##ed", "the", "a", "cat", "dog", "sees", "##s", "run", "un", "##known"]
@@ -109,6 +113,31 @@ def test_rows_are_written_once_for_every_masking_and_seed(bert: Any, tmp_path: P
         assert (unmasked(other, rows)[0] == unmasked(first, rows)[0]).all()
         assert (unmasked(other, rows)[1].input_ids != unmasked(first, rows)[1].input_ids).any()
     assert packed(bert, tmp_path, parts, pairs=True).directory != first.directory
+
+
+@pytest.mark.parametrize(("type_size", "second_type"), [(1, 0), (2, 1)])
+def test_pieces_of_a_pair_are_of_the_types_that_there_are(
+    bert: Any, tmp_path: Path, type_size: int, second_type: int
+) -> None:
+    task = TaskSpec("mlm", (), ("text",), "mlm.accuracy", masking=Masking(pairs=True))
+    data = TaskData(task, {"train": Lists((documents(0, 30, 40),))}, "fixed")
+    split = tokenise(data, bert, 16, tmp_path, type_size=type_size)["train"]
+    assert split.batch(np.arange(len(split))).token_type_ids.max() == second_type
+
+
+def test_the_teachers_answers_to_every_masking_are_cached(bert: Any, tmp_path: Path) -> None:
+    split = packed(bert, tmp_path, (documents(0, 30),), copies=2)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    teacher = BertForMaskedLM(BertConfig(vocab_size=len(bert), **sizes, max_position_embeddings=16)).eval()
+    keys: frozenset[FeatureKey] = frozenset({("hidden_states", 1)})
+    cached = cached_teacher_features(teacher, split, keys, tmp_path, "teacher", 10**9, None)
+    assert isinstance(cached, TeacherCache)
+    for rows in (np.arange(4), len(split) + np.arange(4)):
+        batch = split.batch(rows)
+        found, expected = (source.get(batch) for source in (cached, OnlineTeacherFeatures(teacher, keys)))
+        for key in keys:
+            kept = batch.attention_mask
+            torch.testing.assert_close(found[key][kept], expected[key][kept], atol=2e-3, rtol=2e-3)
 
 
 def test_a_mask_depends_on_the_row_alone(bert: Any, tmp_path: Path) -> None:

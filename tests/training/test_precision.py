@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,48 @@ from autodistill.errors import ConfigError
 from autodistill.training.distil import distil
 from autodistill.training.features import blocks_of
 from autodistill.training.precision import check_precision, compiled
+from autodistill.training.teacher_features import OnlineTeacherFeatures
 
 
-@pytest.mark.parametrize("precision", ["16-mixed", "16-true", 16])
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "64-true", 64, "transformer-engine", "bf17"])
+def test_precisions_that_no_run_trains_in_are_refused(precision: object) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"precision must be one of 32-true, bf16-mixed, 16-mixed, got '{precision}'"
+    ):
+        check_precision({"precision": precision}, ("bert",))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "32", 32, None, "bf16-mixed", "bf16"])
+@pytest.mark.filterwarnings("ignore:.*is supported for historical reasons")  # Lightning's advice on names
+def test_every_name_that_is_let_through_trains_on_a_cpu(tmp_path: Path, precision: object) -> None:
+    request = make_request(tmp_path, trainer={"precision": precision})
+    request.phases = (replace(request.phases[1], steps=2),)
+    assert distil(request).state == "complete"
+
+
+@pytest.mark.parametrize("precision", ["16-mixed", "16", 16])
 def test_fp16_is_refused_where_it_overflows(precision: object) -> None:
     with pytest.raises(ConfigError, match=r"is fp16, in which the activations of mobilebert overflow .*bf16-mixed"):
         check_precision({"precision": precision}, ("bert", "mobilebert"))
     check_precision({"precision": precision}, ("bert",))
+
+
+def test_checkpoints_are_a_number_of_steps_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"checkpoint_every_steps must be a whole number of steps, .* got 0\."):
+        distil(make_request(tmp_path, checkpoint_every_steps=0))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_cached_and_an_online_teacher_teach_the_same_in_bfloat16(tmp_path: Path) -> None:
+    found = []
+    for run in ("cached", "online"):
+        request = make_request(tmp_path, run, trainer={"precision": "bf16-mixed"})
+        request.phases = (replace(request.phases[1], steps=4),)
+        if run == "online":
+            keys = frozenset().union(*(loss.teacher_features for loss, _ in request.losses.values()))
+            request.teacher = OnlineTeacherFeatures(make_model(seed=1), keys)
+        found.append(distil(request).losses)
+    assert found[0] == pytest.approx(found[1], rel=2e-3)
 
 
 def test_fp16_is_refused_on_a_cpu() -> None:

@@ -46,6 +46,9 @@ def assert_alike(first: Features, second: Features, mask: torch.Tensor) -> None:
             value, other = value[mask], other[mask]
         elif key[0] == "attentions" or key[0] == "queries":
             value, other = value.transpose(1, 2)[mask], other.transpose(1, 2)[mask]
+        elif key[0] == "attention_scores":
+            counted = (mask[:, None, :, None] & mask[:, None, None, :]).expand_as(value)
+            value, other = value[counted], other[counted]
         torch.testing.assert_close(value, other, atol=2e-3, rtol=2e-3)
 
 
@@ -60,6 +63,23 @@ def test_cached_features_are_the_online_ones(
         batch = train.batch(np.array(rows))
         assert_alike(cached.get(batch), online.get(batch), batch.attention_mask)
         torch.testing.assert_close(cached.get(batch)["logits", None], online.get(batch)["logits", None])
+
+
+def test_they_are_the_same_inside_a_run_in_bfloat16(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    """A flash run that reads the cache and a full run that does not must learn from one teacher."""
+    teacher = model_of(heads=8)  # so many that maps and scores are larger than what they are computed from
+    keys = KEYS | {("attention_scores", 1), ("attentions", 1)}
+    cached = cached_teacher_features(teacher, train, keys, tmp_path, "teacher", LARGE, None)
+    online = OnlineTeacherFeatures(teacher, keys)
+    batch = train.batch(np.array([5, 3, 60]))
+    outside = cached.get(batch), online.get(batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = cached.get(batch), online.get(batch)
+    assert_alike(*inside, batch.attention_mask)
+    for one, other in zip(inside, outside, strict=True):
+        assert all(value.equal(other[key]) for key, value in one.items())
 
 
 def test_the_teacher_runs_once_over_the_rows(

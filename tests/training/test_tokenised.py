@@ -37,6 +37,19 @@ def test_pairs_carry_token_types(tokenizer: Any, data_of: Callable[..., TaskData
     assert batch.token_type_ids.tolist() == expected["token_type_ids"]
 
 
+def test_types_that_the_models_do_not_have_are_the_first(
+    tokenizer: Any, data_of: Callable[..., TaskData], tmp_path: Path
+) -> None:
+    """Tokenisers of DistilBERT and DeBERTa write BERT's segments, which a student with one could not look up."""
+    data = data_of(pairs=True)
+    both, one = (tokenise(data, tokenizer, 12, tmp_path, type_size=size)["train"] for size in (2, 1))
+    rows = np.arange(9)
+    assert both.batch(rows).token_type_ids.max() == 1
+    assert not one.batch(rows).token_type_ids.any()
+    assert one.batch(rows).input_ids.equal(both.batch(rows).input_ids)
+    assert one.fingerprint != both.fingerprint, "the teacher's features of the two are not the same"
+
+
 def test_a_batch_is_padded_to_its_longest_row(train: TokenisedSplit) -> None:
     shortest, longest = int(train.lengths.argmin()), int(train.lengths.argmax())
     assert train.batch(np.array([shortest])).input_ids.shape == (1, train.lengths[shortest])

@@ -43,7 +43,8 @@ def make_phases(schedule: str, fidelity: float = 1.0, *, student_layers: int = 2
     """The phases of a registered schedule whose full run takes `STEPS` steps, on a teacher of two layers."""
     (spec,) = [spec for spec in autodistill_schedules() if spec.name == schedule]
     module, attribute = spec.target.split(":")
-    config = spec.config(examples=8 * STEPS, batch_size=8, flash_fidelity=0.5)
+    stages = {"min_stage_steps": 1} if schedule == "progressive" else {}
+    config = spec.config(examples=8 * STEPS, batch_size=8, flash_fidelity=0.5, **stages)
     built: Schedule = getattr(import_module(module), attribute)(**asdict(config))
     return built.phases(student_layers, 2, fidelity)
 

@@ -1,0 +1,111 @@
+"""The teacher in the cache: what its features are known by, and what is evicted for them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from tiny_studies import tiny_study
+
+import autodistill
+from autodistill.components.training import FeatureKey
+from autodistill.engine.cache import cached_directory
+from autodistill.engine.features import StudyFeatures
+from autodistill.engine.session import check_workbench, open_session
+from autodistill.engine.stop import StopSignal
+from autodistill.engine.teacher import DIGEST, PreparedTeacher, features_key, prepare_teacher, teacher_directory
+from autodistill.engine.workbench import Workbench
+from autodistill.registry import default_registry
+from autodistill.report.progress import QuietProgress
+
+LOGITS: frozenset[FeatureKey] = frozenset({("logits", None)})
+SHORT = ("teacher.fine_tune_epochs=0.3", "schedule.examples=128", "teacher.allow_weak=true")
+
+
+def workbench(directory: Path, *more: str) -> Workbench:
+    return Workbench(autodistill.compose(tiny_study(directory, *SHORT, *more)), default_registry())
+
+
+def other_entry(bench: Workbench, size: int) -> Path:
+    """An entry of the cache that the study has nothing to do with, and that nobody has used for long."""
+
+    def build(folder: Path) -> None:
+        (folder / "file").write_bytes(b"x" * size)
+
+    return cached_directory(bench.settings.cache_dir, "teachers", "other", build)
+
+
+def open_it(bench: Workbench) -> None:
+    with (
+        StopSignal() as stop,
+        QuietProgress() as progress,
+        open_session(bench.settings, default_registry(), progress=progress, stop=stop),
+    ):
+        pass
+
+
+def test_features_belong_to_weights_and_not_to_the_recipe_that_made_them(tmp_path: Path) -> None:
+    """After an eviction, the teacher may be made anew in another precision: its answers are others then."""
+
+    def made(precision: str) -> tuple[Workbench, PreparedTeacher]:
+        bench = workbench(tmp_path, f"trainer.precision={precision}")
+        return bench, prepare_teacher(bench)
+
+    bench, first = made("32-true")
+    place = teacher_directory(bench)
+    batch = bench.train.batch(bench.stream.rows_at(0, 4))
+    answers = StudyFeatures.of(bench, first).get(LOGITS).get(batch)["logits", None]
+    assert made("bf16-mixed")[1].key == first.key == features_key(bench), "made again though it was there"
+
+    shutil.rmtree(place)
+    bench, second = made("bf16-mixed")
+    assert teacher_directory(bench) == place, "the recipe is another, so the test says nothing"
+    assert second.key != first.key
+    other = StudyFeatures.of(bench, second).get(LOGITS).get(batch)["logits", None]
+    assert not other.equal(answers)
+
+    shutil.rmtree(place)
+    bench, third = made("32-true")
+    assert third.key == first.key, "the same weights anew, and their features could not be used"
+
+
+def test_teachers_without_a_digest_get_one(tmp_path: Path) -> None:
+    bench = workbench(tmp_path)
+    key = prepare_teacher(bench).key
+    (teacher_directory(bench) / DIGEST).unlink()
+    assert features_key(bench) == key
+
+
+def test_before_a_teacher_is_made_no_features_are_its_own(tmp_path: Path) -> None:
+    bench = workbench(tmp_path)
+    assert features_key(bench) == teacher_directory(bench).name
+    assert not teacher_directory(bench).exists()
+
+
+def test_a_disk_full_of_what_can_be_evicted_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = workbench(tmp_path)
+    other = other_entry(bench, 10**7)
+
+    def usage(path: Path) -> SimpleNamespace:
+        return SimpleNamespace(free=0 if other.exists() else 10**7)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    check_workbench(bench)
+    assert other.exists(), "checking removed something"
+    open_it(bench)
+    assert not other.exists()
+
+
+def test_a_study_that_goes_on_keeps_its_own_features(tmp_path: Path) -> None:
+    bench = workbench(tmp_path)
+    features = StudyFeatures.of(bench, prepare_teacher(bench))
+    features.get(LOGITS)
+    other = other_entry(bench, 1)
+    again = workbench(tmp_path, "cache_max_gb=0.0001")  # room for features, and not for the teacher beside them
+    (kept,) = (path for path in features.directories if path.exists())
+    open_it(again)
+    assert kept.exists()
+    assert teacher_directory(bench).exists()
+    assert not other.exists()
