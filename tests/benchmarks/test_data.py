@@ -36,3 +36,4 @@ def test_memory_is_watched(tmp_path: Path) -> None:
     results = json.loads(output.read_text())["memory"]["results"]
     assert results["tokenise"]["rows"] > 1000
     assert 0 < results["tokenise"]["peak_private_megabytes"] < 2000
+    assert results["teach"]["rows"] == 32
