@@ -197,7 +197,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_compose(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`autodistill.compose` with overrides that make every study tiny; nothing is timed."""
     compose = autodistill.compose
-    replay = {"default": {"median": 2.0, "ratio_to_reference": 0.4}, "named": {"teacher": {"median": 5.0}}}
+    replay = {"default": {"median": 2.0, "ratio_to_reference": 0.25}, "named": {"teacher": {"median": 5.0}}}
     (lab / "replay.json").write_text(json.dumps(replay))
     neutral = ["teacher=huggingface", "student=bert", "schedule=one_phase", "loss=[logits_kl]"]  # no presets
     tiny = [

@@ -267,6 +267,8 @@ class SearchContext:
         reference: metric of an objective -> the value, in the metric's unit, against which the study reports its
             hypervolume; empty where none is fixed. A strategy may use a reference point of its own.
         earlier: studies to learn from: those that the strategy's parameter ``warm_start`` names, if it has one.
+        measured: metrics that are measured before training: of everything that was asked for they are in the history,
+            also of what is pending or infeasible; of what was not, they must be predicted.
     """
 
     space: SearchSpace
@@ -276,6 +278,7 @@ class SearchContext:
     seed: int
     reference: Mapping[str, float] = field(default_factory=dict)
     earlier: tuple[EarlierStudy, ...] = ()
+    measured: frozenset[str] = frozenset()
 
 
 class SearchStrategy(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.importance import Importance, parameter_importance
+from autodistill.engine.picks import averaged
 from autodistill.engine.prediction import FitPredict, LeaveOneOut, leave_one_out
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, reference_point, relative, relative_matrix
@@ -140,8 +142,9 @@ def study_analytics(
 
     Returns:
         ``hypervolume``: columns ``trial``, ``device_seconds`` and ``examples`` (sums of the flash runs so far) and
-        ``value``, a row per flash run that has ended, in the order of tells (None while there is no reference
-        point). ``importance``: one entry per objective. ``prediction``: of the first objective that is scored.
+        ``value`` (of the means over the replicates told by then), a row per flash run that has ended, in the order of
+        tells (None while there is no reference point). ``importance``: one entry per objective. ``prediction``: of
+        the first objective that is scored.
     """
     scored = [item for item in objectives if any(item.metric in run.metrics for run in runs.values())]
     return {
@@ -165,9 +168,6 @@ def _progress(
         return None
     told = [row for row in range(len(history)) if history.told[row] >= 0 and (trials[row].number, "flash") in runs]
     order = sorted(told, key=lambda row: history.told[row])
-    feasible = np.array(feasible_rows(history, constraints), dtype=bool) & np.array(history.in_space, dtype=bool)
-    matrix = np.where(feasible[:, None], relative_matrix(history, objectives, teacher), np.nan)[order]
-    matrix[~np.isfinite(matrix).all(axis=1)] = np.nan
     costs = [runs[trials[row].number, "flash"].cost for row in order]
     return {
         "trial": [trials[row].number for row in order],
@@ -175,8 +175,35 @@ def _progress(
             name: np.cumsum([float(cost.get(name, 0.0)) for cost in costs]).tolist()
             for name in ("device_seconds", "examples")
         },
-        "value": hypervolume_curve(matrix, corner).tolist(),
+        "value": _curve_of_means(history.take(order), objectives, constraints, teacher, corner).tolist(),
     }
+
+
+def _curve_of_means(
+    told: History,
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint],
+    teacher: Mapping[str, Any],
+    corner: FloatArray,
+) -> FloatArray:
+    """Hypervolume after each tell of the means over the replicates told by then, which architectures count for.
+
+    It falls where a replicate shows that an earlier score was luck.
+    """
+    rows = list(enumerate(told.architectures))
+    first = {item: row for row, item in reversed(rows)}
+    again = [row for row, item in rows if first[item] != row]
+    curve = np.zeros(len(told))
+    # From one replicate to the next no mean changes: points are only added.
+    for start, end in pairwise([0, *again, len(told)]):
+        known = averaged(told.take(range(end)))
+        feasible = np.array(feasible_rows(known, constraints), dtype=bool) & np.array(known.in_space, dtype=bool)
+        matrix = np.where(feasible[:, None], relative_matrix(known, objectives, teacher), np.nan)
+        matrix[~np.isfinite(matrix).all(axis=1)] = np.nan
+        before = matrix[:start][~np.isnan(matrix[:start, 0])]
+        front = before[non_dominated(before)]
+        curve[start:end] = hypervolume_curve(np.vstack([front, matrix[start:]]), corner)[len(front) :]
+    return curve
 
 
 def _observed(history: History, objective: Objective) -> tuple[FloatArray, list[int]]:

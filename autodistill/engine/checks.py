@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyBackend, metrics_given
 from autodistill.components.pruning import PrunerContext
-from autodistill.components.search import EarlierStudy, SearchContext
+from autodistill.components.search import EarlierStudy, History, SearchContext
 from autodistill.configs.targets import instantiate
 from autodistill.engine.teacher import trainer_arguments
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError
+from autodistill.search.candidates import Candidates, generator
 from autodistill.training.runner import DEFAULTS, RESERVED, quiet_lightning
 from autodistill.training.seeds import derive_seed
 
@@ -45,7 +46,16 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
         _check_latency_metrics(bench, backends)
         known = bench.known(backends)
         seed = derive_seed(settings.seed, "search")
-        context = SearchContext(bench.space, bench.objectives, bench.constraints, known, seed, earlier=earlier)
+        context = SearchContext(
+            bench.space,
+            bench.objectives,
+            bench.constraints,
+            known,
+            seed,
+            earlier=earlier,
+            measured=bench.measured(known),
+        )
+        check_candidates(context)
         bench.create(settings.one("search"), context)
     bench.create(settings.one("pruner"), PrunerContext(bench.objectives, bench.constraints))
     make_optimiser(torch.nn.Linear(1, 1), (), bench.schedule.optimisation, fused=False)
@@ -53,6 +63,21 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
         bench.create(chosen)
     baselines = [named.architecture for named in bench.baselines(teacher)]
     check_initialisation(bench, teacher, [*bench.some_architectures, *baselines])
+
+
+def check_candidates(context: SearchContext) -> None:
+    """Find one architecture that keeps the constraints on what is known before training.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    candidates = Candidates(context)
+    if not candidates.constraints or candidates.drawn(History(), 1, generator(context, History())):
+        return
+    raise ConfigError(
+        f"The constraints leave no architecture of student.space to be trained: {candidates.out_of_reach()}. Loosen "
+        "or leave out a constraint (constraints.LABEL.bound=VALUE), or widen student.space."
+    )
 
 
 def check_initialisation(bench: Workbench, teacher: PreTrainedModel, architectures: Sequence[Architecture]) -> None:

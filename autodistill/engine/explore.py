@@ -54,7 +54,7 @@ class Explorer:
 
         Raises:
             StudyInterruptedError: the user asked to stop.
-            TrialError: trial after trial failed.
+            TrialError: trial after trial failed, or the space was exhausted before any could be trained.
         """
         session = self.session
         release_dead(session.storage, session.study.id)
@@ -146,6 +146,11 @@ class Explorer:
         try:
             proposals = self.strategy.propose(history, 1)
         except SpaceExhaustedError as error:
+            if not self._began():
+                raise TrialError(
+                    f"The search ended before a single trial could be trained. {error} "
+                    f"`autodistill report study.name={session.settings.study_name}` shows what was tried."
+                ) from error
             session.progress.message(str(error))
             return None
         name = session.settings.one("search").registered

@@ -7,6 +7,7 @@ stored step, so that a killed run goes on with the picks that it had chosen.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -62,11 +63,8 @@ class Promoter:
             return []
         release_dead(session.storage, session.study.id)
         session.progress.stage("training picks in full", min(wanted, len(rows)))
-        others = tuple(item for item in objectives if item != self.quality)
-        # Infeasible rows are out already.
-        context = replace(session.search_context(constraints=()), objectives=(self.quality, *others))
         with session.timed("distill"):
-            self._train(Promotion(context, self.history, rows, self.means), wanted)
+            self._train(self._promotion(self.quality, rows), wanted)
         done = [number for number in self._chosen() if number in self._full_scores()]
         if not done:
             first = self.failures[0] if self.failures else "a score that is no number"
@@ -74,6 +72,13 @@ class Promoter:
         return self._best_first(done[:wanted])
 
     # -- one at a time -------------------------------------------------------------------------------------------
+
+    def _promotion(self, quality: Objective, rows: Collection[int]) -> Promotion:
+        """What chooses among the rows of the history."""
+        others = tuple(item for item in self.session.bench.objectives if item != quality)
+        # Infeasible rows are out already.
+        context = replace(self.session.search_context(constraints=()), objectives=(quality, *others))
+        return Promotion(context, self.history, rows, self.means)
 
     def _train(self, promotion: Promotion, wanted: int) -> None:
         session = self.session
@@ -86,7 +91,7 @@ class Promoter:
             while True:
                 session.check_stop()
                 if len(under_way) < executor.capacity and len(lost) < MAX_FAILED:
-                    number = waiting.pop(0) if waiting else self._choose(promotion, wanted + len(lost))
+                    number = waiting.pop(0) if waiting else self._choose(promotion, wanted + len(lost), under_way)
                     if number is not None:
                         executor.submit(Job(session.study.name, number, "full"))
                         under_way.add(number)
@@ -107,16 +112,18 @@ class Promoter:
         """Numbers of the trials that were chosen so far, in order; stored, so that a killed run keeps its choices."""
         return chosen_picks(self.session.storage, self.session.study)
 
-    def _choose(self, promotion: Promotion, wanted: int) -> int | None:
+    def _choose(self, promotion: Promotion, wanted: int, under_way: Collection[int]) -> int | None:
         """Choose and store the next pick; None when there are enough, or no trial is left."""
         chosen = self._chosen()
         if len(chosen) >= wanted:
             return None
-        if chosen:
+        taken = [self._row[number] for number in chosen]
+        failed = [self._row[number] for number in self._failed(chosen) if number not in under_way]
+        if len(failed) < len(taken):
             full = {self._row[number]: score for number, score in self._full_scores().items() if number in chosen}
-            row = promotion.next(full, [self._row[number] for number in chosen], self._costs())
+            row = promotion.next(full, taken, self._costs(), failed)
         else:
-            row = promotion.first(self.session.settings.picks_margin)
+            row = promotion.first(self.session.settings.picks_margin, failed)
         if row is None:
             return None
         step = {"trial": self._number[row]}
@@ -142,6 +149,12 @@ class Promoter:
             and metric in run.metrics
             and np.isfinite(float(run.metrics[metric]["value"]))
         }
+
+    def _failed(self, chosen: Collection[int]) -> list[int]:
+        """Those of the chosen trials whose full run has ended without a score."""
+        runs = self.session.storage.runs(self.session.study.id)
+        ended = {run.trial for run in runs if run.kind == "full" and run.state in ("complete", "failed")}
+        return sorted(ended.intersection(chosen) - self._full_scores().keys())
 
     def _costs(self) -> FloatArray:
         """Relative cost of a full run per row: the operations of one example, which the examples only multiply."""

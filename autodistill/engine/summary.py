@@ -24,7 +24,7 @@ from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, hypervolume_of, reference_point, relative, relative_matrix
 from autodistill.engine.statistics import rank_correlations
 from autodistill.engine.storage import Storage
-from autodistill.engine.targets import pareto_sets
+from autodistill.engine.targets import pareto_sets, quality_caveat
 from autodistill.pareto import non_dominated
 
 SCHEMA_VERSION = 1
@@ -179,10 +179,13 @@ class SummaryBuilder:
         timed = [self.teacher["latencies"], *(trial.latencies for trial in self.trials)]
         targets = list(dict.fromkeys(label for latencies in timed for label in latencies))
         sets = pareto_sets(self.history, self.objectives, self.constraints, self.teacher, targets)
+        precisions = {label: report.get("precision") for latencies in timed for label, report in latencies.items()}
         return {
             target: {
                 "metric": next(o.metric for o in found.objectives if o.metric.rpartition(".")[0] == target),
                 "is_objective": found.is_objective,
+                "precision": precisions[target],
+                "caveat": quality_caveat(precisions[target]),
                 "trials": [self.trials[row].number for row in found.rows],
                 "final": self._final_pareto(found.objectives),
                 "hypervolume": found.hypervolume,

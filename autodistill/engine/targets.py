@@ -1,8 +1,9 @@
 """Several targets in one study: one Pareto set per latency backend, from one set of trials.
 
-A student's quality does not depend on where it will run, so trials that were scored once serve every target that
-timed them: another chip, another precision, another batch size. A target need not be an objective of the search to
-get its set; the search has then only not aimed at it.
+Trials are scored once, as trained, in fp32: at equal precision a student's quality does not depend on where it will
+run, so they serve every target that timed them: another chip, another batch size. They serve one of another precision
+too, but what that precision costs in quality is not in its set (`quality_caveat`). A target need not be an objective
+of the search to get its set; the search has then only not aimed at it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from autodistill.engine.relative import feasible_rows, hypervolume_of, reference
 
 #: What a target is judged by when no latency is an objective.
 DEFAULT_METRIC = "p50_ms"
+
+#: Number format in which every trial is scored, whatever a target times.
+QUALITY_PRECISION = "fp32"
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,13 @@ def target_objectives(objectives: Sequence[Objective], target: str, targets: Seq
     first = next((index for index, item in enumerate(objectives) if item in latencies), len(objectives))
     others = [item for item in objectives if item not in latencies]
     return (*others[:first], *own, *others[first:])
+
+
+def quality_caveat(precision: str | None) -> str | None:
+    """What must be said of the quality shown for a target that times ``precision``; None where nothing must."""
+    if precision in (None, QUALITY_PRECISION):
+        return None
+    return f"quality is that of the {QUALITY_PRECISION} model"
 
 
 def _label(objective: Objective) -> str:

@@ -31,21 +31,21 @@ def targets_part(summary: Summary, draw: Callable[[str, int], Html]) -> Html:
         if row.target != main
     ]
     lead = tag(
-        "p", "One set of trials serves every ", term("target"), ": quality does not depend on it.", class_="lead"
+        "p", "One set of trials serves every ", term("target"), ": each was scored once, as trained.", class_="lead"
     )
     return Html(tag("h3", "Other targets") + lead + tag("div", *cells, class_="pair") + _targets_table(rows))
 
 
 def target_sentence(row: TargetRow) -> str:
-    """How large a target's front is, and whether the search aimed at it."""
+    """How large a target's front is, whether the search aimed at it, and what to bear in mind of its quality."""
     aimed = "an objective of the search" if row.is_objective else "not an objective of the search"
-    return f"{row.size} trials on the front; {aimed}."
+    return "; ".join(filter(None, (f"{row.size} trials on the front", aimed, row.caveat))) + "."
 
 
 def _targets_table(rows: list[TargetRow]) -> Html:
     body = [
         [
-            row.target,
+            Html(text(row.target) + tag("small", row.caveat)) if row.caveat else row.target,
             str(row.size),
             *(Html(text(end[0]) + tag("small", end[1])) for end in (row.fastest, row.best)),
             formats.significant(row.hypervolume),

@@ -22,6 +22,7 @@ class TargetRow:
         best: the same of the front's best.
         hypervolume: of the flash trials for this target, or None.
         is_objective: whether the search aimed at it.
+        caveat: what must be said of the quality shown, e.g. that it is of another precision; empty where nothing must.
     """
 
     target: str
@@ -31,6 +32,7 @@ class TargetRow:
     best: tuple[str, str]
     hypervolume: float | None
     is_objective: bool
+    caveat: str = ""
 
 
 def target_rows(summary: Summary) -> list[TargetRow]:
@@ -64,4 +66,5 @@ def _row(summary: Summary, target: str, found: Mapping[str, Any]) -> TargetRow:
         best=end(max(trials, key=score, default=None)),
         hypervolume=formats.number_of(found.get("hypervolume")),
         is_objective=bool(found.get("is_objective")),
+        caveat=str(found.get("caveat") or ""),
     )

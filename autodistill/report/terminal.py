@@ -185,7 +185,8 @@ def _render_targets(summary: Summary, console: Console) -> None:
         table.add_column(title, justify="right")
     for row in rows:
         ends = [f"{value} ({name})" if name else value for value, name in (row.fastest, row.best)]
-        name = row.target if row.is_objective else f"{row.target} (no objective)"
+        remarks = ", ".join(filter(None, ("" if row.is_objective else "no objective", row.caveat)))
+        name = f"{row.target} ({remarks})" if remarks else row.target
         table.add_row(*(Text(cell) for cell in (name, str(row.size), *ends, formats.significant(row.hypervolume))))
     console.print()
     console.print(table)

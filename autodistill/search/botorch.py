@@ -1,8 +1,9 @@
 """Bayesian optimisation with BoTorch [Balandat2020]_: the default strategy, for one to three objectives.
 
 It starts with a few space-filling trials. Then it fits a Gaussian process to every metric that training must show,
-and takes what is known before training as it is. With one objective to be learnt, the expected hypervolume
-improvement of every candidate is closed-form (`autodistill.search.closed_form`); with more it is estimated under noise
+and takes what is known before training as it is; what is measured before training is predicted where it was not
+(`autodistill.search.measured`). With one objective that training must show, the expected hypervolume improvement of
+every candidate is closed-form (`autodistill.search.closed_form`); with more it is estimated under noise
 [Daulton2021]_, in logarithms [Ament2023]_ (`autodistill.search.acquisition`). A finite space is scored whole, a larger
 one by local search from the front. Where noise matters, it asks for another replicate of an architecture near the
 front instead of a new one.
@@ -15,12 +16,13 @@ front instead of a new one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from autodistill.components.architecture import Architecture
 from autodistill.components.search import History, Objective, Proposal, SearchContext
 from autodistill.errors import ConfigError
 from autodistill.pareto import non_dominated
@@ -28,6 +30,8 @@ from autodistill.search.acquisition import Bound, Problem, Source, choose, isola
 from autodistill.search.candidates import Candidates, Pool, generator
 from autodistill.search.closed_form import ClosedForm
 from autodistill.search.ehvi import cells_of, log_ehvi
+from autodistill.search.feasibility import log_chances_of
+from autodistill.search.measured import with_measured
 from autodistill.search.sobol import SobolSearch
 from autodistill.search.surrogates import NUMERICAL_ERRORS, fit_models
 from autodistill.search.transfer import Earlier
@@ -41,6 +45,12 @@ MOST_OBJECTIVES = 3
 SAMPLE = 2000
 ROUNDS = 8
 CENTRES = 8
+# Infeasible trials from which on space-filling proposals keep to where the bounds hold with so large a log probability.
+BROKEN, LIKELY = 5, -0.7
+
+
+def _as_it_is(pool: Pool) -> Pool:
+    return pool
 
 
 class BotorchSearch:
@@ -105,7 +115,33 @@ class BotorchSearch:
         return self._space_filling(history, n, {"by": "fallback", "why": why})
 
     def _space_filling(self, history: History, n: int, note: dict[str, str]) -> list[Proposal]:
-        return [Proposal(item.architecture, note=note) for item in self.start.propose(history, n)]
+        likely = self._likely_feasible(history, n)
+        chosen = likely or [item.architecture for item in self.start.propose(history, n)]
+        return [Proposal(architecture, note=note) for architecture in chosen]
+
+    def _likely_feasible(self, history: History, n: int) -> list[Architecture]:
+        """Random candidates that probably keep the bounds on what is measured; none before `BROKEN` trials broke them.
+
+        Few points of a sequence keep a tight bound, and every one that does not costs a measurement.
+        """
+        broken = sum(
+            here and state == "infeasible" for here, state in zip(history.in_space, history.states, strict=True)
+        )
+        if broken < BROKEN:
+            return []
+        view, rng = View(self.context, self.candidates, history), generator(self.context, history)
+        pool = self.candidates.pool(history, self.max_candidates, SAMPLE, view.front(), rng)
+        features = view.feature_map(pool, None, self.size_features)
+        with isolated(int(rng.integers(2**31))):
+            try:
+                chances = log_chances_of(view, pool, features)
+            except NUMERICAL_ERRORS:
+                return []
+        if chances is None:
+            return []
+        likely = rng.permutation(np.flatnonzero(chances > LIKELY))
+        rows = likely if len(likely) else np.argsort(-chances, kind="stable")
+        return [pool.architectures[row] for row in rows[:n]]
 
     def _from_earlier(self, history: History, rng: np.random.Generator) -> list[Proposal]:
         """The architecture that adds most to the hypervolume of what was tried, were the earlier studies right."""
@@ -135,7 +171,7 @@ class BotorchSearch:
         if not view.modelled_objectives:
             best = rng.permutation(np.flatnonzero(non_dominated(view.known_values(pool))))[:n]
             return [Proposal(pool.architectures[index], note={"by": "known"}) for index in best]
-        if len(view.modelled_objectives) == 1:
+        if len(view.modelled_objectives) - len(view.measured_objectives) == 1:
             return self._closed_form(view, pool, n, rng)
         problem, inputs = self._problem(view, pool)
         chosen = choose(problem, inputs, n, self.samples, int(rng.integers(2**31)))
@@ -145,9 +181,14 @@ class BotorchSearch:
 
     def _closed_form(self, view: View, pool: Pool, n: int, rng: np.random.Generator) -> list[Proposal]:
         features = view.feature_map(pool, self.earlier or None, self.size_features)
+        complete: Callable[[Pool], Pool] = _as_it_is
+        if view.measured_objectives:
+            view, measured = with_measured(view, features)
+            complete = measured.completed
+        pool = complete(pool)
         acquisition = ClosedForm(view, pool, features, draws=self.samples, rng=rng)
         if not self.candidates.countable(self.max_candidates):
-            pool = self._climb(acquisition, pool, view.history)
+            pool = self._climb(acquisition, pool, view.history, complete)
         found = []
         for choice in acquisition.choose(pool, n, self.max_replicates):
             where = view.past if choice.replicate else pool
@@ -155,7 +196,7 @@ class BotorchSearch:
             found.append(Proposal(where.architectures[choice.row], choice.replicate, {"by": by}))
         return found
 
-    def _climb(self, acquisition: ClosedForm, pool: Pool, history: History) -> Pool:
+    def _climb(self, acquisition: ClosedForm, pool: Pool, history: History, complete: Callable[[Pool], Pool]) -> Pool:
         """The pool grown by the neighbours of its best, again and again until nothing better turns up."""
         values, best = acquisition.screen(pool), -np.inf
         expanded: set[int] = set()
@@ -170,7 +211,7 @@ class BotorchSearch:
             new = [item for item in near if item not in seen]
             if not new:
                 continue
-            grown = self.candidates.describe(new)
+            grown = complete(self.candidates.describe(new))
             values = np.concatenate([values, acquisition.screen(grown)])
             pool = pool.joined(grown)
         return pool

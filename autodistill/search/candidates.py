@@ -6,8 +6,9 @@ history; `Candidates` only remembers what it worked out about the space.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn, overload
 
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
 # Architectures asked of `known` at once while drawing: enough to be fast, few enough to stop early.
 CHUNK = 256
-# Draws without one candidate before a space that is too large to count is given up.
+# Draws without one candidate before a space that is too large to count is searched by steps instead.
 FRUITLESS_DRAWS = 50 * CHUNK
+# Rounds of such steps, and centres whose neighbours a round looks at.
+ROUNDS, CENTRES = 256, 8
 
 
 def generator(context: SearchContext, history: History) -> np.random.Generator:
@@ -52,6 +55,15 @@ class Pool:
     def __len__(self) -> int:
         return len(self.architectures)
 
+    @property
+    def origin(self) -> tuple[Sequence[Architecture], NDArray[np.intp]] | None:
+        """The sequence that the architectures were taken from and their rows in it; None where they stand alone.
+
+        Who remembers something of every architecture finds it by row, without making the architecture.
+        """
+        chosen = self.architectures
+        return (chosen.whole, chosen.rows) if isinstance(chosen, _Rows) else None
+
     def joined(self, other: Pool) -> Pool:
         """The rows of both, this one's first; both must know the same metrics."""
         return Pool(
@@ -76,17 +88,17 @@ class _Rows(Sequence[Architecture]):
     """Some rows of a sequence of architectures, which are made only when they are read."""
 
     def __init__(self, whole: Sequence[Architecture], rows: NDArray[np.intp]) -> None:
-        self._whole, self._rows = whole, rows
+        self.whole, self.rows = whole, rows
 
     @classmethod
     def of(cls, architectures: Sequence[Architecture], rows: NDArray[np.intp]) -> _Rows:
         """Rows of a sequence, which may be rows of another one itself."""
         if isinstance(architectures, _Rows):
-            return cls(architectures._whole, architectures._rows[rows])
+            return cls(architectures.whole, architectures.rows[rows])
         return cls(architectures, rows)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     @overload
     def __getitem__(self, index: int) -> Architecture: ...
@@ -94,8 +106,8 @@ class _Rows(Sequence[Architecture]):
     def __getitem__(self, index: slice) -> Sequence[Architecture]: ...
     def __getitem__(self, index: int | slice) -> Architecture | Sequence[Architecture]:
         if isinstance(index, slice):
-            return _Rows(self._whole, self._rows[index])
-        return self._whole[int(self._rows[index])]
+            return _Rows(self.whole, self.rows[index])
+        return self.whole[int(self.rows[index])]
 
 
 class Candidates:
@@ -110,10 +122,21 @@ class Candidates:
         self.constraints = tuple(item for item in context.constraints if item.metric in context.known.metrics)
 
     def draw(self, history: History, n: int, rng: np.random.Generator) -> list[Architecture]:
-        """Up to ``n`` distinct candidates, uniform over all of them.
+        """Up to ``n`` distinct candidates, see `drawn`.
 
         Raises:
-            SpaceExhaustedError: there is none.
+            SpaceExhaustedError: there is none, or none was found.
+        """
+        drawn = self.drawn(history, n, rng)
+        if not drawn:
+            self.exhausted(history)
+        return drawn
+
+    def drawn(self, history: History, n: int, rng: np.random.Generator) -> list[Architecture]:
+        """Up to ``n`` distinct candidates, uniform over all of them; empty when there is none.
+
+        Where draws from a space that is too large to count find none, because constraints leave so little of it,
+        candidates are sought step by step from what was tried; these are not uniform.
         """
         seen = set(history.architectures)
         drawn: dict[Architecture, None] = {}
@@ -123,9 +146,9 @@ class Candidates:
             seen.update(fresh)
             if len(drawn) >= n:
                 break
-        if not drawn:
-            self.exhausted(history)
-        return list(drawn)[:n]
+        if drawn or self.context.space.size is not None:
+            return list(drawn)[:n]
+        return self._sought(history, n, rng)
 
     def admissible(self, architectures: Iterable[Architecture]) -> list[Architecture]:
         """Those that are not known to break a constraint, in their order."""
@@ -153,9 +176,10 @@ class Candidates:
             SpaceExhaustedError: there is none.
         """
         if not self.countable(limit):
-            drawn = self.draw(history, sample, rng)
-            near = self.near(around, history)
-            return self.describe(list(dict.fromkeys([*drawn, *near])))
+            found = dict.fromkeys([*self.drawn(history, sample, rng), *self.near(around, history)])
+            if not found:
+                self.exhausted(history)
+            return self.describe(list(found))
         unseen = np.ones(len(self._whole), dtype=bool)
         tried = (row.tobytes() for row in self.context.space.ranks(history.architectures))
         unseen[[self._position[ranks] for ranks in tried if ranks in self._position]] = False
@@ -188,15 +212,30 @@ class Candidates:
         Raises:
             SpaceExhaustedError: always.
         """
-        size = self.context.space.size
-        space = "the space" if size is None else f"the space ({size} in all)"
-        seen = sum(history.in_space)
-        if not self.constraints:
-            raise SpaceExhaustedError(f"Every feasible architecture of {space} has been proposed already.")
+        size, seen = self.context.space.size, sum(history.in_space)
         bounds = ", ".join(_bound(constraint) for constraint in self.constraints)
+        if size is None:
+            wanted = f"satisfies the constraints on what is known before training ({bounds})" if bounds else "is new"
+            raise SpaceExhaustedError(
+                f"No further architecture of the space that {wanted} was found in {FRUITLESS_DRAWS:,} draws, nor step "
+                f"by step from what was tried; {seen} were proposed already. Loosen a constraint or widen the space."
+            )
+        if not self.constraints:
+            raise SpaceExhaustedError(
+                f"Every feasible architecture of the space ({size} in all) has been proposed already."
+            )
         raise SpaceExhaustedError(
-            f"No architecture of {space} is left that satisfies the constraints on what is known before training "
-            f"({bounds}); {seen} were proposed already. Loosen a constraint or widen the space."
+            f"No architecture of the space ({size} in all) is left that satisfies the constraints on what is known "
+            f"before training ({bounds}); {seen} were proposed already. Loosen a constraint or widen the space."
+        )
+
+    def out_of_reach(self) -> str:
+        """Per constraint on what is known, how near the space comes to its bound; for a space that has no candidate."""
+        where = "that was found" if self.context.space.size is None else "in the space"
+        return "; ".join(
+            f"constraints.{item.label} wants {_bound(item)}, and the {'smallest' if item.sense == '<=' else 'largest'} "
+            f"{where} is {self._nearest(item):,.6g}"
+            for item in self.constraints
         )
 
     @cached_property
@@ -231,6 +270,56 @@ class Candidates:
             holds = values <= constraint.bound if constraint.sense == "<=" else values >= constraint.bound
             keep &= holds | np.isnan(values)
         return keep
+
+    def _nearest(self, constraint: Constraint) -> float:
+        """The value of the space that comes nearest to a constraint's bound, or goes farthest beyond it."""
+        space = self.context.space
+        if space.size is not None:
+            values = self._known(space.enumerate())[constraint.metric][0]
+        else:
+            alone = Candidates(replace(self.context, constraints=(constraint,)))
+            seen = alone._steps([], 1, np.random.default_rng(self.context.seed))
+            values = self._known(list(seen))[constraint.metric][0]
+        return float(np.nanmin(values) if constraint.sense == "<=" else np.nanmax(values))
+
+    def _sought(self, history: History, n: int, rng: np.random.Generator) -> list[Architecture]:
+        """Up to ``n`` candidates, found step by step from what was tried and from the ends of the space."""
+        tried = [item for item, inside in zip(history.architectures, history.in_space, strict=True) if inside]
+        seen = set(tried)
+        excess = self._steps(tried, n, rng)
+        return [item for item, broken in excess.items() if broken == 0 and item not in seen][:n]
+
+    def _steps(self, tried: Sequence[Architecture], n: int, rng: np.random.Generator) -> dict[Architecture, float]:
+        """Architectures and by how much they break constraints: best first, each round the neighbours of the best.
+
+        Ends with ``n`` that break none beyond those tried.
+        """
+        space = self.context.space
+        ends = [{item.name: item.values[end] for item in space.parameters} for end in (0, -1)]
+        started = [*tried, *filter(None, space.complete(ends)), *space.sample(CHUNK, int(rng.integers(2**63)))]
+        near = list(dict.fromkeys(started))
+        excess: dict[Architecture, float] = {}
+        expanded, seen, found = set[Architecture](), set(tried), 0
+        for _ in range(ROUNDS):
+            broken = dict(zip(near, self._excess(near), strict=True))
+            excess |= broken
+            found += sum(much == 0 and item not in seen for item, much in broken.items())
+            left = (item for item in excess if item not in expanded)
+            centres = heapq.nsmallest(CENTRES, left, key=excess.__getitem__)
+            if found >= n or not centres:
+                break
+            expanded.update(centres)
+            others = dict.fromkeys(other for centre in centres for other in space.neighbours(centre))
+            near = [other for other in others if other not in excess]
+        return excess
+
+    def _excess(self, architectures: Sequence[Architecture]) -> list[float]:
+        """By how much each breaks the constraints, in units of their bounds; 0 where it breaks none."""
+        total, known = np.zeros(len(architectures)), self._known(architectures) if architectures else {}
+        for item in self.constraints if architectures else ():
+            beyond = (known[item.metric][0] - item.bound) * (1.0 if item.sense == "<=" else -1.0)
+            total += np.maximum(np.nan_to_num(beyond), 0.0) / (abs(item.bound) or 1.0)
+        return total.tolist()
 
     def _shuffled(self, rng: np.random.Generator) -> Iterable[list[Architecture]]:
         """Chunks of feasible architectures in random order; endless repeats are cut off."""

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.special import log_ndtr
 
 from autodistill.search.candidates import Pool
 from autodistill.search.ehvi import Cells, cells_of, log_ehvi, log_ehvi_bound, log_sum
+from autodistill.search.feasibility import log_chances, scaled_bounds
 from autodistill.search.surrogates import FeatureMap, Posterior, fit_models
-from autodistill.search.view import NothingLearntError, View, scaled_bound, sign_of
+from autodistill.search.view import NothingLearntError, View, sign_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,11 +89,7 @@ class ClosedForm:
         self._sign = sign_of(self.objective)
         self._scales = {item.metric: view.known_scale(item.metric, pool) for item in view.known_objectives}
         scale = observed[self.objective.metric].scale
-        self._bounds = [
-            bound
-            for item in view.modelled_constraints
-            if item.metric in observed and (bound := scaled_bound(item, observed[item.metric].scale)) is not None
-        ]
+        self._bounds = scaled_bounds(view, observed)
         self._set_reference(pool, scale, observed[self.objective.metric].values)
         self.front = self._front_of(inputs)
         self._believe()
@@ -129,12 +126,12 @@ class ClosedForm:
         """Posteriors in which what is being tried counts as if its mean had been seen."""
         believed = torch.cat(self.front.believed) if self.front.believed else None
         self._posteriors = {name: Posterior(model.whole, believed) for name, model in self._models.items()}
-        self._coarse = Posterior(self._models[self.objective.metric].coarse, believed)
+        self._coarse = {name: Posterior(model.coarse, believed) for name, model in self._models.items()}
         own = self._posteriors[self.objective.metric]
         mean, deviation = own(self.front.inputs)
         self._mean, self._deviation, self._noise = self._sign * mean, deviation, own.noise
         self._mean_cells = cells_of(self.front.known, self._mean, self._known_reference, self._reference)
-        plausible = self._plausible()
+        self._near = plausible = self._plausible()
         draws = self._sign * own.samples(self.front.inputs[torch.from_numpy(plausible)], self.draws, self.rng)
         known = self.front.known[plausible]
         self._cells = [cells_of(known, draw, self._known_reference, self._reference) for draw in draws]
@@ -200,9 +197,10 @@ class ClosedForm:
         """Rows of the candidates that promise most, in rising order."""
         rows = np.arange(len(pool))
         if len(rows) > PROMISING:
-            mean, deviation = self._coarse(inputs)
+            mean, deviation = self._coarse[self.objective.metric](inputs)
             known = np.nan_to_num(self._known(pool), nan=-np.inf)
             bound = log_ehvi_bound(self._mean_cells, known, self._sign * mean, deviation)
+            bound += self._log_feasible(inputs, self._coarse)
             rows = np.sort(np.argsort(-bound, kind="stable")[:PROMISING])
         if len(rows) <= count:
             return rows
@@ -231,7 +229,7 @@ class ClosedForm:
             safe = np.where(reachable, known, self._known_reference - 1.0)
             values = [log_ehvi(cells, safe, self._sign * mean, deviation, least) for cells in fronts]
             total.append(log_sum(np.stack(values, axis=1)) - math.log(len(fronts)) + log_weight)
-        return log_sum(np.stack(total, axis=1)) + self._log_feasible(inputs)
+        return log_sum(np.stack(total, axis=1)) + self._log_feasible(inputs, self._posteriors)
 
     def _nodes(self, pool: Pool) -> list[tuple[FloatArray, float]]:
         """Known objectives at quadrature nodes with the logarithms of their weights; one node where all are exact."""
@@ -260,15 +258,11 @@ class ClosedForm:
         own = [item for item in self._bounds if item.metric == self.objective.metric and item.sign * self._sign < 0]
         return max((self._sign * item.bound for item in own), default=None)
 
-    def _log_feasible(self, inputs: torch.Tensor) -> FloatArray:
-        """Log probability that the bounds on other learnt metrics hold, taken as independent."""
-        total = np.zeros(len(inputs))
-        for bound in self._bounds:
-            if bound.metric == self.objective.metric and bound.sign * self._sign < 0:
-                continue
-            mean, deviation = self._posteriors[bound.metric](inputs)
-            total += log_ndtr(bound.sign * (bound.bound - mean) / deviation)
-        return total
+    def _log_feasible(self, inputs: torch.Tensor, posteriors: Mapping[str, Posterior]) -> FloatArray:
+        """Log probability that the bounds on learnt metrics hold, but for what `_least` has in the improvement."""
+        own = self.objective.metric
+        others = [bound for bound in self._bounds if bound.metric != own or bound.sign * self._sign > 0]
+        return log_chances(others, posteriors, inputs)
 
     # -- replicates ----------------------------------------------------------------------------------------------
 
@@ -279,8 +273,9 @@ class ClosedForm:
         posterior means (a knowledge gradient with everything else held fixed). Without noise a second look at an
         architecture changes nothing, and none is asked for.
         """
-        entries = np.flatnonzero((self.front.rows >= 0) & (self.front.runs < most))
-        if most < 2 or not len(entries) or self._bounds:
+        # What can hardly be on the front gains as little from being known better.
+        entries = np.array([one for one in self._near if self.front.rows[one] >= 0 and self.front.runs[one] < most])
+        if most < 2 or not len(entries):
             return None
         gains = np.array([self._worth_of_another_look(int(entry)) for entry in entries])
         best = int(np.argmax(gains))
@@ -297,8 +292,8 @@ class ClosedForm:
         rows = np.argsort(-values, kind="stable")[:32]  # the best by one measure are among the first by the other
         mean, deviation = self._posteriors[self.objective.metric](inputs[torch.from_numpy(rows)])
         known = self._known(pool.take(rows))
-        gains = log_ehvi(self._mean_cells, known, self._sign * mean, self._update(deviation))
-        return float(gains.max())
+        gains = log_ehvi(self._mean_cells, known, self._sign * mean, self._update(deviation), self._least())
+        return float((gains + self._log_feasible(inputs[torch.from_numpy(rows)], self._posteriors)).max())
 
     def _worth_of_another_look(self, entry: int) -> float:
         """Log of the expected rise of the hypervolume over what the entry's mean adds already."""
@@ -307,6 +302,9 @@ class ClosedForm:
         known, mean = self.front.known[[entry]], self._mean[[entry]]
         moved = self._update(self._deviation[[entry]])
         with np.errstate(divide="ignore"):
-            rise = log_ehvi(cells, known, mean, moved)[0]
-            sure = log_ehvi(cells, known, mean, moved * 1e-9)[0]  # what it adds with its mean as it is
-        return float(rise + np.log(-np.expm1(sure - rise))) if rise > sure else -math.inf
+            rise = log_ehvi(cells, known, mean, moved, self._least())[0]
+            sure = log_ehvi(cells, known, mean, moved * 1e-9, self._least())[0]  # what it adds with its mean as it is
+        if rise <= sure:
+            return -math.inf
+        allowed = self._log_feasible(self.front.inputs[[entry]], self._posteriors)[0]
+        return float(rise + np.log(-np.expm1(sure - rise)) + allowed)

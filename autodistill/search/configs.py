@@ -85,7 +85,8 @@ class NevergradConfig:
     """Parameters of the evolutionary strategies of Nevergrad."""
 
     optimizer: str = "TwoPointsDE"
-    """Name in Nevergrad's registry of optimisers, e.g. TwoPointsDE, DiscreteOnePlusOne, DE."""
+    """Name in Nevergrad's registry of optimisers, e.g. TwoPointsDE, DiscreteOnePlusOne, DE; one that cannot take up a
+    history is refused."""
 
     def __post_init__(self) -> None:
         """Check that a name was given; the strategy compares it with the registry."""

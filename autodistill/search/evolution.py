@@ -74,8 +74,10 @@ class EvolutionSearch:
             self._step(parents, history, n, found, rng)
         if len(found) < n:
             # Asked for more than are missing, because those that were found already may be among them.
-            drawn = self.candidates.draw(history, n, rng)
+            drawn = self.candidates.drawn(history, n, rng)
             found.update((item, "random") for item in drawn if item not in found)
+        if not found:
+            self.candidates.exhausted(history)
         return [Proposal(item, note={"by": origin}) for item, origin in list(found.items())[:n]]
 
     def _parents(self, outcomes: Outcomes) -> list[Architecture]:

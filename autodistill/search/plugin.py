@@ -22,7 +22,7 @@ def autodistill_search_strategies() -> list[ComponentSpec]:
             name="botorch",
             target="autodistill.search.botorch:BotorchSearch",
             config=BotorchConfig,
-            summary="Multi-objective Bayesian optimisation (qLogNEHVI on Gaussian processes); the default.",
+            summary="Bayesian optimisation of the expected hypervolume; models only what is not known; the default.",
         ),
         ComponentSpec(
             name="evolution",
@@ -40,7 +40,7 @@ def autodistill_search_strategies() -> list[ComponentSpec]:
             name="nevergrad",
             target="autodistill.search.nevergrad:NevergradSearch",
             config=NevergradConfig,
-            summary="Any optimiser of Nevergrad, e.g. differential evolution.",
+            summary="An optimiser of Nevergrad by name, e.g. differential evolution.",
         ),
         ComponentSpec(
             name="random",

@@ -146,18 +146,25 @@ class Promotion:
             mean[done], deviation[done] = scores, 1e-6
         return Predicted(mean, deviation)
 
-    def first(self, margin: float) -> int:
+    def first(self, margin: float, failed: Collection[int] = ()) -> int | None:
         """The row to begin with: best in the first objective, or with a margin the fastest that is nearly as good.
 
         Args:
             margin: share of the best predicted score, in the metric's unit, that may be given up; >= 0.
+            failed: rows that are left out, because their run has failed already.
+
+        Returns:
+            None when every row has failed.
         """
+        left = np.flatnonzero(~np.isin(self.rows, list(failed)))
+        if not len(left):
+            return None
         mean = self.flash.mean
-        best = int(np.argmax(mean))
+        best = int(left[np.argmax(mean[left])])
         if margin <= 0:
             return int(self.rows[best])
         plain = self._plain(mean)
-        close = np.flatnonzero(np.abs(plain - plain[best]) <= margin * abs(plain[best]))
+        close = left[np.abs(plain[left] - plain[best]) <= margin * abs(plain[best])]
         volumes = [self._volume_alone(int(entry)) for entry in close]
         return int(self.rows[close[int(np.argmax(volumes))]])
 
@@ -170,19 +177,22 @@ class Promotion:
         points = np.column_stack([self.flash.mean, self._others])
         return float(np.prod(points[entry] - _beyond_worst(points)))
 
-    def next(self, full: Mapping[int, float], taken: Collection[int], costs: FloatArray) -> int | None:
+    def next(
+        self, full: Mapping[int, float], taken: Collection[int], costs: FloatArray, failed: Collection[int] = ()
+    ) -> int | None:
         """The row whose full run is expected to gain most for its cost; None when none is left that can gain.
 
         Args:
             full: row -> full score of the runs that have been made.
             taken: rows that were chosen already, whether or not their run has ended.
             costs: per row of the history, in any unit, > 0; NaN where it is not known.
+            failed: those of ``taken`` whose run has failed: they are not chosen again, and add nothing to the front.
         """
         left = np.flatnonzero(~np.isin(self.rows, list(taken)))
         if not len(left):
             return None
         predicted = self.at_full(full)
-        chosen = np.flatnonzero(np.isin(self.rows, list(taken)))
+        chosen = np.flatnonzero(np.isin(self.rows, list(set(taken) - set(failed))))
         reference = self._reference(predicted.mean)
         cells = cells_of(self._others[chosen], predicted.mean[chosen], reference[1:], float(reference[0]))
         gains = log_ehvi(cells, self._others[left], predicted.mean[left], predicted.deviation[left])

@@ -44,6 +44,13 @@ class Scale:
             flat = np.log(values / self.unit) if self.log else values / self.unit
         return np.where(np.isfinite(flat), (flat - self.mean) / self.deviation, np.nan)
 
+    def inverse(self, images: FloatArray, deviations: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Values with these images, and variances (to first order) with these standard deviations."""
+        flat = images * self.deviation + self.mean
+        values = (np.exp(flat) if self.log else flat) * self.unit
+        slopes = values if self.log else np.full_like(values, self.unit)
+        return values, (slopes * self.deviation * deviations) ** 2
+
     def variances(self, values: FloatArray, variances: FloatArray) -> FloatArray:
         """The images of the variances of ``values``, to first order."""
         flat = variances / values**2 if self.log else variances / self.unit**2

@@ -52,8 +52,10 @@ class SobolSearch:
             found.update(dict.fromkeys(self.candidates.fresh(chunk, history)))
             if len(found) >= n:
                 return [Proposal(architecture) for architecture in list(found)[:n]]
-        drawn = self.candidates.draw(history, n, generator(self.context, history))
+        drawn = self.candidates.drawn(history, n, generator(self.context, history))
         found.update(dict.fromkeys(drawn))
+        if not found:
+            self.candidates.exhausted(history)
         return [Proposal(architecture) for architecture in list(found)[:n]]
 
     def _walk(self, start: int) -> Iterator[list[Architecture]]:

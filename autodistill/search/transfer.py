@@ -13,29 +13,41 @@ shape of an earlier study matter, not its scale, so that another teacher, anothe
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from linear_operator.utils.cholesky import psd_safe_cholesky
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import EarlierStudy, Objective, SearchContext
 from autodistill.errors import ConfigError
 from autodistill.search.acquisition import isolated
 from autodistill.search.candidates import Candidates, Pool
-from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, Posterior, fit_model, observe, representable
+from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, fit_model, observe, representable
 
 if TYPE_CHECKING:
+    from botorch.models import SingleTaskGP
+
     from autodistill.components.search import FloatArray
+
+logger = logging.getLogger(__name__)
 
 # Fewer observations of a metric carry no model worth transferring.
 LEAST_TRIALS = 5
 # Predictions are standardised; a quarter brings most of them to the extent of the other features.
 FEATURE_SCALE = 0.25
+# Rows predicted at once, always as many: a few megabytes at a thousand observations.
+BLOCK = 1024
 
 
 class Earlier:
     """What the earlier studies of a context predict of each learnt objective.
+
+    An objective that an earlier study cannot tell anything of (a latency of other hardware, say) is left out with a
+    line in the log; what the study knows of the others still counts.
 
     Args:
         context: with its earlier studies.
@@ -43,7 +55,7 @@ class Earlier:
         sizes: whether known sizes are features of their models.
 
     Raises:
-        ConfigError: an earlier study has another space, or too few observations.
+        ConfigError: an earlier study has another space, or nothing that could be learnt from.
     """
 
     def __init__(self, context: SearchContext, candidates: Candidates, *, sizes: bool) -> None:
@@ -51,26 +63,48 @@ class Earlier:
         for study in context.earlier:
             _check_space(context, study)
         self._predictors = [
-            (objective, _Predictor(context, candidates, study, objective, sizes))
-            for study in context.earlier
-            for objective in learnt
+            pair for study in context.earlier for pair in _predictors(context, candidates, study, learnt, sizes)
         ]
 
     def __bool__(self) -> bool:
         return bool(self._predictors)
 
     def __call__(self, pool: Pool) -> FloatArray:
-        """One column per earlier study and learnt objective, ``n x columns``."""
+        """One column per earlier study and objective that it tells something of, ``n x columns``."""
         return np.stack([predictor(pool) for _, predictor in self._predictors], axis=1)
 
     def mean_of(self, objective: Objective, pool: Pool) -> FloatArray:
-        """The studies' mean prediction of one objective, ``n``, without a unit."""
+        """The studies' mean prediction of one objective, ``n``, without a unit; 0 where none tells anything of it."""
         columns = [predictor(pool) for item, predictor in self._predictors if item == objective]
-        return np.asarray(np.mean(columns, axis=0))
+        return np.asarray(np.mean(columns, axis=0)) if columns else np.zeros(len(pool))
+
+
+def _predictors(
+    context: SearchContext, candidates: Candidates, study: EarlierStudy, learnt: Sequence[Objective], sizes: bool
+) -> list[tuple[Objective, _Predictor]]:
+    """The models of the objectives that the study tells something of."""
+    found, reasons = [], []
+    for objective in learnt:
+        try:
+            found.append((objective, _Predictor(context, candidates, study, objective, sizes)))
+        except _NothingToLearnError as error:
+            reasons.append(str(error))
+    if reasons and not found:
+        raise ConfigError(
+            f"search.warm_start: nothing can be learnt from the study {study.name!r}: {'; '.join(reasons)}. "
+            "Leave it out."
+        )
+    for reason in reasons:
+        logger.warning("search.warm_start: of the study %r one objective is left out: %s.", study.name, reason)
+    return found
+
+
+class _NothingToLearnError(Exception):
+    """An earlier study has nothing to tell of a metric; says why."""
 
 
 class _Predictor:
-    """A Gaussian process on one metric of one earlier study; remembers what it predicted."""
+    """A Gaussian process on one metric of one earlier study; remembers what it predicted of a space."""
 
     def __init__(
         self, context: SearchContext, candidates: Candidates, study: EarlierStudy, objective: Objective, sizes: bool
@@ -81,31 +115,67 @@ class _Predictor:
         told = history.variances.get(metric)
         observed = observe(metric, column, None if told is None else np.asarray(told, dtype=np.float64)[rows])
         if observed is None or len(observed.rows) < LEAST_TRIALS:
-            raise ConfigError(
-                f"search.warm_start: the study {study.name!r} has {int(np.isfinite(column).sum())} usable values of "
-                f"{metric} on architectures of this space; at least {LEAST_TRIALS} are needed. Leave it out."
+            raise _NothingToLearnError(
+                f"it has {int(np.isfinite(column).sum())} usable values of {metric} on architectures of this space, "
+                f"and at least {LEAST_TRIALS} are needed"
             )
         past = candidates.describe([history.architectures[row] for row in rows])
         self._features = FeatureMap(context.space, (past,), sizes=sizes)
         inputs = torch.from_numpy(self._features(past))[torch.from_numpy(observed.rows)]
         try:
             with isolated(context.seed % 2**31):
-                model = fit_model(inputs, observed.values, observed.noise, self._features.layout)
-                self._posterior = Posterior(model.whole)
+                self._mean = _Mean(fit_model(inputs, observed.values, observed.noise, self._features.layout).whole)
         except NUMERICAL_ERRORS as error:
-            raise ConfigError(
-                f"search.warm_start: no model could be fitted to {metric} of the study {study.name!r} "
-                f"({type(error).__name__}). Leave it out."
-            ) from error
-        self._seen: dict[Architecture, float] = {}
+            raise _NothingToLearnError(f"no model could be fitted to {metric} ({type(error).__name__})") from error
+        self._whole: Sequence[Architecture] = ()
+        self._seen = np.empty(0)
 
     def __call__(self, pool: Pool) -> FloatArray:
-        new = np.array([item not in self._seen for item in pool.architectures], dtype=bool)
+        if pool.origin is None:
+            return self._predicted(pool)
+        whole, rows = pool.origin
+        if whole is not self._whole:
+            self._whole, self._seen = whole, np.full(len(whole), np.nan)
+        new = np.isnan(self._seen[rows])
         if new.any():
-            fresh = pool.take(new)
-            mean, _ = self._posterior(torch.from_numpy(self._features(fresh)))
-            self._seen.update(zip(fresh.architectures, (FEATURE_SCALE * mean).tolist(), strict=True))
-        return np.array([self._seen[item] for item in pool.architectures])
+            self._seen[rows[new]] = self._predicted(pool.take(new))
+        return self._seen[rows]
+
+    def _predicted(self, pool: Pool) -> FloatArray:
+        return FEATURE_SCALE * self._mean(self._features(pool))
+
+
+class _Mean:
+    """The posterior mean of a fitted model, of each row the same to the last bit in whatever company it is asked for.
+
+    A search that goes on asks in another company than one that was never interrupted. So products of matrices always
+    have the same shape; and observations stand first, as GPyTorch centres both sides on the mean of the first.
+
+    Args:
+        model: fitted.
+    """
+
+    def __init__(self, model: SingleTaskGP) -> None:
+        self._model = model
+        with torch.no_grad():
+            self._inputs, targets = model.train_inputs[0], model.train_targets
+            self._constant = float(model.mean_module(self._inputs[:1]))
+            covariance = model.covar_module(self._inputs, self._inputs).to_dense().clone()
+            covariance.diagonal().add_(model.likelihood.noise.mean())
+            self._weights = torch.cholesky_solve((targets - self._constant)[:, None], psd_safe_cholesky(covariance))
+
+    def __call__(self, features: FloatArray) -> FloatArray:
+        """The mean at ``n x columns``, of length ``n``."""
+        means = np.empty(len(features))
+        with torch.no_grad():
+            for start in range(0, len(features), BLOCK):
+                part = features[start : start + BLOCK]
+                block = np.zeros((BLOCK, features.shape[1]))
+                block[: len(part)] = part
+                points = self._model.transform_inputs(torch.from_numpy(block))
+                cross = self._model.covar_module(self._inputs, points).to_dense()
+                means[start : start + BLOCK] = (self._weights * cross).sum(dim=0).numpy()[: len(part)]
+        return self._constant + means
 
 
 def _check_space(context: SearchContext, study: EarlierStudy) -> None:

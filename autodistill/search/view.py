@@ -5,7 +5,8 @@ Reads metrics, variances, feasibility and pending trials by row; decides nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -57,7 +58,17 @@ class View:
         known = context.known.metrics
         self.known_objectives = [item for item in context.objectives if item.metric in known]
         self.modelled_objectives = [item for item in context.objectives if item.metric not in known]
+        self.measured_objectives = [item for item in self.modelled_objectives if item.metric in context.measured]
         self.modelled_constraints = [item for item in context.constraints if item.metric not in known]
+
+    def knowing(self, past: Pool) -> View:
+        """The same, but ``past`` knows the measured objectives too."""
+        view = copy(self)
+        view.past = past
+        view.known_objectives = [item for item in self.context.objectives if item.metric in past.known]
+        view.modelled_objectives = [item for item in self.context.objectives if item.metric not in past.known]
+        view.measured_objectives = []
+        return view
 
     # -- rows ----------------------------------------------------------------------------------------------------
 
@@ -132,19 +143,30 @@ class View:
         Raises:
             NothingLearntError: too little was observed.
         """
-        observed: dict[str, Observed] = {}
-        for objective in self.modelled_objectives:
-            seen = self._observe(objective.metric)
-            if seen is None:
-                raise NothingLearntError(f"{objective.metric} was observed fewer than two times, or not as numbers")
-            observed[objective.metric] = seen
+        observed = self.observed_among([item.metric for item in self.modelled_objectives])
         if not self.known_objectives and all(np.ptp(item.values) == 0 for item in observed.values()):
             raise NothingLearntError("all trials have the same objectives")
-        for constraint in self.modelled_constraints:
-            seen = observed.get(constraint.metric) or self._observe(constraint.metric)
-            if seen is not None:
-                observed[constraint.metric] = seen
+        more = {name: seen for name, seen in self.observed_constraints().items() if name not in observed}
+        return observed | more
+
+    def observed_among(self, metrics: Sequence[str]) -> dict[str, Observed]:
+        """Observations of some metrics.
+
+        Raises:
+            NothingLearntError: too little was observed.
+        """
+        observed: dict[str, Observed] = {}
+        for metric in metrics:
+            seen = self._observe(metric)
+            if seen is None:
+                raise NothingLearntError(f"{metric} was observed fewer than two times, or not as numbers")
+            observed[metric] = seen
         return observed
+
+    def observed_constraints(self) -> dict[str, Observed]:
+        """Observations of the constrained metrics to be modelled, without those that were not seen yet."""
+        found = {item.metric: self._observe(item.metric) for item in self.modelled_constraints}
+        return {name: seen for name, seen in found.items() if seen is not None}
 
     def _observe(self, metric: str) -> Observed | None:
         return observe(metric, self.learnt(metric), self.variances(metric))

@@ -73,21 +73,26 @@ class ToyKnown:
 
     Args:
         scale: factor on the metric, to see whether a unit matters.
+        latency: whether the latency is known as well.
     """
 
-    def __init__(self, scale: float = 1.0) -> None:
-        self.scale = scale
+    def __init__(self, scale: float = 1.0, latency: bool = False) -> None:
+        self.scale, self.latency = scale, latency
 
     @property
     def metrics(self) -> frozenset[str]:
-        """Only ``size.parameters``."""
-        return frozenset({PARAMETERS.metric})
+        """``size.parameters``, and the latency if it is known."""
+        return frozenset({PARAMETERS.metric, *([LATENCY.metric] if self.latency else [])})
 
     def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]]:
         """Twelve hidden squared per layer, as in a transformer whose feed-forward block is four times as wide."""
         sizes = [12.0 * _number(item, "num_layers") * _number(item, "hidden_size") ** 2 for item in architectures]
         values = self.scale * np.array(sizes, dtype=np.float64)
-        return {PARAMETERS.metric: (values, np.zeros_like(values))}
+        known = {PARAMETERS.metric: (values, np.zeros_like(values))}
+        if self.latency:
+            latencies = np.array([toy_metrics(item)[LATENCY.metric] for item in architectures], dtype=np.float64)
+            known[LATENCY.metric] = (latencies, np.zeros_like(latencies))
+        return known
 
 
 class NothingKnown:
@@ -110,9 +115,17 @@ def toy_context(
     constraints: Sequence[Constraint] = (),
     known: Known | None = None,
     seed: int = 0,
+    measured: Sequence[str] = (),
 ) -> SearchContext:
     """A context on the toy: accuracy up, latency down, parameters known."""
-    return SearchContext(space or toy_space(), tuple(objectives), tuple(constraints), known or ToyKnown(), seed)
+    return SearchContext(
+        space or toy_space(),
+        tuple(objectives),
+        tuple(constraints),
+        known or ToyKnown(),
+        seed,
+        measured=frozenset(measured),
+    )
 
 
 def toy_history(

@@ -66,7 +66,7 @@ class Problem:
         self,
         seed: int,
         *,
-        known: bool = True,
+        known: bool | str = True,
         factors: Mapping[str, float] | None = None,
         earlier: Sequence[EarlierStudy] = (),
     ) -> SearchContext:
@@ -74,16 +74,27 @@ class Problem:
 
         Args:
             seed: of the search.
-            known: whether anything is known before training.
+            known: whether anything is known before training; ``"sizes"``: parameters and FLOPs alone, while latency is
+                measured before training, as the backends do that run a model.
             factors: metric -> factor on its values, for changes of unit.
             earlier: studies to learn from.
         """
-        answer: Known = KnownTruth(self, factors or {}) if known else NothingKnown()
+        names = frozenset({PARAMETERS, FLOPS} if known == "sizes" else {PARAMETERS, FLOPS, LATENCY.metric})
+        answer: Known = KnownTruth(self, factors or {}, names) if known else NothingKnown()
         scale = {item.metric: (factors or {}).get(item.metric, 1.0) for item in OBJECTIVES}
         reference = {
             item.metric: scale[item.metric] * value for item, value in zip(OBJECTIVES, self.reference, strict=True)
         }
-        return SearchContext(self.space, OBJECTIVES, (), answer, seed, reference=reference, earlier=tuple(earlier))
+        return SearchContext(
+            self.space,
+            OBJECTIVES,
+            (),
+            answer,
+            seed,
+            reference=reference,
+            earlier=tuple(earlier),
+            measured=frozenset({LATENCY.metric} if known == "sizes" else ()),
+        )
 
     def evaluate(self, architecture: Architecture, replicate: int, seed: int) -> Observation:
         """Train and time an architecture, as it were."""
@@ -140,15 +151,15 @@ def minimised(accuracy: FloatArray, latency: FloatArray) -> FloatArray:
 
 
 class KnownTruth:
-    """Everything but the accuracy is known exactly; an `autodistill.components.search.Known`."""
+    """Some metrics are known exactly; an `autodistill.components.search.Known`."""
 
-    def __init__(self, problem: Problem, factors: Mapping[str, float]) -> None:
-        self._problem, self._factors = problem, factors
+    def __init__(self, problem: Problem, factors: Mapping[str, float], metrics: frozenset[str]) -> None:
+        self._problem, self._factors, self._metrics = problem, factors, metrics
 
     @property
     def metrics(self) -> frozenset[str]:
-        """Latency and sizes."""
-        return frozenset({LATENCY.metric, PARAMETERS, FLOPS})
+        """Sizes, and latency or not."""
+        return self._metrics
 
     def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]]:
         """Metric -> (values, zeros)."""

@@ -107,7 +107,7 @@ def _promoted(
     told: bool,
 ) -> list[int]:
     promotion = Promotion(problem.context(0), history, rows)
-    order = [promotion.first(0.0)]
+    order = [row for row in [promotion.first(0.0)] if row is not None]
     while len(order) < PROMOTIONS:
         chosen = promotion.next({row: full[row] for row in order} if told else {}, order, costs)
         if chosen is None:

@@ -2,7 +2,8 @@
 
 A searcher says what to try next, given the history of the search. Our strategies are written
 ``NAME[:PARAMETER=VALUE,...]``, e.g. ``botorch``, ``nevergrad:optimizer=DE`` or ``botorch:known=false``. The
-benchmark's own switches are ``known`` (whether anything is known before training) and ``warm`` (``related`` or
+benchmark's own switches are ``known`` (``true``; ``sizes``: latency is measured before training; ``false``: nothing is
+known or measured before) and ``warm`` (``related`` or
 ``unrelated``, see `benchmarks.search.earlier`). Peers are written ``optuna_tpe`` or, with every duplicate paid for as
 in plain use, ``optuna_tpe:distinct=false``.
 """
@@ -24,6 +25,7 @@ from benchmarks.search.problems import ACCURACY, LATENCY, Problem
 #: What one run compares unless told otherwise.
 OURS = (
     "botorch",
+    "botorch:known=sizes",
     "evolution",
     "nevergrad:optimizer=DE",
     "nevergrad:optimizer=TwoPointsDE",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.analytics import encode_choices, hypervolume_curve, hypervolume_regret, study_analytics
+from autodistill.engine.picks import averaged
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
+from autodistill.engine.relative import hypervolume_of, reference_point, relative_matrix
 from autodistill.engine.summary import without_nan
 from autodistill.pareto import hypervolume
 from autodistill.testing.search import toy_metrics, toy_space
@@ -125,6 +128,35 @@ def test_progress_has_a_row_per_flash_run_and_grows_with_complete_ones_only() ->
     assert found["examples"][-1] == 500.0
     assert found["value"][0] == found["value"][1] == found["value"][2] > 0
     assert found["value"] == sorted(found["value"])
+
+
+def test_progress_counts_the_mean_of_the_replicates_told_by_then() -> None:
+    history, trials, runs = study(4)
+    first = history.architectures[0]
+    lucky = history.metrics[QUALITY.metric].copy()
+    lucky[[0, 2]] = 0.99, 0.55  # the third trial is another replicate of the first
+    again = replace(
+        history,
+        architectures=(first, history.architectures[1], first, history.architectures[3]),
+        replicates=(0, 0, 1, 0),
+        metrics={
+            QUALITY.metric: lucky,
+            LATENCY.metric: history.metrics[LATENCY.metric][[0, 1, 0, 3]],
+        },
+    )
+
+    def last(upto: int) -> float:
+        """By the definition: the hypervolume of the means of what was told."""
+        seen = averaged(again.take(range(upto)))
+        point = reference_point((QUALITY, LATENCY), (), TEACHER)
+        matrix = relative_matrix(seen, (QUALITY, LATENCY), TEACHER)
+        volume = hypervolume_of(matrix, point, (QUALITY, LATENCY), TEACHER)
+        assert volume is not None
+        return volume
+
+    found = study_analytics(again, trials, runs, (QUALITY, LATENCY), (), TEACHER)["hypervolume"]["value"]
+    assert found == pytest.approx([last(1), last(2), last(3), last(4)])
+    assert found[2] < found[1]  # the luck is found out
 
 
 def test_trials_that_break_a_bound_add_no_volume() -> None:

@@ -75,6 +75,15 @@ def refused(files: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.Captur
         (["objectives.quality.metric=classification.acuracy"], "Did you mean 'classification.accuracy'?"),
         (["+constraints.size={metric: size.parametres, sense: '<=', bound: 1e6}"], "size.parametres"),
         (["+constraints.size={metric: size.parameters, sense: '<', bound: 1e6}"], "sense must be '<=' or '>='"),
+        (
+            ["+constraints.size={metric: size.parameters, sense: '<=', bound: 1}"],
+            "The constraints leave no architecture of student.space to be trained: constraints.size wants "
+            "size.parameters <= 1, and the smallest in the space is ",
+        ),
+        (
+            ["+constraints.slow={metric: replay.p50_ms, sense: '>=', bound: 20}"],
+            "constraints.slow wants replay.p50_ms >= 20, and the largest in the space is 8.74074",
+        ),
         (["loss=[]"], "No distillation loss is chosen"),
         (["data.label_column=nonsense"], "nonsense"),
         (["data.text_columns=[nonsense]"], "nonsense"),

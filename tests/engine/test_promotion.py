@@ -119,6 +119,37 @@ def test_without_an_objective_that_is_scored_there_are_no_picks_and_the_test_spl
     assert not any(name.startswith("test/") for run in runs for name in run.metrics)
 
 
+def test_while_no_full_run_has_succeeded_the_next_pick_is_chosen_as_the_first_was(tmp_path: Path) -> None:
+    from autodistill.engine.promotion import Promoter
+    from autodistill.engine.session import open_session
+    from autodistill.engine.stop import StopSignal
+    from autodistill.registry import default_registry
+    from autodistill.report.progress import QuietProgress
+
+    given = tiny_study(tmp_path, "picks.max=2", "picks.margin=0", "budget.trials=3", "baseline=[]")
+    settings = autodistill.compose(given)
+    study = autodistill.run(settings, overrides=given, explore_only=True)
+    scores = study.history().metrics["classification.accuracy"].tolist()
+    score = {trial.number: value for trial, value in zip(study.trials(), scores, strict=True)}
+    with (
+        StopSignal() as stop,
+        open_session(settings, default_registry(), progress=QuietProgress(), stop=stop) as session,
+    ):
+        promoter = Promoter(session)
+        assert promoter.quality is not None
+        promotion = promoter._promotion(promoter.quality, [0, 1, 2])
+        best = promoter._choose(promotion, 2, ())
+        assert best is not None
+        run = session.storage.lease_run(session.study.id, best, "full", "me", 60.0)
+        assert run is not None
+        assert promoter._failed([best]) == []
+        session.storage.finish_run(run, state="failed", error="out of memory")
+        assert promoter._failed([best]) == [best]
+        assert score[best] == max(score.values())
+        assert promoter._choose(promotion, 2, ()) == max(set(score) - {best}, key=score.__getitem__)
+        assert promoter._choose(promotion, 2, ()) is None
+
+
 def test_trials_of_another_family_do_not_stand_in_the_way_of_the_next_pick(tmp_path: Path) -> None:
     from autodistill.engine.promotion import Promoter
     from autodistill.engine.session import open_session

@@ -25,8 +25,8 @@ IDENTITY = {
 }
 
 
-def report(median: float) -> dict[str, Any]:
-    given = {"backend": "replay", "kind": "replayed", "precision": "fp32", "workload": {}, "device": "replayed"}
+def report(median: float, precision: str = "fp32") -> dict[str, Any]:
+    given = {"backend": "replay", "kind": "replayed", "precision": precision, "workload": {}, "device": "replayed"}
     return {**given, "unit": "ms", "median": median, "threads": 1}
 
 
@@ -52,9 +52,18 @@ def study(storage: Storage) -> StudyRecord:
     return storage.create_study("young", IDENTITY, {"export": {}}, {}, {})
 
 
-def add(storage: Storage, study: StudyRecord, width: int, accuracy: float | None, median: float) -> int:
+def add(
+    storage: Storage, study: StudyRecord, width: int, accuracy: float | None, median: float, replicate: int = 0
+) -> int:
     trial = storage.add_trial(
-        study.id, architecture(1, width), replicate=0, origin="search", label=None, in_space=True, note=None, seed=1
+        study.id,
+        architecture(1, width),
+        replicate=replicate,
+        origin="search",
+        label=None,
+        in_space=True,
+        note=None,
+        seed=1,
     )
     storage.update_trial(study.id, trial.number, known={"size.parameters": 10.0}, latencies={"replay": report(median)})
     if accuracy is not None:
@@ -100,6 +109,28 @@ def test_a_search_under_way_has_a_front_and_a_hypervolume(storage: Storage, stud
     assert summary["hypervolume"] == pytest.approx(expected)
     assert summary["hypervolume_curve"] == pytest.approx([expected, expected])
     assert slow not in summary["pareto"]
+
+
+def test_a_lucky_replicate_counts_by_the_mean_in_every_hypervolume(storage: Storage, study: StudyRecord) -> None:
+    storage.set_step(study.id, "teacher", teacher_step())
+    add(storage, study, 16, 0.9, 2.0)
+    add(storage, study, 16, 0.7, 2.0, replicate=1)
+    summary = build(storage, study)
+    expected = (0.8 - 0.5) / 0.9 * math.log(4.0 / 2.0)
+    assert summary["hypervolume"] == pytest.approx(expected)
+    assert summary["hypervolume_curve"][-1] == pytest.approx(expected)
+    assert summary["analytics"]["hypervolume"]["value"][-1] == pytest.approx(expected)
+    assert summary["pareto_sets"]["replay"]["hypervolume"] == pytest.approx(expected)
+
+
+def test_a_target_of_another_precision_says_whose_quality_it_has(storage: Storage, study: StudyRecord) -> None:
+    storage.set_step(study.id, "teacher", teacher_step())
+    number = add(storage, study, 16, 0.8, 2.0)
+    both = {"replay": report(2.0), "int8": report(1.0, "int8")}
+    storage.update_trial(study.id, number, latencies=both)
+    sets = build(storage, study)["pareto_sets"]
+    assert (sets["replay"]["precision"], sets["replay"]["caveat"]) == ("fp32", None)
+    assert (sets["int8"]["precision"], sets["int8"]["caveat"]) == ("int8", "quality is that of the fp32 model")
 
 
 def test_frozen_picks_that_are_not_trained_yet_say_so(storage: Storage, study: StudyRecord) -> None:

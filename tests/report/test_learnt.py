@@ -48,6 +48,14 @@ def test_several_targets_are_shown_on_the_page_and_in_the_terminal(summary: dict
     assert "onnxruntime_batch8 (no objective)" in printed(summary)
 
 
+def test_a_target_of_another_precision_says_whose_quality_is_shown(summary: dict[str, Any]) -> None:
+    caveat = "quality is that of the fp32 model"
+    assert caveat not in render_html(summary)
+    summary["pareto_sets"]["onnxruntime_batch8"] |= {"precision": "int8", "caveat": caveat}
+    assert f"not an objective of the search; {caveat}." in render_html(summary)
+    assert f"(no objective, {caveat})" in printed(summary, width=200)
+
+
 def test_one_target_needs_no_table_of_targets(summary: dict[str, Any]) -> None:
     summary["pareto_sets"].pop("onnxruntime_batch8")
     assert "Other targets" not in render_html(summary)

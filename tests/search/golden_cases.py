@@ -18,7 +18,7 @@ from autodistill.components.search import Constraint, History, SearchContext, Se
 from autodistill.engine.space import build_space
 from autodistill.plugin_manager import PluginManager
 from autodistill.registry import Registry
-from autodistill.testing.toy import ACCURACY, LATENCY, PARAMETERS, toy_context, toy_history
+from autodistill.testing.toy import ACCURACY, LATENCY, PARAMETERS, ToyKnown, toy_context, toy_history
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -67,11 +67,15 @@ def cases() -> dict[str, tuple[SearchContext, History, int]]:
     large = toy_context(space=large_space(), seed=2)
     alone = toy_context(objectives=[ACCURACY], seed=3)
     repeated = [*alone.space.sample(12, seed=5)]
+    known = toy_context(known=ToyKnown(latency=True), seed=4)
+    measured = toy_context(measured=[LATENCY.metric], constraints=limits[1:], seed=4)
     return {
         "nothing yet": (plain, History(), 3),
         "mixed states": (plain, _history(plain, 18), 2),
         "conditions, derived values and constraints": (conditional, _history(conditional, 24), 2),
         "too large to enumerate": (large, _history(large, 18), 2),
+        "known latency": (known, _history(known, 18), 2),
+        "measured latency": (measured, _history(measured, 18), 2),
         "one objective, with replicates": (alone, toy_history(alone, [*repeated, *repeated[:3]], noise=0.02), 1),
     }
 

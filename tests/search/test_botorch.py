@@ -23,8 +23,11 @@ from autodistill.engine.space import build_space  # noqa: E402
 from autodistill.errors import ConfigError  # noqa: E402
 from autodistill.pareto import hypervolume  # noqa: E402
 from autodistill.search.botorch import BotorchSearch  # noqa: E402
+from autodistill.search.candidates import Candidates  # noqa: E402
 from autodistill.search.configs import BotorchConfig  # noqa: E402
+from autodistill.search.measured import with_measured  # noqa: E402
 from autodistill.search.random import RandomSearch  # noqa: E402
+from autodistill.search.view import View  # noqa: E402
 from autodistill.testing.search import (  # noqa: E402
     ACCURACY,
     LATENCY,
@@ -208,6 +211,55 @@ class TestBotorchSearchWithKnownLatency(SearchStrategySuite):
         assert max(toy_metrics(item.architecture)[LATENCY.metric] for item in proposals) <= 2.0
 
 
+class TestBotorchSearchWithMeasuredLatency(SearchStrategySuite):
+    """The closed form with a latency that is measured of what is tried and predicted of the rest."""
+
+    UNIT_FREE = True
+
+    @pytest.fixture
+    def make_strategy(self) -> MakeStrategy:
+        return lambda context: make(replace(context, measured=frozenset({LATENCY.metric})))
+
+
+def test_a_measured_latency_is_predicted_where_it_was_not_measured() -> None:
+    context = toy_context(measured=[LATENCY.metric])
+    history = drawn_history(context, 30)
+    candidates = Candidates(context)
+    view, pool = View(context, candidates, history), candidates.pool(history, 20_000, 100, [], np.random.default_rng(0))
+    completed, measured = with_measured(view, view.feature_map(pool, None, True))
+    assert completed.known_objectives[-1] == completed.context.objectives[-1] == LATENCY
+    assert completed.past.known[LATENCY.metric].tolist() == history.metrics[LATENCY.metric].tolist()
+    assert completed.past.variances[LATENCY.metric].max() == 0.0
+    predicted = measured.completed(pool)
+    truth = np.array([_latency(item) for item in pool.architectures])
+    spread = np.sqrt(predicted.variances[LATENCY.metric]) / predicted.known[LATENCY.metric]
+    off = np.log(predicted.known[LATENCY.metric] / truth)
+    assert np.median(np.abs(off)) < 0.05
+    assert np.mean(np.abs(off) < 2 * spread) > 0.9
+
+
+def test_with_a_measured_latency_a_replicate_may_be_asked_for() -> None:
+    context = toy_context(space=_small_space(), measured=[LATENCY.metric])
+    tried = list(context.space.enumerate())[:-2]
+    seen = toy_history(context, tried)
+    scores = seen.metrics[ACCURACY.metric] + 0.05 * np.random.default_rng(0).standard_normal(len(tried))
+    told = {ACCURACY.metric: np.full(len(tried), 0.05**2)}
+    noisy = replace(seen, metrics={**seen.metrics, ACCURACY.metric: scores}, variances=told)
+    assert make(context).propose(noisy, 1)[0].replicate
+    limits = [Constraint("fast", LATENCY.metric, "<=", 50.0)]
+    bounded = toy_context(space=_small_space(), measured=[LATENCY.metric], constraints=limits)
+    assert make(bounded).propose(noisy, 1)[0].replicate
+
+
+def test_a_large_space_with_a_measured_latency_is_climbed_from_the_front() -> None:
+    space = build_space("toy", LARGE_SPACE, {"heads_divide_width": "hidden_size % num_heads == 0"})
+    context = toy_context(space=space, measured=[LATENCY.metric])
+    history = drawn_history(context, 12)
+    first = make(context, max_candidates=100).propose(history, 2)
+    assert all(item.architecture in space and item.note == {"by": "model"} for item in first)
+    assert make(context, max_candidates=100).propose(history, 2) == first
+
+
 def test_a_known_objective_is_not_taken_from_what_was_observed() -> None:
     context = toy_context(known=LatencyKnown())
     history = drawn_history(context, 10)
@@ -285,6 +337,54 @@ def test_a_large_space_with_a_known_latency_is_climbed_from_the_front() -> None:
     first = make(context, max_candidates=100).propose(history, 2)
     assert all(item.architecture in space and item.note == {"by": "model"} for item in first)
     assert make(context, max_candidates=100).propose(history, 2) == first
+
+
+def _large_space() -> SearchSpace:
+    sizes = {"type": "integer", "low": 64, "high": 1024, "step": 16}
+    choices = {"num_layers": list(range(1, 25)), "hidden_size": sizes, "num_heads": list(range(1, 9))}
+    return build_space("toy", {**choices, "activation": ["gelu"]}, {})
+
+
+def _latency(architecture: Architecture) -> float:
+    return toy_metrics(architecture)[LATENCY.metric]
+
+
+def _timed(context: SearchContext, tried: Sequence[Architecture], bound: float) -> History:
+    """A history in which everything was timed, and what keeps the bound was trained; it is better the larger it is."""
+    latencies = np.array([_latency(item) for item in tried])
+    sizes = np.array([item.choices["num_layers"] * item.choices["hidden_size"] ** 2 for item in tried], dtype=float)  # type: ignore[operator]
+    history = toy_history(
+        context, tried, states=["complete" if value <= bound else "infeasible" for value in latencies]
+    )
+    accuracy = np.where(latencies <= bound, 0.3 + 0.04 * np.log(sizes), np.nan)
+    return replace(history, metrics={**history.metrics, LATENCY.metric: latencies, ACCURACY.metric: accuracy})
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_tight_measured_bound_is_found_and_kept_to_after_a_few_measurements(seed: int) -> None:
+    space = _large_space()
+    bound = float(np.quantile([_latency(item) for item in space.enumerate()], 0.005))  # a sequence needs hundreds
+    context = toy_context(space=space, constraints=[Constraint("fast", LATENCY.metric, "<=", bound)], seed=seed)
+    search, tried = make(context), list[Architecture]()
+    while sum(_latency(item) <= bound for item in tried) < 5 and len(tried) < 40:
+        tried.append(search.propose(_timed(context, tried, bound), 1)[0].architecture)
+    assert len(tried) < 40
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_a_bound_forbids_crowds_nothing_else_out(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autodistill.search.closed_form.PROMISING", 64)  # the largest, and thus best, are all too slow
+    space, bound = _large_space(), 3.0
+    limits = [Constraint("fast", LATENCY.metric, "<=", bound)]
+    context = toy_context(space=space, objectives=[ACCURACY], constraints=limits, seed=seed)
+    drawn = space.sample(400, seed)
+    tried = [item for item in drawn if _latency(item) <= bound][:10] + [
+        item for item in drawn if _latency(item) > bound
+    ][:30]
+    history = _timed(context, tried, bound)
+    (chosen,) = make(context).propose(history, 1)
+    assert chosen.note == {"by": "model"}
+    assert _latency(chosen.architecture) <= 1.1 * bound
 
 
 @pytest.mark.slow

@@ -45,6 +45,23 @@ def test_the_next_adds_most_to_the_front_of_full_scores() -> None:
     assert promotion.next({0: 0.85, 2: 0.75, 1: 0.84}, [0, 1, 2], costs) is None
 
 
+def test_a_pick_whose_run_failed_keeps_nobody_out_and_is_not_chosen_again() -> None:
+    promotion = Promotion(*few((0.80, 4.0), (0.79, 3.9), (0.70, 1.0)), [0, 1, 2])
+    costs = np.ones(3)
+    # What stands beside the front gains little; a failed run is not on it, though its flash score was the best.
+    assert promotion.next({1: 0.84}, [1], costs) == 2
+    assert promotion.next({2: 0.75}, [0, 2], costs, failed=[0]) == 1
+    assert promotion.next({1: 0.84}, [0, 1], costs, failed=[0]) == 2
+    assert promotion.next({1: 0.84, 2: 0.75}, [0, 1, 2], costs, failed=[0]) is None
+
+
+def test_while_every_run_has_failed_the_next_is_a_first_one() -> None:
+    promotion = Promotion(*few((0.80, 8.0), (0.79, 2.0), (0.785, 1.0), (0.50, 0.5)), [0, 1, 2, 3])
+    assert promotion.first(0.0, [0]) == 1
+    assert promotion.first(0.01, [0]) == 2
+    assert promotion.first(0.0, [0, 1, 2, 3]) is None
+
+
 def test_a_trial_that_costs_more_must_gain_more() -> None:
     promotion = Promotion(*few((0.80, 4.0), (0.70, 2.0), (0.70, 2.1)), [0, 1, 2])
     assert promotion.next({0: 0.85}, [0], np.ones(3)) == 1

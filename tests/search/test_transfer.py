@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 
@@ -18,8 +19,9 @@ from autodistill.search.botorch import BotorchSearch  # noqa: E402
 from autodistill.search.candidates import Candidates  # noqa: E402
 from autodistill.search.configs import BotorchConfig  # noqa: E402
 from autodistill.search.random import RandomSearch  # noqa: E402
-from autodistill.search.transfer import Earlier  # noqa: E402
-from autodistill.testing.search import ACCURACY, toy_context, toy_history, toy_metrics  # noqa: E402
+from autodistill.search.surrogates import Layout, Posterior, fit_model  # noqa: E402
+from autodistill.search.transfer import BLOCK, Earlier, _Mean  # noqa: E402
+from autodistill.testing.search import ACCURACY, LATENCY, toy_context, toy_history, toy_metrics  # noqa: E402
 
 
 def earlier(n: int, change: Callable[[np.ndarray], np.ndarray] = lambda scores: scores) -> EarlierStudy:
@@ -89,5 +91,61 @@ def test_a_study_of_another_space_is_refused_and_says_what_matches() -> None:
 
 
 def test_a_study_with_too_little_to_learn_from_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"has 3 usable values of classification\.accuracy .* at least 5 are needed"):
+    with pytest.raises(
+        ConfigError,
+        match=r"nothing can be learnt from the study 'before': it has 3 usable values of classification\.accuracy .* "
+        r"at least 5 are needed; it has 3 usable values of onnxruntime\.p50_ms .* Leave it out",
+    ):
         make(context_with(earlier(3)))
+
+
+def test_an_objective_that_a_study_lacks_is_left_out_and_the_others_count(caplog: pytest.LogCaptureFixture) -> None:
+    study = earlier(40)
+    old = {f"old.{name}" if name == LATENCY.metric else name: column for name, column in study.history.metrics.items()}
+    context = context_with(replace(study, history=replace(study.history, metrics=old)))
+    candidates = Candidates(context)
+    pool = candidates.describe(context.space.sample(100, seed=3))
+    known = Earlier(context, candidates, sizes=True)
+    assert (
+        "of the study 'before' one objective is left out: it has 0 usable values of onnxruntime.p50_ms" in caplog.text
+    )
+    assert known(pool).shape == (100, 1)
+    assert known(pool)[:, 0] == pytest.approx(Earlier(context_with(study), candidates, sizes=True)(pool)[:, 0])
+    assert known.mean_of(LATENCY, pool).tolist() == [0.0] * 100
+    strategy = make(context)
+    assert strategy.propose(History(), 1)[0].note == {"by": "earlier"}
+    history = toy_history(context, [p.architecture for p in RandomSearch(context).propose(History(), 8)], noise=0.01)
+    assert (strategy.propose(history, 1)[0].note or {})["by"] == "model"
+
+
+def test_a_prediction_is_the_same_to_the_last_bit_in_whatever_company_it_is_asked_for() -> None:
+    context = context_with(earlier(40))
+    everything = list(context.space.enumerate())
+    candidates, rng = Candidates(context), np.random.default_rng(0)
+    whole = candidates.describe(context.space.enumerate())
+    expected = Earlier(context, candidates, sizes=True)(whole)
+    again = Earlier(context, candidates, sizes=True)
+    for count in (1, 7, 100, 400):
+        rows = rng.permutation(len(everything))[:count]
+        alone = candidates.describe([everything[row] for row in rows])
+        assert (again(alone) == expected[rows]).all()
+        assert (again(whole.take(rows)) == expected[rows]).all()
+
+
+def test_the_prediction_is_the_mean_of_the_model() -> None:
+    rng = np.random.default_rng(0)
+    inputs, layout = rng.random((30, 3)), Layout(3, 1)
+    values = np.sin(3 * inputs[:, 0]) + inputs[:, 2]
+    model = fit_model(torch.from_numpy(inputs), (values - values.mean()) / values.std(), None, layout).whole
+    wanted = rng.random((BLOCK + 3, 3))
+    assert _Mean(model)(wanted) == pytest.approx(Posterior(model)(torch.from_numpy(wanted))[0], abs=1e-9)
+
+
+def test_architectures_of_a_space_that_were_predicted_are_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = context_with(earlier(40))
+    candidates = Candidates(context)
+    known = Earlier(context, candidates, sizes=True)
+    pool = candidates.describe(context.space.enumerate()).take(np.arange(300))
+    first = known(pool)
+    monkeypatch.setattr(Architecture, "__hash__", lambda self: pytest.fail("an architecture was made and hashed"))
+    assert (known(pool.take(np.arange(100, 200))) == first[100:200]).all()
