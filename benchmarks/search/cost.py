@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,8 @@ def _guarded(name: str, trials: int, repeats: int, timeout: float) -> dict[str, 
         return pool.submit(measure, name, trials, repeats).result(timeout=timeout)
     except ImportError as error:
         return {"trials": trials, "error": f"left out: {error}"}
+    except BrokenProcessPool:
+        return {"trials": trials, "error": "its process was killed, probably for want of memory"}
     except TimeoutError:
         for process in pool._processes.values():
             process.kill()
