@@ -177,24 +177,15 @@ def _teacher_logits(bench: Workbench, role: str) -> Any:
     return prepare_teacher(bench).logits(bench, role) if needed else None
 
 
-#: Kind of task -> how the class of a model for it is called at the end.
-_HEADS = {
-    "classification": "ForSequenceClassification",
-    "regression": "ForSequenceClassification",
-    "token_classification": "ForTokenClassification",
-    "question_answering": "ForQuestionAnswering",
-    "mlm": "ForMaskedLM",
-    "embedding": "Model",
-}
-
-
 def _check_same_task(bench: Workbench, model: PreTrainedModel, settings: Settings) -> None:
     """Raise `ConfigError` when the model's answers would mean something else than the data's labels."""
-    task, config = bench.task, model.config
-    if not type(model).__name__.endswith(_HEADS[task.kind]):
+    from autodistill.students.heads import head_of
+
+    task, config, suffix = bench.task, model.config, head_of(bench.task).suffix
+    if not type(model).__name__.endswith(suffix):
         raise ConfigError(
             f"{settings.model} is a {type(model).__name__}, and this data's task is {task.kind}, for which a model's "
-            f"class ends in {_HEADS[task.kind]}. Give data of the task that it was trained for."
+            f"class ends in {suffix}. Give data of the task that it was trained for."
         )
     numbers = task.kind in ("classification", "regression") and config.problem_type == "regression"
     if task.kind in ("classification", "regression") and numbers != (task.kind == "regression"):

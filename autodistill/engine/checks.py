@@ -20,7 +20,6 @@ from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError
 from autodistill.search.candidates import Candidates, generator
 from autodistill.training.runner import DEFAULTS, RESERVED, quiet_lightning
-from autodistill.training.seeds import derive_seed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -45,16 +44,7 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
             stack.callback(backend.close)
         _check_latency_metrics(bench, backends)
         known = bench.known(backends)
-        seed = derive_seed(settings.seed, "search")
-        context = SearchContext(
-            bench.space,
-            bench.objectives,
-            bench.constraints,
-            known,
-            seed,
-            earlier=earlier,
-            measured=bench.measured(known),
-        )
+        context = bench.search_context(known, earlier)
         check_candidates(context)
         bench.create(settings.one("search"), context)
     bench.create(settings.one("pruner"), PrunerContext(bench.objectives, bench.constraints))

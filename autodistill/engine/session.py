@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,6 @@ from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
 from autodistill.folders import private_directory, write_json
 from autodistill.report.formats import without_secrets
-from autodistill.training.seeds import derive_seed
 
 if TYPE_CHECKING:
     from autodistill.registry import Registry
@@ -74,15 +73,10 @@ class Session:
         """What the search strategy is built from; other constraints than the study's where they are given."""
         bench, teacher = self.bench, self.step("teacher")
         reference = useful_reference(bench.objectives, bench.constraints, teacher)
-        return SearchContext(
-            space=bench.space,
-            objectives=bench.objectives,
+        return replace(
+            bench.search_context(self.known, self.earlier),
             constraints=bench.constraints if constraints is None else constraints,
-            known=self.known,
-            seed=derive_seed(self.settings.seed, "search"),
             reference={metric: value for metric, value in reference.items() if np.isfinite(value)},
-            earlier=self.earlier,
-            measured=bench.measured(self.known),
         )
 
     def runner(self, retry_failed: bool = False) -> Runner:

@@ -19,7 +19,7 @@ import numpy as np
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LATENCY_METRICS, LatencyBackend, LatencyContext, LatencySubject
 from autodistill.components.outcome import Described, Evaluator, metrics_of, of_test_alone
-from autodistill.components.search import Constraint, Direction, Objective
+from autodistill.components.search import Constraint, Direction, EarlierStudy, Objective, SearchContext
 from autodistill.components.students import (
     Baseline,
     BaselineContext,
@@ -318,10 +318,19 @@ class Workbench:
         probe = self.space.sample(1, seed=0)[0]
         return KnownMetrics(self.evaluators, backends, self.describe, probe)
 
-    def measured(self, known: KnownMetrics) -> frozenset[str]:
-        """Latency metrics that no backend can tell without running a model or its parts."""
+    def search_context(self, known: KnownMetrics, earlier: tuple[EarlierStudy, ...] = ()) -> SearchContext:
+        """What the search strategy is built from, without a reference point."""
         labels = self.settings.several["latency"]
-        return frozenset(f"{label}.{name}" for label in labels for name in LATENCY_METRICS) - known.metrics
+        timed = frozenset(f"{label}.{name}" for label in labels for name in LATENCY_METRICS)
+        return SearchContext(
+            space=self.space,
+            objectives=self.objectives,
+            constraints=self.constraints,
+            known=known,
+            seed=derive_seed(self.settings.seed, "search"),
+            earlier=earlier,
+            measured=timed - known.metrics,  # no backend tells these without running a model or its parts
+        )
 
     @cached_property
     def directions(self) -> Mapping[str, Direction]:
