@@ -20,7 +20,7 @@ from autodistill.search.acquisition import isolated
 from autodistill.search.candidates import Candidates
 from autodistill.search.ehvi import cells_of, log_ehvi
 from autodistill.search.scales import Scale
-from autodistill.search.surrogates import NUMERICAL_ERRORS, Posterior, fit_model, observe
+from autodistill.search.surrogates import NUMERICAL_ERRORS, Posterior, fit_model
 from autodistill.search.view import REFERENCE_MARGIN, View, sign_of
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ class Promotion:
         variances = np.zeros(len(self.rows)) if told is None else self._scale.variances(values, told)[self.rows]
         plain = Predicted(seen, np.sqrt(np.nan_to_num(variances)) + 1e-6)
         view = View(self.context, Candidates(self.context), self.history)
-        metric = self.objective.metric
-        observed = observe(metric, view.learnt(metric), view.variances(metric))
+        observed = view.observe(self.objective.metric)
         if observed is None or len(observed.rows) < LEAST_TRIALS or np.ptp(observed.values) == 0:
             return plain
         features = view.feature_map(view.past, None, sizes=True)
@@ -93,7 +92,7 @@ class Promotion:
         rows = torch.from_numpy(observed.rows)
         try:
             with isolated(self.context.seed % 2**31):
-                model = fit_model(inputs[rows], observed.values, observed.noise, features.layout)
+                model = fit_model(inputs[rows], observed.values, observed.noise, features.layout, observed.doubt)
                 mean, deviation = Posterior(model.whole)(inputs[wanted])
         except NUMERICAL_ERRORS:
             return plain

@@ -20,7 +20,7 @@ from botorch.models.transforms.input import FilterFeatures
 from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
 from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import Kernel, LinearKernel, ScaleKernel
-from gpytorch.likelihoods import GaussianLikelihood
+from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 from linear_operator.utils.cholesky import psd_safe_cholesky
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # Noise below a hundredth of the spread of a metric makes covariance matrices ill-conditioned.
 LEAST_NOISE = 1e-4
+# GPyTorch's own least for a noise that is told.
+LEAST_DOUBT = 1e-6
 # Prior of the noise variance where nothing is told of it: log-normal around e^-4, BoTorch's own choice.
 LOG_NOISE, LOG_NOISE_SPREAD = -4.0, 1.0
 # Priors of the variances of the kernel's parts, log-normal: the curved part around the metric's own variance, the
@@ -167,16 +169,28 @@ class Observed:
         rows: positions among the representable rows of the history.
         values: one per row, zero mean and unit variance.
         noise: variance of an observation as far as it was told, on the scale, or None.
+        doubt: one variance per row that a value has beyond that noise, on the scale, because it was predicted and
+            not observed; None where all were observed.
     """
 
     scale: Scale
     rows: NDArray[np.intp]
     values: FloatArray
     noise: float | None
+    doubt: FloatArray | None = None
 
 
-def observe(metric: str, values: FloatArray, variances: FloatArray | None) -> Observed | None:
-    """Scale the finite ``values`` of a metric; None when nothing can be learnt from them."""
+def observe(
+    metric: str, values: FloatArray, variances: FloatArray | None, doubts: FloatArray | None = None
+) -> Observed | None:
+    """Scale the finite ``values`` of a metric; None when nothing can be learnt from them.
+
+    Args:
+        metric: name of the metric.
+        values: one per row, NaN where there is none.
+        variances: of observations, NaN where nothing is told, or None.
+        doubts: of predictions that stand in for observations, 0 where a value was observed; None where all were.
+    """
     rows = np.flatnonzero(np.isfinite(values))
     if len(rows) < 2:
         return None
@@ -187,7 +201,8 @@ def observe(metric: str, values: FloatArray, variances: FloatArray | None) -> Ob
     if variances is not None and np.isfinite(variances[rows]).any():
         told = scale.variances(seen, variances[rows])
         noise = max(float(np.median(told[np.isfinite(told)])), LEAST_NOISE)
-    return Observed(scale, rows, scale(seen), noise)
+    doubt = None if doubts is None or not doubts[rows].any() else scale.variances(seen, doubts[rows])
+    return Observed(scale, rows, scale(seen), noise, doubt)
 
 
 @dataclass(frozen=True)
@@ -213,11 +228,14 @@ def fit_models(observed: Mapping[str, Observed], inputs: Tensor, layout: Layout)
         layout: what these columns are.
     """
     return [
-        fit_model(inputs[torch.from_numpy(item.rows)], item.values, item.noise, layout) for item in observed.values()
+        fit_model(inputs[torch.from_numpy(item.rows)], item.values, item.noise, layout, item.doubt)
+        for item in observed.values()
     ]
 
 
-def fit_model(inputs: Tensor, values: FloatArray, noise: float | None, layout: Layout) -> Fitted:
+def fit_model(
+    inputs: Tensor, values: FloatArray, noise: float | None, layout: Layout, doubt: FloatArray | None = None
+) -> Fitted:
     """A Gaussian process of one metric: a constant, a line in the sizes, and a curved part over all features.
 
     The line's slopes have a normal prior and are integrated out, so that few observations cannot mislead them. The
@@ -229,20 +247,22 @@ def fit_model(inputs: Tensor, values: FloatArray, noise: float | None, layout: L
         values: ``n``, zero mean and unit variance.
         noise: variance that was told of an observation, or None.
         layout: what the first ``layout.width`` columns are.
+        doubt: ``n`` variances beyond the noise, see `Observed`, or None.
 
     Raises:
         ModelFittingError: no hyperparameters could be found.
     """
     targets = torch.from_numpy(values)[:, None]
     rows = torch.from_numpy(_spread_rows(values))
-    model = _model(inputs[rows], targets[rows], noise, layout)
+    beyond = None if doubt is None else torch.from_numpy(doubt)
+    model = _model(inputs[rows], targets[rows], noise, layout, None if beyond is None else beyond[rows])
     try:
         fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"options": FIT_OPTIONS})
     except (ValueError, ArithmeticError) as error:  # a parameter ran to where its prior has no density
         raise ModelFittingError(f"the hyperparameters could not be fitted: {error}") from error
     if len(rows) == len(values):
         return Fitted(model, model)
-    whole = _model(inputs, targets, noise, layout)
+    whole = _model(inputs, targets, noise, layout, beyond)
     whole.load_state_dict(model.state_dict())
     whole.eval()
     return Fitted(whole, model)
@@ -260,12 +280,17 @@ def _spread_rows(values: FloatArray) -> NDArray[np.intp]:
     return np.sort(np.concatenate([ends, even]))
 
 
-def _model(inputs: Tensor, targets: Tensor, noise: float | None, layout: Layout) -> SingleTaskGP:
+def _model(inputs: Tensor, targets: Tensor, noise: float | None, layout: Layout, doubt: Tensor | None) -> SingleTaskGP:
     centre = LOG_NOISE if noise is None else math.log(noise)
-    likelihood = GaussianLikelihood(
-        noise_prior=LogNormalPrior(centre, LOG_NOISE_SPREAD),
-        noise_constraint=GreaterThan(LEAST_NOISE, transform=None, initial_value=max(math.exp(centre), 2 * LEAST_NOISE)),
-    )
+    prior = LogNormalPrior(centre, LOG_NOISE_SPREAD)
+    least = GreaterThan(LEAST_NOISE, transform=None, initial_value=max(math.exp(centre), 2 * LEAST_NOISE))
+    likelihood: GaussianLikelihood | FixedNoiseGaussianLikelihood
+    if doubt is None:
+        likelihood = GaussianLikelihood(noise_prior=prior, noise_constraint=least)
+    else:
+        likelihood = FixedNoiseGaussianLikelihood(
+            doubt.clamp_min(LEAST_DOUBT), learn_additional_noise=True, noise_prior=prior, noise_constraint=least
+        )
     return SingleTaskGP(
         train_X=inputs,
         train_Y=targets,
@@ -275,6 +300,14 @@ def _model(inputs: Tensor, targets: Tensor, noise: float | None, layout: Layout)
         outcome_transform=None,
         input_transform=FilterFeatures(torch.arange(layout.width)),
     ).double()
+
+
+def noise_of(model: SingleTaskGP) -> tuple[Tensor, Tensor]:
+    """(variance of an observation, variance of each row the model was fitted to with its doubt), detached."""
+    likelihood = model.likelihood
+    fixed = isinstance(likelihood, FixedNoiseGaussianLikelihood)
+    plain = (likelihood.second_noise if fixed else likelihood.noise).detach().mean()
+    return plain, likelihood.noise.detach() if fixed else plain.expand(len(model.train_targets))
 
 
 def _kernel(layout: Layout) -> Kernel:
@@ -317,19 +350,20 @@ class Posterior:
 
     def __init__(self, model: SingleTaskGP, believed: Tensor | None = None) -> None:
         self.model = model
-        self.noise = float(model.likelihood.noise.detach().mean())
+        plain, noises = noise_of(model)
+        self.noise = float(plain)
         with torch.no_grad():
             self._inputs, targets = model.train_inputs[0], model.train_targets
             self._constant = float(model.mean_module(self._inputs[:1]).detach())
-            self._factorise(targets)
+            self._factorise(targets, noises)
             if believed is not None and len(believed):
                 mean = torch.from_numpy(self(believed)[0])
                 self._inputs = torch.cat([self._inputs, model.transform_inputs(believed)])
-                self._factorise(torch.cat([targets, mean]))
+                self._factorise(torch.cat([targets, mean]), torch.cat([noises, plain.expand(len(believed))]))
 
-    def _factorise(self, targets: Tensor) -> None:
+    def _factorise(self, targets: Tensor, noises: Tensor) -> None:
         covariance = self._covariance(self._inputs, self._inputs)
-        covariance.diagonal().add_(self.noise)
+        covariance.diagonal().add_(noises)
         self._factor = psd_safe_cholesky(covariance)
         self._weights = torch.cholesky_solve((targets - self._constant)[:, None], self._factor)
 

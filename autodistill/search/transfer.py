@@ -26,7 +26,7 @@ from autodistill.components.search import EarlierStudy, Objective, SearchContext
 from autodistill.errors import ConfigError
 from autodistill.search.acquisition import isolated
 from autodistill.search.candidates import Candidates, Pool
-from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, fit_model, observe, representable
+from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, fit_model, noise_of, observe, representable
 
 if TYPE_CHECKING:
     from botorch.models import SingleTaskGP
@@ -161,7 +161,7 @@ class _Mean:
             self._inputs, targets = model.train_inputs[0], model.train_targets
             self._constant = float(model.mean_module(self._inputs[:1]))
             covariance = model.covar_module(self._inputs, self._inputs).to_dense().clone()
-            covariance.diagonal().add_(model.likelihood.noise.mean())
+            covariance.diagonal().add_(noise_of(model)[1])
             self._weights = torch.cholesky_solve((targets - self._constant)[:, None], psd_safe_cholesky(covariance))
 
     def __call__(self, features: FloatArray) -> FloatArray:

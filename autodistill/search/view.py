@@ -79,13 +79,20 @@ class View:
         column = self.history.metrics.get(metric)
         return np.full(len(self.rows), np.nan) if column is None else np.asarray(column, dtype=np.float64)[self.rows]
 
-    def learnt(self, metric: str) -> FloatArray:
-        """What a model learns a metric from: what was observed, and where stopped trials are expected to have ended."""
+    def learnt(self, metric: str) -> tuple[FloatArray, FloatArray | None]:
+        """What a model learns a metric from: what was observed, and where stopped trials are expected to have ended.
+
+        Returns:
+            (values, variances of those that were predicted and 0 for those that were observed), one per row; None
+            instead of variances where nothing was predicted.
+        """
         values = self.values(metric)
         if not self._state("stopped").any() or not self.history.curves:
-            return values
-        ends, _ = expected_ends(self.history, metric)
-        return np.where(np.isfinite(values), values, ends[self.rows])
+            return values, None
+        ends, variances = (column[self.rows] for column in expected_ends(self.history, metric))
+        observed, predicted = np.isfinite(values), np.isfinite(variances)
+        doubts = np.where(~observed & predicted, variances, 0.0)
+        return np.where(observed | ~predicted, values, ends), doubts
 
     def variances(self, metric: str) -> FloatArray | None:
         """Variances of a metric's observations, or None when there is none at all."""
@@ -157,7 +164,7 @@ class View:
         """
         observed: dict[str, Observed] = {}
         for metric in metrics:
-            seen = self._observe(metric)
+            seen = self.observe(metric)
             if seen is None:
                 raise NothingLearntError(f"{metric} was observed fewer than two times, or not as numbers")
             observed[metric] = seen
@@ -165,11 +172,13 @@ class View:
 
     def observed_constraints(self) -> dict[str, Observed]:
         """Observations of the constrained metrics to be modelled, without those that were not seen yet."""
-        found = {item.metric: self._observe(item.metric) for item in self.modelled_constraints}
+        found = {item.metric: self.observe(item.metric) for item in self.modelled_constraints}
         return {name: seen for name, seen in found.items() if seen is not None}
 
-    def _observe(self, metric: str) -> Observed | None:
-        return observe(metric, self.learnt(metric), self.variances(metric))
+    def observe(self, metric: str) -> Observed | None:
+        """Observations of one metric; None when nothing can be learnt from them."""
+        values, doubts = self.learnt(metric)
+        return observe(metric, values, self.variances(metric), doubts)
 
     def feature_map(self, pool: Pool, extra: ExtraFeatures | None, sizes: bool) -> FeatureMap:
         """Features on scales that fit both the past and the candidates."""

@@ -48,10 +48,11 @@ def test_the_kernel_over_categories_is_botorchs() -> None:
         assert torch.allclose(kernel(hots[0], diag=True), torch.ones(9))
 
 
-def test_predictions_are_gpytorchs() -> None:
+@pytest.mark.parametrize("doubt", [None, np.linspace(0.0, 0.5, 30)])
+def test_predictions_are_gpytorchs(doubt: np.ndarray | None) -> None:
     points = inputs(30)
     with isolated(0):
-        model = fit_model(points, values(points), 0.01, LAYOUT).whole
+        model = fit_model(points, values(points), 0.01, LAYOUT, doubt).whole
         posterior = Posterior(model)
         new = inputs(20, seed=1)
         mean, deviation = posterior(new)
@@ -59,6 +60,19 @@ def test_predictions_are_gpytorchs() -> None:
             reference = model.posterior(new)
     assert mean == pytest.approx(reference.mean[:, 0].numpy(), abs=1e-6)
     assert deviation == pytest.approx(reference.variance[:, 0].sqrt().numpy(), abs=1e-5)
+
+
+def test_a_prediction_weighs_less_than_an_observation() -> None:
+    points = inputs(30)
+    wrong, doubt = values(points), np.zeros(30)
+    wrong[:6] += 2.0
+    doubt[:6] = 1.0
+    with isolated(0):
+        believed, doubted = (Posterior(fit_model(points, wrong, 0.01, LAYOUT, item).whole) for item in (None, doubt))
+    truth, (near, _), (mean, deviation) = values(points), believed(points), doubted(points)
+    assert np.abs(mean - truth)[:6].mean() < 0.5 * np.abs(near - truth)[:6].mean()
+    assert deviation[:6].mean() > 1.5 * deviation[6:].mean()
+    assert doubted.noise == pytest.approx(0.01, abs=0.05)  # the wrong six are not taken for noise of all
 
 
 def test_draws_have_the_mean_and_the_spread_of_the_posterior() -> None:
@@ -125,6 +139,13 @@ def test_nothing_is_learnt_from_one_value_or_from_none_that_are_numbers() -> Non
     assert seen is not None
     assert seen.rows.tolist() == [0, 2]
     assert seen.noise == pytest.approx(0.5)  # the values' variance is 1
+    assert seen.doubt is None
+    doubted = observe("m", np.array([1.0, np.nan, 3.0]), None, np.array([0.0, 9.0, 0.25]))
+    assert doubted is not None
+    assert doubted.doubt == pytest.approx(np.array([0.0, 0.25]))
+    nothing = observe("m", np.array([1.0, np.nan, 3.0]), None, np.array([0.0, 9.0, 0.0]))
+    assert nothing is not None
+    assert nothing.doubt is None
 
 
 def test_observed_accuracies_are_predicted_in_their_order() -> None:

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+
+from autodistill.components.search import History
+from autodistill.pruners.ends import expected_ends
+from autodistill.search.candidates import Candidates
+from autodistill.search.view import View
+from autodistill.testing.pruners import toy_curve
+from autodistill.testing.toy import ACCURACY, toy_context
+
+RUNGS = (0.25, 0.5)
+
+
+def stopped_history(complete: int, stopped: int) -> History:
+    """Trials that have ended, and then trials that were stopped at the last rung."""
+    drawn = list(dict.fromkeys(toy_context().space.sample(200, 0)))[: complete + stopped]
+    curves = [toy_curve(item, number, RUNGS, noise=0.003) for number, item in enumerate(drawn)]
+    final = [curve.final[ACCURACY.metric] for curve in curves[:complete]] + [np.nan] * stopped
+    return History(
+        architectures=tuple(drawn),
+        replicates=(0,) * len(drawn),
+        states=("complete",) * complete + ("stopped",) * stopped,
+        in_space=(True,) * len(drawn),
+        metrics={ACCURACY.metric: np.array(final)},
+        told=tuple(range(len(drawn))),
+        notes=(None,) * len(drawn),
+        curves=tuple(curve.rungs for curve in curves),
+    )
+
+
+def test_ends_of_stopped_trials_are_learnt_with_their_doubt() -> None:
+    context, history = toy_context(), stopped_history(20, 4)
+    values, doubts = View(context, Candidates(context), history).learnt(ACCURACY.metric)
+    ends, variances = expected_ends(history, ACCURACY.metric)
+    assert doubts is not None
+    assert values[:20].tolist() == history.metrics[ACCURACY.metric][:20].tolist()
+    assert values[20:].tolist() == ends[20:].tolist()
+    assert doubts.tolist() == [0.0] * 20 + variances[20:].tolist()
+    assert (doubts[20:] > 0).all()
+
+
+def test_stopped_trials_without_a_prediction_are_left_out() -> None:
+    context, history = toy_context(), stopped_history(4, 2)
+    seen = View(context, Candidates(context), history).observe(ACCURACY.metric)
+    assert seen is not None
+    assert seen.rows.tolist() == [0, 1, 2, 3]
+    assert seen.doubt is None
