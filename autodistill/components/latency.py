@@ -11,6 +11,8 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.search import Direction
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
     from autodistill.components.search import FloatArray
@@ -267,5 +269,29 @@ class ComposingBackend(Protocol):
 
         Raises:
             LatencyError: a block cannot be timed.
+        """
+        ...
+
+
+@runtime_checkable
+class AnsweringBackend(Protocol):
+    """A backend that also tells what the model answers as it is timed: by that runtime, in that precision."""
+
+    workload: Workload
+
+    def answer(
+        self, subject: LatencySubject, batches: Sequence[Mapping[str, NDArray[np.int64]]]
+    ) -> list[NDArray[np.float32]]:
+        """The outputs of the model's head for each batch.
+
+        Args:
+            subject: with trained weights.
+            batches: ``input_ids``, ``attention_mask`` and ``token_type_ids``, each ``batch x tokens``.
+
+        Returns:
+            Per batch ``batch x classes``, or ``batch x tokens x classes``.
+
+        Raises:
+            LatencyError: it cannot be prepared, loaded or run.
         """
         ...

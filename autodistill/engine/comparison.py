@@ -18,6 +18,7 @@ from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
 from autodistill.engine.summary import without_nan
+from autodistill.engine.target_answers import stored_answers
 from autodistill.engine.trivial import trivial_scores
 from autodistill.engine.verdict import Contender, Judge, gain, metric_entry, verdict
 from autodistill.folders import write_json
@@ -80,9 +81,16 @@ def _compare(session: Session) -> dict[str, Any]:
         "split": role,
         "teacher": _row(teacher, role),
         "references": [_row(contender, role) for contender in references],
-        "baselines": {str(trial.number): _row(contender, role) for trial, contender in baselines},
+        "baselines": {
+            str(trial.number): {**_row(contender, role), "targets": _targets(session, trial, contender, role)}
+            for trial, contender in baselines
+        },
         "picks": {
-            str(trial.number): {**_row(contender, role), "versus": _versus(session, contender, others, role)}
+            str(trial.number): {
+                **_row(contender, role),
+                "targets": _targets(session, trial, contender, role),
+                "versus": _versus(session, contender, others, role),
+            }
             for trial, contender in picks
         },
         "trivial": trivial,
@@ -161,6 +169,25 @@ def _row(contender: Contender, role: str) -> dict[str, Any]:
         "metrics": {name: metric_entry(score, role) for name, score in contender.scores.items()},
         "latencies": dict(contender.latencies),
     }
+
+
+def _targets(session: Session, trial: TrialRecord, contender: Contender, role: str) -> dict[str, Any]:
+    """Target of another precision -> what the model scores there, and the paired difference from what it was compared
+    by.
+    """
+    metric, found = session.bench.task.metric, {}
+    for label in contender.latencies:
+        stored = stored_answers(session, trial, label)
+        if stored is None or "predictions" not in stored:
+            continue
+        scores = _scores(session, role, read_logits(session.settings.study_dir / stored["predictions"]))
+        there = Contender(contender.name, scores, contender.latencies, contender.parameters)
+        found[label] = {
+            "precision": stored["precision"],
+            "metrics": _row(there, role)["metrics"],
+            "change": gain(there, contender, metric, role),
+        }
+    return found
 
 
 def _versus(session: Session, pick: Contender, others: Sequence[Contender], role: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.session import Session
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import ExportError, LatencyError, StudyError, TrialError, UserError
+from autodistill.training.batches import columns_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -215,17 +216,7 @@ def parity_sample_of(bench: Workbench) -> list[Mapping[str, Any]]:
     order = np.argsort(split.lengths, kind="stable").astype(np.int64)
     middle = max(0, len(order) // 2 - _PARITY_BATCH // 2)
     chunks = (order[:_PARITY_BATCH], order[middle : middle + _PARITY_BATCH], order[-_PARITY_BATCH:])
-    sample: list[Mapping[str, Any]] = []
-    for rows in chunks:
-        batch = split.batch(rows)
-        sample.append(
-            {
-                "input_ids": batch.input_ids.numpy(),
-                "attention_mask": batch.attention_mask.numpy().astype(np.int64),
-                "token_type_ids": batch.token_type_ids.numpy(),
-            }
-        )
-    return sample
+    return [columns_of(split.batch(rows)) for rows in chunks]
 
 
 # -- latency -----------------------------------------------------------------------------------------------------
@@ -239,15 +230,20 @@ def time_finals(session: Session, trials: Iterable[TrialRecord]) -> None:
         name = f"latency:{trial.number}"
         if session.storage.step(session.study.id, name) is None:
             session.check_stop()
-            directory = model_directory(session, trial)
-            subject = LatencySubject(
-                final_name(session.storage, session.study, trial),
-                trial.architecture,
-                _loader(directory),
-                _artifacts(session, trial, directory),
-            )
+            subject = final_subject(session, trial)
             session.storage.set_step(session.study.id, name, time_subject(session, subject))
         session.progress.advance()
+
+
+def final_subject(session: Session, trial: TrialRecord) -> LatencySubject:
+    """A trained model as latency backends take it: its weights, and its ONNX export where there is one."""
+    directory = model_directory(session, trial)
+    return LatencySubject(
+        final_name(session.storage, session.study, trial),
+        trial.architecture,
+        _loader(directory),
+        _artifacts(session, trial, directory),
+    )
 
 
 def _loader(directory: Path) -> Callable[[], PreTrainedModel]:

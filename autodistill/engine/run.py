@@ -25,6 +25,7 @@ from autodistill.engine.references import measure_references
 from autodistill.engine.session import Session, how_to_go_on, open_session
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.study import Study, open_study
+from autodistill.engine.target_answers import answer_for_targets
 from autodistill.engine.tasks import fine_tune_models
 from autodistill.errors import StudyInterruptedError
 from autodistill.registry import default_registry
@@ -113,6 +114,7 @@ def _finalise(session: Session) -> None:
     if frozen_picks(session.storage, session.study) is None:
         session.progress.message("The test split is not read, because no picks are frozen; nothing is compared yet.")
         return
+    answer_for_targets(session, done)
     measure_references(session)
     compare(session)
     fine_tune_models(session)

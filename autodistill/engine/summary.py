@@ -185,21 +185,30 @@ class SummaryBuilder:
                 "metric": next(o.metric for o in found.objectives if o.metric.rpartition(".")[0] == target),
                 "is_objective": found.is_objective,
                 "precision": precisions[target],
-                "caveat": quality_caveat(precisions[target]),
+                "caveat": quality_caveat(precisions[target], self._scored_on(target)),
                 "trials": [self.trials[row].number for row in found.rows],
-                "final": self._final_pareto(found.objectives),
+                "final": self._final_pareto(found.objectives, target),
                 "hypervolume": found.hypervolume,
                 "hypervolume_reference": dict(found.reference),
             }
             for target, found in sets.items()
         }
 
-    def _final_pareto(self, objectives: Sequence[Objective]) -> list[int]:
-        """Trials on the front of picks and baselines by their final values in these objectives."""
+    def _scored_on(self, target: str) -> bool:
+        """Whether every trained model was scored as this target runs it."""
+        finals = [row for group in ("picks", "baselines") for row in self.finals.get(group, {}).values()]
+        return bool(finals) and all(target in row.get("targets", {}) for row in finals)
+
+    def _final_pareto(self, objectives: Sequence[Objective], target: str = "") -> list[int]:
+        """Trials on the front of picks and baselines by their final values in these objectives, as a target runs them
+        where they were scored so.
+        """
         rows, numbers = [], []
         for group in ("picks", "baselines"):
             for number, row in self.finals.get(group, {}).items():
-                values = [self._final_value(row, objective, int(number)) for objective in objectives]
+                there = row.get("targets", {}).get(target, {}).get("metrics", {})
+                own = {**row, "metrics": {**row["metrics"], **there}}
+                values = [self._final_value(own, objective, int(number)) for objective in objectives]
                 if all(math.isfinite(value) for value in values):
                     rows.append(values)
                     numbers.append(int(number))
@@ -249,6 +258,7 @@ class SummaryBuilder:
                 "flash": self._flash_metrics(flash),
                 "final": {**row["metrics"], **self._select_metrics(full)} if row else None,
                 "latencies": row.get("latencies") or dict(trial.latencies),
+                "targets": row.get("targets", {}),
                 "state": full.state if full else "waiting",
                 "error": full.error if full else None,
             }

@@ -2,8 +2,9 @@
 
 Trials are scored once, as trained, in fp32: at equal precision a student's quality does not depend on where it will
 run, so they serve every target that timed them: another chip, another batch size. They serve one of another precision
-too, but what that precision costs in quality is not in its set (`quality_caveat`). A target need not be an objective
-of the search to get its set; the search has then only not aimed at it.
+too, but what that precision costs in quality is not in its set (`quality_caveat`); it is known of the trained models
+only (`autodistill.engine.target_answers`). A target need not be an objective of the search to get its set; the search
+has then only not aimed at it.
 """
 
 from __future__ import annotations
@@ -80,11 +81,17 @@ def target_objectives(objectives: Sequence[Objective], target: str, targets: Seq
     return (*others[:first], *own, *others[first:])
 
 
-def quality_caveat(precision: str | None) -> str | None:
-    """What must be said of the quality shown for a target that times ``precision``; None where nothing must."""
+def quality_caveat(precision: str | None, scored: bool) -> str | None:
+    """What must be said of the quality shown for a target; None where nothing must.
+
+    Args:
+        precision: that it times.
+        scored: whether the trained models were scored in it.
+    """
     if precision in (None, QUALITY_PRECISION):
         return None
-    return f"quality is that of the {QUALITY_PRECISION} model"
+    told = f"quality is that of the {QUALITY_PRECISION} model"
+    return f"{told}; trained models were scored in {precision} too" if scored else told
 
 
 def _label(objective: Objective) -> str:

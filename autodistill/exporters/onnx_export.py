@@ -146,8 +146,17 @@ def _expected_warnings_silenced() -> Iterator[None]:
 
 
 def is_quantised(path: Path) -> bool:
-    """Whether an ONNX file multiplies in int8."""
-    import onnx
+    """Whether an ONNX file multiplies in int8.
 
-    operators = {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}
+    Raises:
+        ExportError: it is no ONNX file.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except DecodeError as error:
+        raise ExportError(f"{path} is no ONNX file, or a broken one: {error}") from error
+    operators = {node.op_type for node in graph.node}
     return bool(operators & {"MatMulInteger", "QLinearMatMul", "DynamicQuantizeMatMul"})

@@ -13,12 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from autodistill.errors import ExportError
-
-Array = NDArray[Any]
+from autodistill.exporters.batch_files import Array, read_answers, read_batches, write_answers, write_batches
 
 #: Lines of the process's stderr that an error shows.
 _SHOWN_LINES = 5
@@ -37,15 +33,9 @@ def run_onnx(path: Path, batches: Sequence[Mapping[str, Any]], *, threads: int) 
     """
     with tempfile.TemporaryDirectory() as folder:
         inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
-        arrays = {
-            f"{index}/{name}": np.asarray(column, dtype=np.int64)
-            for index, batch in enumerate(batches)
-            for name, column in batch.items()
-        }
-        np.savez(inputs, **arrays)  # type: ignore[arg-type]
+        write_batches(inputs, batches)
         _call(f"onnxruntime cannot run {path.name}", "run", path, inputs, outputs, threads)
-        with np.load(outputs) as answers:
-            return [answers[str(index)] for index in range(len(batches))]
+        return read_answers(outputs)
 
 
 def quantise_onnx(source: Path, target: Path) -> None:
@@ -80,15 +70,11 @@ def _run(model: str, inputs: str, outputs: str, threads: str) -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = int(threads), 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    wanted = {node.name for node in session.get_inputs()}
-    batches: dict[str, dict[str, Array]] = {}
-    with np.load(inputs) as arrays:
-        for key in arrays.files:
-            index, name = key.split("/")
-            if name in wanted:
-                batches.setdefault(index, {})[name] = arrays[key]
-    answers = {index: session.run(["logits"], batch)[0] for index, batch in batches.items()}
-    np.savez(outputs, **answers)
+    wanted = [node.name for node in session.get_inputs()]
+    answers = [
+        session.run(["logits"], {name: batch[name] for name in wanted})[0] for batch in read_batches(Path(inputs))
+    ]
+    write_answers(Path(outputs), answers)
 
 
 def _quantise(source: str, target: str) -> None:

@@ -6,12 +6,15 @@ called; `Measuring` does the rest and is what its methods delegate to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Workload
 from autodistill.latency.blocks import Composer
@@ -93,6 +96,10 @@ class Measuring:
     def compose(self, subject: LatencySubject) -> LatencyReport | None:
         """The composed report, None when it was not asked for or cannot be."""
         return self._composer.compose(subject) if self._composer is not None else None
+
+    def answer(self, subject: LatencySubject, batches: Sequence[Mapping[str, Any]]) -> list[NDArray[np.float32]]:
+        """What the model answers as it is timed; see `autodistill.components.latency.AnsweringBackend`."""
+        return self.session.answer(subject, batches)
 
     def close(self) -> None:
         """End the worker; may be called twice."""

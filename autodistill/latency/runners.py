@@ -49,6 +49,10 @@ class Runner(Protocol):
         """Answer one request; return when the answer is there."""
         ...
 
+    def logits(self, inputs: Inputs) -> NDArray[Any]:
+        """The outputs of the head for ``batch x tokens`` arrays; only for backends that have ``answer``."""
+        ...
+
     def facts(self) -> dict[str, Any]:
         """``versions`` (mapping); ``device`` (its name), ``peak_memory_bytes`` and ``precision`` (what it really
         computes in) where the runtime knows better.
@@ -105,6 +109,11 @@ class OnnxRuntimeRunner:
     def run(self, request: Any) -> None:
         """Answer one request."""
         self._session.run(None, request)
+
+    def logits(self, inputs: Inputs) -> NDArray[Any]:
+        """The outputs of the head."""
+        found: NDArray[Any] = self._session.run(["logits"], self.prepare(inputs))[0]
+        return found
 
     def facts(self) -> dict[str, Any]:
         """The runtime's version."""
@@ -179,6 +188,20 @@ class TorchRunner:
                 self._model(**columns)
         if self._device == "cuda":
             torch.cuda.synchronize()
+
+    def logits(self, inputs: Inputs) -> NDArray[Any]:
+        """The outputs of the head, float32."""
+        import torch
+
+        from autodistill.training.features import head_outputs
+
+        columns = {name: torch.from_numpy(inputs[name]).to(self._device) for name in self._columns}
+        with torch.inference_mode():
+            outputs = head_outputs(self._model(**columns), columns["attention_mask"])
+        if outputs is None:
+            raise RuntimeError("the model has no outputs that could be told")
+        found: NDArray[Any] = outputs.float().cpu().numpy()
+        return found
 
     def facts(self) -> dict[str, Any]:
         """Versions, and on a GPU its name and the peak of what this model has allocated there."""

@@ -6,6 +6,7 @@ reference, which is prepared once and timed in turn with every model, the device
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Load, Precision, Workload
 from autodistill.errors import LatencyError
+from autodistill.exporters.batch_files import read_answers, write_batches
 from autodistill.latency.load import Service, batch_sizes, under_load
 from autodistill.latency.lock import DeviceLock
 from autodistill.latency.process import WorkerError, WorkerProcess
@@ -120,6 +123,21 @@ class Session:
         """
         return self._time(subject, rule, None)
 
+    def answer(self, subject: LatencySubject, batches: Sequence[Mapping[str, Any]]) -> list[NDArray[np.float32]]:
+        """What a model answers to batches, in the worker that would time it.
+
+        Raises:
+            LatencyError: as `measure`.
+        """
+        with self._prepare(subject) as artifact, tempfile.TemporaryDirectory(dir=self._context.work_dir) as folder:
+            inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
+            write_batches(inputs, batches)
+            worker = self._worker or self._start(subject.name)
+            files = {"path": artifact.path, "inputs": inputs, "outputs": outputs}
+            message = {"command": "predict", **{name: str(path.resolve()) for name, path in files.items()}}
+            self._ask(worker, message, subject.name, "run")
+            return [answer.astype(np.float32) for answer in read_answers(outputs)]
+
     def _time(self, subject: LatencySubject, rule: StoppingRule, load: Load | None) -> LatencyReport:
         if self._measured >= self._restart_after:
             self._end_worker()
@@ -159,14 +177,14 @@ class Session:
             self._ask(worker, {"command": "reference", **self._reference.as_message()}, f"the reference for {name}")
         return worker
 
-    def _ask(self, worker: WorkerProcess, message: dict[str, Any], name: str) -> dict[str, Any]:
+    def _ask(self, worker: WorkerProcess, message: dict[str, Any], name: str, what: str = "time") -> dict[str, Any]:
         self._lock = self._lock or DeviceLock(self._workload.device)
         try:
             with self._lock.held():
                 return worker.ask(message, self._timeout_seconds)
         except WorkerError as error:
             self._end_worker()
-            raise LatencyError(f"Latency backend {self._context.label!r} could not time {name}: {error}") from error
+            raise LatencyError(f"Latency backend {self._context.label!r} could not {what} {name}: {error}") from error
 
     def _report(self, artifact: Artifact, numbers: dict[str, Any], load: Load | None) -> LatencyReport:
         services = numbers.pop("services")

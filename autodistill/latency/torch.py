@@ -25,6 +25,9 @@ from autodistill.latency.subjects import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from autodistill.components.search import FloatArray
 
 
@@ -75,6 +78,16 @@ class TorchLatency:
     def compose(self, subject: LatencySubject) -> LatencyReport | None:
         """Fixed part + depth x block; see `autodistill.components.latency.ComposingBackend`."""
         return self._measuring.compose(subject)
+
+    def answer(
+        self, subject: LatencySubject, batches: Sequence[Mapping[str, NDArray[np.int64]]]
+    ) -> list[NDArray[np.float32]]:
+        """What the model answers as it is timed; see `autodistill.components.latency.AnsweringBackend`.
+
+        Raises:
+            LatencyError: it cannot be prepared, loaded or run.
+        """
+        return self._measuring.answer(subject, batches)
 
     def estimate(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]] | None:
         """None: measuring takes a second each."""

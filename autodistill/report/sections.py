@@ -28,6 +28,7 @@ from autodistill.report.markup import (
     wide,
 )
 from autodistill.report.tables import ComparisonRow, Summary
+from autodistill.report.targets import answers_rows
 
 #: Rows of the trials table; the rest is in ``summary.json``.
 MAX_TRIAL_ROWS = 1000
@@ -118,6 +119,7 @@ def comparison_section(summary: Summary) -> Html:
     classes = [row.role + ("" if before in (None, row.role) else " first") for row, before in zip(rows, earlier)]  # noqa: B905
     caption = f"Final values{_split_words(rows, metric)} with 95 % intervals; kept and speed-up against the teacher"
     content = [table(caption, header, body, classes), _further_metrics(summary, rows), _gains(summary)]
+    content.append(_answers(summary))
     return section("Final comparison", *content, anchor="comparison")
 
 
@@ -181,13 +183,37 @@ def _gains(summary: Summary) -> Html:
 
 
 def _gain_cell(summary: Summary, versus: Mapping[str, Any], metric: str) -> Html:
-    gain = tables.mapping(versus, "gain")
+    speedup = f"{formats.ratio(versus.get('speedup'))} as fast" if versus.get("speedup") is not None else ""
+    return Html(_difference(summary, tables.mapping(versus, "gain"), metric) + tag("small", speedup))
+
+
+def _difference(summary: Summary, gain: Mapping[str, Any], metric: str) -> Html:
+    """A paired difference with its interval, coloured where that excludes zero."""
     low, high = formats.number_of(gain.get("low")), formats.number_of(gain.get("high"))
     sign = 1 if tables.is_maximised(summary, metric) else -1
     below, above = sorted((sign * (low or 0), sign * (high or 0)))
     style = "up" if below > 0 else "down" if above < 0 else None
-    speedup = f"{formats.ratio(versus.get('speedup'))} as fast" if versus.get("speedup") is not None else ""
-    return Html(tag("span", formats.gain_with_interval(metric, gain), class_=style) + tag("small", speedup))
+    return tag("span", formats.gain_with_interval(metric, gain), class_=style)
+
+
+def _answers(summary: Summary) -> Html:
+    """Models as targets of another precision run them; nothing where there is no such target."""
+    rows, metric = answers_rows(summary), tables.main_metric(summary)
+    if not rows:
+        return Html("")
+    body = [
+        [
+            Html(model_name(row.model) + tag("small", term(row.role, row.role))),
+            Html(text(row.target) + tag("small", row.precision)),
+            number(formats.metric_value(metric, row.metric.get("value")), formats.metric_interval(metric, row.metric)),
+            _difference(summary, row.change, metric),
+        ]
+        for row in rows
+    ]
+    header = ["model", term("target"), tables.metric_label(metric), Html(f"change<small>{term('paired gain')}</small>")]
+    caption = f"Final {tables.metric_label(metric)} as the target runs the model, and its change from the table above"
+    lead = tag("p", "Answered by the target's own runtime, in the precision that it times.", class_="lead")
+    return Html(tag("h3", "In the precision of the target") + lead + table(caption, header, body))
 
 
 def picks_section(summary: Summary) -> Html:

@@ -1,4 +1,4 @@
-"""Rows of the targets: what a study has found for each of its latency backends."""
+"""Rows of the targets: what a study has found for each of its latency backends, and what models score there."""
 
 from __future__ import annotations
 
@@ -39,6 +39,45 @@ def target_rows(summary: Summary) -> list[TargetRow]:
     """One row per target, those that are objectives first."""
     rows = [_row(summary, str(label), found) for label, found in tables.mapping(summary, "pareto_sets").items()]
     return sorted(rows, key=lambda row: not row.is_objective)
+
+
+@dataclass(frozen=True)
+class AnswersRow:
+    """A trained model as a target of another precision runs it.
+
+    Args:
+        model: its name.
+        role: ``baseline`` or ``pick``.
+        target: label of the latency backend.
+        precision: that it runs.
+        metric: the main metric there: value, interval, n, split.
+        change: of that metric, paired: there minus as trained.
+    """
+
+    model: str
+    role: str
+    target: str
+    precision: str
+    metric: Mapping[str, Any]
+    change: Mapping[str, Any]
+
+
+def answers_rows(summary: Summary) -> list[AnswersRow]:
+    """Baselines and picks as every target of another precision runs them; empty where there is no such target."""
+    quality = tables.main_metric(summary)
+    return [
+        AnswersRow(
+            tables.student_name(role, student),
+            role,
+            str(target),
+            str(found.get("precision", "")),
+            tables.mapping(tables.mapping(found, "metrics"), quality),
+            tables.mapping(found, "change"),
+        )
+        for role, group in (("baseline", "baselines"), ("pick", "picks"))
+        for student in tables.entries(summary, group)
+        for target, found in tables.mapping(student, "targets").items()
+    ]
 
 
 def _row(summary: Summary, target: str, found: Mapping[str, Any]) -> TargetRow:

@@ -18,7 +18,7 @@ from rich.text import Text
 from autodistill.report import formats, tables
 from autodistill.report.learnt import prediction_sentence, savings_sentence
 from autodistill.report.tables import ComparisonRow, Summary
-from autodistill.report.targets import target_rows
+from autodistill.report.targets import answers_rows, target_rows
 from autodistill.report.tasks import averages_of, claim_sentence, coverage_sentence, task_columns, task_rows
 
 #: Rows of the front that are shown while there are no picks.
@@ -44,6 +44,7 @@ def render_summary(summary: Summary, console: Console) -> None:
     _render_tasks(summary, console)
     _render_front(summary, console)
     _render_targets(summary, console)
+    _render_answers(summary, console)
     _render_search(summary, console)
     _render_alarms(summary, console)
     _render_exports(summary, console)
@@ -188,6 +189,23 @@ def _render_targets(summary: Summary, console: Console) -> None:
         remarks = ", ".join(filter(None, ("" if row.is_objective else "no objective", row.caveat)))
         name = f"{row.target} ({remarks})" if remarks else row.target
         table.add_row(*(Text(cell) for cell in (name, str(row.size), *ends, formats.significant(row.hypervolume))))
+    console.print()
+    console.print(table)
+
+
+def _render_answers(summary: Summary, console: Console) -> None:
+    """One line per pick and target of another precision: what it scores there."""
+    rows, metric = [row for row in answers_rows(summary) if row.role == "pick"], tables.main_metric(summary)
+    if not rows:
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
+    table.add_column("as the target runs it", overflow="fold")
+    table.add_column(Text(tables.metric_label(metric)), justify="right")
+    table.add_column("change", justify="right")
+    for row in rows:
+        name = f"{row.model}, {row.target} ({row.precision})"
+        value, change = formats.metric_with_interval(metric, row.metric), formats.gain_with_interval(metric, row.change)
+        table.add_row(*(Text(cell) for cell in (name, value, change)))
     console.print()
     console.print(table)
 

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from autodistill.components.training import Batch
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
     from torch.nn import Module
 
 
@@ -26,6 +29,15 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
         labels=None if batch.labels is None else batch.labels.to(device),
         rows=batch.rows.to(device),
     )
+
+
+def columns_of(batch: Batch) -> dict[str, NDArray[np.int64]]:
+    """What other runtimes take of a batch on the CPU: int64 arrays, ``batch x tokens``."""
+    return {
+        "input_ids": batch.input_ids.numpy(),
+        "attention_mask": batch.attention_mask.numpy().astype(np.int64),
+        "token_type_ids": batch.token_type_ids.numpy(),
+    }
 
 
 def in_parts(batch: Batch, parts: int) -> list[Batch]:

@@ -5,6 +5,7 @@ What the rows of an answer are depends on the kind of task; see `autodistill.com
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import torch
 from autodistill.components.task import IGNORED
 from autodistill.evaluators.spans import best_span
 from autodistill.losses.masking import TOKEN_KINDS
-from autodistill.training.batches import evaluating, on_device
+from autodistill.training.batches import columns_of, evaluating, on_device
 from autodistill.training.devices import placed
 from autodistill.training.features import forward_features
 from autodistill.training.tokenised import StoredSplit
@@ -48,22 +49,55 @@ def predict(
     Returns:
         ``rows x columns``, float32; see `autodistill.components.outcome.Predictions`.
     """
-    order = np.argsort(-split.lengths, kind="stable").astype(np.int64)  # longest first: lack of memory shows at once
     batch_size = _fitting(model, split, batch_size)
-    answers: list[list[NDArray[np.float32]]] = []
+    if not len(split) and split.kind != "question_answering":
+        return np.empty((0, int(model.config.num_labels)), dtype=np.float32)
+
+    def answers() -> Iterator[list[NDArray[np.float32]]]:
+        for rows in _by_length(split, batch_size):
+            batch = on_device(split.batch(rows), torch.device(device))
+            logits = forward_features(model, batch, frozenset({("logits", None)}))["logits", None]
+            yield _rows(split.kind, logits.float(), batch)
+
     # Moved outside of inference mode: weights that move within it could not be trained or exported any more.
     with placed(model, device), evaluating(model), torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            batch = on_device(split.batch(order[start : start + batch_size]), torch.device(device))
-            logits = forward_features(model, batch, frozenset({("logits", None)}))["logits", None]
-            answers.append(_rows(split.kind, logits.float(), batch))
-    in_order: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(order)
-    for place, answer in zip(order, (answer for batch_answers in answers for answer in batch_answers), strict=True):
-        in_order[place] = answer
+        return _in_order(split, batch_size, answers())
+
+
+def predict_elsewhere(
+    answer: Callable[[Sequence[Mapping[str, NDArray[np.int64]]]], Sequence[NDArray[np.float32]]],
+    split: TokenisedSplit,
+    batch_size: int,
+) -> NDArray[np.float32]:
+    """The same, of a model that another process holds.
+
+    Args:
+        answer: batches, column -> ``batch x tokens``, -> the outputs of its head for each of them.
+        split: what to answer; not empty, and not of kind ``mlm``, whose outputs would fill the memory.
+        batch_size: examples per batch.
+    """
+    batches = [split.batch(rows) for rows in _by_length(split, batch_size)]
+    outputs = answer([columns_of(batch) for batch in batches])
+    answers = (_rows(split.kind, torch.from_numpy(one), batch) for one, batch in zip(outputs, batches, strict=True))
+    return _in_order(split, batch_size, answers)
+
+
+def _by_length(split: TokenisedSplit, batch_size: int) -> list[NDArray[np.int64]]:
+    """Rows of every batch; longest first: lack of memory shows at once."""
+    order = np.argsort(-split.lengths, kind="stable").astype(np.int64)
+    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+
+def _in_order(
+    split: TokenisedSplit, batch_size: int, answers: Iterable[list[NDArray[np.float32]]]
+) -> NDArray[np.float32]:
+    """Answers to the batches of `_by_length` as `predict` returns them."""
+    in_order: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(split)
+    for rows, answered in zip(_by_length(split, batch_size), answers, strict=True):
+        for place, answer in zip(rows, answered, strict=True):
+            in_order[place] = answer
     if isinstance(split, StoredSplit) and split.kind == "question_answering":
         return _spans(split, in_order)
-    if not in_order:
-        return np.empty((0, int(model.config.num_labels)), dtype=np.float32)
     return np.concatenate(in_order) if split.kind in TOKEN_KINDS else np.stack(in_order)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from transformers import BertConfig, BertForSequenceClassification
 
@@ -34,3 +36,17 @@ def make_subject() -> Callable[..., LatencySubject]:
 @pytest.fixture
 def context(tmp_path: Path) -> LatencyContext:
     return LatencyContext("onnxruntime", (4, 9), tmp_path / "work", None)
+
+
+@pytest.fixture
+def batches() -> list[dict[str, Any]]:
+    """Two batches of the tiny models' words, the second padded."""
+    rng = np.random.default_rng(0)
+    found = []
+    for shape in ((2, 7), (3, 5)):
+        words = rng.integers(2, 60, shape)
+        found.append(
+            {"input_ids": words, "attention_mask": np.ones_like(words), "token_type_ids": np.zeros_like(words)}
+        )
+    found[1]["attention_mask"][0, 3:] = 0
+    return found

@@ -10,14 +10,23 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from jsonschema import Draft202012Validator
 from onnx import helper, save
 
-from autodistill.components.latency import LATENCY_METRICS, LatencyContext, LatencyReport, LatencySubject
+from autodistill.components.latency import (
+    LATENCY_METRICS,
+    AnsweringBackend,
+    LatencyContext,
+    LatencyReport,
+    LatencySubject,
+)
 from autodistill.errors import ConfigError, LatencyError
 from autodistill.exporters.onnx_export import export_onnx
+from autodistill.exporters.onnx_session import quantise_onnx, run_onnx
+from autodistill.exporters.parity import logits_of
 from autodistill.latency.configs import OnnxRuntimeConfig
 from autodistill.latency.onnxruntime import OnnxRuntimeLatency
 
@@ -258,3 +267,49 @@ def test_model_that_cannot_be_exported_names_the_operator(context: LatencyContex
     model.classifier.forward = lambda hidden: torch.special.bessel_j0(forward(hidden))  # type: ignore[method-assign]
     with pytest.raises(LatencyError, match=r"(?s)could not time trial 5: .*cannot be written as ONNX.*bessel_j0"):
         backend(context).measure(LatencySubject("trial 5", None, lambda: model))
+
+
+def test_answers_are_those_of_what_is_timed(
+    context: LatencyContext, make_subject: Make, batches: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    built = make_subject(layers=2).build
+    assert built is not None
+    model = built()
+    subject = LatencySubject("pick 3", None, lambda: model)
+    expected = logits_of(model, batches)
+    found = {}
+    for precision in ("fp32", "int8"):
+        made = backend(context, precision=precision)
+        assert isinstance(made, AnsweringBackend)
+        found[precision] = made.answer(subject, batches)
+        made.close()
+    for one, other in zip(found["fp32"], expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    export_onnx(model, tmp_path / "full.onnx", opset=17)
+    quantise_onnx(tmp_path / "full.onnx", tmp_path / "int8.onnx")
+    for one, other, exact in zip(
+        found["int8"], run_onnx(tmp_path / "int8.onnx", batches, threads=1), expected, strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+        assert not np.allclose(one, exact, atol=1e-5)
+    assert list(context.work_dir.iterdir()) == []
+
+
+def test_a_model_that_cannot_answer_is_named(
+    context: LatencyContext, batches: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "model.onnx"
+    node = helper.make_node("NoSuchOperator", ["x"], ["y"])
+    value = [helper.make_tensor_value_info(name, 1, [1]) for name in "xy"]
+    save(helper.make_model(helper.make_graph([node], "odd", value[:1], value[1:])), path)
+    made = backend(context)
+    with pytest.raises(LatencyError, match=r"(?s)'onnxruntime' could not run pick 3: .*NoSuchOperator"):
+        made.answer(LatencySubject("pick 3", None, None, {"onnx": path}), batches)
+    made.close()
+
+
+def test_a_file_that_is_no_model_is_named(context: LatencyContext, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"nothing")
+    with pytest.raises(LatencyError, match=r"'onnxruntime' could not time pick 3: .*model\.onnx is no ONNX file"):
+        backend(context).measure(LatencySubject("pick 3", None, None, {"onnx": path}))

@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from autodistill.components.latency import LatencyContext, LatencySubject
 from autodistill.errors import ConfigError
 from autodistill.exporters.huggingface import save_pretrained
+from autodistill.exporters.parity import logits_of
 from autodistill.latency.configs import TorchConfig
 from autodistill.latency.torch import TorchLatency
 
@@ -46,3 +48,18 @@ def test_cuda_where_there_is_none_is_refused_before_anything_starts(context: Lat
 def test_half_precision_on_the_cpu_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"latency\.torch\.precision must be one of fp32, bf16, got 'fp16'"):
         TorchConfig(precision="fp16")
+
+
+def test_answers_are_those_of_what_is_timed(
+    context: LatencyContext, make_subject: Make, batches: list[dict[str, Any]]
+) -> None:
+    built = make_subject(layers=2).build
+    assert built is not None
+    model = built()
+    made = backend(context, precision="bf16")
+    answers = made.answer(LatencySubject("pick 3", None, lambda: model), batches)
+    made.close()
+    for one, exact in zip(answers, logits_of(model, batches), strict=True):
+        assert one.dtype == np.float32
+        np.testing.assert_allclose(one, exact, atol=0.02)
+        assert not np.allclose(one, exact, atol=1e-6)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from autodistill.report.html import render_html
 from autodistill.report.learnt import metric_words, prediction_sentence, savings_sentence
-from autodistill.report.targets import target_rows
+from autodistill.report.targets import answers_rows, target_rows
 from autodistill.report.terminal import render_summary
 
 
@@ -54,6 +54,23 @@ def test_a_target_of_another_precision_says_whose_quality_is_shown(summary: dict
     summary["pareto_sets"]["onnxruntime_batch8"] |= {"precision": "int8", "caveat": caveat}
     assert f"not an objective of the search; {caveat}." in render_html(summary)
     assert f"(no objective, {caveat})" in printed(summary, width=200)
+
+
+def test_what_models_score_as_a_target_runs_them_is_shown(summary: dict[str, Any]) -> None:
+    assert "In the precision of the target" not in render_html(summary)
+    assert "as the target runs it" not in printed(summary)
+    metric = summary["task"]["metric"]
+    own = {"value": 0.871, "low": 0.85, "high": 0.89, "n": 1821, "seeds": 1, "split": "test"}
+    change = own | {"value": -0.012, "low": -0.02, "high": -0.004}
+    for student in (summary["baselines"][0], summary["picks"][0]):
+        student["targets"] = {"int8": {"precision": "int8", "metrics": {metric: own}, "change": change}}
+    assert [(row.role, row.target) for row in answers_rows(summary)] == [("baseline", "int8"), ("pick", "int8")]
+    page = render_html(summary)
+    assert "In the precision of the target" in page
+    assert '<span class="down">\u22121.2 points [\u22122.0, \u22120.4]</span>' in page
+    lines = [line for line in printed(summary).splitlines() if "int8 (int8)" in line]
+    assert len(lines) == 1
+    assert "87.1 % [85.0, 89.0]" in lines[0]
 
 
 def test_one_target_needs_no_table_of_targets(summary: dict[str, Any]) -> None:

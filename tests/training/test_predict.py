@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from transformers import (
 )
 
 from autodistill.components.task import TaskData, TaskSpec
-from autodistill.training.predict import predict, targets_of
+from autodistill.exporters.parity import logits_of
+from autodistill.training.predict import predict, predict_elsewhere, targets_of
 from autodistill.training.tokenised import TokenisedSplit, tokenise
 
 
@@ -126,3 +128,26 @@ def test_embeddings_have_unit_length(tmp_path: Path) -> None:
     vectors = predict(tiny(BertModel), split)
     assert vectors.shape == (2, 16)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
+
+
+def test_a_model_of_another_process_is_answered_for_in_the_same_way(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    words = TaskSpec("token_classification", ("O", "NAME"), ("words",), "x.y")
+    questions = TaskSpec("question_answering", (), ("question", "context"), "squad.f1", stride=3)
+    vectors = TaskSpec("embedding", (), ("text",), "x.y")
+    context = " ".join(f"w{number % 9 + 1}" for number in range(40))
+    columns: dict[str, list[Any]] = {"question": ["w1", "w2"], "context": [context, "w4"]}
+    columns["answers"] = [{"text": ["w2"], "start": [3]}, {"text": ["w4"], "start": [0]}]
+    cases = [
+        (model_of(), train),
+        (
+            tiny(BertForTokenClassification, num_labels=2),
+            split_of(words, {"words": [["w1", "w2"], ["w5"]], "label": [[1, 0], [1]]}, tmp_path),
+        ),
+        (tiny(BertForQuestionAnswering), split_of(questions, columns, tmp_path)),
+        (tiny(BertModel), split_of(vectors, {"text": ["w1", "w2 w3 w4 w5"]}, tmp_path)),
+    ]
+    for model, split in cases:
+        found = predict_elsewhere(partial(logits_of, model), split, batch_size=3)
+        np.testing.assert_allclose(found, predict(model, split, batch_size=5), atol=1e-5)

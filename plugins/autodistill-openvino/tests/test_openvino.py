@@ -8,12 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from transformers import BertConfig, BertForSequenceClassification
 
-from autodistill.components.latency import LatencyContext, LatencySubject
+from autodistill.components.latency import AnsweringBackend, LatencyContext, LatencySubject
 from autodistill.errors import ConfigError, LatencyError
 from autodistill.exporters.onnx_export import export_onnx
+from autodistill.exporters.parity import logits_of
 
 if find_spec("autodistill_openvino") is None or find_spec("openvino") is None:
     pytest.skip("needs: pip install -e plugins/autodistill-openvino", allow_module_level=True)
@@ -117,6 +119,7 @@ def test_runner_gives_the_models_logits(context: LatencyContext, tmp_path: Path)
         "inputs = requests_of(setup, 60)[0]\n"
         "runner.run(runner.prepare(inputs))\n"
         "ids, logits = inputs['input_ids'].tolist(), runner._request.get_output_tensor(0).data.tolist()\n"
+        "assert runner.logits(inputs).tolist() == logits\n"
         "print(json.dumps([ids, logits]))\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "model.onnx")]
@@ -125,6 +128,19 @@ def test_runner_gives_the_models_logits(context: LatencyContext, tmp_path: Path)
     with torch.inference_mode():
         expected = model(torch.tensor(ids)).logits
     torch.testing.assert_close(torch.tensor(logits), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_int8_answers_are_near_those_of_the_model(context: LatencyContext) -> None:
+    model = build(2)
+    words = np.arange(2, 16).reshape(2, 7)
+    batch = {"input_ids": words, "attention_mask": np.ones_like(words), "token_type_ids": np.zeros_like(words)}
+    made = backend(context, precision="int8")
+    assert isinstance(made, AnsweringBackend)
+    (answers,) = made.answer(LatencySubject("pick 3", None, lambda: model), [batch])
+    made.close()
+    (expected,) = logits_of(model, [batch])
+    np.testing.assert_allclose(answers, expected, atol=0.05)
+    assert not np.allclose(answers, expected, atol=1e-6)
 
 
 def test_workload_longer_than_the_positions_names_both(context: LatencyContext) -> None:

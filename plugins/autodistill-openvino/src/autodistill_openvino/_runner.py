@@ -41,6 +41,11 @@ class OpenVinoRunner:
         """Answer one request."""
         self._request.infer(request)
 
+    def logits(self, inputs: Inputs) -> Any:
+        """The outputs of the head."""
+        self._request.infer(self.prepare(inputs))
+        return self._request.get_tensor("logits").data.copy()
+
     def facts(self) -> dict[str, Any]:
         """The runtime's version, and the precision that it has taken where that is another than was asked for."""
         return {"versions": {"openvino": self._version}, **self._precision}

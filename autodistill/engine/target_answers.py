@@ -1,0 +1,80 @@
+"""What trained models answer as their targets run them: the price of another number format in quality.
+
+Trials are scored as trained, in fp32. A target that times another format answers the final split as well, once per
+pick and baseline: by its own runtime, in the batches that it serves, since formats that scale activations as they come
+answer by the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+from autodistill.components.latency import AnsweringBackend
+from autodistill.engine.finals import final_subject
+from autodistill.engine.places import final_folder
+from autodistill.engine.records import TrialRecord
+from autodistill.engine.scores import predictions_of, write_predictions
+from autodistill.engine.session import Session
+from autodistill.engine.targets import QUALITY_PRECISION
+from autodistill.errors import LatencyError
+from autodistill.training.predict import predict_elsewhere
+
+#: Kinds of tasks whose outputs are too many to be kept: a vocabulary's worth for every token.
+UNSUITED = ("mlm",)
+
+
+def answer_for_targets(session: Session, trials: Iterable[TrialRecord]) -> None:
+    """Let every target of another precision answer the final split; one that cannot is named and left out.
+
+    Args:
+        session: of the study; its picks are frozen.
+        trials: with a complete full run and the step ``latency:N``.
+    """
+    work = [(trial, label) for trial in trials for label in _other_precisions(session, trial)]
+    if work:
+        session.progress.stage("answering as targets run the models", len(work))
+    for trial, label in work:
+        if stored_answers(session, trial, label) is None:
+            session.check_stop()
+            session.storage.set_step(session.study.id, _step(trial, label), _answer(session, trial, label))
+        session.progress.advance()
+
+
+def stored_answers(session: Session, trial: TrialRecord, label: str) -> dict[str, Any] | None:
+    """``precision`` and the file of ``predictions``, relative to the study's folder, or ``left_out`` with the reason;
+    None before the target was asked.
+    """
+    found: dict[str, Any] | None = session.storage.step(session.study.id, _step(trial, label))
+    return found
+
+
+def _step(trial: TrialRecord, label: str) -> str:
+    return f"answers:{trial.number}:{label}"
+
+
+def _other_precisions(session: Session, trial: TrialRecord) -> Iterator[str]:
+    """Targets that have timed the model in another precision than it is scored in, and can answer."""
+    reports = session.storage.step(session.study.id, f"latency:{trial.number}") or {}
+    for label, report in reports.items():
+        able = isinstance(session.backends.get(label), AnsweringBackend)
+        if able and report["precision"] != QUALITY_PRECISION and session.bench.task.kind not in UNSUITED:
+            yield label
+
+
+def _answer(session: Session, trial: TrialRecord, label: str) -> dict[str, Any]:
+    bench, backend, role = session.bench, session.backends[label], session.bench.final_role
+    assert isinstance(backend, AnsweringBackend)
+    subject = final_subject(session, trial)
+    try:
+        with session.timed("evaluate"):
+            logits = predict_elsewhere(
+                partial(backend.answer, subject), bench.splits[role], backend.workload.batch_size
+            )
+    except LatencyError as error:
+        session.progress.message(f"What {subject.name} answers on {label} is not known: {error}")
+        return {"left_out": str(error)}
+    file = final_folder(session.storage, session.study, trial) / f"predictions_{label}.parquet"
+    write_predictions(session.settings.study_dir / file, predictions_of(bench, role, logits, None), role)
+    return {"precision": backend.workload.precision, "predictions": str(file)}
