@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.configs.settings import Settings
-from autodistill.errors import ConfigError
+from autodistill.errors import ConfigError, StudyInterruptedError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -126,8 +126,11 @@ def _fine_tune(settings: Settings, bench: Workbench) -> int:
         f"split, then {protocol.seeds} seeds of the best."
     )
     with StopSignal() as stop:
-        folder = settings.study_dir / "fine_tuning"
-        found = FineTuner(bench, protocol, folder, stop_requested=lambda: stop.requested).run()
+        tuner = FineTuner(bench, protocol, settings.study_dir / "fine_tuning", stop_requested=lambda: stop.requested)
+        try:
+            found = tuner.run()
+        except StudyInterruptedError as error:
+            raise StudyInterruptedError(f"{error} The same command goes on.") from error
     rows = [
         [name, number(item["value"]), _interval(item), str(item["n"] or ""), _seeds(found, item), found["split"]]
         for name, item in found["metrics"].items()

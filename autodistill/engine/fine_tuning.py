@@ -243,7 +243,7 @@ class FineTuner:
             accumulate=int(bench.settings.trainer.get("accumulate", 1)),
         )
         if result.state != "complete":
-            raise StudyInterruptedError("Interrupted while fine-tuning. The same command goes on.")
+            raise StudyInterruptedError("Interrupted while fine-tuning; its checkpoint is kept.")
         answers = predict(model, bench.splits["select"], device=bench.device)
         select = score_all(bench, predictions_of(bench, "select", answers, None))
         model.save_pretrained(place / "hf")

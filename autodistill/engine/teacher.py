@@ -180,7 +180,7 @@ def _build(
             accumulate=int(bench.settings.trainer.get("accumulate", 1)),
         )
         if result.state != "complete":
-            raise StudyInterruptedError("Interrupted while fine-tuning the teacher. The same command goes on.")
+            raise StudyInterruptedError("Interrupted while fine-tuning the teacher; its checkpoint is kept.")
     model.save_pretrained(directory / "hf")
     bench.teacher.tokenizer.save_pretrained(directory / "hf")
     _write_digest(directory)

@@ -176,7 +176,7 @@ class _CacheWriter:
                 if stopping:
                     raise StudyInterruptedError(
                         f"Interrupted after {start} of the {len(self._order)} examples whose features the teacher "
-                        "computes; they are kept. The same command goes on."
+                        "computes; they are kept."
                     )
         self._finish(forms)
 

@@ -78,7 +78,7 @@ def test_a_run_that_was_interrupted_goes_on(bench: Workbench, tmp_path: Path) ->
         steps.append(step)
 
     tuner = FineTuner(bench, Protocol((GOOD,), 1), tmp_path, progress=seen, stop_requested=stop)
-    with pytest.raises(StudyInterruptedError, match="The same command goes on"):
+    with pytest.raises(StudyInterruptedError, match="its checkpoint is kept"):
         tuner.run()
     later: list[int] = []
     resumed = FineTuner(bench, Protocol((GOOD,), 1), tmp_path, progress=lambda step, of: later.append(step)).run()
