@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -280,18 +280,19 @@ class AnsweringBackend(Protocol):
     workload: Workload
 
     def answer(
-        self, subject: LatencySubject, batches: Sequence[Mapping[str, NDArray[np.int64]]]
-    ) -> list[NDArray[np.float32]]:
-        """The outputs of the model's head for each batch.
+        self, subject: LatencySubject, batches: Iterable[Mapping[str, NDArray[np.int64]]]
+    ) -> Iterator[NDArray[np.float32]]:
+        """The outputs of the model's head for each batch, as they come.
 
         Args:
             subject: with trained weights.
-            batches: ``input_ids``, ``attention_mask`` and ``token_type_ids``, each ``batch x tokens``.
+            batches: ``input_ids``, ``attention_mask`` and ``token_type_ids``, each ``batch x tokens``; read some at a
+                time, so that whoever gives them may end it all by an exception.
 
-        Returns:
+        Yields:
             Per batch ``batch x classes``, or ``batch x tokens x classes``.
 
         Raises:
-            LatencyError: it cannot be prepared, loaded or run.
+            LatencyError: it cannot be prepared, loaded or run, or only in another precision than the workload's.
         """
         ...

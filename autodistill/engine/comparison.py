@@ -172,13 +172,17 @@ def _row(contender: Contender, role: str) -> dict[str, Any]:
 
 
 def _targets(session: Session, trial: TrialRecord, contender: Contender, role: str) -> dict[str, Any]:
-    """Target of another precision -> what the model scores there, and the paired difference from what it was compared
-    by.
+    """Target of another precision -> what the model scores there and the paired difference from its fp32 score, or
+    ``left_out``, the reason why that is not known.
     """
-    metric, found = session.bench.task.metric, {}
+    metric = session.bench.task.metric
+    found: dict[str, Any] = {}
     for label in contender.latencies:
         stored = stored_answers(session, trial, label)
-        if stored is None or "predictions" not in stored:
+        if stored is None:
+            continue
+        if "left_out" in stored:
+            found[label] = stored
             continue
         scores = _scores(session, role, read_logits(session.settings.study_dir / stored["predictions"]))
         there = Contender(contender.name, scores, contender.latencies, contender.parameters)

@@ -94,7 +94,7 @@ class SummaryBuilder:
             "hypervolume_reference": {label: v for label, v in self.point.items() if math.isfinite(v)},
             "hypervolume_curve": self._curve(),
             "pareto": [self.trials[row].number for row in self._front()],
-            "final_pareto": self._final_pareto(self.objectives),
+            "final_pareto": self._final_pareto(self.objectives, self._only_target()),
             "pareto_sets": self._pareto_sets(),
             "teacher": self._teacher(),
             "references": self.finals.get("references", []),
@@ -194,24 +194,34 @@ class SummaryBuilder:
             for target, found in sets.items()
         }
 
-    def _scored_on(self, target: str) -> bool:
-        """Whether every trained model was scored as this target runs it."""
-        finals = [row for group in ("picks", "baselines") for row in self.finals.get(group, {}).values()]
-        return bool(finals) and all(target in row.get("targets", {}) for row in finals)
+    def _finals(self) -> dict[int, Any]:
+        """Trial number -> final row of every pick and baseline."""
+        return {int(key): row for group in ("picks", "baselines") for key, row in self.finals.get(group, {}).items()}
 
-    def _final_pareto(self, objectives: Sequence[Objective], target: str = "") -> list[int]:
-        """Trials on the front of picks and baselines by their final values in these objectives, as a target runs them
-        where they were scored so.
+    def _only_target(self) -> str | None:
+        """The target whose latency is an objective, where there is one such."""
+        labels = {item.metric.rpartition(".")[0] for item in self.objectives} & self.teacher["latencies"].keys()
+        return labels.pop() if len(labels) == 1 else None
+
+    def _scored_on(self, target: str | None) -> bool:
+        """Whether trained models were scored as this target runs them."""
+        return any("metrics" in row.get("targets", {}).get(target, {}) for row in self._finals().values())
+
+    def _final_pareto(self, objectives: Sequence[Objective], target: str | None) -> list[int]:
+        """Trials on the front of picks and baselines by their final values in these objectives.
+
+        Where models were scored as ``target`` runs them, by those scores, without the models that could not be.
         """
-        rows, numbers = [], []
-        for group in ("picks", "baselines"):
-            for number, row in self.finals.get(group, {}).items():
-                there = row.get("targets", {}).get(target, {}).get("metrics", {})
-                own = {**row, "metrics": {**row["metrics"], **there}}
-                values = [self._final_value(own, objective, int(number)) for objective in objectives]
-                if all(math.isfinite(value) for value in values):
-                    rows.append(values)
-                    numbers.append(int(number))
+        rows, numbers, scored = [], [], self._scored_on(target)
+        for number, row in self._finals().items():
+            there = row.get("targets", {}).get(target, {}).get("metrics")
+            if scored and there is None:
+                continue
+            own = {**row, "metrics": {**row["metrics"], **(there or {})}}
+            values = [self._final_value(own, objective, number) for objective in objectives]
+            if all(math.isfinite(value) for value in values):
+                rows.append(values)
+                numbers.append(number)
         if not rows:
             return []
         return [number for number, kept in zip(numbers, non_dominated(np.array(rows)), strict=True) if kept]

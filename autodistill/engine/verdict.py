@@ -17,6 +17,7 @@ from autodistill.components.latency import half_width_of
 from autodistill.components.outcome import Score
 from autodistill.engine.guards import judge_score
 from autodistill.engine.score_statistics import Estimate, difference, estimate
+from autodistill.engine.targets import QUALITY_PRECISION
 
 #: What no interval of the verdict covers: pick and baseline are one training run each.
 ONE_RUN = (
@@ -150,6 +151,7 @@ def verdict(
     unlearnt = [item.name for item in baselines if not judge.has_learnt(item)]
     found = _verdict(judge, picks, baselines, teacher, [*failed, *unlearnt])
     limits = [ONE_RUN] if found["holds"] is not None else []
+    limits += _of_another_precision(judge, picks)
     if failed or unlearnt:
         named = [f"{name} (its training failed)" for name in failed]
         named += [f"{name} (no better than the trivial answer)" for name in unlearnt]
@@ -178,6 +180,17 @@ def _verdict(
     strongest = "the strongest baseline" if not voided else f"the strongest baseline but {', '.join(voided)} (void)"
     claim = f"{about}; it {verb} {strongest}, {rival.name} ({gain_in_words(ahead)}{speed})."
     return {"claim": claim, "holds": holds, "baseline": rival.name}
+
+
+def _of_another_precision(judge: Judge, picks: Sequence[Contender]) -> list[str]:
+    """That a pick's latency is not that of the model that was scored; nothing where it is."""
+    reports = [pick.latencies.get(judge.label) for pick in picks[:1]] if judge.label else []
+    precisions = {str(report.get("precision", QUALITY_PRECISION)) for report in reports if report}
+    return [
+        f"Latency is that of the {precision} model, quality that of the {QUALITY_PRECISION} model; what {precision} "
+        "changes is told per model."
+        for precision in precisions - {QUALITY_PRECISION}
+    ]
 
 
 def gain_in_words(ahead: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ called; `Measuring` does the rest and is what its methods delegate to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -97,7 +97,7 @@ class Measuring:
         """The composed report, None when it was not asked for or cannot be."""
         return self._composer.compose(subject) if self._composer is not None else None
 
-    def answer(self, subject: LatencySubject, batches: Sequence[Mapping[str, Any]]) -> list[NDArray[np.float32]]:
+    def answer(self, subject: LatencySubject, batches: Iterable[Mapping[str, Any]]) -> Iterator[NDArray[np.float32]]:
         """What the model answers as it is timed; see `autodistill.components.latency.AnsweringBackend`."""
         return self.session.answer(subject, batches)
 

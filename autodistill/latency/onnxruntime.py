@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from autodistill.components.architecture import Architecture
@@ -69,12 +69,12 @@ class OnnxRuntimeLatency:
         return self._measuring.compose(subject)
 
     def answer(
-        self, subject: LatencySubject, batches: Sequence[Mapping[str, NDArray[np.int64]]]
-    ) -> list[NDArray[np.float32]]:
+        self, subject: LatencySubject, batches: Iterable[Mapping[str, NDArray[np.int64]]]
+    ) -> Iterator[NDArray[np.float32]]:
         """What the model answers as it is timed; see `autodistill.components.latency.AnsweringBackend`.
 
         Raises:
-            LatencyError: it cannot be prepared, loaded or run.
+            LatencyError: it cannot be prepared, loaded or run, or only in another precision.
         """
         return self._measuring.answer(subject, batches)
 

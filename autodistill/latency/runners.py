@@ -49,14 +49,18 @@ class Runner(Protocol):
         """Answer one request; return when the answer is there."""
         ...
 
-    def logits(self, inputs: Inputs) -> NDArray[Any]:
-        """The outputs of the head for ``batch x tokens`` arrays; only for backends that have ``answer``."""
-        ...
-
     def facts(self) -> dict[str, Any]:
         """``versions`` (mapping); ``device`` (its name), ``peak_memory_bytes`` and ``precision`` (what it really
         computes in) where the runtime knows better.
         """
+        ...
+
+
+class AnsweringRunner(Runner, Protocol):
+    """The runner of a backend that also tells what models answer."""
+
+    def logits(self, inputs: Inputs) -> NDArray[Any]:
+        """The outputs of the head for ``batch x tokens`` arrays."""
         ...
 
 

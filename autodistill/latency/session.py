@@ -7,9 +7,10 @@ reference, which is prepared once and timed in turn with every model, the device
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from autodistill.latency.lock import DeviceLock
 from autodistill.latency.process import WorkerError, WorkerProcess
 from autodistill.latency.runners import Setup
 from autodistill.latency.timing import StoppingRule
+
+#: Batches that the worker answers at a time: in between a user's Ctrl-C is heard, and other studies may time.
+ANSWERED_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +127,30 @@ class Session:
         """
         return self._time(subject, rule, None)
 
-    def answer(self, subject: LatencySubject, batches: Sequence[Mapping[str, Any]]) -> list[NDArray[np.float32]]:
-        """What a model answers to batches, in the worker that would time it.
+    def answer(self, subject: LatencySubject, batches: Iterable[Mapping[str, Any]]) -> Iterator[NDArray[np.float32]]:
+        """What a model answers to batches, in the worker that would time it; others may use the device in between.
 
         Raises:
-            LatencyError: as `measure`.
+            LatencyError: as `measure`, or the runtime computes in another precision here.
         """
-        with self._prepare(subject) as artifact, tempfile.TemporaryDirectory(dir=self._context.work_dir) as folder:
+        with self._prepare(subject) as artifact:
+            remaining = iter(batches)
+            while part := list(islice(remaining, ANSWERED_AT_ONCE)):
+                yield from self._answer(subject.name, artifact, part)
+
+    def _answer(self, name: str, artifact: Artifact, batches: Sequence[Mapping[str, Any]]) -> list[NDArray[np.float32]]:
+        with tempfile.TemporaryDirectory(prefix="autodistill-answers-") as folder:
             inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
             write_batches(inputs, batches)
-            worker = self._worker or self._start(subject.name)
             files = {"path": artifact.path, "inputs": inputs, "outputs": outputs}
-            message = {"command": "predict", **{name: str(path.resolve()) for name, path in files.items()}}
-            self._ask(worker, message, subject.name, "run")
+            message = {"command": "predict", **{key: str(path.resolve()) for key, path in files.items()}}
+            told = self._ask(self._worker or self._start(name), message, name, "run")
+            precision = told.get("precision", artifact.precision)
+            if precision != artifact.precision:
+                raise LatencyError(
+                    f"Latency backend {self._context.label!r} could not run {name} in {artifact.precision}: the "
+                    f"runtime computes in {precision} on this machine."
+                )
             return [answer.astype(np.float32) for answer in read_answers(outputs)]
 
     def _time(self, subject: LatencySubject, rule: StoppingRule, load: Load | None) -> LatencyReport:

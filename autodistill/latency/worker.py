@@ -10,7 +10,7 @@ Commands, each answered by one line, ``{"error": TEXT}`` when it failed:
 - ``{"command": "measure", "path": FILE, "vocabulary": SIZE, "rule": {...}, "batches": [SIZES]}`` -> the numbers of a
   report, and under ``services`` a table of milliseconds (passes x lengths) for each batch size
 - ``{"command": "predict", "path": FILE, "inputs": FILE, "outputs": FILE}``: batches and answers as in
-  `autodistill.exporters.batch_files`
+  `autodistill.exporters.batch_files` -> ``precision`` where the runtime computes in another than it was asked for
 
 Before its answer it may write empty lines: it is still at work.
 """
@@ -33,7 +33,7 @@ import numpy as np
 
 from autodistill.exporters.batch_files import read_batches, write_answers
 from autodistill.latency.machine import pin, processor_name, reset_peak, resident_bytes, state
-from autodistill.latency.runners import Inputs, Runner, Setup
+from autodistill.latency.runners import AnsweringRunner, Inputs, Runner, Setup
 from autodistill.latency.statistics import MINIMUM_FOR_P99, flags, ratio, summarise
 from autodistill.latency.timing import StoppingRule, Timed, measure, warm_up
 
@@ -112,13 +112,13 @@ class Worker:
 
     def predict(self, path: str, inputs: str, outputs: str) -> dict[str, Any]:
         """Load a model, write what it answers and let it go."""
-        runner: Runner = self._runner(Path(path), self._setup)
+        runner: AnsweringRunner = self._runner(Path(path), self._setup)
         answers = []
         for batch in read_batches(Path(inputs)):
             answers.append(runner.logits(batch))
             self._alive()
         write_answers(Path(outputs), answers)
-        return {}
+        return {key: value for key, value in runner.facts().items() if key == "precision"}
 
     def _service(self, runner: Runner, vocabulary: int, size: int, rule: StoppingRule, parts: int) -> list[list[float]]:
         """Times of batches of one size: what a 99th percentile needs, else a share of one model's time."""

@@ -206,7 +206,9 @@ def _answers(summary: Summary) -> Html:
             Html(model_name(row.model) + tag("small", term(row.role, row.role))),
             Html(text(row.target) + tag("small", row.precision)),
             number(formats.metric_value(metric, row.metric.get("value")), formats.metric_interval(metric, row.metric)),
-            _difference(summary, row.change, metric),
+            Html(text(formats.MISSING) + tag("small", row.left_out))
+            if row.left_out
+            else _difference(summary, row.change, metric),
         ]
         for row in rows
     ]

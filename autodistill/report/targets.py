@@ -52,6 +52,7 @@ class AnswersRow:
         precision: that it runs.
         metric: the main metric there: value, interval, n, split.
         change: of that metric, paired: there minus as trained.
+        left_out: why neither is known; empty where they are.
     """
 
     model: str
@@ -60,6 +61,7 @@ class AnswersRow:
     precision: str
     metric: Mapping[str, Any]
     change: Mapping[str, Any]
+    left_out: str = ""
 
 
 def answers_rows(summary: Summary) -> list[AnswersRow]:
@@ -73,6 +75,7 @@ def answers_rows(summary: Summary) -> list[AnswersRow]:
             str(found.get("precision", "")),
             tables.mapping(tables.mapping(found, "metrics"), quality),
             tables.mapping(found, "change"),
+            str(found.get("left_out") or ""),
         )
         for role, group in (("baseline", "baselines"), ("pick", "picks"))
         for student in tables.entries(summary, group)

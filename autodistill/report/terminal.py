@@ -204,7 +204,8 @@ def _render_answers(summary: Summary, console: Console) -> None:
     table.add_column("change", justify="right")
     for row in rows:
         name = f"{row.model}, {row.target} ({row.precision})"
-        value, change = formats.metric_with_interval(metric, row.metric), formats.gain_with_interval(metric, row.change)
+        value = formats.metric_with_interval(metric, row.metric)
+        change = row.left_out or formats.gain_with_interval(metric, row.change)
         table.add_row(*(Text(cell) for cell in (name, value, change)))
     console.print()
     console.print(table)

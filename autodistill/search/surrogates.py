@@ -169,8 +169,9 @@ class Observed:
         rows: positions among the representable rows of the history.
         values: one per row, zero mean and unit variance.
         noise: variance of an observation as far as it was told, on the scale, or None.
-        doubt: one variance per row that a value has beyond that noise, on the scale, because it was predicted and
-            not observed; None where all were observed.
+        doubt: one variance per row that is added to the noise, on the scale, where a value was predicted and not
+            observed; None where all were observed. A prediction's variance holds the noise of a score already, so that
+            predictions count for a little less than they might.
     """
 
     scale: Scale

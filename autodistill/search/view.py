@@ -84,7 +84,7 @@ class View:
 
         Returns:
             (values, variances of those that were predicted and 0 for those that were observed), one per row; None
-            instead of variances where nothing was predicted.
+            instead of variances where no trial was stopped.
         """
         values = self.values(metric)
         if not self._state("stopped").any() or not self.history.curves:

@@ -53,19 +53,21 @@ def predict(
     if not len(split) and split.kind != "question_answering":
         return np.empty((0, int(model.config.num_labels)), dtype=np.float32)
 
+    order = _by_length(split, batch_size)
+
     def answers() -> Iterator[list[NDArray[np.float32]]]:
-        for rows in _by_length(split, batch_size):
+        for rows in order:
             batch = on_device(split.batch(rows), torch.device(device))
             logits = forward_features(model, batch, frozenset({("logits", None)}))["logits", None]
             yield _rows(split.kind, logits.float(), batch)
 
     # Moved outside of inference mode: weights that move within it could not be trained or exported any more.
     with placed(model, device), evaluating(model), torch.inference_mode():
-        return _in_order(split, batch_size, answers())
+        return _in_order(split, order, answers())
 
 
 def predict_elsewhere(
-    answer: Callable[[Sequence[Mapping[str, NDArray[np.int64]]]], Sequence[NDArray[np.float32]]],
+    answer: Callable[[Iterable[Mapping[str, NDArray[np.int64]]]], Iterable[NDArray[np.float32]]],
     split: TokenisedSplit,
     batch_size: int,
 ) -> NDArray[np.float32]:
@@ -76,10 +78,11 @@ def predict_elsewhere(
         split: what to answer; not empty, and not of kind ``mlm``, whose outputs would fill the memory.
         batch_size: examples per batch.
     """
-    batches = [split.batch(rows) for rows in _by_length(split, batch_size)]
-    outputs = answer([columns_of(batch) for batch in batches])
+    order = _by_length(split, batch_size)
+    batches = [split.batch(rows) for rows in order]
+    outputs = answer(columns_of(batch) for batch in batches)
     answers = (_rows(split.kind, torch.from_numpy(one), batch) for one, batch in zip(outputs, batches, strict=True))
-    return _in_order(split, batch_size, answers)
+    return _in_order(split, order, answers)
 
 
 def _by_length(split: TokenisedSplit, batch_size: int) -> list[NDArray[np.int64]]:
@@ -89,11 +92,11 @@ def _by_length(split: TokenisedSplit, batch_size: int) -> list[NDArray[np.int64]
 
 
 def _in_order(
-    split: TokenisedSplit, batch_size: int, answers: Iterable[list[NDArray[np.float32]]]
+    split: TokenisedSplit, order: Sequence[NDArray[np.int64]], answers: Iterable[list[NDArray[np.float32]]]
 ) -> NDArray[np.float32]:
-    """Answers to the batches of `_by_length` as `predict` returns them."""
+    """The answers of every batch, each of the rows that ``order`` says, as `predict` returns them."""
     in_order: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(split)
-    for rows, answered in zip(_by_length(split, batch_size), answers, strict=True):
+    for rows, answered in zip(order, answers, strict=True):
         for place, answer in zip(rows, answered, strict=True):
             in_order[place] = answer
     if isinstance(split, StoredSplit) and split.kind == "question_answering":

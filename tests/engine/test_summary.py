@@ -189,3 +189,30 @@ def test_a_pick_no_better_than_the_trivial_answer_raises_an_alarm(storage: Stora
 def test_numbers_that_json_cannot_say_become_null() -> None:
     given = {"a": math.nan, "b": [math.inf, 1.0], "c": np.float64(2.0), "d": (np.int64(3),), "e": "text"}
     assert without_nan(given) == {"a": None, "b": [None, 1.0], "c": 2.0, "d": [3], "e": "text"}
+
+
+def test_the_final_front_of_a_target_is_that_of_its_own_scores(storage: Storage, study: StudyRecord) -> None:
+    both, teacher = {"replay": report(2.0), "int8": report(1.0, "int8")}, teacher_step()
+    teacher |= {"latencies": both, "values": {**teacher["values"], "int8.p50_ms": 5.0}}
+    storage.set_step(study.id, "teacher", teacher)
+    numbers = [add(storage, study, width, 0.8, 2.0) for width in (16, 32, 64)]
+    quality, scores = "classification.accuracy", {"fp32": (0.9, 0.8, 0.85), "int8": (0.6, 0.7, None)}
+
+    def entry(value: float) -> dict[str, Any]:
+        return {"value": value, "low": value, "high": value, "n": 10, "seeds": 1, "split": "test"}
+
+    def row(place: int) -> dict[str, Any]:
+        own, there = scores["fp32"][place], scores["int8"][place]
+        found = {"left_out": "no memory"} if there is None else {"metrics": {quality: entry(there)}}
+        metrics = {quality: entry(own)}
+        return {"name": "x", "metrics": metrics, "latencies": both, "targets": {"int8": found}, "parameters": 1}
+
+    picks = {str(number): row(place) for place, number in enumerate(numbers)}
+    own = {"name": "teacher", "parameters": 2, "metrics": {}, "latencies": both}
+    storage.set_step(study.id, "finals", {"teacher": own, "picks": picks, "baselines": {}})
+    for number in numbers:
+        storage.update_trial(study.id, number, latencies=both)
+    summary = build(storage, study)
+    assert summary["final_pareto"] == summary["pareto_sets"]["replay"]["final"] == [numbers[0]]
+    assert summary["pareto_sets"]["int8"]["final"] == [numbers[1]]
+    assert summary["pareto_sets"]["int8"]["caveat"].endswith("trained models were scored in int8 too")

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autodistill.components.latency import UNKNOWN_HALF_WIDTH
-from autodistill.engine.verdict import Contender, no_slower
+from autodistill.engine.verdict import Contender, Judge, no_slower, verdict
+from autodistill.evaluators.scoring import proportion
 
 
 def contender(median: float, ratio: float | None = None, half_width: float | None = None) -> Contender:
@@ -45,3 +47,15 @@ def test_a_timing_that_tells_no_interval_is_no_exact_one() -> None:
     assert Contender("sheet", {}, {"cpu": {**report, "kind": "analytical"}}, None).half_width("cpu") == 0
     assert not no_slower(contender(2.1), contender(2.0), "cpu")
     assert no_slower(unsure, contender(2.0), "cpu")
+
+
+def test_a_verdict_says_that_latency_and_quality_are_of_two_precisions() -> None:
+    judge = Judge("x.accuracy", "maximize", 0.5, "cpu", "test")
+
+    def rated(precision: str, right: int) -> Contender:
+        scores = {"x.accuracy": proportion(np.arange(400) < right)}
+        return Contender("model", scores, {"cpu": {"median": 2.0, "precision": precision}}, None)
+
+    limits = verdict(judge, [rated("int8", 380)], [rated("int8", 300)], rated("int8", 390))["limits"]
+    assert limits[-1].startswith("Latency is that of the int8 model, quality that of the fp32 model")
+    assert len(verdict(judge, [rated("fp32", 380)], [rated("fp32", 300)], rated("fp32", 390))["limits"]) == 1

@@ -29,6 +29,7 @@ from autodistill.exporters.onnx_session import quantise_onnx, run_onnx
 from autodistill.exporters.parity import logits_of
 from autodistill.latency.configs import OnnxRuntimeConfig
 from autodistill.latency.onnxruntime import OnnxRuntimeLatency
+from autodistill.latency.process import WorkerProcess
 
 Make = Callable[..., LatencySubject]
 
@@ -281,7 +282,7 @@ def test_answers_are_those_of_what_is_timed(
     for precision in ("fp32", "int8"):
         made = backend(context, precision=precision)
         assert isinstance(made, AnsweringBackend)
-        found[precision] = made.answer(subject, batches)
+        found[precision] = list(made.answer(subject, batches))
         made.close()
     for one, other in zip(found["fp32"], expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
@@ -304,7 +305,7 @@ def test_a_model_that_cannot_answer_is_named(
     save(helper.make_model(helper.make_graph([node], "odd", value[:1], value[1:])), path)
     made = backend(context)
     with pytest.raises(LatencyError, match=r"(?s)'onnxruntime' could not run pick 3: .*NoSuchOperator"):
-        made.answer(LatencySubject("pick 3", None, None, {"onnx": path}), batches)
+        list(made.answer(LatencySubject("pick 3", None, None, {"onnx": path}), batches))
     made.close()
 
 
@@ -313,3 +314,39 @@ def test_a_file_that_is_no_model_is_named(context: LatencyContext, tmp_path: Pat
     path.write_bytes(b"nothing")
     with pytest.raises(LatencyError, match=r"'onnxruntime' could not time pick 3: .*model\.onnx is no ONNX file"):
         backend(context).measure(LatencySubject("pick 3", None, None, {"onnx": path}))
+
+
+def test_many_batches_are_answered_part_by_part_in_order(
+    context: LatencyContext, make_subject: Make, batches: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autodistill.latency.session.ANSWERED_AT_ONCE", 2)
+    built = make_subject().build
+    assert built is not None
+    model, read = built(), []
+
+    def watched() -> Iterator[dict[str, Any]]:
+        for place, batch in enumerate([*batches, *batches, batches[0]]):
+            read.append(place)
+            yield batch
+
+    made = backend(context)
+    answers = made.answer(LatencySubject("pick 3", None, lambda: model), watched())
+    first = next(answers)
+    assert read == [0, 1]
+    rest = list(answers)
+    made.close()
+    expected = logits_of(model, [*batches, *batches, batches[0]])
+    for one, other in zip([first, *rest], expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_a_runtime_that_takes_another_precision_here_answers_nothing(
+    context: LatencyContext, make_subject: Make, batches: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = backend(context, precision="int8")
+    monkeypatch.setattr(WorkerProcess, "ask", lambda *_: {"precision": "fp32"})
+    with pytest.raises(
+        LatencyError, match="could not run pick 3 in int8: the runtime computes in fp32 on this machine"
+    ):
+        list(made.answer(LatencySubject("pick 3", None, make_subject().build), batches))
+    made.close()

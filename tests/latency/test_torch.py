@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,13 +52,14 @@ def test_half_precision_on_the_cpu_is_refused() -> None:
 
 
 def test_answers_are_those_of_what_is_timed(
-    context: LatencyContext, make_subject: Make, batches: list[dict[str, Any]]
+    context: LatencyContext, make_subject: Make, batches: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     built = make_subject(layers=2).build
     assert built is not None
     model = built()
+    save_pretrained(model, tmp_path / "hf")
     made = backend(context, precision="bf16")
-    answers = made.answer(LatencySubject("pick 3", None, lambda: model), batches)
+    answers = list(made.answer(LatencySubject("pick 3", None, None, {"huggingface": tmp_path / "hf"}), batches))
     made.close()
     for one, exact in zip(answers, logits_of(model, batches), strict=True):
         assert one.dtype == np.float32

@@ -136,7 +136,7 @@ def test_int8_answers_are_near_those_of_the_model(context: LatencyContext) -> No
     batch = {"input_ids": words, "attention_mask": np.ones_like(words), "token_type_ids": np.zeros_like(words)}
     made = backend(context, precision="int8")
     assert isinstance(made, AnsweringBackend)
-    (answers,) = made.answer(LatencySubject("pick 3", None, lambda: model), [batch])
+    (answers,) = list(made.answer(LatencySubject("pick 3", None, lambda: model), [batch]))
     made.close()
     (expected,) = logits_of(model, [batch])
     np.testing.assert_allclose(answers, expected, atol=0.05)
