@@ -176,7 +176,7 @@ def _render_front(summary: Summary, console: Console) -> None:
 
 
 def _render_targets(summary: Summary, console: Console) -> None:
-    """One line per target of a study that has several."""
+    """One line per target of a study that has several, and what is to be said of some."""
     rows = target_rows(summary)
     if len(rows) < 2:
         return
@@ -186,11 +186,14 @@ def _render_targets(summary: Summary, console: Console) -> None:
         table.add_column(title, justify="right")
     for row in rows:
         ends = [f"{value} ({name})" if name else value for value, name in (row.fastest, row.best)]
-        remarks = ", ".join(filter(None, ("" if row.is_objective else "no objective", row.caveat)))
-        name = f"{row.target} ({remarks})" if remarks else row.target
-        table.add_row(*(Text(cell) for cell in (name, str(row.size), *ends, formats.significant(row.hypervolume))))
+        cells = (row.target, str(row.size), *ends, formats.significant(row.hypervolume))
+        table.add_row(*(Text(cell) for cell in cells))
     console.print()
     console.print(table)
+    for row in rows:
+        remarks = "; ".join(filter(None, ("" if row.is_objective else "no objective of the search", row.caveat)))
+        if remarks:
+            console.print(Text(f"{row.target}: {remarks}.", style="dim"))
 
 
 def _render_answers(summary: Summary, console: Console) -> None:

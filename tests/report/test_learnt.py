@@ -45,7 +45,7 @@ def test_several_targets_are_shown_on_the_page_and_in_the_terminal(summary: dict
     assert "Other targets" in page
     assert "Fronts of all targets" in page
     assert 'id="figure-pareto-1"' in page
-    assert "onnxruntime_batch8 (no objective)" in printed(summary)
+    assert "onnxruntime_batch8: no objective of the search." in printed(summary)
 
 
 def test_a_target_of_another_precision_says_whose_quality_is_shown(summary: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ def test_a_target_of_another_precision_says_whose_quality_is_shown(summary: dict
     assert caveat not in render_html(summary)
     summary["pareto_sets"]["onnxruntime_batch8"] |= {"precision": "int8", "caveat": caveat}
     assert f"not an objective of the search; {caveat}." in render_html(summary)
-    assert f"(no objective, {caveat})" in printed(summary, width=200)
+    assert f"onnxruntime_batch8: no objective of the search; {caveat}." in printed(summary, width=200)
 
 
 def test_what_models_score_as_a_target_runs_them_is_shown(summary: dict[str, Any]) -> None:
