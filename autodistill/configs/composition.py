@@ -141,14 +141,16 @@ def _translate(error: Exception, registry: Registry) -> ConfigError:
         )
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
-        return _unknown_key(key[1], text, registry)
+        # What OmegaConf could not find: the key itself, or the entry that it would be in.
+        absent = str(getattr(error.__cause__, "full_key", None) or key[1])
+        return _unknown_key(key[1], absent, text, registry)
     listed = re.search(r"Error merging override ([\w.]+)=\{", text)
     hint = f" A list becomes a mapping in two steps: ~{listed[1]} +{listed[1]}={{...}}." if listed else ""
     said = " ".join(line.strip() for line in text.splitlines())
     return ConfigError(f"The configuration cannot be composed: {said}{hint}")
 
 
-def _unknown_key(key: str, text: str, registry: Registry) -> ConfigError:
+def _unknown_key(key: str, absent: str, text: str, registry: Registry) -> ConfigError:
     kind, _, rest = key.partition(".")
     possible: set[str] = set()
     if kind in KINDS and rest:
@@ -161,6 +163,11 @@ def _unknown_key(key: str, text: str, registry: Registry) -> ConfigError:
                 for p in registry.get(kind, other).spec.parameters
             }
         if KINDS[kind].several and (not possible or key in possible):
+            if absent.startswith(f"{kind}.{label}."):
+                return ConfigError(
+                    f"Unknown configuration key {key!r}: the entry {kind}.{label} is there, but does not name it. If "
+                    f"its component has it, add it: +{key}=VALUE."
+                )
             return ConfigError(
                 f"There is no entry {kind}.{label} in this configuration. Add it: +{kind}.{label}.name=NAME, "
                 f"or choose it: {kind}=[{label}]."

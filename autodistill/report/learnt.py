@@ -39,7 +39,8 @@ def targets_part(summary: Summary, draw: Callable[[str, int], Html]) -> Html:
 def target_sentence(row: TargetRow) -> str:
     """How large a target's front is, whether the search aimed at it, and what to bear in mind of its quality."""
     aimed = "an objective of the search" if row.is_objective else "not an objective of the search"
-    return "; ".join(filter(None, (f"{row.size} trials on the front", aimed, row.caveat))) + "."
+    size = "1 trial on the front" if row.size == 1 else f"{row.size} trials on the front"
+    return "; ".join(filter(None, (size, aimed, row.caveat))) + "."
 
 
 def _targets_table(rows: list[TargetRow]) -> Html:

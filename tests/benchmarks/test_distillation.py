@@ -115,3 +115,15 @@ def test_the_corpus_is_taught_by_masked_words_and_nothing_else_is(tmp_path: Path
     assert list(recipe.several["loss"]) == list(shipped.several["loss"])
     assert recipe.one("schedule").name == shipped.one("schedule").name
     assert set(setup.VARIANTS) - set(setup.variants_of("sst2")) == {"corpus_recipe"}
+
+
+def test_every_variant_composes_on_the_task_that_it_is_run_on(tmp_path: Path) -> None:
+    setup = module("fidelity_setup")
+    task = setup.fidelity_task("sst2", tmp_path, None)
+    seen = set()
+    for variant in setup.variants_of("sst2"):
+        settings = autodistill.compose(setup.study_overrides(task, "s", variant, 0.05, tmp_path))
+        chosen = (settings.several["loss"], settings.one("schedule"), settings.one("student"))
+        parts = [item for part in chosen for item in (part.values() if isinstance(part, dict) else [part])]
+        seen.add(str([(item.label, sorted(item.parameters.items())) for item in parts]))
+    assert len(seen) == len(setup.variants_of("sst2"))

@@ -98,6 +98,29 @@ def test_a_mistake_is_one_paragraph_that_names_the_key(override: str, message: s
         composed(override)
 
 
+def test_a_key_that_a_plain_entry_lacks_is_added_with_a_plus() -> None:
+    entry = "+latency.b8={name: onnxruntime}"
+    with pytest.raises(ConfigError, match=r"entry latency.b8 is there, but does not name it.*: \+latency.b8.threads="):
+        composed(entry, "latency.b8.threads=2")
+    assert composed(entry, "+latency.b8.threads=2").several["latency"]["b8"].parameters["threads"] == 2
+
+
+@pytest.mark.parametrize(
+    ("chosen", "override"),
+    [
+        ("loss=[quickstart]", "loss.logits_kl.divergence=reverse"),
+        ("latency=[batch8_int8]", "latency.batch8_int8.threads=1"),
+        ("latency=[throughput]", "latency.throughput.precision=int8"),
+        ("latency=[tpu_v4i]", "latency.tpu_v4i.batch_size=2"),
+        ("baseline=[truncation_curve]", "baseline.teacher_truncated.layers=[3]"),
+    ],
+)
+def test_every_parameter_of_a_preset_can_be_overridden(chosen: str, override: str) -> None:
+    kind, label, parameter = override.partition("=")[0].split(".")
+    given = composed(chosen, override).several[kind][label].parameters[parameter]
+    assert given != composed(chosen).several[kind][label].parameters[parameter]
+
+
 def test_a_backend_can_be_used_twice_under_two_labels() -> None:
     settings = composed("+latency.batch8.name=onnxruntime", "+latency.batch8.batch_size=8")
     assert settings.several["latency"]["batch8"].parameters["batch_size"] == 8
