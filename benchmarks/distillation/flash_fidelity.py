@@ -22,6 +22,7 @@ folder as DATA tries the script in minutes.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shutil
 import sys
@@ -141,8 +142,9 @@ def train(
     storage.set_step(study, "picks_frozen", {"trials": []})
     trials = [add(session, architecture, seed) for seed in SEEDS for architecture in architectures]
     over = {(run.trial, run.kind) for run in storage.runs(study) if run.state in FINAL_RUN_STATES}
-    jobs = [(kind, trial) for kind in kinds for trial in trials if (trial.number, kind) not in over]
-    jobs = [job for index, job in enumerate(jobs) if index % shard[1] == shard[0]]
+    # Dealt before what is over is left out, or shards that begin at different moments would not be disjoint.
+    mine = [job for index, job in enumerate(itertools.product(kinds, trials)) if index % shard[1] == shard[0]]
+    jobs = [(kind, trial) for kind, trial in mine if (trial.number, kind) not in over]
     for done, (kind, trial) in enumerate(jobs):
         session.check_stop()
         if time.monotonic() > until:
