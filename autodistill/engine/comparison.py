@@ -82,13 +82,11 @@ def _compare(session: Session) -> dict[str, Any]:
         "teacher": _row(teacher, role),
         "references": [_row(contender, role) for contender in references],
         "baselines": {
-            str(trial.number): {**_row(contender, role), "targets": _targets(session, trial, contender, role)}
-            for trial, contender in baselines
+            str(trial.number): _student_row(session, trial, contender, role) for trial, contender in baselines
         },
         "picks": {
             str(trial.number): {
-                **_row(contender, role),
-                "targets": _targets(session, trial, contender, role),
+                **_student_row(session, trial, contender, role),
                 "versus": _versus(session, contender, others, role),
             }
             for trial, contender in picks
@@ -169,6 +167,10 @@ def _row(contender: Contender, role: str) -> dict[str, Any]:
         "metrics": {name: metric_entry(score, role) for name, score in contender.scores.items()},
         "latencies": dict(contender.latencies),
     }
+
+
+def _student_row(session: Session, trial: TrialRecord, contender: Contender, role: str) -> dict[str, Any]:
+    return {**_row(contender, role), "targets": _targets(session, trial, contender, role)}
 
 
 def _targets(session: Session, trial: TrialRecord, contender: Contender, role: str) -> dict[str, Any]:

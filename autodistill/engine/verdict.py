@@ -151,7 +151,7 @@ def verdict(
     unlearnt = [item.name for item in baselines if not judge.has_learnt(item)]
     found = _verdict(judge, picks, baselines, teacher, [*failed, *unlearnt])
     limits = [ONE_RUN] if found["holds"] is not None else []
-    limits += _of_another_precision(judge, picks)
+    limits += _of_another_precision(picks[0], judge.label)
     if failed or unlearnt:
         named = [f"{name} (its training failed)" for name in failed]
         named += [f"{name} (no better than the trivial answer)" for name in unlearnt]
@@ -182,14 +182,15 @@ def _verdict(
     return {"claim": claim, "holds": holds, "baseline": rival.name}
 
 
-def _of_another_precision(judge: Judge, picks: Sequence[Contender]) -> list[str]:
-    """That a pick's latency is not that of the model that was scored; nothing where it is."""
-    reports = [pick.latencies.get(judge.label) for pick in picks[:1]] if judge.label else []
-    precisions = {str(report.get("precision", QUALITY_PRECISION)) for report in reports if report}
+def _of_another_precision(pick: Contender, label: str | None) -> list[str]:
+    """That a pick's latency is not that of the model that was scored; nothing where it is, or was not timed."""
+    report = pick.latencies.get(label) if label is not None else None
+    precision = str(report.get("precision", QUALITY_PRECISION)) if report else QUALITY_PRECISION
+    if precision == QUALITY_PRECISION:
+        return []
     return [
         f"Latency is that of the {precision} model, quality that of the {QUALITY_PRECISION} model; what {precision} "
         "changes is told per model."
-        for precision in precisions - {QUALITY_PRECISION}
     ]
 
 

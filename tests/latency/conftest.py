@@ -34,6 +34,12 @@ def make_subject() -> Callable[..., LatencySubject]:
 
 
 @pytest.fixture
+def model() -> BertForSequenceClassification:
+    """One model, whose own answers a backend's are compared with."""
+    return build_tiny(layers=2)
+
+
+@pytest.fixture
 def context(tmp_path: Path) -> LatencyContext:
     return LatencyContext("onnxruntime", (4, 9), tmp_path / "work", None)
 

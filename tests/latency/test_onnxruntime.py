@@ -15,6 +15,7 @@ import pytest
 import torch
 from jsonschema import Draft202012Validator
 from onnx import helper, save
+from transformers import BertForSequenceClassification
 
 from autodistill.components.latency import (
     LATENCY_METRICS,
@@ -271,11 +272,8 @@ def test_model_that_cannot_be_exported_names_the_operator(context: LatencyContex
 
 
 def test_answers_are_those_of_what_is_timed(
-    context: LatencyContext, make_subject: Make, batches: list[dict[str, Any]], tmp_path: Path
+    context: LatencyContext, model: BertForSequenceClassification, batches: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    built = make_subject(layers=2).build
-    assert built is not None
-    model = built()
     subject = LatencySubject("pick 3", None, lambda: model)
     expected = logits_of(model, batches)
     found = {}
@@ -317,12 +315,13 @@ def test_a_file_that_is_no_model_is_named(context: LatencyContext, tmp_path: Pat
 
 
 def test_many_batches_are_answered_part_by_part_in_order(
-    context: LatencyContext, make_subject: Make, batches: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    context: LatencyContext,
+    model: BertForSequenceClassification,
+    batches: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("autodistill.latency.session.ANSWERED_AT_ONCE", 2)
-    built = make_subject().build
-    assert built is not None
-    model, read = built(), []
+    read = []
 
     def watched() -> Iterator[dict[str, Any]]:
         for place, batch in enumerate([*batches, *batches, batches[0]]):

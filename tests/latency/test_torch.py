@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import BertForSequenceClassification
 
 from autodistill.components.latency import LatencyContext, LatencySubject
 from autodistill.errors import ConfigError
@@ -52,11 +53,8 @@ def test_half_precision_on_the_cpu_is_refused() -> None:
 
 
 def test_answers_are_those_of_what_is_timed(
-    context: LatencyContext, make_subject: Make, batches: list[dict[str, Any]], tmp_path: Path
+    context: LatencyContext, model: BertForSequenceClassification, batches: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    built = make_subject(layers=2).build
-    assert built is not None
-    model = built()
     save_pretrained(model, tmp_path / "hf")
     made = backend(context, precision="bf16")
     answers = list(made.answer(LatencySubject("pick 3", None, None, {"huggingface": tmp_path / "hf"}), batches))
