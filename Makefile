@@ -10,7 +10,7 @@ quickstart: $(VENV)/.quickstart
 	$(BIN)/autodistill run experiment=quickstart
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

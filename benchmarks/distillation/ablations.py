@@ -99,7 +99,7 @@ def main() -> int:
                 own = [item for item in architectures if item in session.bench.space]
                 left += train(session, own, ("flash", "full") if given.full else ("flash",), given.shard, until)
     except StudyInterruptedError as error:
-        print(f"{error} The same command goes on.", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 130
     print(f"{left} runs are left")
     return 0

@@ -22,8 +22,8 @@ SPACE = (
     "intermediate_size: [128, 192, 256, 384, 512, 768, 1024, 1536]}"
 )
 
-#: Name -> overrides on top of the task's, ``{heads}`` being those of its teacher. ``default`` is what the others are
-#: judged against.
+#: Name -> overrides on top of the task's, ``{loss}`` being what it compares answers by and ``{heads}`` those of its
+#: teacher. ``default`` is what the others are judged against.
 VARIANTS: Mapping[str, Sequence[str]] = {
     "default": (),
     # losses
@@ -34,23 +34,22 @@ VARIANTS: Mapping[str, Sequence[str]] = {
     "jsd": ("loss.logits_kl.divergence=jsd",),
     "temperature_1": ("loss.logits_kl.temperature=1.0",),
     "temperature_4": ("loss.logits_kl.temperature=4.0",),
-    "hidden": ("loss=[logits_kl,hidden_mse]",),
-    "cosine": ("loss=[logits_kl,hidden_cosine]",),
-    "embeddings": ("loss=[logits_kl,embedding_mse]",),
-    "relations": ("loss=[logits_kl,minilm_relation]",),
-    "feature_map": ("loss=[logits_kl,feature_map]", "loss.feature_map.weight=0.01"),
+    "hidden": ("loss=[{loss},hidden_mse]",),
+    "cosine": ("loss=[{loss},hidden_cosine]",),
+    "embeddings": ("loss=[{loss},embedding_mse]",),
+    "relations": ("loss=[{loss},minilm_relation]",),
+    "feature_map": ("loss=[{loss},feature_map]", "loss.feature_map.weight=0.01"),
     # these two go head by head: only architectures with as many heads as the teacher take part
-    "attention_kl": ("loss=[logits_kl,attention_kl]", "student.space.num_heads=[{heads}]"),
-    "attention_mse": ("loss=[logits_kl,attention_mse]", "student.space.num_heads=[{heads}]"),
-    # schedules; transfer losses that suit any widths and heads
-    "two_phase": ("schedule=two_phase", "loss=[logits_kl,hidden_mse]"),
-    "progressive": ("schedule=progressive", "loss=[logits_kl,hidden_mse]"),
+    "attention_kl": ("loss=[{loss},attention_kl]", "student.space.num_heads=[{heads}]"),
+    "attention_mse": ("loss=[{loss},attention_mse]", "student.space.num_heads=[{heads}]"),
+    # schedules; transfer losses that suit any widths and heads; conf/experiment/corpus_mlm.yaml has two_phase
+    "two_phase": ("schedule=two_phase", "loss=[{loss},hidden_mse]"),
+    "progressive": ("schedule=progressive", "loss=[{loss},hidden_mse]"),
     "wsd": ("schedule=wsd",),
-    "corpus_recipe": ("schedule=corpus", "loss=[hidden_mse,mlm_soft]"),  # that of conf/experiment/corpus_mlm.yaml
     # layer mappings
-    "mapping_last": ("loss=[logits_kl,hidden_mse]", "schedule.layer_mapping=last"),
-    "mapping_first": ("loss=[logits_kl,hidden_mse]", "schedule.layer_mapping=first"),
-    "mapping_skip": ("loss=[logits_kl,hidden_mse]", "schedule.layer_mapping=skip"),
+    "mapping_last": ("loss=[{loss},hidden_mse]", "schedule.layer_mapping=last"),
+    "mapping_first": ("loss=[{loss},hidden_mse]", "schedule.layer_mapping=first"),
+    "mapping_skip": ("loss=[{loss},hidden_mse]", "schedule.layer_mapping=skip"),
     # initialisation
     "by_weights": ("student.importance=weights",),
     "first_layers": ("student.layer_selection=first",),
@@ -69,6 +68,7 @@ class FidelityTask:
         metric: what is compared, a metric of the task, more is better.
         evaluators: that measure it.
         heads: of the teacher.
+        loss: that compares the answers of student and teacher.
     """
 
     overrides: tuple[str, ...]
@@ -77,6 +77,7 @@ class FidelityTask:
     metric: str
     evaluators: str = "[agreement,size]"
     heads: int = 12
+    loss: str = "logits_kl"
 
 
 def fidelity_task(name: str, data: Path, examples: int | None) -> FidelityTask:
@@ -106,7 +107,7 @@ def fidelity_task(name: str, data: Path, examples: int | None) -> FidelityTask:
             *("data=corpus", f"data.path={data / 'corpus'}", "data.max_length=64", "teacher=with_mlm_head"),
             "loss=[mlm_soft]",
         )
-        return FidelityTask(overrides, examples or 25600, 3e-4, "mlm.accuracy", "[mlm,size]")
+        return FidelityTask(overrides, examples or 25600, 3e-4, "mlm.accuracy", "[mlm,size]", loss="mlm_soft")
     if name == "tiny":
         overrides = (
             *("data=text_classification", f"data.train={data / 'data' / 'train.tsv'}"),
@@ -119,7 +120,7 @@ def fidelity_task(name: str, data: Path, examples: int | None) -> FidelityTask:
 
 
 def variants_of(task: str) -> list[str]:
-    """Variants that suit a task by name: masked words are taught by ``mlm_soft``, everything else by other losses."""
+    """Variants that suit a task by name: masked words have neither the losses of labels nor their parameters."""
     unsuited = ("logits_kl", "hard_label") if task == "corpus" else ("mlm_soft",)
     return [
         name
@@ -148,7 +149,7 @@ def study_overrides(
         space: of the students.
         backend: of their latency.
     """
-    chosen = [item.format(heads=task.heads) for item in VARIANTS[variant]]
+    chosen = [item.format(heads=task.heads, loss=task.loss) for item in VARIANTS[variant]]
     components = [item for item in chosen if item.startswith(("schedule=", "loss=", "student="))]
     return [
         f"study.name={name}",

@@ -270,7 +270,7 @@ def main() -> int:
             with open_study(given, "default", given.fidelities[0]) as session:
                 left += train(session, architectures, ("full",), given.shard, until)
     except StudyInterruptedError as error:
-        print(f"{error} The same command goes on.", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 130
     print(f"{left} runs are left")
     return 0

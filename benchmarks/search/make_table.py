@@ -159,7 +159,7 @@ def main() -> int:
             with open_table(given.family, given.data, given.work, rungs, given.set) as session:
                 print(f"{step}: {take(step, session, given, until)}", flush=True)
     except StudyInterruptedError as error:
-        print(f"{error} The same command goes on.", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 130
     return 0
 

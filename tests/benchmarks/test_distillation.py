@@ -98,3 +98,11 @@ def test_variants_of_the_loss_are_those_of_the_tasks_own_loss(tmp_path: Path) ->
         for name in inside
     }
     assert len(seen) == len(inside)
+
+
+@pytest.mark.parametrize(("name", "own"), [("sst2", "logits_kl"), ("corpus", "mlm_soft")])
+def test_variants_add_losses_to_the_tasks_own(tmp_path: Path, name: str, own: str) -> None:
+    setup = module("fidelity_setup")
+    overrides = setup.study_overrides(setup.fidelity_task(name, tmp_path, None), "s", "hidden", 0.05, tmp_path)
+    assert list(autodistill.compose(overrides).several["loss"]) == [own, "hidden_mse"]
+    assert ("hard_label" in setup.variants_of(name)) == (own == "logits_kl")
