@@ -95,13 +95,16 @@ def _root(parents: list[int], index: int) -> int:
 def carve(texts: Sequence[str], target: int) -> list[bool]:
     """Return for each text whether it goes to the carved split, about ``target`` of them, never splitting a group.
 
-    Groups are taken in the order of a stable hash of their texts; one that would overshoot the target is left out.
-    The answer depends on the texts alone, not on their order.
+    Groups are taken in the order of a stable hash of one of their texts, whatever their size, so that the split is a
+    sample of the whole: by the least hash of all their texts large groups would come first. One that would overshoot
+    the target is left out. The answer depends on the texts alone, not on their order.
     """
     groups = near_duplicate_groups(texts)
-    keys: dict[int, int] = {}
+    named_after: dict[int, str] = {}
     for text, group in zip(texts, groups, strict=True):
-        keys[group] = min(keys.get(group, 2**64), stable_hash(normalised(text)))
+        plain = normalised(text)
+        named_after[group] = min(named_after.get(group, plain), plain)
+    keys = {group: stable_hash(name) for group, name in named_after.items()}
     sizes = Counter(groups)
     chosen: set[int] = set()
     left = target

@@ -61,18 +61,31 @@ class Embedding:
         teacher = _unit(teacher_logits(predictions))
         same_width = student.shape == teacher.shape
         cosine = mean((student * teacher).sum(axis=1)) if same_width else Score(float("nan"))
-        return {"retrieval": mean(self._shared(student, teacher)), "cosine": cosine}
+        return {"retrieval": mean(self._contributions(student, teacher)), "cosine": cosine}
 
-    def _shared(self, student: FloatArray, teacher: FloatArray) -> FloatArray:
-        """Share of common neighbours of each text; 1 for a single text, which has none."""
-        count = min(self._neighbours, len(student) - 1)
+    def _contributions(self, student: FloatArray, teacher: FloatArray) -> FloatArray:
+        """What each text adds to the share of common neighbours, which is their mean; 1 for a single text.
+
+        A text counts twice: by its own share, and as a neighbour of others. The shares alone are not independent, and
+        intervals of their mean were far too narrow. So the hits that a text is to others are added, less what the
+        texts in its place would be, the mean share of the places that it takes: the influence of a text on the mean
+        to first order.
+        """
+        texts, count = len(student), min(self._neighbours, len(student) - 1)
         if count == 0:
             return np.ones(1)
-        pairs = zip(_nearest(student, count), _nearest(teacher, count), strict=True)
-        found = [
-            np.isin(mine, theirs).mean() for ours, others in pairs for mine, theirs in zip(ours, others, strict=True)
-        ]
-        return np.array(found)
+        shares, hits, places = np.empty(texts), np.zeros(texts), np.zeros(texts)
+        start = 0
+        for ours, theirs in zip(_nearest(student, count), _nearest(teacher, count), strict=True):
+            among_theirs = np.zeros((len(ours), texts), dtype=np.bool_)
+            np.put_along_axis(among_theirs, theirs, True, axis=1)
+            common = np.take_along_axis(among_theirs, ours, axis=1)
+            shares[start : start + len(ours)] = common.mean(axis=1)
+            start += len(ours)
+            hits += np.bincount(ours[common], minlength=texts)
+            places += np.bincount(ours.ravel(), minlength=texts) + np.bincount(theirs.ravel(), minlength=texts)
+        found: FloatArray = shares + (hits - shares.mean() * places / 2) / count
+        return found
 
 
 def _unit(vectors: FloatArray) -> FloatArray:

@@ -58,6 +58,25 @@ def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     assert score(student, teacher) == pytest.approx(whole)
 
 
+@pytest.mark.parametrize("topics", [1, 8])
+def test_equally_good_students_are_told_apart_no_more_often_than_by_chance(topics: int) -> None:
+    generator, told_apart = np.random.default_rng(0), 0
+    for _ in range(200):
+        centres = generator.normal(size=(topics, 16))
+        teacher = centres[generator.integers(0, topics, 150)] + 0.5 * generator.normal(size=(150, 16))
+        students = teacher + 0.7 * generator.normal(size=(2, 150, 16))
+        ours, theirs = (
+            Embedding(neighbours=10).score(Predictions([""] * 150, student, None, teacher, TASK))["retrieval"]
+            for student in students
+        )
+        assert ours.per_example is not None
+        assert theirs.per_example is not None
+        assert ours.per_example.mean() == pytest.approx(ours.value)
+        gain = ours.per_example - theirs.per_example
+        told_apart += abs(gain.mean()) > 1.96 * gain.std(ddof=1) / np.sqrt(150)
+    assert told_apart <= 20  # of 200; 10 are expected, and 46 were when shares of texts counted as independent
+
+
 def test_its_parameter_has_a_range() -> None:
     with pytest.raises(ConfigError, match=r"evaluator\.embedding\.neighbours must be >= 1, got 0"):
         EmbeddingConfig(neighbours=0)
