@@ -49,6 +49,8 @@ class Predictions:
         task: what was learnt.
         owners: rows, int64: the example that a row belongs to; None when rows are examples.
         texts: the contexts of questions, which answers are cut out of; None elsewhere.
+        groups: examples, int64 from 0: what an example belongs to with others that are not independent of it, as rows
+            of text do to a document; None where each stands for itself.
     """
 
     ids: Sequence[str]
@@ -58,6 +60,7 @@ class Predictions:
     task: TaskSpec
     owners: Any | None = None
     texts: Sequence[str] | None = None
+    groups: Any | None = None
 
 
 @dataclass(frozen=True)

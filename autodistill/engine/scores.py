@@ -13,6 +13,7 @@ from autodistill.components.outcome import Predictions, Score, of_test_alone
 from autodistill.engine.score_statistics import examples_of
 from autodistill.engine.workbench import Workbench
 from autodistill.folders import private_directory
+from autodistill.training.packed import PackedSplit
 from autodistill.training.predict import targets_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def predictions_of(bench: Workbench, role: str, logits: FloatArray, teacher_logi
         ids, contexts = [str(one) for one in source["id"]], list(source[task.text_columns[1]])
         return Predictions(ids, logits, accepted, teacher_logits, task, texts=contexts)
     targets = targets_of(split)
-    return Predictions(split.ids, logits, targets.labels, teacher_logits, task, targets.owners)
+    groups = split.documents if isinstance(split, PackedSplit) else None
+    return Predictions(split.ids, logits, targets.labels, teacher_logits, task, targets.owners, groups=groups)
 
 
 def score_all(bench: Workbench, predictions: Predictions) -> dict[str, Score]:

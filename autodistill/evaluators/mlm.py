@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,8 @@ class Mlm:
     (e to the loss).
 
     A vocabulary's worth of logits for every token would not fit on a disk, so the rows of the predictions hold loss
-    and correctness (see `Predictions`). The uncertainty is that of the sampling of rows of text.
+    and correctness (see `Predictions`). The uncertainty is that of the sampling of documents: rows of one share its
+    words and its difficulty.
     """
 
     metrics: Mapping[str, Direction] = {"accuracy": "maximize", "loss": "minimize", "perplexity": "minimize"}
@@ -52,13 +54,14 @@ class Mlm:
         if rows_of(predictions) == 0:
             raise DataError("No token of the split is masked, so a masked language model cannot be scored on it.")
         values = checked_logits(predictions.logits, rows_of(predictions))
-        owners = np.arange(len(values)) if predictions.owners is None else predictions.owners
-        loss = pooled_mean(values[:, 0], owners, len(predictions.ids))
-        return {
-            "accuracy": pooled_mean(values[:, 1], owners, len(predictions.ids)),
-            "loss": loss,
-            "perplexity": _exponential(loss),
-        }
+        rows, examples = np.arange(len(values)), len(predictions.ids)
+        owners = rows if predictions.owners is None else predictions.owners
+        groups = np.arange(examples) if predictions.groups is None else predictions.groups
+        documents = int(groups.max()) + 1
+        loss, accuracy = (
+            replace(pooled_mean(values[:, column], groups[owners], documents), counted=examples) for column in (0, 1)
+        )
+        return {"accuracy": accuracy, "loss": loss, "perplexity": _exponential(loss)}
 
 
 def _exponential(loss: Score) -> Score:
@@ -72,4 +75,4 @@ def _exponential(loss: Score) -> Score:
         result: FloatArray = np.exp(np.minimum(losses(weights), 700.0)) if losses is not None else np.empty(0)
         return result
 
-    return Score(value, variance, None, None if losses is None else perplexity, loss.n)
+    return Score(value, variance, None, None if losses is None else perplexity, loss.n, loss.counted)

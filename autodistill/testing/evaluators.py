@@ -100,7 +100,8 @@ def _masked(task: TaskSpec, quality: float, n: int, generator: np.random.Generat
     loss = (1.01 - quality) * generator.uniform(0.5, 2.0, size=len(owners))
     right = (loss < 0.7).astype(np.float64)
     logits = np.stack([loss, right], axis=1)
-    return {"logits": logits, "labels": None, "owners": owners, "truth": np.array([0.01, 1.0])}
+    groups = np.arange(n) // 2
+    return {"logits": logits, "labels": None, "owners": owners, "groups": groups, "truth": np.array([0.01, 1.0])}
 
 
 def _questions(task: TaskSpec, quality: float, n: int, generator: np.random.Generator) -> dict[str, Any]:
@@ -146,6 +147,7 @@ def reordered(predictions: Predictions, order: Any) -> Predictions:
         teacher_logits=take(predictions.teacher_logits),
         owners=owners,
         texts=take(predictions.texts),
+        groups=None if predictions.groups is None else predictions.groups[order],
     )
 
 

@@ -130,6 +130,16 @@ class PackedSplit:
         return [f"row-{row}" for row in range(len(self))]
 
     @functools.cached_property
+    def documents(self) -> IntArray:
+        """``rows``: the document in which each row begins, numbered from 0; rows of one are no independent examples."""
+        found, first = [np.empty(0, dtype=np.int64)], 0
+        for part in self._parts:
+            _, numbers = np.unique(part.documents(), return_inverse=True)
+            found.append(first + numbers)
+            first += int(numbers.max()) + 1
+        return np.concatenate(found)
+
+    @functools.cached_property
     def labels(self) -> IntArray:
         """The tokens that are to be predicted in the first masking, all rows one after another.
 
@@ -188,6 +198,11 @@ class _Part:
         self._seconds = open_array(directory / "seconds.npy")
         lengths = open_array(directory / "lengths.npy")
         self._stops: IntArray = np.cumsum(lengths, dtype=np.int64)
+        self._directory = directory
+
+    def documents(self) -> NDArray[Any]:
+        """Number within the part of the document in which each row begins."""
+        return open_array(self._directory / "documents.npy")
 
     def row(self, index: int) -> tuple[NDArray[Any], int]:
         """Tokens of a row, and where its second piece begins."""

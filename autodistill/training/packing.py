@@ -101,29 +101,40 @@ def _write(packing: Packing, part: int, directory: Path) -> dict[str, int]:
         ArrayWriter(directory / "tokens.npy", packing.dtype) as values,
         ArrayWriter(directory / "lengths.npy", "<i4") as lengths,
         ArrayWriter(directory / "seconds.npy", "<i4") as seconds,
+        ArrayWriter(directory / "documents.npy", "<i4") as owners,
     ):
+
+        def append(found: Rows) -> None:
+            nonlocal rows, tokens
+            if found.tokens:
+                values.append(np.concatenate(found.tokens))
+                lengths.append(np.array([len(row) for row in found.tokens], dtype=np.int32))
+                seconds.append(np.array(found.seconds, dtype=np.int32))
+                owners.append(np.array(found.documents, dtype=np.int32))
+            rows, tokens = rows + len(found.tokens), tokens + sum(map(len, found.tokens))
+
         maker = (_pairs if packing.pairs else _packed)(packing)
         for texts in _batches(packing.stream.documents(part)):
-            documents += len(texts)
             encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-            found = maker.rows([np.asarray(item.ids, dtype=np.int32) for item in encoded])
-            rows, tokens = rows + _append(found, values, lengths, seconds), tokens + sum(map(len, found[0]))
-        found = maker.last()
-        rows, tokens = rows + _append(found, values, lengths, seconds), tokens + sum(map(len, found[0]))
+            append(maker.rows([np.asarray(item.ids, dtype=np.int32) for item in encoded], documents))
+            documents += len(texts)
+        append(maker.last())
     return {"rows": rows, "tokens": tokens, "documents": documents}
 
 
-#: Rows, and for each where its second piece begins (0: it has none).
-Rows: TypeAlias = "tuple[list[Tokens], list[int]]"
+@dataclass(frozen=True)
+class Rows:
+    """Rows of tokens.
 
+    Args:
+        tokens: of each row.
+        seconds: where its second piece begins; 0: it has none.
+        documents: number within the part of the document in which it begins.
+    """
 
-def _append(found: Rows, values: ArrayWriter, lengths: ArrayWriter, seconds: ArrayWriter) -> int:
-    rows, second = found
-    if rows:
-        values.append(np.concatenate(rows))
-        lengths.append(np.array([len(row) for row in rows], dtype=np.int32))
-        seconds.append(np.array(second, dtype=np.int32))
-    return len(rows)
+    tokens: list[Tokens]
+    seconds: list[int]
+    documents: list[int]
 
 
 def _batches(documents: Iterator[str]) -> Iterator[list[str]]:
@@ -147,21 +158,26 @@ class _packed:  # noqa: N801 - used like a function
         self._packing = packing
         self._room = packing.length - len(packing.start) - 1
         self._left: Tokens = np.empty(0, dtype=np.int32)
+        self._left_of = 0
 
-    def rows(self, documents: list[Tokens]) -> Rows:
-        """The full rows; what is left waits for the next documents."""
+    def rows(self, documents: list[Tokens], first: int) -> Rows:
+        """The full rows; what is left waits for the next documents, of which ``first`` is the number of the first."""
         separator = np.array([self._packing.separator], dtype=np.int32)
-        text = np.concatenate([self._left, *(piece for document in documents for piece in (document, separator))])
+        pieces = [self._left, *(piece for document in documents for piece in (document, separator))]
+        text = np.concatenate(pieces)
         full = len(text) // self._room
-        self._left = text[full * self._room :]
+        # Where what was left and each document end; a row begins in the first that ends behind its beginning.
+        ends = np.cumsum([len(self._left), *(len(document) + 1 for document in documents)])
+        numbers = np.array([self._left_of, *range(first, first + len(documents)), first + len(documents)])
+        owners = numbers[np.searchsorted(ends, self._room * np.arange(full + 1), side="right")].tolist()
+        self._left, self._left_of = text[full * self._room :], owners[-1]
         found = [self._row(row) for row in text[: full * self._room].reshape(full, self._room)]
-        return found, [0] * full
+        return Rows(found, [0] * full, owners[:-1])
 
     def last(self) -> Rows:
         """The row that was not filled."""
         # A lone separator after a full row says nothing.
-        left = self._left if len(self._left) > 1 else self._left[:0]
-        return ([self._row(left)], [0]) if len(left) else ([], [])
+        return Rows([self._row(self._left)], [0], [self._left_of]) if len(self._left) > 1 else Rows([], [], [])
 
     def _row(self, text: Tokens) -> Tokens:
         return np.concatenate([self._packing.start, text, [self._packing.separator]]).astype(np.int32)
@@ -174,20 +190,20 @@ class _pairs:  # noqa: N801 - used like a function
         self._packing = packing
         self._room = packing.length - len(packing.start) - 2
 
-    def rows(self, documents: list[Tokens]) -> Rows:
-        """The rows of these documents."""
-        found: list[Tokens] = []
-        seconds: list[int] = []
-        for document in documents:
+    def rows(self, documents: list[Tokens], first: int) -> Rows:
+        """The rows of these documents, of which ``first`` is the number of the first."""
+        found = Rows([], [], [])
+        for number, document in enumerate(documents, start=first):
             for start in range(0, len(document), self._room):
                 text = document[start : start + self._room]
                 half = (len(text) + 1) // 2
                 end = [self._packing.separator]
-                first = np.concatenate([self._packing.start, text[:half], end])
-                found.append(np.concatenate([first, text[half:], end]).astype(np.int32))
-                seconds.append(len(first))
-        return found, seconds
+                opening = np.concatenate([self._packing.start, text[:half], end])
+                found.tokens.append(np.concatenate([opening, text[half:], end]).astype(np.int32))
+                found.seconds.append(len(opening))
+                found.documents.append(number)
+        return found
 
     def last(self) -> Rows:
         """Nothing waits."""
-        return [], []
+        return Rows([], [], [])

@@ -41,6 +41,9 @@ TokenisedSplit: TypeAlias = "StoredSplit | PackedSplit"
 #: Changes when the files' layout does.
 FORMAT = 3
 
+#: The same of a corpus, whose rows and maskings stay the same.
+PACKED_FORMAT = 1
+
 #: Examples that are tokenised at a time.
 CHUNK = 1000
 
@@ -222,7 +225,7 @@ def _packed_splits(
                 directory=directory / role,
             )
 
-    directory = build_once(cache_dir / "tokenised" / key, build, resumable=True)
+    directory = build_once(cache_dir / "tokenised" / _digest(PACKED_FORMAT, key), build, resumable=True)
     return {role: PackedSplit(directory / role, masked[role]) for role in data.splits}
 
 

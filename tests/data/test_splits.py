@@ -64,6 +64,14 @@ def test_the_order_of_the_examples_does_not_matter(texts: list[str], target: int
     assert first == second
 
 
+def test_large_groups_are_taken_no_sooner_than_single_texts() -> None:
+    alone = [f"text number {number}" for number in range(400)]
+    phrases = [f"one two three four five {number}" for number in range(40)]
+    together = [f"{phrase} {ending}" for phrase in phrases for ending in "abcde"]
+    chosen = carve(alone + together, 120)
+    assert 20 <= sum(chosen[len(alone) :]) <= 60  # a third of all texts are in groups: 40 are expected
+
+
 def test_enough_distinct_texts_reach_the_target_exactly() -> None:
     assert sum(carve([f"text number {number}" for number in range(200)], 20)) == 20
 

@@ -87,6 +87,25 @@ def test_rows_hold_every_token_in_order(bert: Any, tmp_path: Path) -> None:
     assert (batch.token_type_ids == 0).all()
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+def test_a_row_is_of_the_document_in_which_it_begins(
+    bert: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pairs: bool
+) -> None:
+    monkeypatch.setattr("autodistill.training.packing.BATCH_CHARACTERS", 100)  # a few documents
+    parts = (documents(0, 40, 30), (), documents(1, 25, 50))
+    found = packed(bert, tmp_path, parts, pairs=pairs).documents.tolist()
+    expected: list[tuple[int, int]] = []
+    for part, texts in enumerate(parts):
+        sizes = [len(bert(text)["input_ids"]) - 2 for text in texts]
+        if pairs:
+            expected += [(part, number) for number, size in enumerate(sizes) for _ in range(0, size, 13)]
+        else:  # with its separator each
+            every = [(part, number) for number, size in enumerate(sizes) for _ in range(size + 1)]
+            expected += every[: len(every) - (len(every) % 14 == 1)][::14]
+    order = {one: number for number, one in enumerate(sorted(set(expected)))}
+    assert found == [order[one] for one in expected]
+
+
 def test_pairs_are_two_pieces_of_one_document(bert: Any, tmp_path: Path) -> None:
     split = packed(bert, tmp_path, (documents(0, 30, 40),), pairs=True)
     tokens, batch = unmasked(split, range(len(split)))
