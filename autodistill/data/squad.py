@@ -109,7 +109,7 @@ class Squad:
     def _matches(self, example: Example) -> bool:
         """Whether the answer that is trained on stands in the context where it should; run_squad.py skips others."""
         text, start = example["answers"]["text"], example["answers"]["start"]
-        if not text or (text[0] and example["context"][start[0] : start[0] + len(text[0])] == text[0]):
+        if not text or (text[0].strip() and example["context"][start[0] : start[0] + len(text[0])] == text[0]):
             return True
         count_one(self._notes, "dropped_answers_not_in_context")
         return False

@@ -23,6 +23,9 @@ TRUNCATED_SHARE = 0.1
 #: Share of the labelled words that have no token above which it warns: they are in no score.
 UNSCORED_SHARE = 0.01
 
+#: Share of the training questions whose answers no window holds above which it warns.
+UNHELD_SHARE = 0.01
+
 #: Share of a held-out split that also stands in the train split, or in the other held-out one, above which it warns: a
 #: model that knows 1 % of the answers by heart is up to a point better than it is, as much as a typical gain.
 OVERLAP_SHARE = 0.01
@@ -49,6 +52,8 @@ def data_notes(bench: Workbench) -> dict[str, Any]:
         notes[f"examples_{role}"] = len(split)
         if isinstance(split, StoredSplit) and split.words:
             notes |= {f"words_{role}": split.words, f"unscored_words_{role}": split.unscored}
+        if isinstance(split, StoredSplit) and bench.task.kind == "question_answering":
+            notes[f"unheld_{role}"] = split.unheld
         if role in bench.data.splits and hasattr(bench.data.splits[role], "column_names"):
             notes[f"texts_{role}"] = len(bench.data.splits[role])  # long ones are several examples
     notes |= overlaps(bench.data)
@@ -98,6 +103,14 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "truncated; consider a larger data.max_length."
             )
             rows.append(_share_check(f"truncated inputs, {role}", count, total, TRUNCATED_SHARE, alarm))
+        if total and role == "train" and f"unheld_{role}" in notes:
+            unheld = notes[f"unheld_{role}"]
+            alarm = (
+                f"{unheld} of {total} answers of the {role} split are in no window, so their questions are learnt as if "
+                f"they had none: the answers are longer than data.stride lets windows of {notes['max_length']} tokens "
+                "share. Raise data.stride or data.max_length."
+            )
+            rows.append(_share_check(f"answers that no window holds, {role}", unheld, total, UNHELD_SHARE, alarm))
         if role != "train" and (words := notes.get(f"words_{role}", 0)):
             unscored = notes[f"unscored_words_{role}"]
             alarm = (

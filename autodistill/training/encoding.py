@@ -23,6 +23,9 @@ SEGMENTS = 2
 #: Tokens of a question at most, as in BERT's own run_squad.py (its max_query_length).
 QUESTION_TOKENS = 64
 
+#: First and last token of an answer that is not there: the first token of a window, which is no text.
+NO_ANSWER = (0, 0)
+
 
 @dataclass
 class Encoded:
@@ -40,6 +43,7 @@ class Encoded:
         words: of all rows, where words are labelled.
         unscored: of these, words without a token, which no model can answer for: beyond the longest allowed length, or
             nothing to the tokeniser.
+        unheld: answered questions whose answer no window holds, so that they are learnt as if they had none.
     """
 
     ids: list[str]
@@ -52,6 +56,7 @@ class Encoded:
     truncated: int = 0
     words: int = 0
     unscored: int = 0
+    unheld: int = 0
 
 
 def encode(
@@ -203,6 +208,7 @@ def _encode_questions(
     found = Encoded([], encoded["input_ids"], encoded["token_type_ids"], truncated=cut)
     answers = _column(chunk, "answers") if not task.label_free else None
     numbers: dict[int, int] = {}
+    unheld = {row for row, item in enumerate(answers or ()) if item["start"]}
     for window, row in enumerate(encoded["overflow_to_sample_mapping"]):
         number = numbers[row] = numbers.get(row, -1) + 1
         found.ids.append(f"{chunk['id'][row]}:{number}")
@@ -216,6 +222,9 @@ def _encode_questions(
         found.offsets.append(places)
         if answers is not None:
             found.labels.append(answer_tokens(places, answers[row]))
+            if found.labels[-1] != NO_ANSWER:
+                unheld.discard(row)
+    found.unheld = len(unheld)
     return found
 
 
@@ -227,15 +236,18 @@ def answer_tokens(places: Sequence[tuple[int, int]], answers: Mapping[str, Seque
         answers: ``text`` and ``start`` (characters of the context).
 
     Returns:
-        (0, 0), the first token, which is no text, when there is no answer or the window does not hold all of it.
+        `NO_ANSWER` when there is none or the window does not hold all of it.
     """
     if not answers["start"]:
-        return 0, 0
-    start = int(answers["start"][0])
-    stop = start + len(answers["text"][0])
-    inside = [index for index, (first, last) in enumerate(places) if first >= 0 and first < stop and last > start]
-    if not inside or places[inside[0]][0] > start or places[inside[-1]][1] < stop:
-        return 0, 0
+        return NO_ANSWER
+    text = str(answers["text"][0])
+    start = int(answers["start"][0]) + len(text) - len(text.lstrip())
+    stop = start + len(text.strip())
+    shown = [index for index, (first, _) in enumerate(places) if first >= 0]
+    inside = [index for index in shown if places[index][0] < stop and places[index][1] > start]
+    # What no token covers at an end, such as a space, is not missing; what another window has is.
+    if not inside or places[shown[0]][0] > start or places[shown[-1]][1] < stop:
+        return NO_ANSWER
     return inside[0], inside[-1]
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 TokenisedSplit: TypeAlias = "StoredSplit | PackedSplit"
 
 #: Changes when the files' layout does.
-FORMAT = 3
+FORMAT = 4
 
 #: The same of a corpus, whose rows and maskings stay the same.
 PACKED_FORMAT = 1
@@ -71,6 +71,8 @@ class StoredSplit:
         #: Of labelled words: how many there are, and how many have no token, so that no answer to them is scored.
         self.words: int = meta["words"]
         self.unscored: int = meta["unscored"]
+        #: Answered questions whose answer no window holds.
+        self.unheld: int = meta["unheld"]
         #: Tokens per example: ``examples``, int32.
         self.lengths: NDArray[np.int32] = np.load(directory / "lengths.npy", allow_pickle=False)
         #: None when there are none. ``examples``, int64 (float32 for a regression); ``examples x classes``, uint8, for
@@ -266,7 +268,7 @@ def _write_split(
     ids: list[str] = []
     lengths: list[int] = []
     owners: list[int] = []
-    counts = {"truncated": 0, "words": 0, "unscored": 0}
+    counts = {"truncated": 0, "words": 0, "unscored": 0, "unheld": 0}
     with ExitStack() as stack:
 
         def writer(name: str, dtype: str, row_shape: tuple[int, ...] = ()) -> ArrayWriter:

@@ -68,6 +68,14 @@ def test_words_that_no_answer_is_scored_for_are_told() -> None:
     assert data_checks({**notes, "unscored_words_test": 1})[0]["alarm"] is None
 
 
+def test_answers_that_no_window_holds_are_told() -> None:
+    notes = {"max_length": 8, "texts_train": 100, "examples_train": 300, "truncated_train": 0}
+    _, row = data_checks({**notes, "unheld_train": 2})
+    assert (row["name"], row["found"]) == ("answers that no window holds, train", "2 of 100")
+    assert row["alarm"].startswith("2 of 100 answers of the train split are in no window")
+    assert data_checks({**notes, "unheld_train": 1})[1]["alarm"] is None
+
+
 def test_texts_are_counted_among_texts_and_one_text_of_a_pair_alarms_when_most_are_known() -> None:
     notes = {"examples_test": 1000, "texts_test": 50, "truncated_test": 10, "max_length": 8}  # windows of long texts
     truncated, both, few, most = data_checks(

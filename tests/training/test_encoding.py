@@ -118,6 +118,19 @@ def test_a_long_question_is_cut_and_counted(tmp_path: Path) -> None:
     assert split.lengths.tolist() == [QUESTION_TOKENS + 3 + 3]  # three words of context, three special tokens
 
 
+@pytest.mark.parametrize(
+    ("answer", "held"),
+    [("w21 w22", True), (" w21 w22", True), ("w21 w22 ", True), (" ".join(WORDS[12:28]), False)],
+)
+def test_spaces_around_an_answer_hide_it_not_and_what_no_window_holds_is_counted(
+    tmp_path: Path, answer: str, held: bool
+) -> None:
+    context = " ".join(WORDS[:30])
+    split = split_of(QUESTIONS, questions(context, answer, context.index(answer)), tmp_path)
+    assert split.unheld == (not held)
+    assert (np.asarray(split.labels).any(axis=1).sum() > 0) == held
+
+
 def test_a_stride_without_room_is_refused(tmp_path: Path) -> None:
     task = TaskSpec("question_answering", (), ("question", "context"), "squad.f1", stride=13)
     with pytest.raises(ConfigError, match=r"data.stride=13 leaves no room .* data.max_length=16 .* data.stride=4 or"):
