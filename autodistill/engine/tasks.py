@@ -198,11 +198,16 @@ def _compared(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _averages(found: Sequence[_Tuned], estimates: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Both averages over those tasks that are GLUE's; empty where none is."""
+    """Both averages over those tasks that are GLUE's; empty where none is, or where one failed that others have.
+
+    Averages over different tasks do not compare, and would stand in one column.
+    """
     tasks = {
         task: {name.removeprefix("glue."): entry for name, entry in estimates.get(one.label, {}).items()}
         for one in found
-        if (task := task_of(one.facts["benchmark"]))
+        if one.scores and (task := task_of(one.facts["benchmark"]))
     }
+    if not all(tasks.values()):
+        return {}
     averages = {kind: glue_average(kind, tasks) for kind in AVERAGES}
     return {kind: asdict(average) for kind, average in averages.items() if average is not None}

@@ -12,6 +12,7 @@ import autodistill
 from autodistill.engine.fine_tuning import FineTuner
 from autodistill.engine.plan import make_plan
 from autodistill.engine.study import Study
+from autodistill.engine.tasks import _averages, _Tuned
 from autodistill.errors import ConfigError, DataError
 from autodistill.registry import default_registry
 from autodistill.report.html import render_html
@@ -55,6 +56,18 @@ def study(overrides: list[str]) -> Study:
 @pytest.fixture(scope="module")
 def summary(study: Study) -> dict[str, Any]:
     return study.summary()
+
+
+def test_a_model_that_failed_on_a_task_has_no_average_beside_those_that_did_not() -> None:
+    entry = {"value": 0.8, "low": 0.7, "high": 0.9}
+    rte, cola, wnli = (
+        _Tuned(task, {"benchmark": f"glue/{task}"}, {}, scores)
+        for task, scores in (("rte", {"a": [], "b": []}), ("cola", {"a": []}), ("wnli", {}))
+    )
+    whole = {"rte": {"glue.accuracy": entry}, "cola": {"glue.matthews": entry}}
+    assert _averages([rte, cola, wnli], whole)["paper"]["tasks"] == ("cola", "rte")
+    assert _averages([rte, cola, wnli], {"rte": whole["rte"]}) == {}
+    assert _averages([rte, wnli], {"rte": whole["rte"]})["paper"]["tasks"] == ("rte",)
 
 
 @pytest.mark.slow
