@@ -78,6 +78,9 @@ class Score:
         n: units that have a weight: examples, or groups of examples that belong together.
         counted: examples that the value rests on, where they are not as many as the units: those of a part of the
             split, of a class, of all groups.
+        least_of: of a value that is the least of several shares: these shares, and the numbers of independent examples
+            each rests on. A least share is too low by chance, and a bootstrap of it twice so; its interval is made of
+            theirs.
     """
 
     value: float
@@ -86,6 +89,7 @@ class Score:
     weighted: WeightedMetric | None = None
     n: int | None = None
     counted: int | None = None
+    least_of: tuple[FloatArray, FloatArray] | None = None
 
 
 @dataclass(frozen=True)

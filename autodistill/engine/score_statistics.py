@@ -21,7 +21,7 @@ import numpy as np
 from scipy import stats
 
 from autodistill.components.outcome import Score
-from autodistill.engine.statistics import LEVEL, interval, paired_difference
+from autodistill.engine.statistics import LEVEL, interval, least_share, paired_difference
 from autodistill.evaluators.measures import draws
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def units_of(score: Score) -> int | None:
 def estimate(score: Score, level: float = LEVEL) -> Estimate:
     """A score with its interval: that of its contributions, else a percentile bootstrap of the metric."""
     n, units = examples_of(score), units_of(score)
+    if score.least_of is not None:
+        return Estimate(score.value, *least_share(*score.least_of, level), n)
     if score.per_example is not None:
         return Estimate(score.value, *_numbers(*interval(score.per_example, level)), n)
     if score.weighted is None or units is None or units < 2:
@@ -120,6 +122,7 @@ def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> Estimate:
 
     Its variance is the sum of both, each as if the other were fixed, and Student's t has the degrees of freedom of
     [Satterthwaite1946]_; what examples and seeds do together is counted twice, on the safe side. One seed: `estimate`.
+    The interval of a least share reaches over those of all seeds.
 
     Args:
         scores: of runs that differ in the seed alone, on the same examples.
@@ -127,6 +130,10 @@ def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> Estimate:
     """
     if len(scores) == 1:
         return estimate(scores[0], level)
+    if all(score.least_of is not None for score in scores):
+        found = [estimate(score, level) for score in scores]
+        low, high = min(one.low or 0.0 for one in found), max(one.high or 0.0 for one in found)
+        return Estimate(_mean(scores), low, high, _common([list(scores)], examples_of), len(scores))
     return _combined([list(scores)], [1.0], level)
 
 

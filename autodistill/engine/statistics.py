@@ -61,7 +61,22 @@ def interval(score: FloatArray, level: float = LEVEL) -> tuple[float, float]:
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def wilson(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+def least_share(shares: FloatArray, numbers: FloatArray, level: float = LEVEL) -> tuple[float, float]:
+    """Confidence interval of the least of several proportions, which is at least as wide as its level says.
+
+    Their intervals hold at once (Bonferroni), so the least of them lies between the least low and the least high end.
+
+    Args:
+        shares: proportions that were found.
+        numbers: of examples that each was found in, > 0.
+        level: coverage, in (0, 1).
+    """
+    each = 1 - (1 - level) / len(shares)
+    ends = [wilson(share * n, n, each) for share, n in zip(shares.tolist(), numbers.tolist(), strict=True)]
+    return min(low for low, _ in ends), min(high for _, high in ends)
+
+
+def wilson(successes: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     """Wilson's score interval of a proportion: ``successes`` of ``n`` > 0."""
     z = _z(level)
     share = successes / n

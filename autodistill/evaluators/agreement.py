@@ -30,7 +30,8 @@ class Agreement:
 
     ``accuracy`` is the share of examples with the same most probable class, ``kl`` the mean KL(teacher || student)
     in nats, ``worst_class`` the lowest share of agreement among the teacher's classes: a student that has
-    unlearnt a rare class shows there first. The teacher itself scores 1, 0 and 1.
+    unlearnt a rare class shows there first. The least of many shares is low by chance too; its interval says how much.
+    The teacher itself scores 1, 0 and 1.
 
     With several labels per example, all decisions must be the same, ``kl`` is summed over the labels, and the worst
     class is that of which the teacher's positive answers are shared least. With a class per word, words are counted,
@@ -114,7 +115,20 @@ class Agreement:
         shares, numbers = agreed.sum(axis=0) / answered.sum(axis=0), answered.sum(axis=0)
         lowest = int(shares.argmin())
         share, number = float(shares[lowest]), int(numbers[lowest])
-        return Score(share, share * (1 - share) / number, None, metric, len(answered), number)
+        least_of = shares, _independent(shares, answered, agreed)
+        return Score(share, share * (1 - share) / number, None, metric, len(answered), number, least_of)
+
+
+def _independent(shares: FloatArray, answered: FloatArray, agreed: FloatArray) -> FloatArray:
+    """How many independent answers each class's share is worth: fewer than there are where examples hold several.
+
+    By the ratio of a ratio's variance over examples to that of a share of independent answers.
+    """
+    numbers = answered.sum(axis=0)
+    variances = ((agreed - shares * answered) ** 2).sum(axis=0) / numbers**2
+    plain = shares * (1 - shares) / numbers
+    found: FloatArray = numbers / np.maximum(1.0, np.divide(variances, plain, out=np.ones_like(plain), where=plain > 0))
+    return found
 
 
 def _kl(teacher: FloatArray, student: FloatArray) -> FloatArray:

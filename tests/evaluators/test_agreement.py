@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import entropy
+from scipy.stats import binomtest, entropy
 
 from autodistill.components.outcome import Predictions
 from autodistill.components.task import TaskSpec
-from autodistill.engine.score_statistics import estimate
+from autodistill.engine.score_statistics import estimate, over_seeds
 from autodistill.errors import ConfigError, TrialError
 from autodistill.evaluators.agreement import Agreement
 from autodistill.evaluators.configs import AgreementConfig
@@ -62,9 +63,8 @@ def test_the_worst_class_is_the_one_that_was_unlearnt() -> None:
     assert scores["worst_class"].variance == pytest.approx(0.75 * 0.25 / 20)
     found = estimate(scores["worst_class"])
     assert found.n == 20  # of its class
-    assert found.low is not None
-    assert found.high is not None
-    assert 0.5 < found.low < 0.75 < found.high < 1
+    both = binomtest(15, 20).proportion_ci(1 - 0.05 / 2, "wilson")  # of two classes that are frequent enough
+    assert (found.low, found.high) == pytest.approx((both.low, both.high))
     assert agreement(min_class_examples=4).score(predictions(student, teacher))["worst_class"].value == 0
     # All classes are rare: the most frequent ones count.
     assert agreement(min_class_examples=50).score(predictions(student, teacher))["worst_class"].value == 0.75
@@ -85,6 +85,28 @@ def test_it_supports_classification_with_and_without_labels() -> None:
     assert "the task is mlm" in str(agreement().supports(TaskSpec("mlm", (), ("text",), "x.y")))
     with pytest.raises(NotImplementedError, match="scores predictions"):
         agreement().describe(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("words", [1, 5])
+def test_the_interval_of_the_worst_class_covers_what_is_true_of_it(words: int) -> None:
+    """Twenty classes, of each of which nine of ten answers are shared; words of one text are shared or not together."""
+    generator, covered = np.random.default_rng(0), 0
+    task = TaskSpec("token_classification", tuple(map(str, range(20))), ("words",), "x.y")
+    owners = np.repeat(np.arange(1000), words)
+    for _ in range(60):
+        answers = np.repeat(generator.integers(0, 20, 1000), words)
+        shared = np.repeat(generator.random(1000) < 0.9, words)
+        student, teacher = np.eye(20)[np.where(shared, answers, (answers + 1) % 20)], np.eye(20)[answers]
+        scored = agreement().score(Predictions([""] * 1000, student, None, teacher, task, owners))["worst_class"]
+        found = estimate(scored)
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low <= scored.value <= found.high
+        covered += found.low <= 0.9 <= found.high
+    assert covered >= 56
+    wider = over_seeds([scored, replace(scored, value=scored.value - 0.01)])
+    assert (wider.low, wider.high, wider.seeds) == (found.low, found.high, 2)
+    assert wider.value == pytest.approx(scored.value - 0.005)
 
 
 def test_its_parameter_has_a_range() -> None:
