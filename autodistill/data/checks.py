@@ -19,6 +19,12 @@ def check_carving(select_share: float, select_max: int, train_limit: int | None,
     check(max_length >= 8, "data.max_length", ">= 8", max_length)
 
 
+def check_labels(labels: list[str] | None) -> None:
+    """Raise `ConfigError` unless ``labels`` are two or more different names, or none are given."""
+    rule = "two or more different names, or null"
+    check(labels is None or len(set(labels)) == len(labels) >= 2, "data.labels", rule, labels)
+
+
 def check_columns(text_columns: list[str], **others: str | None) -> None:
     """Raise `ConfigError` unless there are one or two text columns, and the other columns are none of them."""
     rule = "one or two different names"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from autodistill.components.specs import path_field
-from autodistill.data.checks import check, check_carving, check_columns
+from autodistill.data.checks import check, check_carving, check_columns, check_labels
 
 _DEFAULT_LIBRARIES = (
     *("botorch", "datasets", "networkx", "pandas", "plotly", "scipy"),
@@ -115,12 +115,10 @@ class TextClassificationConfig(OwnFilesConfig):
         super().__post_init__()
         check_columns(self.text_columns, label_column=self.label_column, id_column=self.id_column)
         check(self.label_separator != "", "data.label_separator", "not empty", self.label_separator)
-        labels = self.labels
-        rule = "two or more different names, or null"
-        check(labels is None or len(set(labels)) == len(labels) >= 2, "data.labels", rule, labels)
+        check_labels(self.labels)
         if self.test_label_column is not None:
             rule = "null unless the task is label-free (data.label_column=null) and data.labels names the classes"
-            check(self.label_column is None and labels is not None, "data.test_label_column", rule, "a name")
+            check(self.label_column is None and self.labels is not None, "data.test_label_column", rule, "a name")
 
 
 @dataclass
@@ -163,11 +161,16 @@ class TokenClassificationConfig(OwnFilesConfig):
     labels_column: str = "labels"
     """Column of the lists of labels; a CoNLL file has them in the last column."""
 
+    labels: list[str] | None = None
+    """Class names in the order of their ids, which the files may have in place of names; None: those of the training
+    file, ``O`` first and the others sorted."""
+
     id_column: str | None = None
     """Column of ids, unique within a file; None numbers the examples; not used for CoNLL files."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_labels(self.labels)
         columns = {self.words_column, self.labels_column, self.id_column}
         check(
             len(columns) == 3, "data.words_column, labels_column and id_column", "different", sorted(map(str, columns))

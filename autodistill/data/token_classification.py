@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Example, assemble
@@ -19,21 +19,29 @@ FORMAT = "token_classification/1"
 #: Endings of files with one word per line.
 CONLL_ENDINGS = (".conll", ".iob", ".bio", ".txt")
 
+#: What is counted of comments before sentences.
+COMMENTS = "comment_lines_left_out"
+
 #: What begins a document in the files of CoNLL-2003; no word.
 _DOCUMENT = "-DOCSTART-"
+
+#: Lines of a file: the number and the columns of each.
+Block: TypeAlias = "list[tuple[int, list[str]]]"
 
 
 class TokenClassification:
     """Lists of words and lists of as many labels.
 
     A CoNLL file has one word per line, the word in its first and the label in its last column, with an empty line
-    after each sentence. JSON lines and Parquet have lists in two columns. Classes are those of the training file,
-    ``O`` first and the others sorted.
+    after each sentence. JSON lines and Parquet have lists in two columns. Without ``labels``, classes are those of the
+    training file, ``O`` first and the others sorted.
 
     Args:
         context: not used; files are read anew each time.
         words_column: column of the words; not used for CoNLL files.
         labels_column: column of the labels; not used for CoNLL files.
+        labels: class names in the order of their ids, either of which the files may have; None: those of the training
+            file.
         files: see `autodistill.data.examples.OwnFiles`.
     """
 
@@ -43,28 +51,27 @@ class TokenClassification:
         *,
         words_column: str,
         labels_column: str,
+        labels: Sequence[str] | None,
         **files: Any,
     ) -> None:
         self._files = OwnFiles(**files)
         self.max_length = self._files.max_length
         self._words_column, self._labels_column = words_column, labels_column
+        self._named = None if labels is None else tuple(map(str, labels))
 
     def load(self) -> TaskData:
         """Read the files, carve ``select`` if there is none, and number the classes.
 
         Raises:
             DataError: a file is missing or not what its name says, words and labels are not as many, fewer than two
-                classes, or a label that the training file does not have.
+                classes, a label that is none of the classes, or numbers for labels whose names are not given.
         """
         files = self._files.by_role("names.conll")
         rows = {role: self._rows(file) for role, file in files.items()}
-        names = {name for row in rows["train"] for name in self._labels(files["train"], row)}
-        if len(names) < 2:
-            raise DataError(
-                f"data.train: {files['train'].path} has {len(names)} classes of words; expected two or more."
-            )
-        labels = (*sorted_classes(names & {OUTSIDE}), *sorted_classes(names - {OUTSIDE}))
+        labels = self._named or self._found(files["train"], rows["train"])
         numbers = {name: place for place, name in enumerate(labels)}
+        if self._named:
+            numbers = {str(place): place for place in range(len(labels))} | numbers
         splits = {
             role: [self._example(files[role], index, row, numbers) for index, row in enumerate(rows[role])]
             for role in rows
@@ -74,10 +81,23 @@ class TokenClassification:
         where, notes = files["train"].path, notes_of(files)
         return assemble(task, splits, self._files.carving, version=FORMAT, where=where, notes=notes)
 
+    def _found(self, file: RoleFile, rows: Sequence[Row]) -> tuple[str, ...]:
+        """The classes of the training file."""
+        names = {name for row in rows for name in self._labels(file, row)}
+        if len(names) < 2:
+            raise DataError(f"data.train: {file.path} has {len(names)} classes of words; expected two or more.")
+        if all(name.isdecimal() for name in names):
+            # Without names no label is known to be the outside of entities, and F1 would count it like the others.
+            raise DataError(
+                f"data.train: {file.path} has numbers for labels, {', '.join(sorted_classes(names)[:3])} and so on. "
+                "Give their names in data.labels, that of number 0 first, e.g. data.labels=[O,B-PER,I-PER]."
+            )
+        return *sorted_classes(names & {OUTSIDE}), *sorted_classes(names - {OUTSIDE})
+
     def _rows(self, file: RoleFile) -> list[Row]:
         path = Path(file.path).expanduser()
         if Path(path.name.lower().removesuffix(".gz")).suffix in CONLL_ENDINGS:
-            return list(read_conll(path, file.key, (self._words_column, self._labels_column)))
+            return list(read_conll(path, file.key, (self._words_column, self._labels_column), file.notes))
         rows = file.rows([self._words_column, self._labels_column, self._files.id_column])
         check_ids(file, rows, self._files.id_column)
         return rows
@@ -91,7 +111,7 @@ class TokenClassification:
     def _example(self, file: RoleFile, index: int, row: Row, numbers: Mapping[str, int]) -> Example:
         identity = self._files.id_column if self._files.id_column in row.values else None
         example = example_of(file, index, row, (self._words_column,), identity, _list)
-        source = f"the training file {self._files.train}"
+        source = "data.labels" if self._named else f"the training file {self._files.train}"
         names = self._labels(file, row)
         return example | {"label": [class_id(file, row, name, numbers, source) for name in names]}
 
@@ -109,37 +129,56 @@ def _fields(line: str) -> list[str]:
     return [field for field in text.split("\t" if "\t" in text else " ") if field]
 
 
-def read_conll(path: Path, key: str, columns: tuple[str, str]) -> Iterator[Row]:
+def read_conll(path: Path, key: str, columns: tuple[str, str], notes: dict[str, int]) -> Iterator[Row]:
     """Read sentences of a file with one word per line.
+
+    Lines before a sentence that begin with ``#`` and have another number of columns than its words are comments, as in
+    CoNLL-U.
 
     Args:
         path: the file; unzipped if its name ends in .gz.
         key: the configuration key that named it, for messages.
         columns: what the words and the labels are to be called.
+        notes: comments are counted here, under `COMMENTS`.
 
     Raises:
         DataError: no such file, not text, a line with a word alone, or no sentence at all.
     """
     if not path.is_file():
         raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
-    words: list[str] = []
-    labels: list[str] = []
-    first, found = 1, False
+    found, width = False, 0
     with reading_errors(path, key), opened_text(path, key) as file:
-        for line_number, line in enumerate((*file, ""), start=1):
-            fields = _fields(line)
-            if not fields or fields[0] == _DOCUMENT:
-                if words:
-                    found = True
-                    yield Row(first, {columns[0]: words, columns[1]: labels})
-                words, labels = [], []
-                continue
-            if len(fields) < 2:
-                raise DataError(
-                    f"{key}: {path}, line {line_number}: expected a word and its label, got {line.strip()!r}."
-                )
-            first = first if words else line_number
-            words.append(fields[0])
-            labels.append(fields[-1])
+        for block in _blocks(file):
+            width = next((len(fields) for _, fields in block if not fields[0].startswith("#")), width)
+            words = block[_comments(block, width) :]
+            if len(words) < len(block):
+                notes[COMMENTS] = notes.get(COMMENTS, 0) + len(block) - len(words)
+            for number, fields in words:
+                if len(fields) < 2:
+                    raise DataError(f"{key}: {path}, line {number}: expected a word and its label, got {fields[0]!r}.")
+            if words:
+                found = True
+                texts, labels = ([fields[place] for _, fields in words] for place in (0, -1))
+                yield Row(words[0][0], {columns[0]: texts, columns[1]: labels})
     if not found:
         raise DataError(f"{key}: {path} has no examples. Expected one word and its label per line.")
+
+
+def _comments(block: Block, width: int) -> int:
+    """How many lines at the beginning of a block are comments, where words have so many columns."""
+    is_word = (not fields[0].startswith("#") or len(fields) == width for _, fields in block)
+    return next((place for place, word in enumerate(is_word) if word), len(block))
+
+
+def _blocks(file: Iterable[str]) -> Iterator[Block]:
+    """Lines that follow each other without an empty one or the begin of a document: number and columns of each."""
+    block: Block = []
+    for number, line in enumerate(file, start=1):
+        fields = _fields(line)
+        if fields and fields[0] != _DOCUMENT:
+            block.append((number, fields))
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block

@@ -70,7 +70,7 @@ def test_words_and_questions(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "fuzzed.conll")
         path.write_bytes(content)
-        checked(path, lambda: list(read_conll(path, "data.train", ("words", "labels"))))
+        checked(path, lambda: list(read_conll(path, "data.train", ("words", "labels"), {})))
         checked(path, lambda: list(read_squad(path, "data.train")))
 
 

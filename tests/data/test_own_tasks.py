@@ -134,11 +134,38 @@ def test_words_from_conll_and_from_tables(tmp_path: Path) -> None:
 def test_columns_of_conll_stand_between_tabs_or_spaces(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.conll"
     path.write_text(content)
-    sentences = [row.values for row in read_conll(path, "data.train", ("words", "labels"))]
+    sentences = [row.values for row in read_conll(path, "data.train", ("words", "labels"), {})]
     assert sentences == [
         {"words": ["Mrs", "Both ways"], "labels": ["B-PER", "O"]},
         {"words": ["n\u00a0b"], "labels": ["O"]},
     ]
+
+
+def test_comments_of_conll_are_counted_and_a_hash_is_a_word(tmp_path: Path) -> None:
+    path, notes = tmp_path / "a.conll", dict[str, int]()
+    path.write_text("# sent_id = 1\n# text = Mrs\nMrs O\n# B-X\n\n# O\n1 O\n\n# id 2\n\n# B-X\n")
+    sentences = [row.values for row in read_conll(path, "data.train", ("words", "labels"), notes)]
+    assert [sentence["words"] for sentence in sentences] == [["Mrs", "#"], ["#", "1"], ["#"]]
+    assert notes == {"comment_lines_left_out": 3}
+
+
+def test_numbers_for_labels_want_their_names(tmp_path: Path) -> None:
+    rows = [{"words": ["Mrs", f"w{n}", "left"], "labels": [1, 2, 0]} for n in range(30)]
+    train = lines(tmp_path / "a.jsonl", rows)
+    with pytest.raises(DataError, match=r"numbers for labels, 0, 1, 2 and so on. Give their names in data.labels"):
+        load(TokenClassification, train=train)
+    names = ["O", "B-PER", "I-PER", "B-LOC"]
+    data = load(TokenClassification, train=train, labels=names)
+    assert data.task.labels == tuple(names)
+    assert data.task.metric == "token_classification.entity_f1"
+    assert data.splits["train"][0]["label"] == [1, 2, 0]
+    (tmp_path / "t.conll").write_text("Paris B-LOC\n")
+    test = load(TokenClassification, train=train, test=str(tmp_path / "t.conll"), labels=names).splits["test"]
+    assert test[0]["label"] == [3]
+    with pytest.raises(DataError, match=r"label '2' does not occur in data.labels"):
+        load(TokenClassification, train=train, labels=["O", "B-PER"])
+    with pytest.raises(ConfigError, match=r"data.labels must be two or more different names"):
+        load(TokenClassification, train=train, labels=["O", "O"])
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_the_interval_of_the_worst_class_covers_what_is_true_of_it(words: int) -
         assert found.high is not None
         assert found.low <= scored.value <= found.high
         covered += found.low <= 0.9 <= found.high
-    assert covered >= 56
+    assert covered >= 53  # of 60: 57 are expected, and none were when it was bootstrapped
     wider = over_seeds([scored, replace(scored, value=scored.value - 0.01)])
     assert (wider.low, wider.high, wider.seeds) == (found.low, found.high, 2)
     assert wider.value == pytest.approx(scored.value - 0.005)
