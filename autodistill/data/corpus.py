@@ -20,7 +20,7 @@ from autodistill.components.task import DataContext, Masking, TaskData, TaskSpec
 from autodistill.data.corpus_files import Found, Part, Reading, corpus_files, cut_into_parts, read_part
 from autodistill.data.hub import load_from_hub
 from autodistill.data.part_workers import cores, map_parts
-from autodistill.errors import DataError
+from autodistill.errors import DataError, did_you_mean
 from autodistill.folders import build_once, private_directory
 
 #: Part of every fingerprint; raise it when reading or dealing changes.
@@ -282,8 +282,14 @@ class Corpus:
                     if shard is not None:
                         shard.close()
                     shard = (directory / f"{number // HUB_SHARD:05}.jsonl").open("w")
+                if self._reading.column not in row:  # before all of it is downloaded
+                    columns = ", ".join(map(repr, row))
+                    raise DataError(
+                        f"data.path: {name}, row {number + 1} has no column {self._reading.column!r}."
+                        f"{did_you_mean(self._reading.column, row)} Its columns: {columns}. Set data.column."
+                    )
                 if shard is not None:
-                    shard.write(json.dumps({self._reading.column: row.get(self._reading.column)}) + "\n")
+                    shard.write(json.dumps({self._reading.column: row[self._reading.column]}) + "\n")
             if shard is not None:
                 shard.close()
 

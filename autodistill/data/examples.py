@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from autodistill.data.assembling import Carving, Example
-from autodistill.data.tables import Row, read_table
+from autodistill.data.tables import MissingColumnError, Row, read_table
 from autodistill.errors import DataError
 
 #: Names of classes that an error lists at most.
@@ -26,11 +26,13 @@ class RoleFile:
     Args:
         role: ``train``, ``select`` or ``test``.
         path: as the configuration gives it.
+        advice: what to do when it lacks a column.
         notes: counts of what was left out in reading it.
     """
 
     role: str
     path: str
+    advice: str
     notes: dict[str, int] = field(default_factory=dict, compare=False)
 
     @property
@@ -45,7 +47,11 @@ class RoleFile:
 
     def rows(self, columns: Sequence[str | None]) -> list[Row]:
         """The wanted columns of the file; None among them is no column."""
-        return read_table(Path(self.path).expanduser(), [column for column in columns if column], self.key, self.notes)
+        wanted = [column for column in columns if column]
+        try:
+            return read_table(Path(self.path).expanduser(), wanted, self.key, self.notes)
+        except MissingColumnError as error:
+            raise DataError(f"{error} {self.advice}") from error
 
 
 @dataclass(frozen=True)
@@ -77,11 +83,12 @@ class OwnFiles:
         """How ``select`` and a smaller ``train`` are made."""
         return Carving(self.select_share, self.select_max, self.train_limit)
 
-    def by_role(self, example: str) -> dict[str, RoleFile]:
+    def by_role(self, example: str, advice: str) -> dict[str, RoleFile]:
         """The files that were given.
 
         Args:
             example: name of such a file, for the error.
+            advice: what to do when one lacks a column.
 
         Raises:
             DataError: there is no training file.
@@ -89,7 +96,7 @@ class OwnFiles:
         if self.train is None:
             raise DataError(f"data.train must name a file of training examples, e.g. data.train={example}, got null.")
         paths = {"train": self.train, "select": self.select, "test": self.test}
-        return {role: RoleFile(role, path) for role, path in paths.items() if path is not None}
+        return {role: RoleFile(role, path, advice) for role, path in paths.items() if path is not None}
 
 
 def notes_of(files: Mapping[str, RoleFile]) -> dict[str, int]:
@@ -196,7 +203,8 @@ def number(file: RoleFile, row: Row, column: str) -> float:
         found = float(value)
     except (TypeError, ValueError):
         found = math.nan
-    if not math.isfinite(found) or isinstance(value, bool):
+    # Python reads 12_0 as 120; in a file it is a slip.
+    if not math.isfinite(found) or isinstance(value, bool) or "_" in str(value):
         raise DataError(f"{file.where(row)}: expected a number in column {column!r}, got {value!r}.")
     return found
 

@@ -171,7 +171,7 @@ def _score(where: str, value: str) -> float:
     except ValueError:
         number = math.nan
     low, high = STSB_RANGE
-    if not low <= number <= high:
+    if not low <= number <= high or "_" in value:  # Python reads 1_0 as 10
         raise DataError(f"{where}: the score {value!r} is no number from {low:g} to {high:g}.")
     return number
 

@@ -38,7 +38,7 @@ class Sentences:
         Raises:
             DataError: a file is missing or not what its name says.
         """
-        files = self._files.by_role("sentences.jsonl")
+        files = self._files.by_role("sentences.jsonl", "Set data.text_column.")
         splits = {role: self._examples(file) for role, file in files.items()}
         task = TaskSpec("embedding", (), (self._text_column,), "embedding.retrieval", label_free=True)
         where, notes = files["train"].path, notes_of(files)

@@ -45,6 +45,10 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
 
 
+class MissingColumnError(DataError):
+    """A file lacks a column; whoever knows which key names it adds what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One example of a file.
@@ -68,8 +72,8 @@ def read_table(path: Path, columns: Sequence[str], key: str, notes: dict[str, in
         notes: what is left out is counted here, under `BLANK_LINES`.
 
     Raises:
-        DataError: no such file, an unknown ending, content that is not what the ending says, a missing column, or no
-            rows.
+        MissingColumnError: a column is missing.
+        DataError: no such file, an unknown ending, content that is not what the ending says, or no rows.
     """
     if not path.is_file():
         raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
@@ -119,7 +123,10 @@ def reading_errors(path: Path, key: str) -> Iterator[None]:
             f"{key}: {path}, line {failing_line(path)} is not UTF-8 text ({error.reason}). Convert the file to UTF-8, "
             "or give it the ending of what it is."
         ) from error
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:
+        # Of damaged pages Arrow raises a plain OSError.
+        if isinstance(error, OSError) and not path.name.lower().endswith(".parquet"):
+            raise
         raise DataError(f"{key}: {path} ends in .parquet but cannot be read as Parquet: {error}.") from error
 
 
@@ -175,7 +182,7 @@ def opened_text(path: Path, key: str) -> Iterator[IO[str]]:
 def _delimited(path: Path, columns: Sequence[str], key: str, notes: dict[str, int]) -> Iterator[Row]:
     """Read TSV as GLUE does (quotes are plain characters) and CSV with the usual quoting."""
     csv.field_size_limit(FIELD_LIMIT)
-    tabs = ".tsv" in path.name.lower()
+    tabs = _ending(path, key) == ".tsv"
     options: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
     with opened_text(path, key) as file:
         reader = csv.reader(file, **options)
@@ -284,12 +291,11 @@ def place_of(column: str, given: Sequence[str], path: Path, key: str, where: str
         where: the place in the file, for messages.
 
     Raises:
-        DataError: it has no such column; lists those it has.
+        MissingColumnError: it has no such column; lists those it has.
     """
     if column in given:
         return given.index(column)
     names = ", ".join(map(repr, given)) or "none"
-    raise DataError(
-        f"{key}: {path}{where} has no column {column!r}.{did_you_mean(column, given)} Its columns: {names}. Set "
-        "data.text_columns and data.label_column (null if the texts have no labels)."
+    raise MissingColumnError(
+        f"{key}: {path}{where} has no column {column!r}.{did_you_mean(column, given)} Its columns: {names}."
     )

@@ -73,7 +73,8 @@ class TextClassification:
             DataError: a file is missing or not what its name says, a column is missing, there are no examples, fewer
                 than two classes, or a label that the training file does not have.
         """
-        files = self._files.by_role("reviews.tsv")
+        advice = "Set data.text_columns and data.label_column (null if the texts have no labels)."
+        files = self._files.by_role("reviews.tsv", advice)
         rows = {role: self._read(file) for role, file in files.items()}
         labels = self._labels if self._labels is not None else self._found_labels(files["train"], rows["train"])
         splits = {role: self._examples(files[role], rows[role], labels) for role in rows}

@@ -42,7 +42,7 @@ class TextRegression:
         Raises:
             DataError: a file is missing or not what its name says, or a label is no finite number.
         """
-        files = self._files.by_role("scores.tsv")
+        files = self._files.by_role("scores.tsv", "Set data.text_columns and data.label_column.")
         splits = {role: self._examples(file) for role, file in files.items()}
         task = TaskSpec("regression", (), self._text_columns, "regression.spearman")
         where, notes = files["train"].path, notes_of(files)

@@ -66,7 +66,7 @@ class TokenClassification:
             DataError: a file is missing or not what its name says, words and labels are not as many, fewer than two
                 classes, a label that is none of the classes, or numbers for labels whose names are not given.
         """
-        files = self._files.by_role("names.conll")
+        files = self._files.by_role("names.conll", "Set data.words_column and data.labels_column.")
         rows = {role: self._rows(file) for role, file in files.items()}
         labels = self._named or self._found(files["train"], rows["train"])
         numbers = {name: place for place, name in enumerate(labels)}

@@ -106,9 +106,9 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
         if total and role == "train" and f"unheld_{role}" in notes:
             unheld = notes[f"unheld_{role}"]
             alarm = (
-                f"{unheld} of {total} answers of the {role} split are in no window, so their questions are learnt as if "
-                f"they had none: the answers are longer than data.stride lets windows of {notes['max_length']} tokens "
-                "share. Raise data.stride or data.max_length."
+                f"{unheld} of {total} answers of the {role} split are in no window, so their questions are learnt as "
+                f"if they had none: they are longer than what two windows of {notes['max_length']} tokens share. Raise "
+                "data.stride or data.max_length."
             )
             rows.append(_share_check(f"answers that no window holds, {role}", unheld, total, UNHELD_SHARE, alarm))
         if role != "train" and (words := notes.get(f"words_{role}", 0)):

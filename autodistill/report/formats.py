@@ -23,16 +23,20 @@ SECRET = "***"
 PERCENT_METRICS = frozenset(
     {
         "accuracy",
+        "accuracy_mismatched",
         "agreement",
         "balanced_accuracy",
+        "entity_f1",
         "exact_match",
         "f1",
         "macro_f1",
         "micro_f1",
         "precision",
         "recall",
+        "retrieval",
         "top5_accuracy",
         "weighted_f1",
+        "worst_class",
     }
 )
 

@@ -213,6 +213,16 @@ def test_no_path_and_empty_folders_are_explained(tmp_path: Path) -> None:
         load(tmp_path, path="wikimedia/wikipedia", allow_hub=True)  # the tests are offline
 
 
+def test_a_hub_set_without_the_column_is_told_at_its_first_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = iter([{"content": "a text", "id": 1}, {"content": "another", "id": 2}])
+    monkeypatch.setattr("autodistill.data.corpus.load_from_hub", lambda *unused, **also: rows)
+    with pytest.raises(
+        DataError, match=r"some/set, row 1 has no column 'text'.* Its columns: 'content', 'id'. Set data"
+    ):
+        load(tmp_path, path="some/set", allow_hub=True)
+    assert next(rows)["id"] == 2
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

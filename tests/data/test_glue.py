@@ -71,6 +71,7 @@ def test_short_rows_of_qqp_are_counted_and_of_others_an_error(tmp_path: Path) ->
         ("cola", "x\t2\t\tA sentence.", r"train.tsv, line 121: the label '2' is none of '0', '1'"),
         ("stsb", "0\ta\tb\t5.5", r"line 122: the score '5.5' is no number from 0 to 5"),
         ("stsb", "0\ta\tb\tnan", r"line 122: the score 'nan' is no number"),
+        ("stsb", "0\ta\tb\t0_3", r"line 122: the score '0_3' is no number"),
         ("sst2", "0\ta\t1\t1", r"line 122 has 4 fields, but sst2 has 3 columns"),
     ],
 )

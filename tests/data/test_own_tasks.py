@@ -91,11 +91,19 @@ def test_pairs_with_numbers(tmp_path: Path) -> None:
     data = load(TextRegression, train=lines(tmp_path / "a.jsonl", rows), text_columns=["a", "b"], label_column="score")
     assert data.task.kind == "regression"
     assert sorted([*data.splits["train"]["label"], *data.splits["select"]["label"]]) == [n / 2 for n in range(30)]
-    for bad in ("much", None, float("nan"), True, ""):
+    for bad in ("much", None, float("nan"), True, "", "1_0"):
         rows[4]["score"] = bad
         path = tmp_path / "b.jsonl"
         with pytest.raises(DataError, match=r"b.jsonl, line 5: expected a number in column 'score', got"):
             load(TextRegression, train=lines(path, rows), text_columns=["a", "b"], label_column="score")
+
+
+def test_what_to_set_for_a_missing_column_are_keys_that_there_are(tmp_path: Path) -> None:
+    train = lines(tmp_path / "a.jsonl", [{"content": "a"}])
+    with pytest.raises(DataError, match=r"no column 'text'.* Its columns: 'content'. Set data.text_column.$"):
+        load(Sentences, train=train)
+    with pytest.raises(DataError, match=r"no column 'words'.* Set data.words_column and data.labels_column.$"):
+        load(TokenClassification, train=train)
 
 
 def test_sentences_have_no_labels(tmp_path: Path) -> None:

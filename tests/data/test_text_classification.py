@@ -182,6 +182,23 @@ def test_a_bad_training_file_is_explained(tmp_path: Path, name: str, content: st
         load(train=write(tmp_path / name, content))
 
 
+@pytest.mark.parametrize("compression", ["none", "snappy"])
+def test_damaged_pages_of_parquet_are_explained(tmp_path: Path, compression: str) -> None:
+    path, texts = tmp_path / "a.parquet", [f"text {number}" for number in range(2000)]
+    table = pyarrow.table({"text": texts, "label": ["x", "y"] * 1000})
+    pyarrow.parquet.write_table(table, path, compression=compression, use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[200:2000] = b"\xff" * 1800
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a.parquet ends in .parquet but cannot be read as Parquet"):
+        load(train=str(path))
+
+
+def test_a_table_is_what_its_last_ending_says(tmp_path: Path) -> None:
+    data = load(train=write(tmp_path / "a.tsv.csv", "text,label\n" + "".join(f"a{n},{n % 2}\n" for n in range(40))))
+    assert data.task.labels == ("0", "1")
+
+
 def test_broken_gzip_files_are_explained(tmp_path: Path) -> None:
     path = tmp_path / "a.tsv.gz"
     path.write_text(tsv())
