@@ -145,7 +145,7 @@ class SearchSpace(Protocol):
         """The architectures with these choices of parameters, or None for each that is not feasible.
 
         This is how a strategy makes architectures: parameters that do not matter get their defaults and derived
-        values are worked out, whatever is given for them.
+        values are worked out, whatever is given for them, if anything is.
         """
         ...
 

@@ -157,12 +157,13 @@ class Space:
     def complete(self, choices: Sequence[Mapping[str, Choice]]) -> list[Architecture | None]:
         """The architectures with these choices of parameters, or None for each that is not feasible.
 
-        Parameters that do not matter get their defaults, derived values are worked out (what was given for either is
-        ignored).
+        Parameters that do not matter get their defaults, derived values are worked out (what was given for either, if
+        anything, is ignored).
         """
         ranks = self.ranks([Architecture(self.family, item) for item in choices])
         rows = self._points.canonical(np.maximum(ranks, 0).astype(np.int16))
-        feasible = (ranks >= 0).all(axis=1) & self._points.holds(rows)
+        lacking = ((ranks < 0) & self._points.matters(rows)).any(axis=1)
+        feasible = ~lacking & self._points.holds(rows)
         built = self._built(rows[feasible])
         return [next(built) if good else None for good in feasible]
 

@@ -206,7 +206,7 @@ def _range(given: Mapping[str, Any], kind: ParameterType, where: str) -> tuple[i
         return tuple(_powers(low, high, _integer(given, "base", where, default=2, least=2)))
     if given.get("base") is not None:
         raise ConfigError(f"{where} takes either count or base, got count={given['count']} and base={given['base']}.")
-    return _geometric(low, high, _integer(given, "count", where, least=1))
+    return _geometric(low, high, _integer(given, "count", where, least=1), where)
 
 
 def _integer(
@@ -230,11 +230,11 @@ def _powers(low: int, high: int, base: int) -> Iterator[int]:
         value *= base
 
 
-def _geometric(low: int, high: int, count: int) -> tuple[int, ...]:
+def _geometric(low: int, high: int, count: int, where: str) -> tuple[int, ...]:
     if count == 1 and low != high:
-        raise ConfigError(f"a log_integer from {low} to {high} needs a count of at least 2, got 1.")
+        raise ConfigError(f"{where}.count of a log_integer from {low} to {high} must be >= 2, got 1.")
     if count > MOST_VALUES:
-        raise ConfigError(f"a log_integer must have a count of at most {MOST_VALUES}, got {count}.")
+        raise ConfigError(f"{where}.count must be <= {MOST_VALUES}, got {count}.")
     ratio = (high / low) ** (1 / max(1, count - 1))
     inner = (min(high, round(low * ratio**index)) for index in range(1, count - 1))
     return tuple(sorted({low, *inner, high}))

@@ -178,6 +178,13 @@ class Points:
             rows[~activity.holds(rows), column] = rank
         return rows
 
+    def matters(self, rows: Rows) -> NDArray[np.bool_]:
+        """Which parameters matter, ``n x parameters``, in rows in which what does not is at its default."""
+        found = np.ones(rows.shape, dtype=bool)
+        for column, _, activity in self._activities.values():
+            found[:, column] = activity.holds(rows)
+        return found
+
     def _settled(self, row: Rows, rows: Rows) -> Rows:
         """As `canonical`, but a parameter that does not matter in ``row`` and begins to matter takes every value."""
         for column, rank, activity in self._activities.values():

@@ -281,7 +281,8 @@ def test_one_architecture_is_a_space() -> None:
         ({"a": [10**400]}, r"a whole number must be between -2\*\*53 and 2\*\*53"),
         ({"a": {"type": "log_integer", "low": 0, "high": 2}}, r"low of a log_integer must be >= 1, got 0"),
         ({"a": {"type": "log_integer", "low": 1, "high": 8, "count": 2, "base": 2}}, r"either count or base"),
-        ({"a": {"type": "log_integer", "low": 1, "high": 8, "count": 1}}, r"needs a count of at least 2"),
+        ({"a": {"type": "log_integer", "low": 1, "high": 8, "count": 1}}, r"space\.a\.count of .* must be >= 2, got 1"),
+        ({"a": {"type": "log_integer", "low": 1, "high": 8, "count": 10**5}}, r"space\.a\.count must be <= 10000, got"),
         ({"a": {"type": "ordinal", "values": 3}}, r"a\.values must be a list of choices, got 3"),
         (
             {"a": [1], "b": {"values": [1], "when": "a > 0", "default": 7}},

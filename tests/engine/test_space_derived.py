@@ -70,8 +70,21 @@ def test_complete_works_them_out_and_ignores_what_is_given_for_them() -> None:
     }
     assert outside is None
     assert forbidden is None
-    with_all = {name: given[name] for name in ("hidden_size", "ffn_ratio")}
-    assert space.complete([with_all]) == [None]
+
+
+def test_complete_needs_what_matters_and_nothing_else() -> None:
+    space = build_space("toy", COUPLED, RULES)
+    without, lacking, strange = space.complete(
+        [
+            {"hidden_size": 128, "ffn_ratio": 2},
+            {"hidden_size": 256, "ffn_ratio": 4},  # wide enough for the bottleneck to matter
+            {"hidden_size": 128, "ffn_ratio": 2, "bottleneck": 7},
+        ]
+    )
+    assert without is not None
+    assert without.choices["bottleneck"] == 64
+    assert strange == without
+    assert lacking is None
 
 
 def test_neighbours_have_the_derived_values_of_their_parameters() -> None:
