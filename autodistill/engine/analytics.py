@@ -6,7 +6,7 @@ modules of their own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -128,6 +128,7 @@ def study_analytics(
     constraints: Sequence[Constraint],
     teacher: Mapping[str, Any],
     fit_predict: FitPredict | None = None,
+    derived: Collection[str] = (),
 ) -> dict[str, Any]:
     """What the report shows of a search, JSON-able.
 
@@ -139,6 +140,7 @@ def study_analytics(
         constraints: the study's.
         teacher: the stored step ``teacher``.
         fit_predict: model whose prediction is judged; by default that of the strategy `botorch`.
+        derived: choices that are worked out from others, and so explain and predict nothing of their own.
 
     Returns:
         ``hypervolume``: columns ``trial``, ``device_seconds`` and ``examples`` (sums of the flash runs so far) and
@@ -149,8 +151,8 @@ def study_analytics(
     scored = [item for item in objectives if any(item.metric in run.metrics for run in runs.values())]
     return {
         "hypervolume": _progress(history, trials, runs, objectives, constraints, teacher),
-        "importance": [_importance(history, objective) for objective in objectives],
-        "prediction": _prediction(history, scored[0], fit_predict) if scored else None,
+        "importance": [_importance(history, objective, frozenset(derived)) for objective in objectives],
+        "prediction": _prediction(history, scored[0], fit_predict, frozenset(derived)) if scored else None,
     }
 
 
@@ -219,10 +221,17 @@ def _in_logs(objective: Objective, values: FloatArray) -> bool:
     return objective.direction == "minimize" and len(values) > 0 and bool(values.min() > 0)
 
 
+def _parameters(architectures: Sequence[Architecture], derived: frozenset[str]) -> list[dict[str, Any]]:
+    """The choices that were chosen; one that follows from others would take a part of their share."""
+    return [{name: value for name, value in item.choices.items() if name not in derived} for item in architectures]
+
+
 # A report is made several times in one command from the same trials; these take seconds.
 @lru_cache(maxsize=16)
-def _explain(architectures: tuple[Architecture, ...], values: tuple[float, ...]) -> Importance | str:
-    features, names = encode_choices([item.choices for item in architectures])
+def _explain(
+    architectures: tuple[Architecture, ...], values: tuple[float, ...], derived: frozenset[str]
+) -> Importance | str:
+    features, names = encode_choices(_parameters(architectures, derived))
     return parameter_importance(features, names, np.array(values), architectures)
 
 
@@ -233,10 +242,11 @@ def _predict(
     noise: tuple[float, ...],
     sizes: tuple[tuple[float, ...], ...],
     fit_predict: FitPredict | None,
+    derived: frozenset[str],
 ) -> LeaveOneOut | str:
     from autodistill.search.prediction import SurrogatePrediction  # torch, which a summary without it does without
 
-    varying = _varying([item.choices for item in architectures])
+    varying = _varying(_parameters(architectures, derived))
     # As in the strategy's model: words are unordered, but two of them are as far apart as two ranks are.
     unordered = [item for item in varying if not item.ordered and item.count > 2]
     words = {item.name for item in unordered}
@@ -258,9 +268,9 @@ def _log_sizes(history: History, rows: Sequence[int]) -> tuple[tuple[float, ...]
     return tuple(found)
 
 
-def _importance(history: History, objective: Objective) -> dict[str, Any]:
+def _importance(history: History, objective: Objective, derived: frozenset[str]) -> dict[str, Any]:
     values, rows = _observed(history, objective)
-    found = _explain(tuple(history.architectures[row] for row in rows), tuple(values.tolist()))
+    found = _explain(tuple(history.architectures[row] for row in rows), tuple(values.tolist()), derived)
     entry = {"label": objective.label, "metric": objective.metric, "n": len(rows)}
     if not isinstance(found, Importance):
         return {**entry, "reason": found, "explained": None, "parameters": []}
@@ -277,7 +287,9 @@ def _importance(history: History, objective: Objective) -> dict[str, Any]:
     return {**entry, "reason": None, "explained": found.explained, "parameters": parameters}
 
 
-def _prediction(history: History, objective: Objective, fit_predict: FitPredict | None) -> dict[str, Any]:
+def _prediction(
+    history: History, objective: Objective, fit_predict: FitPredict | None, derived: frozenset[str]
+) -> dict[str, Any]:
     values, rows = _observed(history, objective)
     noise = np.nan_to_num(history.variances.get(objective.metric, np.full(len(history), np.nan))[rows])
     plain = history.metrics.get(objective.metric, np.full(len(history), np.nan))[rows]
@@ -285,7 +297,7 @@ def _prediction(history: History, objective: Objective, fit_predict: FitPredict 
         noise = noise / plain**2  # of the logarithms, to first order
     architectures = tuple(history.architectures[row] for row in rows)
     sizes = _log_sizes(history, rows)
-    found = _predict(architectures, tuple(values.tolist()), tuple(noise.tolist()), sizes, fit_predict)
+    found = _predict(architectures, tuple(values.tolist()), tuple(noise.tolist()), sizes, fit_predict, derived)
     entry = {"metric": objective.metric, "n": len(rows)}
     if not isinstance(found, LeaveOneOut):
         return {**entry, "reason": found, "points": []}

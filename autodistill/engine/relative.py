@@ -1,6 +1,6 @@
 """Objectives without units: every value relative to the teacher's, ratio metrics in logs.
 
-Quality q becomes ``q / q_teacher``; a metric that is minimised and positive (latency, size) becomes
+Quality q becomes ``q / |q_teacher|``; a metric that is minimised and positive (latency, size) becomes
 ``log(value / value_teacher)``. A change of unit changes nothing. All objectives are then minimised. The reference
 point is fixed when the study is created: the trivial answer's quality, and the teacher's own latency or a bound.
 """
@@ -70,7 +70,7 @@ def relative(values: FloatArray, objective: Objective, teacher: Mapping[str, Any
         with np.errstate(invalid="ignore", divide="ignore"):
             result: FloatArray = np.log(values / own)
         return result
-    scale = own if own and not math.isnan(own) else 1.0
+    scale = abs(own) if own and not math.isnan(own) else 1.0  # a log-likelihood is negative: better stays better
     return -values / scale if objective.direction == "maximize" else values / scale
 
 

@@ -106,7 +106,13 @@ class SummaryBuilder:
             "flash_fidelity": self._flash_fidelity(),
             "flash_spread": self._flash_spread(),
             "analytics": study_analytics(
-                self.seen, self.trials, self.runs, self.objectives, self.constraints, self.teacher
+                self.seen,
+                self.trials,
+                self.runs,
+                self.objectives,
+                self.constraints,
+                self.teacher,
+                derived=(self.step("space") or {}).get("derived", ()),
             ),
             "history": [self._history_row(trial) for trial in self.trials],
             "checks": checks,

@@ -192,6 +192,23 @@ def test_many_trials_are_explained_and_predicted() -> None:
     assert len(prediction["points"]) == prediction["n"] == 39
 
 
+def test_derived_values_explain_nothing_of_their_own() -> None:
+    history, trials, runs = study(40)
+    derived = {"twice": "num_layers", "more": "num_layers"}
+    told = [{name: 2 * item.choices[of] for name, of in derived.items()} for item in history.architectures]  # type: ignore[operator]
+    seen = replace(
+        history,
+        architectures=tuple(
+            Architecture(item.family, {**item.choices, **more})
+            for item, more in zip(history.architectures, told, strict=True)
+        ),
+    )
+    plain = study_analytics(history, trials, runs, (QUALITY, LATENCY), (), TEACHER)
+    found = study_analytics(seen, trials, runs, (QUALITY, LATENCY), (), TEACHER, derived=["more", "twice"])
+    assert found["importance"] == plain["importance"]
+    assert found["prediction"] == plain["prediction"]
+
+
 def test_another_model_can_be_judged() -> None:
     def flat(train_x: Any, train_y: Any, noise: Any, test_x: Any) -> tuple[Any, Any]:
         return np.full(len(test_x), 0.25), np.ones(len(test_x))

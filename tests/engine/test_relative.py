@@ -72,6 +72,16 @@ def test_better_is_smaller_in_both(low: float, high: float, fast: float, slow: f
     assert latency[0] <= latency[1]
 
 
+@pytest.mark.parametrize("own", [-2.0, 0.0, 0.4])
+def test_better_is_smaller_whatever_the_sign_of_the_teachers_value(own: float) -> None:
+    loss = Objective("loss", QUALITY.metric, "minimize")
+    worse, better = relative(np.array([-5.0, -2.5]), QUALITY, teacher(own))
+    assert better < worse
+    if own <= 0:  # a positive one is compared by factors
+        better, worse = relative(np.array([-5.0, -2.5]), loss, teacher(own))
+        assert better < worse
+
+
 def test_the_reference_point_is_the_trivial_quality_and_the_teachers_latency_or_a_stricter_bound() -> None:
     assert reference_point((QUALITY, LATENCY), (), teacher()) == {"quality": 0.1, "latency": 10.0}
     strict = Constraint("fast", "ort.p50_ms", "<=", 4.0)
