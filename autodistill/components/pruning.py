@@ -70,9 +70,9 @@ class Pruner(Protocol):
     def stop_reason(self, trial: TrialCurve, others: Sequence[TrialCurve]) -> str | None:
         """Why the trial is to be stopped, in one sentence for people, or None to go on.
 
-        Called in the process of the trial whenever it has reached a rung, for trials of the search only: baselines
-        and full runs are never asked about. The engine stores the sentence with the trial. Must be deterministic in
-        its arguments, and must not depend on the order of ``others``.
+        Called in the process of the trial whenever it has reached a rung, for trials of the search only: baselines,
+        full runs and further replicates of an architecture are never asked about. The engine stores the sentence with
+        the trial. Must be deterministic in its arguments, and must not depend on the order of ``others``.
 
         Args:
             trial: the running trial; the last of its rungs is the one it has just reached.

@@ -29,6 +29,8 @@ _STATES: dict[str, Literal["running", "complete", "stopped"]] = {
 def judge(pruner: Pruner, storage: Storage, study_id: int, number: int, rung: int) -> bool:
     """Whether the trial stops at the rung it has just reached; the reason is kept as the step ``stopped:NUMBER``.
 
+    Further replicates of an architecture always go on.
+
     Args:
         pruner: decides.
         storage: has the rung's report already.
@@ -42,6 +44,9 @@ def judge(pruner: Pruner, storage: Storage, study_id: int, number: int, rung: in
         return pruner.rungs[rung] >= float(decided["share"]) - _SAME_SHARE
     curves = read_curves(storage, study_id, pruner.rungs)
     own = next(curve for curve in curves if curve.trial == number)
+    # It was asked for to learn the noise: were the unlucky ones stopped, by their own sibling too, luck would count.
+    if own.replicate:
+        return False
     reached = tuple(report for report in own.rungs if report.rung <= rung)  # a run that began anew left later ones
     asked = TrialCurve(own.trial, own.architecture, own.replicate, "running", own.known, reached)
     reason = pruner.stop_reason(asked, tuple(curve for curve in curves if curve.trial != number))

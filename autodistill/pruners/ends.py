@@ -27,7 +27,7 @@ class _Comparable:
     Args:
         scores: ``n x features`` of `_scores`.
         gains: ``n``: what each gained from the rung to the end.
-        names: known metrics that are positive for all of them.
+        names: known metrics that are positive and finite for all of them.
         logs: ``n x names``, their logarithms.
     """
 
@@ -80,7 +80,7 @@ class Ended:
         scores = np.array([_scores(item, rung, self.metric) for item in rows])
         ends = np.array([float(item.final[self.metric]) for item in rows])
         everywhere = set.intersection(*(set(item.known) for item in rows))
-        names = tuple(sorted(name for name in everywhere if all(item.known[name] > 0 for item in rows)))
+        names = tuple(sorted(name for name in everywhere if all(_is_size(item.known[name]) for item in rows)))
         logs = np.log(np.array([[item.known[name] for name in names] for item in rows]).reshape(len(rows), len(names)))
         return _Comparable(scores, ends - scores[:, 0], names, logs)
 
@@ -158,6 +158,11 @@ def _usable(trial: TrialCurve, rung: int, metric: str) -> bool:
     return ends and bool(np.isfinite(_scores(trial, rung, metric)).all())
 
 
+def _is_size(value: float) -> bool:
+    """Whether a known value has a logarithm to compare."""
+    return math.isfinite(value) and value > 0
+
+
 def _size(trial: TrialCurve, rows: _Comparable) -> FloatArray:
     """One number for the trial and one per row for how large the architecture is: ``1 + n x 1``, or ``1 + n x 0``
     when nothing is known of all.
@@ -165,7 +170,7 @@ def _size(trial: TrialCurve, rows: _Comparable) -> FloatArray:
     The first principal component of all known positive metrics in logs; they all grow together, and as many features
     as metrics would be too many for a few trials.
     """
-    columns = [column for column, name in enumerate(rows.names) if trial.known.get(name, 0.0) > 0]
+    columns = [column for column, name in enumerate(rows.names) if _is_size(trial.known.get(name, 0.0))]
     if not columns:
         return np.empty((1 + len(rows.gains), 0))
     own = np.log([trial.known[rows.names[column]] for column in columns])

@@ -29,6 +29,7 @@ import pytest
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Proposal, SearchContext, SearchSpace
+from autodistill.components.training import RungReport
 from autodistill.engine.space import build_space
 from autodistill.errors import SpaceExhaustedError
 from autodistill.testing.toy import (
@@ -185,6 +186,17 @@ class SearchStrategySuite:
         single = {**history.metrics, ACCURACY.metric: np.where(np.arange(len(history)) == 2, value, 0.7)}
         mixed = replace(history, metrics=single)
         _assert_allowed(context, mixed, make_strategy(context).propose(mixed, 1))
+
+    @pytest.mark.parametrize("value", [2.0, math.nan, math.inf], ids=["finite", "nan", "inf"])
+    def test_stopped_trials_and_their_curves_are_tolerated(self, make_strategy: MakeStrategy, value: float) -> None:
+        """Scores at a rung, of which some trials went no further; one latency is no number."""
+        context = toy_context()
+        history = _some_history(context, states=("complete",) * 7 + ("stopped",))
+        ends = [toy_metrics(item)[ACCURACY.metric] for item in history.architectures]
+        curves = tuple((RungReport(0, 0.5, {ACCURACY.metric: 0.4 + 0.2 * end}),) for end in ends)
+        history.metrics[LATENCY.metric][3] = value
+        history = replace(history, curves=curves)
+        _assert_allowed(context, history, make_strategy(context).propose(history, 2))
 
     def test_a_history_of_failed_trials_is_tolerated(self, make_strategy: MakeStrategy) -> None:
         """Nothing but failures: go on elsewhere."""

@@ -109,6 +109,18 @@ def test_what_was_recorded_at_other_rungs_is_not_compared(storage: Storage, stud
     assert [(report.rung, report.share) for report in curve.rungs] == [(0, 0.25)]
 
 
+def test_a_replicate_runs_to_its_end(storage: Storage, study: StudyRecord) -> None:
+    first = storage.trial(study.id, add(storage, study, "complete", 0.5, 0.6, 0.7))
+    again = storage.add_trial(
+        study.id, first.architecture, replicate=1, origin="search", label=None, in_space=True, note=None, seed=2
+    )
+    storage.update_trial(study.id, again.number, began_training=True)
+    storage.report_rung(study.id, again.number, "flash", 0, RUNGS[0], {ACCURACY: 0.1})
+    pruner = Pessimist()
+    assert not judge(pruner, storage, study.id, again.number, 0)
+    assert pruner.shown == [], "a pruner would compare it with its own sibling"
+
+
 def test_a_rung_of_an_earlier_attempt_is_not_shown(storage: Storage, study: StudyRecord) -> None:
     running = add(storage, study, "running", 0.3, 0.9)
     pruner = Pessimist()

@@ -52,5 +52,14 @@ def test_nothing_is_predicted_from_few_complete_trials(complete: int) -> None:
     assert np.isnan(expected_ends(history(curves, states), ACCURACY.metric)[0]).all()
 
 
+@pytest.mark.parametrize("row", [3, 22])  # complete, stopped
+def test_a_known_value_that_is_not_finite_is_no_size(row: int) -> None:
+    drawn = list(dict.fromkeys(toy_space().sample(60, 0)))[:24]
+    curves = [toy_curve(item, number, RUNGS, noise=0.003) for number, item in enumerate(drawn)]
+    seen = history(curves, ["complete"] * 20 + ["stopped"] * 4)
+    seen.metrics[LATENCY.metric][row] = np.inf
+    assert np.isfinite(expected_ends(seen, ACCURACY.metric)[0][20:]).all()
+
+
 def test_a_history_without_curves_predicts_nothing() -> None:
     assert expected_ends(History(), ACCURACY.metric)[0].shape == (0,)
