@@ -181,7 +181,9 @@ class Candidates:
                 self.exhausted(history)
             return self.describe(list(found))
         unseen = np.ones(len(self._whole), dtype=bool)
-        tried = (row.tobytes() for row in self.context.space.ranks(history.architectures))
+        # One outside may have the ranks of one inside: of another family, or with other choices beside them.
+        inside = [item for item, here in zip(history.architectures, history.in_space, strict=True) if here]
+        tried = (row.tobytes() for row in self.context.space.ranks(inside))
         unseen[[self._position[ranks] for ranks in tried if ranks in self._position]] = False
         if not unseen.any():
             self.exhausted(history)

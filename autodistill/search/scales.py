@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
 
 #: Endings of the names of ratio metrics: positive, and compared by factors rather than by differences.
-RATIO_SUFFIXES = ("_ms", "_bytes", ".flops", ".parameters", ".throughput", ".ratio_to_reference")
+RATIO_SUFFIXES = (
+    "_ms",
+    "_bytes",
+    ".flops",
+    ".parameters",
+    ".throughput",
+    ".throughput_at_p99",
+    ".cost_per_million",
+    ".ratio_to_reference",
+)
 
 #: Endings of known metrics whose logarithm is a feature: size and depth explain much of accuracy and of latency.
 FEATURE_SUFFIXES = (".parameters", ".flops", ".layers")

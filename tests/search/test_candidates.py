@@ -71,6 +71,17 @@ def test_the_pool_of_a_large_space_has_the_neighbours_whether_or_not_draws_find_
     assert (pool.known[PARAMETERS.metric] <= FEW.bound).all()
 
 
+@pytest.mark.parametrize("family", ["toy", "other"])
+def test_a_trial_outside_the_space_takes_nothing_out_of_the_pool(family: str) -> None:
+    context = toy_context()
+    first, second = context.space.enumerate()[0], context.space.enumerate()[1]
+    alike = Architecture(family, {**first.choices, "further": 1})  # the same parameters all the same
+    history = toy_history(context, [alike, second])
+    pool = Candidates(context).pool(history, 1000, 50, [], np.random.default_rng(0))
+    assert first in pool.architectures
+    assert second not in pool.architectures
+
+
 def test_where_nothing_is_found_nobody_claims_that_nothing_is_left() -> None:
     context = large_context(Constraint("tiny", PARAMETERS.metric, "<=", 1.0))
     candidates = Candidates(context)
