@@ -45,12 +45,17 @@ MOST_OBJECTIVES = 3
 SAMPLE = 2000
 ROUNDS = 8
 CENTRES = 8
-# Infeasible trials from which on space-filling proposals keep to where the bounds hold with so large a log probability.
+# Trials that broke a bound, from which on what no model chooses keeps to where bounds hold with this log probability.
 BROKEN, LIKELY = 5, -0.7
 
 
 def _as_it_is(pool: Pool) -> Pool:
     return pool
+
+
+def _often_broken(view: View) -> bool:
+    """Whether enough trials broke a bound for its model to have a say."""
+    return int((view.in_space & ~view.feasible).sum()) >= BROKEN
 
 
 class BotorchSearch:
@@ -101,7 +106,9 @@ class BotorchSearch:
         rows = zip(history.in_space, history.states, strict=True)
         begun = sum(here and state != "infeasible" for here, state in rows)
         # Every other start is what earlier studies think best: a quick win if they are right, a small loss if not.
-        if begun < self.initial and not (self.earlier and begun % 2 == 0):
+        # Infeasible ones count here, for earlier studies learn nothing from them and would think the same again.
+        believing = bool(self.earlier) and sum(history.in_space) % 2 == 0
+        if begun < self.initial and not believing:
             return self._space_filling(history, n, {"by": "start"})
         with isolated(int(rng.integers(2**31))):
             try:
@@ -120,21 +127,18 @@ class BotorchSearch:
         return [Proposal(architecture, note=note) for architecture in chosen]
 
     def _likely_feasible(self, history: History, n: int) -> list[Architecture]:
-        """Random candidates that probably keep the bounds on what is measured; none before `BROKEN` trials broke them.
+        """Random candidates that probably keep the bounds on what is measured or learnt.
 
-        Few points of a sequence keep a tight bound, and every one that does not costs a measurement.
+        None before `BROKEN` trials broke them. Few points of a sequence keep a tight bound, and every one that does not
+        costs a measurement, or a flash run.
         """
-        broken = sum(
-            here and state == "infeasible" for here, state in zip(history.in_space, history.states, strict=True)
-        )
-        if broken < BROKEN:
-            return []
         view, rng = View(self.context, self.candidates, history), generator(self.context, history)
+        if not _often_broken(view):
+            return []
         pool = self.candidates.pool(history, self.max_candidates, SAMPLE, view.front(), rng)
-        features = view.feature_map(pool, None, self.size_features)
         with isolated(int(rng.integers(2**31))):
             try:
-                chances = log_chances_of(view, pool, features)
+                chances = self._log_chances(view, pool)
             except NUMERICAL_ERRORS:
                 return []
         if chances is None:
@@ -143,16 +147,32 @@ class BotorchSearch:
         rows = likely if len(likely) else np.argsort(-chances, kind="stable")
         return [pool.architectures[row] for row in rows[:n]]
 
+    def _log_chances(self, view: View, pool: Pool) -> FloatArray | None:
+        """Log probability that candidates keep the bounds on what is measured or learnt; None where none was seen."""
+        return log_chances_of(view, pool, view.feature_map(pool, None, self.size_features))
+
     def _from_earlier(self, history: History, rng: np.random.Generator) -> list[Proposal]:
-        """The architecture that adds most to the hypervolume of what was tried, were the earlier studies right."""
+        """The architecture that adds most to the hypervolume of what was tried, were the earlier studies right.
+
+        Once `BROKEN` trials broke a bound, of those that probably keep it.
+        """
         view = View(self.context, self.candidates, history)
         pool = self.candidates.pool(history, self.max_candidates, SAMPLE, view.front(), rng)
+        values = self._log_gains(view, pool)
+        chances = self._log_chances(view, pool) if _often_broken(view) else None
+        if chances is not None:
+            likely = chances > LIKELY
+            values = np.where(likely, values, -np.inf) if likely.any() else chances
+        return [Proposal(pool.architectures[int(np.argmax(values))], note={"by": "earlier"})]
+
+    def _log_gains(self, view: View, pool: Pool) -> FloatArray:
+        """Log of what each candidate adds to the hypervolume of what was tried, with every objective as believed."""
         columns = [self._believed(view, item, pool) for item in self.context.objectives]
         tried, new = (np.stack([column[part] for column in columns], axis=1) for part in (0, 1))
+        tried = tried[view.in_space & view.feasible & (view.complete | view.pending)]
         reference = np.minimum(tried.min(axis=0, initial=np.inf), new.min(axis=0)) - 1.0
         cells = cells_of(tried[:, 1:], tried[:, 0], reference[1:], float(reference[0]))
-        gains = log_ehvi(cells, new[:, 1:], new[:, 0], np.full(len(new), 1e-6))
-        return [Proposal(pool.architectures[int(np.argmax(gains))], note={"by": "earlier"})]
+        return log_ehvi(cells, new[:, 1:], new[:, 0], np.full(len(new), 1e-6))
 
     def _believed(self, view: View, objective: Objective, pool: Pool) -> tuple[FloatArray, FloatArray]:
         """An objective of what was tried and of the candidates, to be maximised: known, or as earlier studies say."""

@@ -114,6 +114,16 @@ def test_nothing_but_known_objectives_needs_no_model() -> None:
     )
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_bound_on_what_must_be_learnt_is_approached_before_any_trial_keeps_it(seed: int) -> None:
+    good = Constraint("good", ACCURACY.metric, ">=", 0.88)  # 3 of 504; a sequence needs more than eighty trials
+    context = toy_context(constraints=[good], known=ToyKnown(latency=True), seed=seed)
+    search, tried = make(context), list[Architecture]()
+    while not any(good.holds(toy_metrics(item)[ACCURACY.metric]) for item in tried) and len(tried) < 15:
+        tried.append(search.propose(toy_history(context, tried), 1)[0].architecture)
+    assert len(tried) < 15
+
+
 def test_four_objectives_are_refused_with_advice() -> None:
     context = toy_context(objectives=[ACCURACY, LATENCY, PARAMETERS, Objective("f1", "classification.f1", "maximize")])
     with pytest.raises(ConfigError, match=r"at most 3 objectives, got 4 .* give the others a bound"):
