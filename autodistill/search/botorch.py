@@ -2,11 +2,11 @@
 
 It starts with a few space-filling trials. Then it fits a Gaussian process to every metric that training must show,
 and takes what is known before training as it is; what is measured before training is predicted where it was not
-(`autodistill.search.measured`). With one objective that training must show, the expected hypervolume improvement of
-every candidate is closed-form (`autodistill.search.closed_form`); with more it is estimated under noise
-[Daulton2021]_, in logarithms [Ament2023]_ (`autodistill.search.acquisition`). A finite space is scored whole, a larger
-one by local search from the front. Where noise matters, it asks for another replicate of an architecture near the
-front instead of a new one.
+(`autodistill.search.measured`). With one objective that training must show, or none but one that is measured, the
+expected hypervolume improvement of every candidate is closed-form (`autodistill.search.closed_form`); with more it is
+estimated under noise [Daulton2021]_, in logarithms [Ament2023]_ (`autodistill.search.acquisition`). A finite space is
+scored whole, a larger one by local search from the front. Where noise matters, it asks for another replicate of an
+architecture near the front instead of a new one.
 
 .. [Balandat2020] M. Balandat et al., BoTorch: a framework for efficient Monte-Carlo Bayesian optimization.
 .. [Daulton2021] S. Daulton, M. Balandat, E. Bakshy, Parallel Bayesian optimization of multiple noisy objectives with
@@ -189,20 +189,31 @@ class BotorchSearch:
         view = View(self.context, self.candidates, history)
         pool = self.candidates.pool(history, self.max_candidates, SAMPLE, view.front(), rng)
         if not view.modelled_objectives:
-            best = rng.permutation(np.flatnonzero(non_dominated(view.known_values(pool))))[:n]
-            return [Proposal(pool.architectures[index], note={"by": "known"}) for index in best]
-        if len(view.modelled_objectives) - len(view.measured_objectives) == 1:
+            return self._known(view, pool, n, rng)
+        modelled, measured = len(view.modelled_objectives), len(view.measured_objectives)
+        if modelled == 1 or modelled - measured == 1:
             return self._closed_form(view, pool, n, rng)
         problem, inputs = self._problem(view, pool)
         chosen = choose(problem, inputs, n, self.samples, int(rng.integers(2**31)))
         return [Proposal(pool.architectures[index], note={"by": "model"}) for index in chosen]
+
+    def _known(self, view: View, pool: Pool, n: int, rng: np.random.Generator) -> list[Proposal]:
+        """The best by what is known; where bounds on anything else were seen, by the gain that is to be expected."""
+        chances = self._log_chances(view, pool)
+        if chances is None:
+            best = rng.permutation(np.flatnonzero(non_dominated(view.known_values(pool))))
+        else:
+            best = np.argsort(-(self._log_gains(view, pool) + chances), kind="stable")
+        return [Proposal(pool.architectures[index], note={"by": "known"}) for index in best[:n]]
 
     # -- one objective to be learnt ------------------------------------------------------------------------------
 
     def _closed_form(self, view: View, pool: Pool, n: int, rng: np.random.Generator) -> list[Proposal]:
         features = view.feature_map(pool, self.earlier or None, self.size_features)
         complete: Callable[[Pool], Pool] = _as_it_is
-        if view.measured_objectives:
+        # Another replicate would be trained, not measured, anew.
+        most = 1 if view.modelled_objectives == view.measured_objectives else self.max_replicates
+        if len(view.modelled_objectives) > 1:
             view, measured = with_measured(view, features)
             complete = measured.completed
         pool = complete(pool)
@@ -210,7 +221,7 @@ class BotorchSearch:
         if not self.candidates.countable(self.max_candidates):
             pool = self._climb(acquisition, pool, view.history, complete)
         found = []
-        for choice in acquisition.choose(pool, n, self.max_replicates):
+        for choice in acquisition.choose(pool, n, most):
             where = view.past if choice.replicate else pool
             by = "replicate" if choice.replicate else "model"
             found.append(Proposal(where.architectures[choice.row], choice.replicate, {"by": by}))

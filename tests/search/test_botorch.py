@@ -114,6 +114,25 @@ def test_nothing_but_known_objectives_needs_no_model() -> None:
     )
 
 
+@pytest.mark.parametrize("objectives", [(LATENCY,), (LATENCY, PARAMETERS)])
+def test_known_objectives_heed_a_bound_on_what_must_be_learnt(objectives: tuple[Objective, ...]) -> None:
+    good = Constraint("good", ACCURACY.metric, ">=", 0.85)  # 28 of 504
+    context = toy_context(objectives=objectives, constraints=[good], known=ToyKnown(latency=True))
+    allowed = [item for item in context.space.enumerate() if good.holds(toy_metrics(item)[ACCURACY.metric])]
+    found = [item for item in explore(make, context, 15).architectures if item in allowed]
+    assert min(map(_latency, found)) <= 1.05 * min(map(_latency, allowed))
+
+
+@pytest.mark.parametrize("others", [(), (PARAMETERS,)])
+def test_a_measured_objective_needs_no_objective_that_must_be_learnt(others: tuple[Objective, ...]) -> None:
+    context = toy_context(objectives=[LATENCY, *others], measured=[LATENCY.metric])
+    history = drawn_history(context, 7)
+    proposals = make(context).propose(history, 3)
+    assert all(item.note == {"by": "model"} and not item.replicate for item in proposals)
+    fastest = min(_latency(item) for item in history.architectures)
+    assert min(_latency(item.architecture) for item in proposals) < fastest
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_bound_on_what_must_be_learnt_is_approached_before_any_trial_keeps_it(seed: int) -> None:
     good = Constraint("good", ACCURACY.metric, ">=", 0.88)  # 3 of 504; a sequence needs more than eighty trials
