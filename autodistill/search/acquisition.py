@@ -85,9 +85,9 @@ class Problem:
         models: of the metrics that training must show, one output each.
         sources: one per objective.
         bounds: constraints on outputs of the model.
-        baseline: ``rows x columns``, the inputs that were observed and are feasible.
+        baseline: ``rows x columns``, the inputs of the space that were observed and are feasible.
         values: ``rows x objectives``, what was observed there, to be maximised.
-        pending: ``rows x columns``, the inputs that are being tried.
+        pending: ``rows x columns``, the inputs of the space that are being tried.
         reference: ``objectives``, the reference point, to be maximised.
     """
 

@@ -273,7 +273,7 @@ class BotorchSearch:
             sign_of(item) * scales[item.metric](view.values(item.metric)) for item in self.context.objectives
         ]
         values = np.stack(signed, axis=1)
-        usable = np.isfinite(values).all(axis=1) & view.feasible & view.complete
+        usable = np.isfinite(values).all(axis=1) & view.feasible & view.complete & view.in_space
         if not usable.any():
             raise NothingLearntError("no feasible trial has a value for every objective")
         past = inputs_of(view.past)
@@ -295,7 +295,7 @@ class BotorchSearch:
             bounds=tuple(bounds),
             baseline=past[torch.from_numpy(usable)],
             values=values[usable],
-            pending=past[torch.from_numpy(view.pending & ~usable)],
+            pending=past[torch.from_numpy(view.pending & view.in_space)],
             reference=np.array(
                 [
                     view.reference(item, scales[item.metric], values[usable][:, column])

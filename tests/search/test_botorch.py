@@ -143,6 +143,19 @@ def test_a_bound_on_what_must_be_learnt_is_approached_before_any_trial_keeps_it(
     assert len(tried) < 15
 
 
+def test_what_lies_outside_the_space_is_learnt_from_but_is_not_on_the_front() -> None:
+    context = toy_context()
+    stranger = Architecture("toy", {"num_layers": 4, "hidden_size": 100, "num_heads": 2, "activation": "gelu"})
+    states = ["complete", "pending"] + ["complete"] * 7 + ["pending"]
+    tried = [stranger, replace(stranger, choices={**stranger.choices, "hidden_size": 200})]
+    history = toy_history(context, [*tried, *drawn_history(context, 8).architectures], states=states)
+    search = make(context)
+    view, pool = View(context, search.candidates, history), search.candidates.describe(context.space.enumerate())
+    problem, _ = search._problem(view, pool)
+    assert len(problem.models[0].whole.train_targets) == 8
+    assert (len(problem.baseline), len(problem.pending)) == (7, 1)
+
+
 def test_four_objectives_are_refused_with_advice() -> None:
     context = toy_context(objectives=[ACCURACY, LATENCY, PARAMETERS, Objective("f1", "classification.f1", "maximize")])
     with pytest.raises(ConfigError, match=r"at most 3 objectives, got 4 .* give the others a bound"):
