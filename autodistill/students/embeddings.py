@@ -26,18 +26,25 @@ def initialise_word_embeddings(student: Any, teacher: Any, groups: Sequence[str]
 
 @torch.no_grad()
 def copy_word_embeddings(student: Any, teacher: Any) -> InitialisationKind:
-    """Copy or reduce a word embedding in place and tell which; a wider or longer one keeps its random start."""
+    """Copy or reduce a word embedding in place and tell which; a wider or longer one keeps its random start.
+
+    The row of the padding stays zero, as transformers starts it.
+    """
     target, source = student.weight, teacher.weight
     if len(target) != len(source) or target.shape[1] > source.shape[1]:
         return "random"
-    if target.shape == source.shape:
+    kind: InitialisationKind = "exact" if target.shape == source.shape else "reduced"
+    if kind == "exact":
         target.copy_(source)
-        return "exact"
-    # Scaled so that the components, far stronger than random rows, start at the size that the student's random
-    # layers expect.
-    reduced = principal_components(source, target.shape[1])
-    target.copy_(reduced * (target.std() / reduced.std()))
-    return "reduced"
+    else:
+        # Scaled so that the components, far stronger than random rows, start at the size that the student's random
+        # layers expect.
+        reduced = principal_components(source, target.shape[1])
+        target.copy_(reduced * (target.std() / reduced.std()))
+    if student.padding_idx is not None:
+        # MobileBERT joins the embeddings of neighbours: only of zeros can a text's last token not tell padding.
+        target[student.padding_idx] = 0
+    return kind
 
 
 def principal_components(rows: Tensor, count: int) -> Tensor:

@@ -165,7 +165,10 @@ class MobileBertFamily:
         return initialise_mobilebert(student, teacher, layers, examples if self.importance == "activations" else ())
 
     def architecture_of(self, model: PreTrainedModel) -> Architecture | None:
-        """The architecture of a MobileBERT as `build` makes it, or None (e.g. layer norm, shared bottlenecks)."""
+        """The architecture of a MobileBERT as `build` makes it, or None (e.g. layer norm, shared bottlenecks).
+
+        The pooler, which is not searched, may lack the dense layer that `build` gives it.
+        """
         config = model.config
         if config.model_type != "mobilebert":
             return None

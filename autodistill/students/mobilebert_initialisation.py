@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from autodistill.components.training import Batch
 
-#: Fields of the configuration that the family fixes at MobileBERT's own values.
+#: Fields of the configuration that the family fixes at MobileBERT's own values. ``classifier_activation`` is not one of
+#: them: the pooler of the published model has no dense layer, but all of its other tensors fit.
 FIXED = (
     "embedding_size",
     "trigram_input",
@@ -25,7 +26,6 @@ FIXED = (
     "key_query_shared_bottleneck",
     "normalization_type",
     "hidden_act",
-    "classifier_activation",
 )
 
 
@@ -120,7 +120,7 @@ def _top_modules(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _copy_top(student: Any, teacher: Any) -> dict[str, InitialisationKind]:
-    """Copy the pooler, and the head when it has the same class and shape."""
+    """Copy the pooler when it has the same shapes, and the head when it has the same class and shapes."""
     sources, kinds = dict(_top_modules(teacher)), dict[str, InitialisationKind]()
     for name, module in _top_modules(student):
         source = sources.get(name)
@@ -129,4 +129,6 @@ def _copy_top(student: Any, teacher: Any) -> dict[str, InitialisationKind]:
         if [tensor.shape for tensor in module.parameters()] == [tensor.shape for tensor in source.parameters()]:
             module.load_state_dict(source.state_dict())
             kinds[name] = "exact"
+        elif name == "pooler":
+            break  # what a head reads from another pooler means nothing to it
     return kinds

@@ -131,6 +131,41 @@ def test_student_of_the_teachers_architecture_repeats_its_logits_exactly(
     assert set(report.groups.values()) == {"exact"}
 
 
+def without_dense_pooler(model: Any) -> Any:
+    """A model of the same weights as the published checkpoint has them: nothing between first token and classifier."""
+    config = type(model.config)(**{**model.config.to_dict(), "classifier_activation": False})
+    other = type(model)(config).eval()
+    other.load_state_dict({name: value for name, value in model.state_dict().items() if "pooler" not in name})
+    return other
+
+
+def test_a_teacher_as_published_gives_all_but_the_pooler_that_it_lacks(
+    mobilebert_family: MobileBertFamily,
+    task: TaskSpec,
+    vocabulary: Vocabulary,
+    teacher: Any,
+    batch: dict[str, torch.Tensor],
+) -> None:
+    published, student = without_dense_pooler(teacher), mobilebert_family.build(arch(), task, vocabulary)
+    head = student.classifier.weight.clone()
+    groups = mobilebert_family.initialise(student, published).groups
+    assert {name for name, kind in groups.items() if kind != "exact"} == {"pooler", "classifier"}
+    assert torch.equal(student.classifier.weight, head), "a head over another pooler means nothing"
+    states = [model.base_model(**batch).last_hidden_state for model in (student, published)]
+    assert torch.equal(*states)
+    assert mobilebert_family.architecture_of(published) == arch()
+
+
+def test_a_head_over_tokens_fits_whatever_the_pooler(
+    mobilebert_family: MobileBertFamily, vocabulary: Vocabulary, logits_of: Callable[[Any], torch.Tensor]
+) -> None:
+    task = task_of("token_classification")
+    published = without_dense_pooler(mobilebert_family.build(arch(), task, vocabulary))
+    student = mobilebert_family.build(arch(), task, vocabulary)
+    assert set(mobilebert_family.initialise(student, published).groups.values()) == {"exact"}
+    assert torch.equal(logits_of(student), logits_of(published))
+
+
 def test_a_student_may_start_at_random_to_show_what_the_teacher_gives(
     task: TaskSpec, vocabulary: Vocabulary, teacher: Any
 ) -> None:
@@ -206,3 +241,17 @@ def test_bert_teacher_gives_reduced_word_embeddings_and_the_rest_stays_random(
     assert report.groups["word_embeddings"] == "reduced"
     assert {kind for group, kind in report.groups.items() if group != "word_embeddings"} == {"random"}
     assert torch.equal(before, student.base_model.encoder.layer[0].attention.self.query.weight)
+
+
+@pytest.mark.parametrize("width", [128, 144])
+def test_padding_does_not_matter_to_a_student_of_another_family(
+    width: int, mobilebert_family: MobileBertFamily, task: TaskSpec, vocabulary: Vocabulary, make_teacher: Any
+) -> None:
+    """A token reads its neighbours' embeddings, so that of the padding must be the zeros beyond a text's end."""
+    student = mobilebert_family.build(arch(), task, vocabulary)
+    mobilebert_family.initialise(student, make_teacher(hidden_size=width))
+    alone = torch.randint(1, 50, (2, 7))
+    padded = torch.nn.functional.pad(alone, (0, 4), value=vocabulary.pad_token_id)
+    with torch.no_grad():
+        states = [student.base_model(ids, (ids != 0).long()).last_hidden_state[:, :7] for ids in (alone, padded)]
+    torch.testing.assert_close(*states)
