@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 from autodistill.errors import ConfigError, did_you_mean
@@ -35,7 +34,8 @@ def check_layer_mapping(mapping: object) -> None:
 def layer_pairs(mapping: str | Sequence[int], student_layers: int, teacher_layers: int) -> LayerPairs:
     """Pair student layers with teacher layers, both 1-based, in rising order.
 
-    ``uniform`` spreads them over the whole teacher and pairs the last with the last (TinyBERT, arXiv 1909.10351);
+    ``uniform`` spreads them over the whole teacher and pairs the last with the last (TinyBERT, arXiv 1909.10351), each
+    with the layer that it starts from under ``student.layer_selection=uniform``;
     ``last`` pairs with the teacher's uppermost layers, ``first`` with its lowest. Of a student that is deeper than
     its teacher, ``uniform`` leaves layers unpaired, ``last`` uses its upper and ``first`` its lower layers.
     ``skip`` pairs student layer i with every k-th teacher layer, k = teacher layers // student layers, and leaves out
@@ -73,12 +73,8 @@ def layer_pairs(mapping: str | Sequence[int], student_layers: int, teacher_layer
 def _uniform(first: int, second: int) -> LayerPairs:
     """Spread two depths over each other; the last is paired with the last."""
     pairs = min(first, second)
-    return tuple((_spread(index, pairs, first), _spread(index, pairs, second)) for index in range(1, pairs + 1))
-
-
-def _spread(index: int, pairs: int, layers: int) -> int:
-    """The layer at share ``index / pairs`` of the depth, rounded down; exact arithmetic."""
-    return int(Fraction(index * layers, pairs))
+    # Rounded as `autodistill.students.layers.layer_map` does: a layer learns most from the one that it starts from.
+    return tuple((index * first // pairs, -(-index * second // pairs)) for index in range(1, pairs + 1))
 
 
 def mapping_table(pairs: LayerPairs, student_layers: int, teacher_layers: int) -> str:

@@ -11,6 +11,7 @@ from autodistill.errors import ConfigError
 from autodistill.registry import default_registry
 from autodistill.schedules.configs import OnePhaseConfig
 from autodistill.schedules.layer_mapping import LAYER_MAPPINGS, check_layer_mapping, layer_pairs, mapping_table
+from autodistill.students.layers import layer_map
 
 
 def test_an_unknown_mapping_is_refused() -> None:
@@ -29,7 +30,7 @@ def test_a_list_that_is_no_rising_list_of_layers_is_refused(mapping: Any) -> Non
 def test_mappings_are_what_they_are_called() -> None:
     assert layer_pairs("uniform", 2, 6) == ((1, 3), (2, 6))
     assert layer_pairs("uniform", 4, 12) == ((1, 3), (2, 6), (3, 9), (4, 12))
-    assert layer_pairs("uniform", 4, 6) == ((1, 1), (2, 3), (3, 4), (4, 6))
+    assert layer_pairs("uniform", 4, 6) == ((1, 2), (2, 3), (3, 5), (4, 6))
     assert layer_pairs("uniform", 6, 3) == ((2, 1), (4, 2), (6, 3))
     assert layer_pairs("last", 2, 6) == ((1, 5), (2, 6))
     assert layer_pairs("last", 6, 2) == ((5, 1), (6, 2))
@@ -67,6 +68,12 @@ def test_every_mapping_is_a_rising_matching_within_both_models(mapping: str, stu
         assert chosen[-1] <= layers
     if mapping in ("uniform", "last"):
         assert pairs[-1] == (student, teacher)
+
+
+@given(student=st.integers(1, 30), teacher=st.integers(1, 30))
+def test_uniform_compares_each_layer_with_the_one_that_it_starts_from(student: int, teacher: int) -> None:
+    start = layer_map(student, teacher, "uniform")
+    assert all(other == start[own - 1] for own, other in layer_pairs("uniform", student, teacher))
 
 
 @given(
