@@ -171,7 +171,9 @@ def _unit_watches(networks: Sequence[tuple[Any, Any]]) -> Iterator[tuple[tuple[s
 
 def _measured_units(sums: _Sums, networks: Sequence[tuple[Any, Any]]) -> tuple[Tensor, ...]:
     """Root mean square of every unit's activation times the norm of its output weights, per network."""
-    return tuple(sums.mean("units", index).sqrt() * columns_norm(output) for index, (_, output) in enumerate(networks))
+    return tuple(
+        sums.mean("units", index).sqrt() * columns_norm(output).cpu() for index, (_, output) in enumerate(networks)
+    )
 
 
 def _head_squares(weight: Tensor, heads: int) -> Measure:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch._subclasses import FakeTensorMode
 
 from autodistill.components.training import Batch
-from autodistill.students.importance import importance_of, keep_top, measured_importance, weight_importance
+from autodistill.students.importance import (
+    _measured_units,
+    _Sums,
+    importance_of,
+    keep_top,
+    measured_importance,
+    weight_importance,
+)
 from autodistill.testing.losses import toy_batch
 
 
@@ -106,6 +115,17 @@ def test_a_unit_that_the_text_never_wakes_goes_first(make_teacher: Any) -> None:
     assert int(weight_importance(encoder).units[0].argmax()) == 5
     assert int(measured_importance(encoder, [toy_batch([9, 9])]).units[0].argmin()) == 5
     assert encoder.training, "the encoder's mode is not given back"
+
+
+def test_units_of_an_encoder_on_a_gpu_are_ranked() -> None:
+    sums, linear = _Sums(), torch.nn.Linear(8, 4)
+    sums.mask = torch.ones(2, 3, dtype=torch.bool)
+    with sums.watch(("units", 0), linear, torch.square):
+        linear(torch.ones(2, 3, 8))
+    with FakeTensorMode(allow_non_fake_inputs=True):  # no content, but devices that must agree
+        output = SimpleNamespace(weight=torch.empty(4, 8, device="cuda"))
+        (scores,) = _measured_units(sums, [(None, output)])
+    assert (scores.shape, scores.device.type) == ((8,), "cpu")
 
 
 def test_the_text_is_read_once_for_all_students(make_teacher: Any) -> None:
