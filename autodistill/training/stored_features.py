@@ -110,7 +110,7 @@ class StoredReader(Protocol):
     """Reads one feature."""
 
     def padded(self, places: IntArray, batch: Batch) -> Tensor:
-        """The examples at these places, padded as the batch is, float32, on the CPU."""
+        """The examples at these places, padded as the batch is, float32, on the batch's device."""
         ...
 
 
@@ -195,7 +195,7 @@ class _DenseReader:
         for index, place in enumerate(places):
             own = shape.of(int(self._lengths[place]))
             target[index][_corner(own)] = self._values[self._starts[place] : self._stops[place]].reshape(own)
-        return result.float()
+        return result.to(batch.input_ids.device).float()
 
 
 @dataclass(frozen=True)
@@ -295,17 +295,18 @@ class _TopReader:
 
     def padded(self, places: IntArray, batch: Batch) -> Tensor:
         """See `StoredReader.padded`."""
-        form, mask = self._form, self._form.mask(batch).cpu()
+        form, mask = self._form, self._form.mask(batch)
+        device = mask.device  # whole rows of the vocabulary are many times what is stored, so they are made there
         items = np.concatenate([np.arange(self._starts[place], self._stops[place]) for place in places])
         kept = min(TOP_K, form.outputs)
         columns = items[:, None] * kept + np.arange(kept)
-        mass = torch.from_numpy(self._rest[items * len(form.temperatures) + self._place])
+        mass = torch.from_numpy(self._rest[items * len(form.temperatures) + self._place]).to(device)
         # Divided by the temperature again, each of the others has its even share of the mass.
         rest = form.temperatures[self._place] * (mass - np.log(max(1, form.outputs - kept)))
         rows = rest[:, None].expand(-1, form.outputs).clone()
-        ids = torch.from_numpy(self._ids[columns].astype(np.int64))
-        rows.scatter_(1, ids, torch.from_numpy(self._top[columns]).float())
-        result = torch.zeros((*mask.shape, form.outputs))
+        ids = torch.from_numpy(self._ids[columns].astype(np.int64)).to(device)
+        rows.scatter_(1, ids, torch.from_numpy(self._top[columns]).to(device).float())
+        result = torch.zeros((*mask.shape, form.outputs), device=device)
         result[mask] = rows
         return result
 

@@ -255,10 +255,7 @@ class TeacherCache:
         """
         wanted = self._keys if keys is None else keys
         places = self._places(batch.rows.cpu().numpy())
-        device = batch.input_ids.device
-        stored = {
-            key: self._readers[key].padded(places, batch).to(device) for key in needed(wanted, frozenset(self._readers))
-        }
+        stored = {key: self._readers[key].padded(places, batch) for key in needed(wanted, frozenset(self._readers))}
         return derive(wanted, stored, batch)
 
     def holds(self, rows: IntArray) -> bool:

@@ -24,9 +24,10 @@ from autodistill.losses.logits_kl import LogitsKL
 from autodistill.testing.losses import STUDENT, TEACHER, toy_batch
 from autodistill.training import teacher_cache
 from autodistill.training.arrays import ArrayWriter, open_array
+from autodistill.training.batches import on_device
 from autodistill.training.cache_plan import keeps_likeliest, make_plan
 from autodistill.training.softened import features_for, softened_logits, teacher_needs
-from autodistill.training.stored_features import TOP_K, TopLogits, form_of
+from autodistill.training.stored_features import TOKENS, TOP_K, Dense, FeatureShape, TopLogits, form_of
 from autodistill.training.teacher_cache import TeacherCache
 from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
 from autodistill.training.tokenised import TokenisedSplit
@@ -91,6 +92,36 @@ def test_only_tokens_that_count_are_kept_of_a_masked_language_model(tmp_path: Pa
     expected = value.flip(0)[counted].log_softmax(-1)
     likely = expected > expected.topk(TOP_K).values[:, -1:]
     torch.testing.assert_close(given[counted][likely], expected[likely], atol=0.01, rtol=1e-3)
+
+
+def on_meta(batch: Batch) -> Batch:
+    return Batch(*(None if tensor is None else tensor.to("meta") for tensor in vars(batch).values()))  # type: ignore[arg-type]
+
+
+def test_what_is_read_is_spread_out_on_the_device_of_the_batch(train: TokenisedSplit, tmp_path: Path) -> None:
+    """Only what is stored travels there, not every word's answer for every token."""
+    batch = toy_batch([5, 3])
+    whole = Dense.of(("hidden_states", 1), FeatureShape((TOKENS, 4)))
+    for name, array in whole.encode(torch.randn(2, 5, 4), batch).items():
+        np.save(tmp_path / name, array)
+    reader = whole.open(tmp_path, np.array([5, 3]))[whole.key]
+    assert reader.padded(np.array([1, 0]), on_meta(batch)).device.type == "meta"
+    likeliest = TopLogits(LOGITS, VOCABULARY, per_token=True)
+    for name, array in likeliest.encode(torch.randn(2, 5, VOCABULARY), batch).items():
+        np.save(tmp_path / name, array)
+    reader = likeliest.open(tmp_path, np.array([5, 3]))[LOGITS]
+    assert reader.padded(np.array([1, 0]), on_meta(batch)).device.type == "meta"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="has no CUDA device")
+def test_a_batch_on_a_gpu_is_given_what_one_on_the_cpu_is(texts: TokenisedSplit, tmp_path: Path) -> None:
+    keys: frozenset[FeatureKey] = frozenset({LOGITS, ("hidden_states", 1)})
+    cached = cached_teacher_features(word_model(), texts, keys, tmp_path, "words", 10**9, None)
+    batch = texts.batch(np.array([5, 3, 60]))
+    here, there = cached.get(batch), cached.get(on_device(batch, torch.device("cuda")))
+    assert all(value.device.type == "cuda" for value in there.values())
+    assert all(value.equal(there[key].cpu()) for key, value in here.items())
 
 
 @pytest.mark.parametrize("seed", range(3))
