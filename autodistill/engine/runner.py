@@ -120,15 +120,18 @@ class Runner:
         except (StudyInterruptedError, PluginError, KeyboardInterrupt):
             raise
         except Exception as error:
-            return self._failed(job, lease.run, error)
+            return self._failed(job, trial, lease.run, error)
 
-    def _failed(self, job: Job, run: RunRecord, error: Exception) -> JobResult:
+    def _failed(self, job: Job, trial: TrialRecord, run: RunRecord, error: Exception) -> JobResult:
         """Record what went wrong: foreign code may raise anything, and one trial must not end the study."""
         kind = "" if isinstance(error, TrialError) else f"{type(error).__name__}: "
         text = f"{kind}{error}"
         logger.error("trial %d (%s) failed: %s\n%s", job.trial, job.run, text, traceback.format_exc())
         failed: TrialState | None = "failed" if job.run == "flash" else None
-        self.context.storage.finish_run(run, state="failed", error=text, trial_state=failed)
+        committed = self.context.storage.finish_run(run, state="failed", error=text, trial_state=failed)
+        if committed and job.run == "flash":  # a full run is tried again by the next session
+            shutil.rmtree(self._checkpoint_dir(job, trial), ignore_errors=True)
+            shutil.rmtree(self.trunk_file(trial).parent, ignore_errors=True)
         self.context.notify("autodistill_on_trial_error", trial=job.trial, run=job.run, error=error)
         return JobResult(job, "failed", text)
 
@@ -211,7 +214,7 @@ class Runner:
             stream=stream_of(bench.stream, self._parts(dimensions), trial.replicate),
             teacher=self._teacher_features(losses),
             seed=derive_seed(trial.seed, "trunk" if on_trunk else job.run),  # runs on one trunk draw alike
-            checkpoint_dir=folder / "checkpoint" / job.run,
+            checkpoint_dir=self._checkpoint_dir(job, trial),
             trainer=trainer_arguments(settings.trainer),
             loggers=self._loggers(folder / "log" / job.run),
             callbacks=self._callbacks(),
@@ -335,6 +338,10 @@ class Runner:
     def trial_dir(self, trial: TrialRecord) -> Path:
         """Folder of a trial: checkpoints, training log, latency."""
         return self.context.bench.settings.study_dir / "trials" / str(trial.number)
+
+    def _checkpoint_dir(self, job: Job, trial: TrialRecord) -> Path:
+        """Where a run of a trial keeps its checkpoint until it ends."""
+        return self.trial_dir(trial) / "checkpoint" / job.run
 
     def trunk_file(self, trial: TrialRecord) -> Path:
         """Where the state at the end of the trunk of a trial's flash run is kept, under schedules that have one."""

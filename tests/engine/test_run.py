@@ -350,9 +350,10 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(tmp_path: Path, monke
     real, count = runner.distil, iter(range(100))
 
     def distil(request: Any) -> Any:
+        result = real(request)
         if next(count) == 1:
             raise MemoryError("out of memory")
-        return real(request)
+        return result
 
     monkeypatch.setattr(runner, "distil", distil)
     recorder = Recorder()
@@ -367,6 +368,7 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(tmp_path: Path, monke
     told = recorder.of("trial_error")
     assert [(item["trial"], item["run"], str(item["error"])) for item in told] == [(1, "flash", "out of memory")]
     assert "nothing is claimed" in summary["verdict"]["claim"]
+    assert list((tmp_path / "outputs" / "study" / "trials").glob("*/checkpoint/*")) == []  # nothing goes on from them
 
 
 def test_an_export_that_failed_is_tried_again_by_the_next_run(tmp_path: Path) -> None:
