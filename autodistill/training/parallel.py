@@ -117,7 +117,7 @@ def joined(world: int, work: Callable[[], Any] | None, accelerator: str) -> Iter
     Args:
         world: number of processes.
         work: what the other processes do; pickled.
-        accelerator: Lightning's name of the device: ``"cpu"`` or another, which is CUDA.
+        accelerator: Lightning's name of the device; one of `CUDA` is CUDA where there is a GPU, all else the CPU.
 
     Raises:
         TrialError: another process failed.
@@ -192,7 +192,7 @@ def _group(place: Place, accelerator: str) -> Iterator[None]:
     """The process group, over the loopback interface."""
     for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
         os.environ.setdefault(name, "lo")
-    cuda = accelerator != "cpu"
+    cuda = accelerator in CUDA and torch.cuda.is_available()
     torch.distributed.init_process_group(
         "nccl" if cuda else "gloo",
         init_method=f"file://{place.meeting}",

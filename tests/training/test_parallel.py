@@ -16,7 +16,7 @@ from training_tiny import make_model
 from autodistill.components.training import Optimisation
 from autodistill.errors import ConfigError, TrialError
 from autodistill.training.distil import Distillation, distil
-from autodistill.training.parallel import processes
+from autodistill.training.parallel import Place, _group, processes
 
 DDP = {"accelerator": "cpu", "devices": 2, "strategy": "ddp"}
 
@@ -60,6 +60,13 @@ def test_two_processes_do_what_one_does_also_after_an_interruption(tmp_path: Pat
     assert max(float((value - start[name]).abs().max()) for name, value in mine.items()) > 0.01
     assert not torch.distributed.is_initialized()
     assert psutil.Process().children() == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
+@pytest.mark.parametrize("accelerator", ["auto", "cpu"])
+def test_processes_without_a_gpu_meet_on_the_cpu(accelerator: str, tmp_path: Path) -> None:
+    with _group(Place(0, 1, str(tmp_path / "meeting")), accelerator):
+        assert torch.distributed.get_backend() == "gloo"
 
 
 def test_a_process_that_dies_ends_the_trial_with_the_reason(tmp_path: Path) -> None:
