@@ -27,7 +27,7 @@ from autodistill.engine.workbench import Workbench
 from autodistill.errors import StudyInterruptedError, TrialError
 from autodistill.exporters.auto_classes import load_pretrained
 from autodistill.folders import locked, private_directory, write_json
-from autodistill.training.fine_tune import fine_tune
+from autodistill.training.fine_tune import PROTOCOL_SETTINGS, fine_tune
 from autodistill.training.predict import predict
 from autodistill.training.protocol import Point, Protocol, best_point
 from autodistill.training.seeds import derive_seed
@@ -241,6 +241,7 @@ class FineTuner:
             stop_requested=self._stop_requested,
             checkpoint_every_steps=int(bench.settings.trainer["checkpoint_every_steps"]),
             accumulate=int(bench.settings.trainer.get("accumulate", 1)),
+            settings=PROTOCOL_SETTINGS,
         )
         if result.state != "complete":
             raise StudyInterruptedError("Interrupted while fine-tuning; its checkpoint is kept.")

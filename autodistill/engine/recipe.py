@@ -11,6 +11,7 @@ from autodistill.components.students import Dimensions, NamedArchitecture
 from autodistill.components.training import Optimisation, Phase
 from autodistill.errors import ConfigError
 from autodistill.training.distil import check_phases
+from autodistill.training.fine_tune import TEACHER_SETTINGS
 from autodistill.training.parallel import check_processes
 from autodistill.training.precision import check_precision
 from autodistill.training.run_control import check_interval
@@ -66,7 +67,8 @@ def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensi
 
     Raises:
         ConfigError: a baseline that a loss refuses, a schedule without steps at a fidelity, a phase without a loss, a
-            precision in which a model cannot be trained, numbers of the trainer that are out of range.
+            precision in which a model cannot be trained, numbers of the trainer that are out of range, devices that
+            cannot share a batch.
     """
     baselines = bench.baselines(teacher)
     architectures = [*bench.some_architectures, *(named.architecture for named in baselines)]
@@ -80,6 +82,8 @@ def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensi
         for fidelity in dict.fromkeys((bench.schedule.flash_fidelity, 1.0)):
             check_phases(bench.schedule.phases(size.layers, dimensions.layers, fidelity), losses)
     check_processes(bench.settings.trainer, bench.schedule.optimisation.batch_size)
+    if bench.teacher.needs_fine_tuning(bench.task):
+        check_processes(bench.settings.trainer, bench.teacher.fine_tuning.batch_size, TEACHER_SETTINGS.batch_size)
     check_interval(bench.settings.trainer["checkpoint_every_steps"])
     accumulate, most = bench.settings.trainer.get("accumulate", 1), bench.schedule.optimisation.batch_size
     if not isinstance(accumulate, int) or not 1 <= accumulate <= most:

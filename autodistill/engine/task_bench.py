@@ -13,6 +13,8 @@ from autodistill.components.students import FineTuning
 from autodistill.configs.settings import Chosen
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError, DataError
+from autodistill.training.fine_tune import PROTOCOL_SETTINGS
+from autodistill.training.parallel import check_processes
 from autodistill.training.protocol import Protocol, read_protocol
 
 if TYPE_CHECKING:
@@ -58,7 +60,8 @@ def check_tasks(bench: Workbench) -> None:
     """Load every task's data, and look whether the study's models can be fine-tuned on it.
 
     Raises:
-        UserError: the study is no task-agnostic one, or a task's data are not there, too long, or without labels.
+        UserError: the study is no task-agnostic one, a task's data are not there, too long, or without labels, or
+            devices cannot share a batch.
     """
     for label in bench.settings.tasks:
         if bench.data.task.kind not in TASK_AGNOSTIC:
@@ -81,7 +84,8 @@ def check_tasks(bench: Workbench) -> None:
                 f"fine_tuning.tasks.{label} has no labels to fine-tune on: its data are of the kind "
                 f"{own.data.task.kind!r}. Give a task with labels, such as {{name: glue, task: rte, root: DIR}}."
             )
-        protocol_of(own)
+        for point in protocol_of(own).points:
+            check_processes(bench.settings.trainer, point.batch_size, PROTOCOL_SETTINGS.batch_size)
 
 
 def forward_flops(study: Workbench, task: Workbench, architecture: Architecture | None) -> float:

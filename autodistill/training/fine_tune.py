@@ -15,6 +15,7 @@ from autodistill.errors import ConfigError
 from autodistill.losses.hard_label import label_loss
 from autodistill.losses.masking import number_of_answers
 from autodistill.training.features import forward_features
+from autodistill.training.health import SettingNames
 from autodistill.training.lightning import StreamBatches, StreamModule
 from autodistill.training.optimisers import learning_rate_factor
 from autodistill.training.results import TrainingResult
@@ -32,6 +33,16 @@ if TYPE_CHECKING:
 #: Gradient norm in fine-tuning, as in BERT's own (Devlin et al. 2019, arXiv 1810.04805).
 CLIP_NORM = 1.0
 
+#: What the settings of a teacher's fine-tuning are called.
+TEACHER_SETTINGS = SettingNames(
+    "teacher.fine_tune_lr", "teacher.fine_tune_warmup_share", "teacher.fine_tune_batch_size", "teacher"
+)
+
+#: And those of a run of `autodistill.training.protocol`, which leaves all but its grid to the teacher's.
+PROTOCOL_SETTINGS = SettingNames(
+    "fine_tuning.learning_rates", "teacher.fine_tune_warmup_share", "fine_tuning.batch_sizes", "model"
+)
+
 
 def fine_tune(
     model: PreTrainedModel,
@@ -47,6 +58,7 @@ def fine_tune(
     stop_requested: Callable[[], bool] | None = None,
     checkpoint_every_steps: int = 500,
     accumulate: int = 1,
+    settings: SettingNames = TEACHER_SETTINGS,
 ) -> TrainingResult:
     """Train a model on the labels of a split; goes on from its checkpoint when it was interrupted.
 
@@ -63,6 +75,7 @@ def fine_tune(
         stop_requested: asked after every step; True saves a checkpoint and interrupts.
         checkpoint_every_steps: steps between checkpoints.
         accumulate: in how many parts the examples of a step go through the model, >= 1; the recipe is the same.
+        settings: what the run's settings are called, for messages.
 
     Raises:
         ConfigError: the split has no labels.
@@ -98,7 +111,9 @@ def fine_tune(
             progress=None,
             checkpoint_every_steps=checkpoint_every_steps,
             accumulate=accumulate,
+            settings=settings,
         ),
+        settings=settings,
     )
     batches = StreamBatches(split, stream, recipe.batch_size, steps)
     with _frozen(model.get_input_embeddings() if recipe.freeze_embeddings else None):

@@ -1,4 +1,7 @@
-"""What tells that a run has gone astray: losses that are not finite or that explode, and memory that ran out."""
+"""What tells that a run has gone astray: losses that are not finite or that explode, and memory that ran out.
+
+Also what the settings are called by which a user can mend it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,23 @@ EXPLODED = 100.0
 
 #: Weight of the past in the moving mean of the loss: one bad batch is no divergence, ten are.
 MEMORY = 0.9
+
+
+@dataclass(frozen=True)
+class SettingNames:
+    """What the settings of a run are called where users give them; the defaults are those of a distillation.
+
+    Args:
+        lr: learning rate.
+        warmup_share: share of the steps with rising learning rate.
+        batch_size: examples per step.
+        model: what is trained.
+    """
+
+    lr: str = "schedule.lr"
+    warmup_share: str = "schedule.warmup_share"
+    batch_size: str = "schedule.batch_size"
+    model: str = "student"
 
 
 @dataclass

@@ -91,12 +91,13 @@ def _number_of(devices: Any, accelerator: str) -> int:
     return int(text) if text.isdigit() else len(text.split(","))
 
 
-def check_processes(trainer: Mapping[str, Any], batch_size: int) -> int:
+def check_processes(trainer: Mapping[str, Any], batch_size: int, setting: str = "schedule.batch_size") -> int:
     """Return the number of processes of a run.
 
     Args:
         trainer: arguments of Lightning's Trainer.
         batch_size: examples per step.
+        setting: what the batch size is called where users give it.
 
     Raises:
         ConfigError: what `processes` refuses, or processes that cannot share a batch equally.
@@ -105,7 +106,7 @@ def check_processes(trainer: Mapping[str, Any], batch_size: int) -> int:
     if batch_size % world:
         raise ConfigError(
             f"trainer.devices={world} must divide the {batch_size} examples of a step: with unequal shares "
-            "examples would not count the same. Change schedule.batch_size or trainer.devices."
+            f"examples would not count the same. Change {setting} or trainer.devices."
         )
     return world
 

@@ -16,7 +16,7 @@ import torch
 from autodistill.errors import ConfigError, TrialError
 from autodistill.folders import private_directory
 from autodistill.training.batches import evaluating
-from autodistill.training.health import LossWatch
+from autodistill.training.health import LossWatch, SettingNames
 from autodistill.training.results import CHECKPOINT, SECTION, RunProgress
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class RunControl(pl.Callback):
         borders: steps after which a phase ends; a checkpoint is written there too.
         trunk_end: step after which the trunk ends, or None.
         trunk_file: where its state is kept, or None.
+        settings: what its settings are called, for messages.
         rungs: shares of the run in (0, 1), rising.
         on_rung: called with (rung, share), the student in evaluation mode; true = stop for good.
         stop_requested: asked after every step; true = save and interrupt.
@@ -54,6 +55,7 @@ class RunControl(pl.Callback):
         borders: frozenset[int] = frozenset(),
         trunk_end: int | None = None,
         trunk_file: Path | None = None,
+        settings: SettingNames,
         rungs: Sequence[float] = (),
         on_rung: Callable[[int, float], bool] | None = None,
         stop_requested: Callable[[], bool] | None = None,
@@ -68,6 +70,7 @@ class RunControl(pl.Callback):
         self._borders = borders
         self._trunk_end = trunk_end
         self._trunk_file = trunk_file
+        self._settings = settings
         self._rungs = [(index, share, rung_step(share, steps)) for index, share in enumerate(rungs)]
         self._on_rung = on_rung
         self._stop_requested = stop_requested
@@ -135,22 +138,32 @@ class RunControl(pl.Callback):
             where = f"at step {step + 1} of {self._steps} (learning rate {rate:.3g})"
             if not math.isfinite(losses["total"]):
                 label = next(label for label, value in losses.items() if not math.isfinite(value))
-                raise TrialError(
-                    f"The loss {label!r} became {losses[label]} {where}. Lower schedule.lr, raise "
-                    "schedule.warmup_share, or use trainer.precision=32-true."
-                )
+                raise TrialError(f"The loss {label!r} became {losses[label]} {where}. {self._way_out()}")
             first = self._watch.first
             if self._watch.exploded(losses["total"], new_phase=step in self._borders):
                 raise TrialError(
                     f"The training diverged: its loss was {first:.3g} at the start of the phase and is "
-                    f"{self._watch.recent:.3g} {where}. Lower schedule.lr, or raise schedule.warmup_share."
+                    f"{self._watch.recent:.3g} {where}. Lower {self._settings.lr}, or raise "
+                    f"{self._settings.warmup_share}."
                 )
             self.progress.losses = losses
         self.progress.watch = dict(vars(self._watch))
 
+    def _check_weights(self, pl_module: StreamModule) -> None:
+        """Raise `TrialError` unless all weights are finite: the step after which they are not shows in no loss yet."""
+        if not torch.stack([parameter.isfinite().all() for parameter in pl_module.parameters()]).all():
+            raise TrialError(
+                f"Weights are no longer finite after step {self.progress.step} of {self._steps}. {self._way_out()}"
+            )
+
+    def _way_out(self) -> str:
+        """What a user can do about numbers that are not finite."""
+        return f"Lower {self._settings.lr}, raise {self._settings.warmup_share}, or use trainer.precision=32-true."
+
     def save(self, trainer: pl.Trainer, pl_module: StreamModule) -> None:
         """Write the checkpoint; it replaces the last one when it is whole."""
         self._check_losses(trainer, pl_module)
+        self._check_weights(pl_module)
         self.progress.seconds = time.perf_counter() - self._started
         self.progress.random_states = _random_states(pl_module)
         self.progress.parts = pl_module.parts

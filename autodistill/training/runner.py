@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from autodistill.errors import ConfigError, TrialError
-from autodistill.training.health import out_of_memory
+from autodistill.training.health import SettingNames, out_of_memory
 from autodistill.training.parallel import Place, check_processes, joined, strategy_of
 from autodistill.training.precision import check_precision
 from autodistill.training.results import (
@@ -80,6 +80,7 @@ class Trunk:
 class Surroundings:
     """What stands around a run; see `autodistill.training.distil.Distillation` for the fields.
 
+    ``settings`` says what the run's settings are called where users give them.
     ``work`` is what the other processes of a run in several do; it can be pickled and has nothing of the first
     process's own (rungs, requests to stop, progress, loggers).
     """
@@ -99,6 +100,7 @@ class Surroundings:
     identity: Mapping[str, Any] = field(default_factory=dict)
     trunk: Trunk | None = None
     work: Callable[[], Any] | None = None
+    settings: SettingNames = field(default_factory=SettingNames)
 
 
 def run(
@@ -125,7 +127,7 @@ def run(
         StudyError: the checkpoint is of another run.
         TrialError: a loss is not finite or explodes, or memory ran out.
     """
-    world = check_processes(around.trainer, batch_size)
+    world = check_processes(around.trainer, batch_size, around.settings.batch_size)
     check_interval(around.checkpoint_every_steps)
     common = {"seed": around.seed, "batch_size": batch_size}
     identity = identity_text({**around.identity, **common, "steps": len(batches)})
@@ -154,6 +156,7 @@ def run(
         borders=around.borders,
         trunk_end=trunk.end if trunk is not None else None,
         trunk_file=trunk.keep if trunk is not None else None,
+        settings=around.settings,
         rungs=around.rungs,
         on_rung=around.on_rung,
         stop_requested=around.stop_requested,
@@ -170,7 +173,7 @@ def run(
             batches.share(place.rank, place.world)
             module.seed = around.seed
         trainer = make_trainer(around, control, len(batches), clip_norm, place)
-        _fit(trainer, module, batches, resume, control)
+        _fit(trainer, module, batches, resume, control, around.settings.model)
     return _result(progress, batch_size)
 
 
@@ -207,7 +210,12 @@ def make_trainer(
 
 
 def _fit(
-    trainer: pl.Trainer, module: StreamModule, batches: StreamBatches, checkpoint: Path | None, control: RunControl
+    trainer: pl.Trainer,
+    module: StreamModule,
+    batches: StreamBatches,
+    checkpoint: Path | None,
+    control: RunControl,
+    trained: str,
 ) -> None:
     """Lightning's ``fit`` without its ways to end the process."""
     options: dict[str, Any] = {} if checkpoint is None else {"ckpt_path": str(checkpoint)}
@@ -227,7 +235,7 @@ def _fit(
             raise
         raise TrialError(
             f"Memory ran out after step {control.progress.step}, with the examples of a step in {module.parts} parts: "
-            f"{error}. Take a smaller data.max_length or student, or a machine with more memory."
+            f"{error}. Take a smaller data.max_length or {trained}, or a machine with more memory."
         ) from None
     finally:
         module.model.eval()

@@ -71,6 +71,10 @@ def test_a_baseline_that_a_loss_refuses_is_named_also_beside_another_of_its_dept
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        (
+            "teacher.fine_tune_batch_size=15 trainer.devices=2 trainer.strategy=ddp",
+            r"trainer\.devices=2 must divide the 15 examples of a step.* Change teacher\.fine_tune_batch_size or",
+        ),
         ("trainer.checkpoint_every_steps=0", r"checkpoint_every_steps must be a whole number of steps, .* got 0\."),
         ("trainer.checkpoint_every_steps=null", r"checkpoint_every_steps must be .* got None\."),
         ("trainer.accumulate=0", r"trainer\.accumulate must be a whole number from 1 to the 32 examples .* got 0\."),
@@ -80,7 +84,7 @@ def test_a_baseline_that_a_loss_refuses_is_named_also_beside_another_of_its_dept
 def test_what_a_run_could_not_work_with_shows_before_training(
     tmp_path: Path, fresh_registry: Registry, override: str, message: str
 ) -> None:
-    bench = Workbench(compose([*tiny_overrides(tmp_path), override], fresh_registry), fresh_registry)
+    bench = Workbench(compose([*tiny_overrides(tmp_path), *override.split()], fresh_registry), fresh_registry)
     with pytest.raises(ConfigError, match=message):
         check_workbench(bench)
 

@@ -13,6 +13,8 @@ from autodistill.engine.fine_tuning import FineTuner
 from autodistill.engine.plan import make_plan
 from autodistill.engine.study import Study
 from autodistill.engine.tasks import _averages, _Tuned
+from autodistill.engine.task_bench import check_tasks
+from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError, DataError
 from autodistill.registry import default_registry
 from autodistill.report.html import render_html
@@ -149,6 +151,12 @@ def test_only_task_agnostic_studies_have_tasks(overrides: list[str]) -> None:
     given += ["data=glue", "data.task=rte", f"data.root={root}", "data.max_length=24"]
     with pytest.raises(ConfigError, match=r"fine_tuning\.tasks\.mrpc: models of this study are trained for one task"):
         autodistill.run(autodistill.compose(given))
+
+
+def test_batches_of_the_protocol_that_devices_cannot_share_are_refused_before_training(overrides: list[str]) -> None:
+    given = [*overrides, "fine_tuning.batch_sizes=[16,15]", "trainer.devices=2", "trainer.strategy=ddp"]
+    with pytest.raises(ConfigError, match=r"the 15 examples of a step.* Change fine_tuning\.batch_sizes or trainer\."):
+        check_tasks(Workbench(autodistill.compose(given), default_registry()))
 
 
 def test_a_task_without_its_files_is_refused_before_training(overrides: list[str], tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from autodistill.components.students import FineTuning
 from autodistill.components.task import TaskData
-from autodistill.errors import ConfigError
+from autodistill.errors import ConfigError, TrialError
 from autodistill.training.fine_tune import fine_tune
 from autodistill.training.predict import predict
 from autodistill.training.tokenised import TokenisedSplit, tokenise
@@ -62,6 +63,38 @@ def test_an_interrupted_fine_tuning_goes_on_exactly(
     fresh = model_of()
     assert tune(fresh, train, tmp_path / "parts").state == "complete"
     assert all(value.equal(fresh.state_dict()[name]) for name, value in whole.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "trainer", "message"),
+    [
+        ({"lr": 1e30}, {}, r"Lower teacher\.fine_tune_lr, raise teacher\.fine_tune_warmup_share, or use trainer\.prec"),
+        (
+            {"batch_size": 15},
+            {"strategy": "ddp", "devices": 2},
+            r"the 15 examples of a step.* Change teacher\.fine_tune_batch_size or trainer\.devices",
+        ),
+    ],
+)
+def test_errors_name_the_settings_of_the_fine_tuning(
+    model_of: Callable[..., Any],
+    train: TokenisedSplit,
+    tmp_path: Path,
+    recipe: dict[str, Any],
+    trainer: dict[str, Any],
+    message: str,
+) -> None:
+    with pytest.raises((TrialError, ConfigError), match=message):
+        tune(model_of(), train, tmp_path / "run", recipe=replace(RECIPE, **recipe), trainer=trainer)
+
+
+def test_a_teacher_that_does_not_fit_into_memory_is_called_one(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    model = model_of()
+    model.classifier.register_forward_pre_hook(lambda *_: torch.empty(2**60, dtype=torch.uint8))
+    with pytest.raises(TrialError, match=r"Take a smaller data\.max_length or teacher, or a machine with more memory"):
+        tune(model, train, tmp_path / "run")
 
 
 def test_a_regression_is_learnt(

@@ -19,6 +19,7 @@ from autodistill.errors import TrialError
 from autodistill.training.batches import in_parts
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.health import LossWatch, out_of_memory
+from autodistill.training.results import CHECKPOINT
 
 
 class Greedy:
@@ -150,6 +151,33 @@ def test_a_diverging_run_ends_with_the_reason(tmp_path: Path) -> None:
     request.losses = {**request.losses, "kl": (Exploding(loss, 8), 1.0)}  # type: ignore[dict-item]
     with pytest.raises(TrialError, match=r"The training diverged: its loss was \S+ at the start of the phase and is"):
         distil(request)
+
+
+class BrokenGradient(torch.autograd.Function):
+    """Passes a loss on, and gives nothing but NaN back."""
+
+    @staticmethod
+    def forward(context: Any, loss: Tensor) -> Tensor:
+        return loss.clone()
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] * float("nan")
+
+
+def test_weights_that_the_last_step_broke_are_no_result(tmp_path: Path) -> None:
+    request = make_request(tmp_path)
+    loss, steps = request.losses["kl"][0], iter(range(12, 30))
+
+    class Last(Greedy):
+        def __call__(self, student: Any, teacher: Any, batch: Batch) -> Tensor:
+            value: Tensor = loss(student, teacher, batch)
+            return value if next(steps) < 29 else BrokenGradient.apply(value)  # type: ignore[no-any-return, no-untyped-call]
+
+    request.losses = {**request.losses, "kl": (Last(loss, 8), 1.0)}  # type: ignore[dict-item]
+    with pytest.raises(TrialError, match=r"Weights are no longer finite after step 30 of 30\. Lower schedule\.lr, "):
+        distil(request)
+    assert torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["global_step"] == 12
 
 
 @given(st.lists(st.floats(0, 50), min_size=1, max_size=60), st.integers(0, 60))
