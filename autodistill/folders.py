@@ -125,5 +125,10 @@ def _flush(directory: Path) -> None:
     """Bring files to the disk before their folder gets its final name, so that a power cut leaves no holes."""
     for path in directory.rglob("*"):
         if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            flush_file(path)
+
+
+def flush_file(path: Path) -> None:
+    """Bring a file to the disk, so that a power cut after it has got its final name leaves no holes in it."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

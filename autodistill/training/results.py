@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,9 @@ CHECKPOINT = "last.ckpt"
 
 #: Our part of a Lightning checkpoint.
 SECTION = "autodistill"
+
+#: What torch raises for files that are empty, end early, or have holes or other bytes in them.
+DAMAGED = (OSError, EOFError, RuntimeError, ValueError, LookupError, AttributeError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,24 @@ def identity_text(identity: Mapping[str, Any]) -> str:
     return json.dumps(identity, sort_keys=True, default=str)
 
 
+def _read(path: Path) -> dict[str, Any] | None:
+    """A checkpoint, read without unpickling code; None where there is none, or a damaged one, with a warning."""
+    if not path.is_file():
+        return None
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint[SECTION]["progress"]
+    except DAMAGED as error:
+        # Nothing is lost but time: the run takes its steps again, to the same result.
+        logger.warning(
+            "%s is damaged and not gone on from (%s: %s); its steps are taken again.", path, type(error).__name__, error
+        )
+        return None
+    return checkpoint
+
+
 def load_checkpoint(directory: Path, identity: str) -> dict[str, Any] | None:
-    """Return a run's checkpoint, read without unpickling code, or None when there is none.
+    """Return a run's checkpoint, or None when there is none that can be read.
 
     Args:
         directory: of the run.
@@ -90,10 +110,8 @@ def load_checkpoint(directory: Path, identity: str) -> dict[str, Any] | None:
         StudyError: the checkpoint is of another run.
     """
     path = directory / CHECKPOINT
-    if not path.is_file():
-        return None
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if checkpoint[SECTION]["identity"] != identity:
+    checkpoint = _read(path)
+    if checkpoint is not None and checkpoint[SECTION]["identity"] != identity:
         raise StudyError(
             f"The checkpoint {path} is of a run with other settings, so this run cannot go on from it.\n"
             f"  there: {checkpoint[SECTION]['identity']}\n  here:  {identity}\n"
@@ -112,9 +130,9 @@ def load_trunk(path: Path, identity: str, end: int) -> dict[str, Any] | None:
         identity: what runs on one trunk have in common.
         end: step at which the longer run's trunk ends.
     """
-    if not path.is_file():
+    checkpoint = _read(path)
+    if checkpoint is None:
         return None
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     section = checkpoint[SECTION]
     step = section["progress"]["step"]
     if section["shared"] != identity or step > end:

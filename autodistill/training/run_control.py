@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 from autodistill.errors import ConfigError, TrialError
-from autodistill.folders import private_directory
+from autodistill.folders import flush_file, private_directory
 from autodistill.training.batches import evaluating
 from autodistill.training.health import LossWatch, SettingNames
 from autodistill.training.results import CHECKPOINT, SECTION, RunProgress
@@ -79,7 +79,7 @@ class RunControl(pl.Callback):
         self._watch = LossWatch(**progress.watch)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: StreamModule) -> None:
-        """Start the clock and put the random generators where the checkpoint left them."""
+        """Start the clock, put the random generators where the checkpoint left them, and tidy up after a crash."""
         self._started = time.perf_counter() - self.progress.seconds
         pl_module.model.train()
         for device, state in self.progress.random_states.items():
@@ -87,6 +87,11 @@ class RunControl(pl.Callback):
                 torch.set_rng_state(state)
             elif torch.cuda.is_available():
                 torch.cuda.set_rng_state(state, device)
+        if trainer.global_rank == 0:
+            for half_written in self._directory.glob(f"{CHECKPOINT}.*.tmp"):
+                half_written.unlink(missing_ok=True)
+            if self._trunk_file is not None and not self._trunk_file.is_file():
+                self._keep_trunk()  # the run ended, by request or crash, when its trunk did
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: StreamModule, *unused: Any) -> None:
         """After every step: check, report, rungs, stop, save."""
@@ -168,15 +173,29 @@ class RunControl(pl.Callback):
         self.progress.random_states = _random_states(pl_module)
         self.progress.parts = pl_module.parts
         private_directory(self._directory)
-        temporary = self._directory / f"{CHECKPOINT}.{os.getpid()}.tmp"
+        temporary = self._temporary()
         trainer.save_checkpoint(temporary, weights_only=False)
         if trainer.global_rank != 0:
             return
+        flush_file(temporary)
         os.replace(temporary, self._directory / CHECKPOINT)
-        if self._trunk_file is not None and self.progress.step == self._trunk_end and self.progress.state == "running":
-            shutil.copyfile(self._directory / CHECKPOINT, temporary)
-            private_directory(self._trunk_file.parent)
-            os.replace(temporary, self._trunk_file)
+        self._keep_trunk()
+
+    def _temporary(self) -> Path:
+        """Where a file is written before it gets its final name."""
+        return self._directory / f"{CHECKPOINT}.{os.getpid()}.tmp"
+
+    def _keep_trunk(self) -> None:
+        """Keep the checkpoint for a longer run if the trunk ends here; one that was stopped for good has none."""
+        checkpoint = self._directory / CHECKPOINT
+        here = self.progress.step == self._trunk_end and self.progress.state in ("running", "interrupted")
+        if self._trunk_file is None or not here or not checkpoint.is_file():
+            return
+        temporary = self._temporary()
+        shutil.copyfile(checkpoint, temporary)
+        flush_file(temporary)
+        private_directory(self._trunk_file.parent)
+        os.replace(temporary, self._trunk_file)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: StreamModule, checkpoint: dict[str, Any]) -> None:
         """Add what is ours to Lightning's checkpoint."""

@@ -159,6 +159,64 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         distil(make_request(tmp_path, seed=8))
 
 
+def damage(file: Path, kind: str) -> None:
+    """What a power cut, a full disk or a bad one leaves."""
+    whole = file.read_bytes()
+    changed = {
+        "half": whole[: len(whole) // 2],
+        "empty": b"",
+        "zeros": bytes(len(whole)),
+        "foreign": bytes(range(256)) * 20,
+    }
+    file.write_bytes(changed[kind])
+
+
+@pytest.mark.parametrize("kind", ["half", "empty", "zeros", "foreign"])
+def test_a_run_whose_checkpoint_is_damaged_starts_anew_and_says_so(
+    tmp_path: Path, uninterrupted: dict[str, Tensor], kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = itertools.count(1)
+    distil(make_request(tmp_path, stop_requested=lambda: next(asked) == 9))
+    damage(tmp_path / "run" / CHECKPOINT, kind)
+    request, steps = make_request(tmp_path), list[int]()
+    request.progress = lambda step, _: steps.append(step)
+    assert distil(request).state == "complete"
+    assert steps[0] == 1
+    assert f"{tmp_path / 'run' / CHECKPOINT} is damaged and not gone on from" in caplog.text
+    assert_same(weights(request), uninterrupted)
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_replaces_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[tuple[str, int]] = []
+    flush, replace_file = os.fsync, os.replace
+
+    def fsync(file: int) -> None:
+        events.append(("on the disk", os.fstat(file).st_ino))
+        flush(file)
+
+    def rename(source: Any, target: Any) -> None:
+        events.append(("named", os.stat(source).st_ino))
+        replace_file(source, target)
+
+    request = make_request(tmp_path, checkpoint_every_steps=20)
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", rename)
+    distil(request)
+    named = [place for place, (event, _) in enumerate(events) if event == "named"]
+    assert len(named) == 3
+    assert all(events[place - 1] == ("on the disk", events[place][1]) for place in named)
+
+
+def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
+    asked = itertools.count(1)
+    distil(make_request(tmp_path, stop_requested=lambda: next(asked) == 9))
+    (tmp_path / "run" / f"{CHECKPOINT}.123.tmp").write_bytes(b"half")
+    distil(make_request(tmp_path))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [CHECKPOINT]
+
+
 def test_rungs_are_reported_in_evaluation_mode_and_change_nothing(
     tmp_path: Path, uninterrupted: dict[str, Tensor]
 ) -> None:

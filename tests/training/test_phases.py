@@ -208,6 +208,30 @@ def test_a_run_stopped_before_its_trunk_ends_keeps_none(tmp_path: Path) -> None:
     assert not trunk.exists()
 
 
+@pytest.mark.parametrize("keeps", ["the interrupted run", "the one that goes on"])
+def test_a_run_that_ends_for_now_where_its_trunk_does_keeps_it(tmp_path: Path, keeps: str) -> None:
+    """The latter is what a crash makes necessary that comes between the checkpoint and its copy."""
+    trunk = tmp_path / "trunk" / "trunk.ckpt"
+    interrupted = keeps == "the interrupted run"
+    stops = iter([*[False] * 12, True])
+    keep = trunk if interrupted else None
+    _, result, _ = run_on_trunk(tmp_path, "flash", 0.5, keep_trunk=keep, stop_requested=lambda: next(stops))
+    assert (result.steps, trunk.exists()) == (13, interrupted)
+    run_on_trunk(tmp_path, "flash", 0.5, keep_trunk=trunk)
+    assert torch.load(trunk, weights_only=True)["global_step"] == 13
+    _, result, _ = run_on_trunk(tmp_path, "full", 1.0, start_from=trunk)
+    assert (result.steps, result.examples) == (30, (30 - 13) * 8)
+
+
+def test_a_damaged_trunk_is_not_gone_on_from(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trunk = tmp_path / "trunk.ckpt"
+    run_on_trunk(tmp_path, "flash", 0.5, keep_trunk=trunk)
+    trunk.write_bytes(trunk.read_bytes()[:1000])
+    _, result, _ = run_on_trunk(tmp_path, "full", 1.0, start_from=trunk)
+    assert (result.steps, result.examples) == (30, 30 * 8)
+    assert f"{trunk} is damaged and not gone on from" in caplog.text
+
+
 def test_a_trunk_is_private_and_holds_no_code(tmp_path: Path) -> None:
     trunk = tmp_path / "trunk" / "trunk.ckpt"
     run_on_trunk(tmp_path, "flash", 0.5, keep_trunk=trunk)
