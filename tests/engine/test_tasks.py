@@ -12,8 +12,8 @@ import autodistill
 from autodistill.engine.fine_tuning import FineTuner
 from autodistill.engine.plan import make_plan
 from autodistill.engine.study import Study
-from autodistill.engine.tasks import _averages, _Tuned
 from autodistill.engine.task_bench import check_tasks
+from autodistill.engine.tasks import _averages, _Tuned
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError, DataError
 from autodistill.registry import default_registry
