@@ -434,7 +434,7 @@ def test_it_beats_random_search_on_the_toy() -> None:
     def mean_hypervolume(make_strategy: MakeStrategy) -> float:
         return float(
             np.mean(
-                [_true_hypervolume(explore(make_strategy, toy_context(seed=seed), 15, noise=0.01)) for seed in range(3)]
+                [_true_hypervolume(explore(make_strategy, toy_context(seed=seed), 12, noise=0.01)) for seed in range(2)]
             )
         )
 
