@@ -14,6 +14,7 @@ from torch import nn
 
 from autodistill.components.training import FEATURES, Batch
 from autodistill.errors import ConfigError
+from autodistill.losses.masking import counted_tokens
 from autodistill.training.attention import ATTENTION_FEATURES, recording
 from autodistill.training.batches import evaluating
 from autodistill.training.softened import without_temperature
@@ -42,7 +43,9 @@ def forward_features(
             run. None for all.
 
     Returns:
-        Feature key -> tensor with its graph; attention maps are those before dropout.
+        Feature key -> tensor with its graph; attention maps are those before dropout. The logits of a masked language
+        model are 0 where nothing is asked, as those of a cached teacher are: its head, which costs a small model more
+        than all of its blocks, runs on the masked tokens only.
 
     Raises:
         ConfigError: a feature that this model cannot give.
@@ -51,10 +54,12 @@ def forward_features(
     with_states = bool(names & STATE_FEATURES)
     if max_layer is not None and with_states:
         _install_hooks(model, batch)
+    asked = _asked(model, batch) if any(without_temperature(key)[0] == "logits" for key in keys) else None
     cut = max_layer if with_states and _normalises_last(model, max_layer) else None
     with (
         _outputs_of_block(model, cut) as uppermost,
         _truncated(model, max_layer),
+        _head_on(model, asked),
         recording(model, names & ATTENTION_FEATURES) as blocks,
     ):
         output = model(**model_inputs(model, batch), output_hidden_states=with_states, return_dict=True)
@@ -66,7 +71,8 @@ def forward_features(
             features[name, layer] = uppermost[0]
             continue
         source, _ = without_temperature((name, layer))
-        features[name, layer] = _feature(model, source, layer, output, blocks, batch.attention_mask)
+        feature = _feature(model, source, layer, output, blocks, batch.attention_mask)
+        features[name, layer] = feature if asked is None or source != "logits" else _spread(feature, asked)
     return features
 
 
@@ -82,6 +88,41 @@ def model_inputs(model: PreTrainedModel, batch: Batch) -> dict[str, Tensor]:
 def _takes_token_types(forward: Callable[..., Any]) -> bool:
     """Whether the forward pass has the argument ``token_type_ids``."""
     return "token_type_ids" in inspect.signature(forward).parameters
+
+
+def _asked(model: PreTrainedModel, batch: Batch) -> Tensor | None:
+    """Tokens whose words a masked language model is asked for, ``batch x tokens``; None of one with another head."""
+    if model.base_model is model or model.get_output_embeddings() is None:
+        return None
+    return counted_tokens(batch)
+
+
+@contextlib.contextmanager
+def _head_on(model: PreTrainedModel, asked: Tensor | None) -> Iterator[None]:
+    """Let the head of the forward pass inside see these tokens only, as one row; all when None.
+
+    The head of a masked language model looks at each token alone.
+    """
+    if asked is None:
+        yield
+        return
+
+    def select(module: nn.Module, arguments: Any, output: Any) -> Any:
+        output["last_hidden_state"] = output["last_hidden_state"][asked].unsqueeze(0)
+        return output
+
+    handle = model.base_model.register_forward_hook(select)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _spread(logits: Tensor, asked: Tensor) -> Tensor:
+    """``1 x asked x outputs`` -> ``batch x tokens x outputs``, 0 elsewhere."""
+    spread = logits.new_zeros(*asked.shape, logits.shape[-1])
+    spread[asked] = logits[0]
+    return spread
 
 
 def head_outputs(output: Any, mask: Tensor) -> Tensor | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,29 @@ import torch
 from transformers import (
     AlbertConfig,
     AlbertForSequenceClassification,
+    AutoModelForMaskedLM,
+    BertConfig,
     DistilBertConfig,
     DistilBertForSequenceClassification,
     MobileBertConfig,
     MobileBertForSequenceClassification,
     ModernBertConfig,
     ModernBertForSequenceClassification,
+    RobertaConfig,
 )
 
+from autodistill.components.task import IGNORED
 from autodistill.components.training import Batch, FeatureKey
 from autodistill.errors import ConfigError
 from autodistill.training.attention import recordable, windowed_layers
 from autodistill.training.cache_plan import make_plan
-from autodistill.training.features import forward_features
+from autodistill.training.features import forward_features, model_inputs
 from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
 from autodistill.training.tokenised import TokenisedSplit
 
 LOGITS = frozenset({("logits", None)})
+
+SMALL = {"vocab_size": 64, "num_hidden_layers": 2, "hidden_size": 16, "num_attention_heads": 2, "pad_token_id": 0}
 
 
 @pytest.fixture
@@ -91,6 +98,43 @@ def test_features_carry_gradients(model_of: Callable[..., Any], batch: Batch) ->
         forward_features(model, batch, frozenset({("attentions", 1)}))["attentions", 1][..., 0].sum()
     )
     assert model.bert.encoder.layer[0].attention.self.query.weight.grad.abs().sum() > 0
+
+
+MASKED_MODELS: dict[str, Callable[[], Any]] = {
+    "bert": lambda: AutoModelForMaskedLM.from_config(BertConfig(**SMALL, intermediate_size=32)),
+    "distilbert": lambda: AutoModelForMaskedLM.from_config(
+        DistilBertConfig(vocab_size=64, n_layers=2, dim=16, n_heads=2, hidden_dim=32)
+    ),
+    "mobilebert": lambda: AutoModelForMaskedLM.from_config(
+        MobileBertConfig(**SMALL, intermediate_size=32, embedding_size=8, intra_bottleneck_size=8)
+    ),
+    "modernbert": lambda: AutoModelForMaskedLM.from_config(ModernBertConfig(**SMALL, intermediate_size=32)),
+    "roberta": lambda: AutoModelForMaskedLM.from_config(RobertaConfig(**SMALL, intermediate_size=32)),
+}
+
+
+@pytest.mark.parametrize("family", list(MASKED_MODELS))
+@pytest.mark.parametrize("masked", [0, 5])
+def test_the_head_over_words_runs_on_masked_tokens_alone(batch: Batch, family: str, masked: int) -> None:
+    model = MASKED_MODELS[family]().eval()
+    labels = torch.full_like(batch.input_ids, IGNORED)
+    places = torch.nonzero(batch.attention_mask)[:masked].unbind(1)
+    labels[places] = batch.input_ids[places]
+    seen: set[int] = set()
+    for module in set(model.modules()) - set(model.base_model.modules()) - {model}:
+        module.register_forward_hook(lambda *given: seen.add(given[2].shape[-2]))
+    found = forward_features(model, replace(batch, labels=labels), LOGITS)["logits", None]
+    assert seen == {masked}
+    whole = model(**model_inputs(model, batch)).logits
+    counted = labels != IGNORED
+    assert found.shape == whole.shape
+    torch.testing.assert_close(found[counted], whole[counted])
+    assert not found[~counted].any()
+    gradients = [
+        torch.autograd.grad(logits[counted].square().sum(), model.get_input_embeddings().weight)[0]
+        for logits in (found, whole)
+    ]
+    torch.testing.assert_close(*gradients)
 
 
 def test_only_the_first_layers_run(model_of: Callable[..., Any], batch: Batch) -> None:
