@@ -55,8 +55,8 @@ class TaskSpec:
                           "start": [...]}`` (characters of    last token of the answer in   (start, end)
                           the context); none = unanswerable   the window; 0, 0 = not there
     mlm                   the split is a `TextStream`         batch x tokens, int64: the    batch x tokens
-                                                              token that was there, else    x vocabulary
-                                                              `IGNORED`
+                                                              token that was there, else    x vocabulary; 0
+                                                              `IGNORED`                     where `IGNORED`
     embedding             none                                None                          batch x width
     ====================  ==================================  ============================  ====================
 
