@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from autodistill.components.task import DataContext, Masking, TaskData, TaskSpec
-from autodistill.data.corpus_files import Found, Part, Reading, corpus_files, cut_into_parts, read_part
+from autodistill.data.corpus_files import Found, Part, Reading, corpus_files, cut_into_parts, missing_column, read_part
 from autodistill.data.hub import load_from_hub
 from autodistill.data.part_workers import cores, map_parts
-from autodistill.errors import DataError, did_you_mean
+from autodistill.errors import DataError
 from autodistill.folders import build_once, private_directory
 
 #: Part of every fingerprint; raise it when reading or dealing changes.
@@ -283,11 +283,7 @@ class Corpus:
                         shard.close()
                     shard = (directory / f"{number // HUB_SHARD:05}.jsonl").open("w")
                 if self._reading.column not in row:  # before all of it is downloaded
-                    columns = ", ".join(map(repr, row))
-                    raise DataError(
-                        f"data.path: {name}, row {number + 1} has no column {self._reading.column!r}."
-                        f"{did_you_mean(self._reading.column, row)} Its columns: {columns}. Set data.column."
-                    )
+                    raise missing_column(f"data.path: {name}, row {number + 1}", "column", self._reading.column, row)
                 if shard is not None:
                     shard.write(json.dumps({self._reading.column: row[self._reading.column]}) + "\n")
             if shard is not None:

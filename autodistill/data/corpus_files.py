@@ -7,7 +7,7 @@ What becomes of the documents is in `autodistill.data.corpus`.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -145,16 +145,29 @@ def _skip_line(file: IO[bytes]) -> bool:
     return text
 
 
+def missing_column(where: str, kind: str, column: str, given: Iterable[str]) -> DataError:
+    """What is raised where a corpus lacks the column of its texts.
+
+    Args:
+        where: key, file and place.
+        kind: ``column`` or ``field``.
+        column: what is wanted.
+        given: what is there.
+    """
+    names = list(given)
+    return DataError(
+        f"{where} has no {kind} {column!r}.{did_you_mean(column, names)} Its {kind}s: {', '.join(map(repr, names))}. "
+        "Set data.column."
+    )
+
+
 def _parquet_parts(path: Path, reading: Reading, part_bytes: int) -> list[Part]:
     import pyarrow.parquet
 
     with reading_errors(path, _KEY), pyarrow.parquet.ParquetFile(path) as file:
         names = file.schema_arrow.names
         if reading.column not in names:
-            raise DataError(
-                f"{_KEY}: {path} has no column {reading.column!r}.{did_you_mean(reading.column, names)} "
-                f"Its columns: {', '.join(names)}. Set data.column."
-            )
+            raise missing_column(f"{_KEY}: {path}", "column", reading.column, names)
         sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)]
     parts, start, held = [], 0, 0
     for group, size in enumerate(sizes, start=1):
@@ -301,10 +314,7 @@ def _records(file: Any, part: Part, reading: Reading, found: Found) -> Iterator[
             continue
         record = json_object(line, partial(_where, part, number), '{"text": "..."}')
         if reading.column not in record:
-            raise DataError(
-                f"{_where(part, number)} has no field {reading.column!r}.{did_you_mean(reading.column, record)} "
-                f"Its fields: {', '.join(map(repr, record))}. Set data.column."
-            )
+            raise missing_column(_where(part, number), "field", reading.column, record)
         yield from _cut(_text(record[reading.column], part, number), found)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from autodistill.data.assembling import Carving, Example
-from autodistill.data.tables import MissingColumnError, Row, read_table
+from autodistill.data.tables import MissingColumnError, Row, finite_number, read_table
 from autodistill.errors import DataError
 
 #: Names of classes that an error lists at most.
@@ -199,12 +199,8 @@ def _named(file: RoleFile, row: Row, column: str, value: Any) -> str:
 def number(file: RoleFile, row: Row, column: str) -> float:
     """A finite number."""
     value = row.values[column]
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        found = math.nan
-    # Python reads 12_0 as 120; in a file it is a slip.
-    if not math.isfinite(found) or isinstance(value, bool) or "_" in str(value):
+    found = finite_number(value)
+    if math.isnan(found) or isinstance(value, bool):
         raise DataError(f"{file.where(row)}: expected a number in column {column!r}, got {value!r}.")
     return found
 

@@ -7,7 +7,6 @@ from train, so that nothing is chosen by the numbers that are reported.
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,16 @@ from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Carving, Example, assemble
 from autodistill.data.glue_tasks import STSB_RANGE, TASKS, GlueTask
 from autodistill.data.hub import load_from_hub
-from autodistill.data.tables import BLANK_LINES, FIELD_LIMIT, Row, count_one, opened_text, place_of, reading_errors
+from autodistill.data.tables import (
+    BLANK_LINES,
+    FIELD_LIMIT,
+    Row,
+    count_one,
+    finite_number,
+    opened_text,
+    place_of,
+    reading_errors,
+)
 from autodistill.errors import DataError
 
 #: Part of every fingerprint; raise it when reading or carving changes.
@@ -166,12 +174,9 @@ class Glue:
 
 
 def _score(where: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
+    number = finite_number(value)
     low, high = STSB_RANGE
-    if not low <= number <= high or "_" in value:  # Python reads 1_0 as 10
+    if not low <= number <= high:
         raise DataError(f"{where}: the score {value!r} is no number from {low:g} to {high:g}.")
     return number
 

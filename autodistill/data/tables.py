@@ -9,6 +9,7 @@ import codecs
 import csv
 import gzip
 import json
+import math
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -88,6 +89,15 @@ def read_table(path: Path, columns: Sequence[str], key: str, notes: dict[str, in
 def count_one(notes: dict[str, int], name: str) -> None:
     """Count something that the report shows."""
     notes[name] = notes.get(name, 0) + 1
+
+
+def finite_number(value: Any) -> float:
+    """A value of a file as a finite number, else NaN. What Python alone reads as one, as 12_0 for 120, is a slip."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return math.nan
+    return found if math.isfinite(found) and "_" not in str(value) else math.nan
 
 
 def _ending(path: Path, key: str) -> str:

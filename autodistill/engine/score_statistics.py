@@ -130,9 +130,9 @@ def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> Estimate:
     """
     if len(scores) == 1:
         return estimate(scores[0], level)
-    if all(score.least_of is not None for score in scores):
-        found = [estimate(score, level) for score in scores]
-        low, high = min(one.low or 0.0 for one in found), max(one.high or 0.0 for one in found)
+    ends = [least_share(*score.least_of, level) for score in scores if score.least_of is not None]
+    if len(ends) == len(scores):
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
         return Estimate(_mean(scores), low, high, _common([list(scores)], examples_of), len(scores))
     return _combined([list(scores)], [1.0], level)
 

@@ -74,16 +74,16 @@ class Embedding:
         texts, count = len(student), min(self._neighbours, len(student) - 1)
         if count == 0:
             return np.ones(1)
-        shares, hits, places = np.empty(texts), np.zeros(texts), np.zeros(texts)
-        start = 0
+        rows: list[FloatArray] = []
+        hits, places = np.zeros(texts), np.zeros(texts)
         for ours, theirs in zip(_nearest(student, count), _nearest(teacher, count), strict=True):
             among_theirs = np.zeros((len(ours), texts), dtype=np.bool_)
             np.put_along_axis(among_theirs, theirs, True, axis=1)
             common = np.take_along_axis(among_theirs, ours, axis=1)
-            shares[start : start + len(ours)] = common.mean(axis=1)
-            start += len(ours)
+            rows.append(common.mean(axis=1))
             hits += np.bincount(ours[common], minlength=texts)
             places += np.bincount(ours.ravel(), minlength=texts) + np.bincount(theirs.ravel(), minlength=texts)
+        shares = np.concatenate(rows)
         found: FloatArray = shares + (hits - shares.mean() * places / 2) / count
         return found
 

@@ -80,17 +80,18 @@ def by_owner(values: NDArray[Any], owners: NDArray[np.int64] | None, examples: i
     return total
 
 
-def pooled_mean(values: FloatArray, owners: NDArray[np.int64], examples: int) -> Score:
+def pooled_mean(values: FloatArray, owners: NDArray[np.int64], examples: int, counted: int | None = None) -> Score:
     """Mean over rows (words, masked tokens) whose uncertainty is that of the sampling of examples.
 
     Args:
         values: rows.
         owners: rows: the example of each.
         examples: how many there are.
+        counted: see `Score`.
     """
     total, rows = by_owner(values, owners, examples), by_owner(np.ones(len(values)), owners, examples)
     score = weighted_score(lambda weights: _ratio(weights @ total, weights @ rows), examples)
-    return Score(float(np.mean(values)), score.variance, None, score.weighted, score.n)
+    return Score(float(np.mean(values)), score.variance, None, score.weighted, score.n, counted)
 
 
 class ClassCounts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,7 +58,7 @@ class Mlm:
         groups = np.arange(examples) if predictions.groups is None else predictions.groups
         documents = int(groups.max()) + 1
         loss, accuracy = (
-            replace(pooled_mean(values[:, column], groups[owners], documents), counted=examples) for column in (0, 1)
+            pooled_mean(values[:, column], groups[owners], documents, counted=examples) for column in (0, 1)
         )
         return {"accuracy": accuracy, "loss": loss, "perplexity": _exponential(loss)}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,7 +79,7 @@ def _over_paragraphs(values: FloatArray, contexts: Sequence[str]) -> Score:
     """The mean over questions; those about one paragraph are no independent examples, so paragraphs are sampled."""
     paragraphs: dict[str, int] = {}
     owners = np.array([paragraphs.setdefault(context, len(paragraphs)) for context in contexts], dtype=np.int64)
-    return replace(pooled_mean(values, owners, len(paragraphs)), counted=len(values))
+    return pooled_mean(values, owners, len(paragraphs), counted=len(values))
 
 
 def has_unanswerable(predictions: Predictions) -> bool:

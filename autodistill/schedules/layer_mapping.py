@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autodistill.errors import ConfigError, did_you_mean
+from autodistill.students.layers import layer_map
 
 LayerPairs = tuple[tuple[int, int], ...]
 
@@ -73,8 +74,9 @@ def layer_pairs(mapping: str | Sequence[int], student_layers: int, teacher_layer
 def _uniform(first: int, second: int) -> LayerPairs:
     """Spread two depths over each other; the last is paired with the last."""
     pairs = min(first, second)
-    # Rounded as `autodistill.students.layers.layer_map` does: a layer learns most from the one that it starts from.
-    return tuple((index * first // pairs, -(-index * second // pairs)) for index in range(1, pairs + 1))
+    own = (index * first // pairs for index in range(1, pairs + 1))
+    # A layer learns most from the one that it starts from.
+    return tuple(zip(own, layer_map(pairs, second, "uniform"), strict=True))
 
 
 def mapping_table(pairs: LayerPairs, student_layers: int, teacher_layers: int) -> str:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from autodistill.components.task import IGNORED
 from autodistill.evaluators.spans import best_span
-from autodistill.losses.masking import TOKEN_KINDS
+from autodistill.losses.masking import TOKEN_KINDS, counted_tokens
 from autodistill.training.batches import columns_of, evaluating, on_device
 from autodistill.training.devices import placed
 from autodistill.training.features import forward_features
@@ -118,16 +117,11 @@ def _rows(kind: str, logits: Tensor, batch: Batch) -> list[NDArray[np.float32]]:
         return [one[:length] for one, length in zip(logits.cpu().numpy(), lengths, strict=True)]
     if kind not in TOKEN_KINDS:
         return list(logits.cpu().numpy())
-    counted = _counted(batch)
+    counted = counted_tokens(batch)
     chosen = logits[counted]
     if kind == "mlm":
         chosen = _masked_scores(chosen, batch.labels, counted)
     return list(np.split(chosen.cpu().numpy(), np.cumsum(counted.sum(dim=1).cpu().numpy())[:-1]))
-
-
-def _counted(batch: Batch) -> Tensor:
-    """``batch x tokens``, true where a token's answer counts; all tokens of a split without labels."""
-    return batch.attention_mask if batch.labels is None else batch.labels != IGNORED
 
 
 def _masked_scores(logits: Tensor, labels: Tensor | None, counted: Tensor) -> Tensor:
@@ -169,7 +163,7 @@ def targets_of(split: TokenisedSplit) -> Targets:
     for start in range(0, len(split), 256):  # 256: a batch without a model
         rows = np.arange(start, min(start + 256, len(split)), dtype=np.int64)
         batch = split.batch(rows)
-        counted = _counted(batch)
+        counted = counted_tokens(batch)
         owners.append(np.repeat(rows, counted.sum(dim=1).numpy()))
         unlabelled = batch.labels is None
         if batch.labels is not None:
