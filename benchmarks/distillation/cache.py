@@ -1,6 +1,7 @@
 """Wall time, disk and memory of several students with one teacher: with its features cached, and without.
 
-    python -m benchmarks.distillation.cache --work DIR [--students 8] [--steps 200] [--device cpu] [--tiny]
+    python -m benchmarks.distillation.cache --work DIR [--students 8] [--steps 200] [--tiny]
+    ... --device cuda --precision bf16-mixed --one-process                           # on a GPU
 
 The teacher has BERT-base's size and random weights, the students about 5M parameters (`SIZES`), the texts are random
 words of exactly ``--length`` tokens. All students read the same stream, as the trials of a study do. With the cache
@@ -10,7 +11,8 @@ Both use the project's own loop and the losses of ``--losses``.
 Every unit (the teacher's pass; a student with or without the cache) is a process of its own, so that its peak memory
 is its own, and a line of DIR/records.jsonl: the same command goes on where it was cut off. Seconds are those of the
 pass or of the training, not of the process's start. The cache's pages are warm in the page cache after the pass, as
-they are in a study.
+they are in a study. ``--one-process`` spares the starts: the host's peak memory is then that of all before. On a GPU
+one unit that does not count goes first, since its libraries load on first use.
 """
 
 from __future__ import annotations
@@ -135,6 +137,8 @@ def run_unit(given: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(given.threads)
     setting = Setting(given)
     kind, _, number = given.unit.partition(":")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     if kind == "pass":
         shutil.rmtree(given.work / "cache", ignore_errors=True)  # of a pass that was cut off
         keys = setting.keys
@@ -160,7 +164,7 @@ def run_unit(given: argparse.Namespace) -> dict[str, Any]:
         teacher=teacher,
         seed=0,
         checkpoint_dir=folder,
-        trainer={"accelerator": "gpu" if given.device == "cuda" else "cpu"},
+        trainer={"accelerator": given.device, "precision": given.precision},
         checkpoint_every_steps=10**9,
     )
     started = time.perf_counter()
@@ -212,6 +216,17 @@ def read_records(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def unit_here(given: argparse.Namespace, unit: str) -> str:
+    """A line of the records, of a unit done in this process."""
+    return json.dumps({"unit": unit, **run_unit(argparse.Namespace(**vars(given) | {"unit": unit}))})
+
+
+def unit_apart(unit: str) -> str:
+    """A line of the records, of a unit done in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.distillation.cache", *sys.argv[1:], "--unit", unit]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+
+
 def main() -> int:
     """Run what is missing and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -222,29 +237,32 @@ def main() -> int:
     parser.add_argument("--length", type=int, default=64, help="tokens per text")
     parser.add_argument("--losses", default="logits_kl,minilm_relation", help="registry names")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--one-process", action="store_true", help="all units in this process")
     parser.add_argument("--tiny", action="store_true", help="small models, to try the script")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--unit", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.unit:
-        print(json.dumps({"unit": given.unit, **run_unit(given)}))
+        print(unit_here(given, given.unit))
         return 0
     given.work.mkdir(parents=True, exist_ok=True)
     path = given.work / "records.jsonl"
     kinds = [f"{kind}:{index}" for index in range(given.students) for kind in ("cached", "online")]
-    for unit in ("pass", *kinds):
-        if unit in read_records(path):
-            continue
-        command = [sys.executable, "-m", "benchmarks.distillation.cache", *sys.argv[1:], "--unit", unit]
-        line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    units = [unit for unit in ("pass", *kinds) if unit not in read_records(path)]
+    if given.one_process and given.device == "cuda" and units:
+        run_unit(argparse.Namespace(**vars(given) | {"unit": "online:0"}))
+    for unit in units:
+        line = unit_here(given, unit) if given.one_process else unit_apart(unit)
         with path.open("a") as file:
             file.write(line + "\n")
         print(line, flush=True)
     settings = {key: str(value) for key, value in vars(given).items() if key not in ("work", "output", "unit")}
     found = summary(read_records(path), given.students)
     print(json.dumps({key: value for key, value in found.items() if key != "units"}, indent=1))
-    write_section(given.output, "cache", settings, found)
+    section = "cache" if given.device == "cpu" else f"cache_{given.device}_{given.precision}"
+    write_section(given.output, section, settings, found)
     return 0
 
 

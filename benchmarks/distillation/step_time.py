@@ -1,12 +1,16 @@
 """What does a training step cost here, in a bare PyTorch loop, in TextBrewer and in a Hugging Face Trainer?
 
     python -m benchmarks.distillation.step_time [--steps 200] [--rounds 3] [--contenders autodistill bare ...]
+    ... --device cuda --precision bf16-mixed [--compile]                             # on a GPU
 
 One student, the teacher runs in every step (no cache), on the same batches of the same stream, with the same losses
 (KL of the logits at temperature 2, mean squared error of hidden states with learned projections), fused AdamW and
 clipped gradients. The bare loop and the Trainer call our loss functions; TextBrewer has its own of the same kind.
 Models have random weights: a step costs the same. Contenders take turns within each round, and the order changes from
-round to round. A step is timed from one batch to the next; the first five of a contender's round are left out.
+round to round. A step is timed from one batch to the next; the first five of a contender's round are left out. On a
+GPU, which works behind the program's back, ten steps at a time are timed, from one synchronisation to the next, and the
+first ten are left out. With ``bf16-mixed`` the teacher stays in fp32 for all, as its cached features would be;
+``--compile`` compiles the student's blocks for all.
 
 ``textbrewer`` and ``accelerate`` (which the Trainer needs) are installed for this benchmark only:
 ``pip install --target DIR --no-deps textbrewer accelerate`` and ``PYTHONPATH=DIR``. A contender whose package is
@@ -16,6 +20,7 @@ missing is named and left out.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import time
@@ -41,7 +46,9 @@ from autodistill.losses.configs import HiddenMSEConfig, LogitsKLConfig
 from autodistill.losses.hidden_mse import HiddenMSE
 from autodistill.losses.logits_kl import LogitsKL
 from autodistill.schedules.layer_mapping import layer_pairs
+from autodistill.training.batches import on_device
 from autodistill.training.distil import Distillation, distil
+from autodistill.training.precision import compiled
 from autodistill.training.stream import ExampleStream
 from autodistill.training.teacher_features import OnlineTeacherFeatures
 from autodistill.training.tokenised import TokenisedSplit, tokenise
@@ -49,6 +56,9 @@ from benchmarks.distillation.results import RESULTS, write_section
 
 #: Steps of a contender's round that are not counted: allocators and caches fill.
 WARM_UP = 5
+
+#: Steps between two synchronisations of a GPU.
+GPU_STEPS = 10
 
 #: BERT's vocabulary.
 VOCABULARY = 30522
@@ -61,13 +71,34 @@ NEEDS = {"textbrewer": "textbrewer", "huggingface": "accelerate"}
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained: layers, width and heads of both models, batch, tokens."""
+    """What is trained: layers and width of both models, batch, tokens; and where and how.
+
+    ``compile`` is whether the student's blocks are compiled.
+    """
 
     teacher: tuple[int, int]
     student: tuple[int, int]
     batch_size: int
     length: int
     steps: int
+    device: str = "cpu"
+    precision: str = "32-true"
+    compile: bool = False
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on CUDA."""
+        return self.device == "cuda"
+
+    @property
+    def counted_together(self) -> int:
+        """Steps that are timed as one."""
+        return GPU_STEPS if self.on_gpu else 1
+
+    @property
+    def uncounted(self) -> int:
+        """How many of these are left out at the start of a round."""
+        return 1 if self.on_gpu else WARM_UP
 
 
 class Work:
@@ -90,13 +121,38 @@ class Work:
         self.hidden = HiddenMSE(context, **vars(HiddenMSEConfig(embeddings=False)))
         self.times: list[float] = []
 
-    def batches(self) -> Iterator[Batch]:
-        """The batches of the round; the time of each is written down when it is asked for."""
-        size = self.setting.batch_size
-        for step in range(self.setting.steps):
+    def to_device(self) -> Work:
+        """Put models and losses where they are trained, for contenders that do not."""
+        for model in (self.teacher, self.student):
+            model.to(self.setting.device)
+        for projection in self.projections():
+            projection.data = projection.data.to(self.setting.device)
+        return self
+
+    def mixed(self) -> contextlib.AbstractContextManager[Any]:
+        """What the student's pass and the losses run under."""
+        enabled = self.setting.precision == "bf16-mixed"
+        return torch.autocast(self.setting.device, torch.bfloat16, enabled=enabled)
+
+    def taught(self, given: dict[str, Tensor]) -> Any:
+        """The teacher's output, in fp32."""
+        with torch.no_grad(), torch.autocast(self.setting.device, enabled=False):
+            return self.teacher(**given, output_hidden_states=True)
+
+    def mark(self, step: int) -> None:
+        """Write down the time at which a step begins, or the last has ended."""
+        if step % self.setting.counted_together == 0:
+            if self.setting.on_gpu:
+                torch.cuda.synchronize()
             self.times.append(time.perf_counter())
-            yield self.split.batch(self.stream.rows_at(step * size, (step + 1) * size))
-        self.times.append(time.perf_counter())
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches of the round, on their device; the time is written down when one is asked for."""
+        size, device = self.setting.batch_size, torch.device(self.setting.device)
+        for step in range(self.setting.steps):
+            self.mark(step)
+            yield on_device(self.split.batch(self.stream.rows_at(step * size, (step + 1) * size)), device)
+        self.mark(self.setting.steps)
 
     def loss(self, student: Any, teacher: Any, batch: Batch) -> Tensor:
         """The weighted sum of the losses of two models' outputs."""
@@ -183,24 +239,25 @@ def autodistill_steps(work: Work, folder: Path) -> None:
             teacher=OnlineTeacherFeatures(work.teacher, keys),
             seed=0,
             checkpoint_dir=folder,
+            trainer={"accelerator": work.setting.device, "precision": work.setting.precision},
             checkpoint_every_steps=10**9,  # what the others do not do either
-            progress=lambda step, steps: work.times.append(time.perf_counter()) if step < steps else None,
+            progress=lambda step, steps: work.mark(step) if step < steps or work.setting.on_gpu else None,
         )
     )
 
 
 def bare_steps(work: Work, folder: Path) -> None:
     """The loop that one would write by hand."""
-    student = work.student.train()
+    student = work.to_device().student.train()
     trained = [*student.parameters(), *work.projections()]
     optimiser = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.01, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.01, work.setting.steps)
     for batch in work.batches():
         given = inputs(batch)
-        with torch.no_grad():
-            teacher = work.teacher(**given, output_hidden_states=True)
+        teacher = work.taught(given)
         optimiser.zero_grad(set_to_none=True)
-        loss = work.loss(student(**given, output_hidden_states=True), teacher, batch)
+        with work.mixed():
+            loss = work.loss(student(**given, output_hidden_states=True), teacher, batch)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
@@ -230,6 +287,16 @@ def textbrewer_steps(work: Work, folder: Path) -> None:
             for batch in work.batches():
                 yield {**inputs(batch), "output_hidden_states": True}
 
+    class InFloat32(nn.Module):
+        """The teacher outside autocast."""
+
+        def __init__(self, teacher: Any) -> None:
+            super().__init__()
+            self.teacher = teacher
+
+        def forward(self, output_hidden_states: bool, **given: Tensor) -> Any:
+            return work.taught(given)
+
     def adaptor(batch: dict[str, Tensor], output: Any) -> dict[str, Any]:
         return {"logits": output.logits, "hidden": output.hidden_states, "inputs_mask": batch["attention_mask"]}
 
@@ -239,16 +306,17 @@ def textbrewer_steps(work: Work, folder: Path) -> None:
         | ({"proj": ["linear", *widths]} if widths[0] != widths[1] else {})
         for own, other in work.pairs
     ]
+    work.to_device()
     distiller = GeneralDistiller(
-        TrainingConfig(device="cpu", output_dir=str(folder), log_dir=None, ckpt_steps=10**9),
+        TrainingConfig(device=work.setting.device, output_dir=str(folder), log_dir=None, ckpt_steps=10**9),
         DistillationConfig(temperature=2, hard_label_weight=0, kd_loss_type="ce", intermediate_matches=matches),
-        work.teacher,
+        InFloat32(work.teacher),
         work.student,
         adaptor,
         adaptor,
     )
     optimiser = torch.optim.AdamW(work.student.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
-    with distiller:
+    with distiller, work.mixed():  # it has no bf16 of its own
         distiller.train(optimiser, Batches(), num_epochs=1, max_grad_norm=1.0, callback=None)
 
 
@@ -280,12 +348,11 @@ def huggingface_steps(work: Work, folder: Path) -> None:
             self, model: Any, given: dict[str, Any], return_outputs: bool = False, **unused: Any
         ) -> Tensor:
             batch = given["batch"]
-            with torch.no_grad():
-                teacher = work.teacher(**inputs(batch), output_hidden_states=True)
+            teacher = work.taught(inputs(batch))
             return work.loss(model.student(**inputs(batch), output_hidden_states=True), teacher, batch)
 
         def _prepare_inputs(self, given: dict[str, Any]) -> dict[str, Any]:
-            return given  # the batch is on the CPU already
+            return given  # the batch is on its device already
 
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -297,11 +364,13 @@ def huggingface_steps(work: Work, folder: Path) -> None:
         optim="adamw_torch_fused",
         save_strategy="no",
         report_to=[],
-        use_cpu=True,
+        use_cpu=not work.setting.on_gpu,
+        bf16=work.setting.precision == "bf16-mixed",
         disable_tqdm=True,
         remove_unused_columns=False,
         logging_steps=50,
     )
+    work.to_device()
     Distiller(Both(), arguments, train_dataset=Batches()).train()
 
 
@@ -316,9 +385,10 @@ CONTENDERS: dict[str, Callable[[Work, Path], None]] = {
 def timed_round(name: str, setting: Setting, split: TokenisedSplit) -> list[float]:
     """Seconds per step of one round of a contender."""
     work = Work(setting, split)
-    with tempfile.TemporaryDirectory() as folder:
+    blocks = compiled(work.student) if setting.compile else contextlib.nullcontext()
+    with tempfile.TemporaryDirectory() as folder, blocks:
         CONTENDERS[name](work, Path(folder))
-    found = np.diff(work.times)[WARM_UP:]
+    found = np.diff(work.times)[setting.uncounted :] / setting.counted_together
     return [float(value) for value in found]
 
 
@@ -339,16 +409,23 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
+    parser.add_argument("--compile", action="store_true", help="the student's blocks, of all contenders")
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
-    if given.steps <= WARM_UP + 1:
-        parser.error(f"--steps must be more than {WARM_UP + 1}")
+    setting = Setting(
+        *(given.teacher, given.student, given.batch_size, given.length, given.steps),
+        *(given.device, given.precision, given.compile),
+    )
+    least = (setting.uncounted + 1) * setting.counted_together
+    if given.steps <= least:
+        parser.error(f"--steps must be more than {least}")
     prepare_process({"threads": given.threads})
     missing = [name for name in given.contenders if name in NEEDS and find_spec(NEEDS[name]) is None]
     for name in missing:
         print(f"{name} is left out: it needs the package {NEEDS[name]}")
     names = [name for name in given.contenders if name not in missing]
-    setting = Setting(given.teacher, given.student, given.batch_size, given.length, given.steps)
     seconds: dict[str, list[list[float]]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
         split = make_split(setting, Path(folder))
@@ -369,10 +446,16 @@ def main() -> int:
             results[name]["ratio_to_bare_of_rounds"] = ratios
             results[name]["ratio_to_bare"] = median(ratios)
         ratio = results[name].get("ratio_to_bare", float("nan"))
-        found = f"{results[name]['median_ms']:9.1f} ms a step (p90 {results[name]['p90_ms']:.1f})"
+        found = f"{results[name]['median_ms']:9.2f} ms a step (p90 {results[name]['p90_ms']:.1f})"
         print(f"{name:12} {found}, {ratio:.3f} of bare")
-    write_section(given.output, "step_time", _settings(given), results)
+    section = "step_time" if given.device == "cpu" else f"step_time_{_kind(setting)}"
+    write_section(given.output, section, _settings(given), results)
     return 0
+
+
+def _kind(setting: Setting) -> str:
+    """``cuda_bf16-mixed_compiled``: what a GPU's figures are kept by, one beside the other."""
+    return "_".join((setting.device, setting.precision, *(["compiled"] if setting.compile else [])))
 
 
 def _settings(given: argparse.Namespace) -> dict[str, Any]:
