@@ -129,7 +129,7 @@ class StreamModule(pl.LightningModule):
         step, batch = numbered
         if self.trainer.world_size > 1:
             torch.manual_seed(derive_seed("step", self.seed, step, self.trainer.global_rank))
-        self.zero_grad(set_to_none=True)
+        self._clear_gradients()
         found: dict[str, Tensor] = {}
         parts = in_parts(batch, self.parts)
         whole = self._all_items(batch, step)
@@ -145,6 +145,11 @@ class StreamModule(pl.LightningModule):
                     self.trainer.strategy.backward(total, None)
         self._note(step, found)
         return total
+
+    def _clear_gradients(self) -> None:
+        """Of all that is trained; the module's own way searches all its modules for parameters in every step."""
+        for optimiser in self.trainer.optimizers:
+            optimiser.zero_grad(set_to_none=True)
 
     def _all_items(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Items of the whole step; with several processes, whose gradients are averaged, per process."""
@@ -195,7 +200,7 @@ class StreamModule(pl.LightningModule):
                 self.parts = min(2 * self.parts, self._optimisation.batch_size)
                 logger.warning("A step did not fit into memory (%s); from now on it has %d parts.", error, self.parts)
             # Outside of the handler: the error's traceback holds what is to be freed.
-            self.zero_grad(set_to_none=True)
+            self._clear_gradients()
             del self._unchecked[noted:]  # noted before its backward pass failed
             gc.collect()
             torch.set_rng_state(state[0])

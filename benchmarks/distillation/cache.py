@@ -170,6 +170,8 @@ def run_unit(given: argparse.Namespace) -> dict[str, Any]:
     started = time.perf_counter()
     result = distil(request)
     seconds = time.perf_counter() - started
+    if result.state != "complete":
+        raise SystemExit(f"{given.unit} ended as {result.state} after {result.steps} of {given.steps} steps.")
     shutil.rmtree(folder, ignore_errors=True)
     parameters = sum(parameter.numel() for parameter in student.parameters())
     return {"seconds": seconds, "parameters": parameters, "last_loss": result.losses["total"], **_memory()}

@@ -29,7 +29,7 @@ def module(name: str) -> Any:
 def test_a_tiny_cache_saves_passes_and_changes_no_loss(tmp_path: Path) -> None:
     cache = module("cache")
     given = Namespace(work=tmp_path, students=1, steps=2, batch_size=2, length=8, losses="logits_kl,minilm_relation")
-    vars(given).update(device="cpu", threads=1, tiny=True)
+    vars(given).update(device="cpu", precision="32-true", threads=1, tiny=True)
     records = {}
     for unit in ("pass", "cached:0", "online:0"):
         given.unit = unit
