@@ -260,6 +260,8 @@ class Candidates:
         return {row.tobytes(): position for position, row in enumerate(ranks)}
 
     def _known(self, architectures: Sequence[Architecture]) -> dict[str, tuple[FloatArray, FloatArray]]:
+        if not architectures:  # what answers need not answer about nobody
+            return {metric: (np.zeros(0), np.zeros(0)) for metric in self.context.known.metrics}
         if not self.context.known.metrics:
             return {}
         answers = self.context.known(architectures)

@@ -20,6 +20,7 @@ def test_candidate_that_is_too_slow_by_its_blocks_is_never_measured_whole(tmp_pa
         "latency=[torch]",
         "latency.torch.compose=true",
         "latency.torch.max_seconds=0.05",
+        "latency.torch.compose_seconds=0.05",
         "+constraints.fast={metric: torch.p50_ms, sense: '<=', bound: 1e-6}",
         "student.space.num_layers=[3]",
         "student.space.intermediate_size=[16]",

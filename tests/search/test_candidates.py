@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,3 +104,16 @@ def test_a_counted_space_says_how_near_it_comes_to_each_bound() -> None:
         "constraints.small wants size.parameters <= 500000, and the smallest in the space is 110,592; "
         "constraints.large wants size.parameters >= 9e+06, and the largest in the space is 1.41558e+07"
     )
+
+
+class Unasked(ToyKnown):
+    """Breaks where it is asked about nobody, as a source that takes the columns of its answers apart does."""
+
+    def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, Any]:
+        assert architectures
+        return super().__call__(architectures)
+
+
+def test_nobody_is_asked_about_no_architecture() -> None:
+    context = replace(toy_context(), known=Unasked())
+    assert Candidates(context).describe([]).known[PARAMETERS.metric].shape == (0,)
