@@ -19,11 +19,14 @@ from autodistill.plugin_manager import PluginFailure
 
 if TYPE_CHECKING:
     from autodistill.plugin_manager import PluginManager
-    from autodistill.registry import Registry
+    from autodistill.registry import Registered, Registry
 
 #: The package that holds the primary config.
 CONFIG_PACKAGE = "autodistill.conf"
 CONFIG_NAME = "config"
+
+#: What `store_components` put into Hydra's ConfigStore: a command composes several times, and nodes take long to make.
+_stored: dict[Registered, object] = {}
 
 
 def default_node(spec: ComponentSpec) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def default_node(spec: ComponentSpec) -> dict[str, Any]:
 
 
 def store_components(registry: Registry) -> None:
-    """Put every component into Hydra's ConfigStore.
+    """Put every component that is not there yet into Hydra's ConfigStore.
 
     Raises:
         PluginError: a preset of the same name exists already.
@@ -55,6 +58,10 @@ def store_components(registry: Registry) -> None:
                 f"A config file called {kind.name}/{spec.name}.yaml hides the {kind.title} {spec.name!r} of "
                 f"{registered.provider}: a preset never has the name of a component. Rename the file."
             )
+        group = store.repo.setdefault(kind.name, {})
+        file = f"{spec.name}.yaml"
+        if registered in _stored and group.get(file) is _stored[registered]:
+            continue
         package = f"{kind.name}.{spec.name}" if kind.several else kind.name
         try:
             node = default_node(spec)
@@ -62,6 +69,7 @@ def store_components(registry: Registry) -> None:
             registry.failures.append(PluginFailure(registered.provider, f"the config of {spec.name!r}", error))
             continue
         store.store(group=kind.name, name=spec.name, node=node, package=package, provider=str(registered.provider))
+        _stored[registered] = group[file]
 
 
 def config_packages(manager: PluginManager) -> list[str]:
