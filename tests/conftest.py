@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -36,6 +37,13 @@ def settings_of_torch() -> Iterator[None]:
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
         sys.modules["torch"].set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_old_is_searched() -> None:
+    """A training run ends with a collection of garbage, most of whose time goes into what imports have made."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
