@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from torch.nn import Parameter as TorchParameter
 
 #: What a loss may need from a model.
-FEATURES = ("logits", "hidden_states", "attention_scores", "attentions", "queries", "keys", "values", "embeddings")
+FEATURES = (
+    *("logits", "masked_logits", "hidden_states", "embeddings"),
+    *("attention_scores", "attentions", "queries", "keys", "values"),
+)
 
-#: (feature, layer). ``layer`` is None for ``logits`` and ``embeddings``; 0..L for ``hidden_states`` (0 = output of the
+#: (feature, layer). ``layer`` is None for logits and ``embeddings``; 0..L for ``hidden_states`` (0 = output of the
 #: embedding block, k = output of block k); 1..L for the features of a block.
 FeatureKey: TypeAlias = "tuple[str, int | None]"
 
-#: Feature key -> tensor. ``logits``: batch x classes; ``hidden_states``: batch x tokens x hidden; ``embeddings``: what
+#: Feature key -> tensor. ``logits``: batch x classes, or see `autodistill.components.task.TaskSpec`; ``masked_logits``:
+#: those of the tokens that count alone, masked x vocabulary, row by row, without a vocabulary of zeros for every other
+#: token; whatever gives logits gives them; ``hidden_states``: batch x tokens x hidden; ``embeddings``: what
 #: the embedding block puts out, the same; ``queries``, ``keys``, ``values``: batch x heads x tokens x size;
 #: ``attention_scores``: batch x heads x tokens x tokens, before mask and softmax; ``attentions``: the same shape after
 #: them, rows sum to 1 over unmasked keys.

@@ -24,11 +24,12 @@ from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.folders import directory_bytes
 from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.features import forward_features
+from autodistill.training.softened import LOGITS, MASKED_LOGITS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from autodistill.components.training import FeatureKey, Phase
+    from autodistill.components.training import Phase
     from autodistill.configs.settings import Settings
     from autodistill.registry import Registry
 
@@ -38,7 +39,6 @@ TIMED_STEPS = 3
 #: Tokens of a timed step, roughly: enough to keep a processor busy, and little memory where batches are of millions.
 TIMED_TOKENS = 2048
 
-_LOGITS: frozenset[FeatureKey] = frozenset({("logits", None)})
 
 #: Architectures of which the mean cost of a trial is estimated.
 SAMPLED = 64
@@ -192,13 +192,13 @@ class _Planner:
 
         size = self.bench.schedule.optimisation.batch_size
         timed = min(size, max(1, TIMED_TOKENS // self.bench.median_tokens))
-        seconds = []
+        seconds, key = [], MASKED_LOGITS if self.bench.task.kind == "mlm" else LOGITS
         model.train(backward)
         with torch.set_grad_enabled(backward):
             for step in range(TIMED_STEPS + 1):
                 batch = self.bench.train.batch(self.bench.stream.rows_at(step * timed, (step + 1) * timed))
                 started = time.perf_counter()
-                logits = forward_features(model, batch, _LOGITS)["logits", None]
+                logits = forward_features(model, batch, frozenset({key}))[key]
                 if backward:
                     logits.float().pow(2).mean().backward()
                 seconds.append(time.perf_counter() - started)

@@ -77,7 +77,8 @@ def label_loss(logits: Tensor, labels: Tensor, kind: str, mask: Tensor | None = 
     the cross-entropies of the answer's first and last token.
 
     Args:
-        logits: see `autodistill.components.task.TaskSpec`, any float dtype.
+        logits: see `autodistill.components.task.TaskSpec`, any float dtype; of masked tokens alone, ``masked x
+            vocabulary``, if the labels are theirs alone.
         labels: see there.
         kind: of the task.
         mask: ``batch x tokens``, true where a token counts; an answer cannot begin elsewhere. None: all count.

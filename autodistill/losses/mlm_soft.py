@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from autodistill.components.training import Batch, FeatureKey, Features, LossContext, LossRole
 
-_KEYS: frozenset[FeatureKey] = frozenset({("logits", None)})
+_KEYS: frozenset[FeatureKey] = frozenset({("masked_logits", None)})
 
 
 class MLMSoft:
@@ -54,7 +54,7 @@ class MLMSoft:
         """Compare the words at the masked positions.
 
         Args:
-            student: ``logits`` as ``batch x tokens x vocabulary``, any float dtype.
+            student: ``masked_logits`` as ``masked x vocabulary``, any float dtype.
             teacher: the same shape; constant.
             batch: its ``labels`` are ``batch x tokens``, int64: the hidden words, -100 where none is hidden.
 
@@ -63,10 +63,9 @@ class MLMSoft:
         """
         if batch.labels is None:
             raise ConfigError("loss.mlm_soft needs masked batches, but the batch has none.")
-        masked = counted_tokens(batch)
-        labels = batch.labels[masked]
-        student_log = F.log_softmax(student["logits", None][masked].float(), dim=-1)
-        targets = F.softmax(teacher["logits", None].detach()[masked].float(), dim=-1)
+        labels = batch.labels[counted_tokens(batch)]
+        student_log = F.log_softmax(student["masked_logits", None].float(), dim=-1)
+        targets = F.softmax(teacher["masked_logits", None].detach().float(), dim=-1)
         hard = -student_log.gather(1, labels[:, None]).squeeze(1)
         soft = -(targets * student_log).sum(-1)
         return (self.hard_share * hard + (1 - self.hard_share) * soft).sum() / max(1, len(labels))

@@ -29,6 +29,7 @@ from autodistill.components.training import (
     Features,
     LossContext,
 )
+from autodistill.losses.masking import TOKEN_KINDS, counted_tokens
 
 MakeLoss = Callable[[LossContext], DistillationLoss]
 
@@ -84,6 +85,8 @@ def toy_features(batch: Batch, size: Dimensions, *, task: TaskSpec = CLASSIFICAT
         return torch.randn(*shape, generator=generator)
 
     found: dict[FeatureKey, Tensor] = {("logits", None): draw(*_logit_shape(batch, size, task))}
+    if task.kind in TOKEN_KINDS:
+        found["masked_logits", None] = found["logits", None][counted_tokens(batch)]
     for layer in range(size.layers + 1):
         found["hidden_states", layer] = draw(examples, tokens, size.hidden)
     found["embeddings", None] = found["hidden_states", 0]
@@ -116,6 +119,9 @@ def padded_features(features: Features, batch: Batch, padded: Batch, filler: flo
     mask = padded.attention_mask
     found: dict[FeatureKey, Tensor] = {}
     for key, value in features.items():
+        if key[0] == "masked_logits":  # has no padding
+            found[key] = value
+            continue
         shape = [tokens if index and size == before else size for index, size in enumerate(value.shape)]
         if key[0] in ("hidden_states", "embeddings"):
             shape = [examples, tokens, value.shape[-1]]
@@ -276,8 +282,8 @@ class DistillationLossSuite:
             rows = torch.tensor(order)
             value = value_of(
                 case.loss,
-                {key: item[rows] for key, item in case.student.items()},
-                {key: item[rows] for key, item in case.teacher.items()},
+                _features_of(case.student, case.batch, rows),
+                _features_of(case.teacher, case.batch, rows),
                 _rows_of(case.batch, rows),
             )
             torch.testing.assert_close(value, case.value())
@@ -289,9 +295,7 @@ class DistillationLossSuite:
         parts = torch.tensor(0.0)
         for part in ([0], [1, 2]):
             rows = torch.tensor(part)
-            student, teacher = (
-                {key: item[rows] for key, item in side.items()} for side in (case.student, case.teacher)
-            )
+            student, teacher = (_features_of(side, case.batch, rows) for side in (case.student, case.teacher))
             batch = _rows_of(case.batch, rows)
             parts = parts + count(batch) / count(case.batch) * value_of(case.loss, student, teacher, batch)
         torch.testing.assert_close(parts, case.value())
@@ -336,6 +340,14 @@ def _rows_of(batch: Batch, rows: Tensor) -> Batch:
     labels = None if batch.labels is None else batch.labels[rows]
     ids, mask, types = batch.input_ids[rows], batch.attention_mask[rows], batch.token_type_ids[rows]
     return Batch(ids, mask, types, labels, batch.rows[rows])
+
+
+def _features_of(features: Features, batch: Batch, rows: Tensor) -> Features:
+    """The features of some examples of a batch."""
+    found = {key: value[rows] for key, value in features.items() if key[0] != "masked_logits"}
+    if ("masked_logits", None) in features:
+        found["masked_logits", None] = found["logits", None][counted_tokens(_rows_of(batch, rows))]
+    return found
 
 
 def _padded_labels(batch: Batch, tokens: int) -> Tensor | None:

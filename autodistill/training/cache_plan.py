@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 
+from autodistill.losses.masking import counted_tokens
 from autodistill.training.attention import windowed_layers
 from autodistill.training.batches import evaluating, on_device
 from autodistill.training.features import forward_features
-from autodistill.training.softened import temperature_of, without_temperature
+from autodistill.training.softened import MASKED_LOGITS, temperature_of, without_temperature
 from autodistill.training.stored_features import LARGE, TOKENS, Dense, FeatureShape, StoredForm, TopLogits
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def derive(keys: Iterable[FeatureKey], stored: Mapping[FeatureKey, Tensor], batc
     for key in keys:
         source = _source(key, stored)
         if source in stored:
-            found[key] = stored[source]
+            whole = key == MASKED_LOGITS != source
+            found[key] = stored[source][counted_tokens(batch)] if whole else stored[source]
         else:
             scores = _scores(stored["queries", key[1]], stored["keys", key[1]])
             found[key] = _softmax(scores, batch.attention_mask) if key[0] == "attentions" else scores

@@ -17,7 +17,7 @@ from autodistill.errors import ConfigError
 from autodistill.losses.masking import counted_tokens
 from autodistill.training.attention import ATTENTION_FEATURES, recording
 from autodistill.training.batches import evaluating
-from autodistill.training.softened import without_temperature
+from autodistill.training.softened import MASKED_LOGITS, without_temperature
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,9 +43,9 @@ def forward_features(
             run. None for all.
 
     Returns:
-        Feature key -> tensor with its graph; attention maps are those before dropout. The logits of a masked language
-        model are 0 where nothing is asked, as those of a cached teacher are: its head, which costs a small model more
-        than all of its blocks, runs on the masked tokens only.
+        Feature key -> tensor with its graph; attention maps are those before dropout. The ``logits`` of a masked
+        language model are 0 where nothing is asked, as those of a cached teacher are: its head, which costs a small
+        model more than all of its blocks, runs on the masked tokens only.
 
     Raises:
         ConfigError: a feature that this model cannot give.
@@ -72,7 +72,11 @@ def forward_features(
             continue
         source, _ = without_temperature((name, layer))
         feature = _feature(model, source, layer, output, blocks, batch.attention_mask)
-        features[name, layer] = feature if asked is None or source != "logits" else _spread(feature, asked)
+        if (name, layer) == MASKED_LOGITS:
+            feature = feature[counted_tokens(batch)] if asked is None else feature[0]
+        elif source == "logits" and asked is not None:
+            feature = _spread(feature, asked)
+        features[name, layer] = feature
     return features
 
 

@@ -13,7 +13,7 @@ from autodistill.components.students import FineTuning
 from autodistill.components.training import Optimisation
 from autodistill.errors import ConfigError
 from autodistill.losses.hard_label import label_loss
-from autodistill.losses.masking import number_of_answers
+from autodistill.losses.masking import counted_tokens, number_of_answers
 from autodistill.training.features import forward_features
 from autodistill.training.health import SettingNames
 from autodistill.training.lightning import StreamBatches, StreamModule
@@ -21,6 +21,7 @@ from autodistill.training.optimisers import learning_rate_factor
 from autodistill.training.results import TrainingResult
 from autodistill.training.runner import Surroundings, run
 from autodistill.training.seeds import derive_seed
+from autodistill.training.softened import LOGITS, MASKED_LOGITS
 from autodistill.training.stream import ExampleStream
 
 if TYPE_CHECKING:
@@ -162,8 +163,10 @@ class FineTuneModule(StreamModule):
         """The loss against the labels."""
         if batch.labels is None:
             raise ConfigError("A teacher can be fine-tuned only on a train split with labels, and this one has none.")
-        logits = forward_features(self.model, batch, frozenset({("logits", None)}))["logits", None]
-        return {"labels": label_loss(logits, batch.labels, self._kind, batch.attention_mask)}
+        key = MASKED_LOGITS if self._kind == "mlm" else LOGITS
+        logits = forward_features(self.model, batch, frozenset({key}))[key]
+        labels = batch.labels[counted_tokens(batch)] if self._kind == "mlm" else batch.labels
+        return {"labels": label_loss(logits, labels, self._kind, batch.attention_mask)}
 
     def items(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Examples, or the tokens that have labels."""

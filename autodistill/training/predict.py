@@ -17,6 +17,7 @@ from autodistill.losses.masking import TOKEN_KINDS, counted_tokens
 from autodistill.training.batches import columns_of, evaluating, on_device
 from autodistill.training.devices import placed
 from autodistill.training.features import forward_features
+from autodistill.training.softened import LOGITS, MASKED_LOGITS
 from autodistill.training.tokenised import StoredSplit
 
 if TYPE_CHECKING:
@@ -55,9 +56,10 @@ def predict(
     order = _by_length(split, batch_size)
 
     def answers() -> Iterator[list[NDArray[np.float32]]]:
+        key = MASKED_LOGITS if split.kind == "mlm" else LOGITS
         for rows in order:
             batch = on_device(split.batch(rows), torch.device(device))
-            logits = forward_features(model, batch, frozenset({("logits", None)}))["logits", None]
+            logits = forward_features(model, batch, frozenset({key}))[key]
             yield _rows(split.kind, logits.float(), batch)
 
     # Moved outside of inference mode: weights that move within it could not be trained or exported any more.
@@ -111,16 +113,14 @@ def _fitting(model: PreTrainedModel, split: TokenisedSplit, batch_size: int) -> 
 
 
 def _rows(kind: str, logits: Tensor, batch: Batch) -> list[NDArray[np.float32]]:
-    """The answers of a batch, example by example."""
+    """The answers of a batch, example by example; of a masked language model ``logits`` are those of masked tokens."""
     if kind == "question_answering":
         lengths = batch.attention_mask.sum(dim=1).tolist()
         return [one[:length] for one, length in zip(logits.cpu().numpy(), lengths, strict=True)]
     if kind not in TOKEN_KINDS:
         return list(logits.cpu().numpy())
     counted = counted_tokens(batch)
-    chosen = logits[counted]
-    if kind == "mlm":
-        chosen = _masked_scores(chosen, batch.labels, counted)
+    chosen = _masked_scores(logits, batch.labels, counted) if kind == "mlm" else logits[counted]
     return list(np.split(chosen.cpu().numpy(), np.cumsum(counted.sum(dim=1).cpu().numpy())[:-1]))
 
 

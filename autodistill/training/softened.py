@@ -1,4 +1,4 @@
-"""Teacher logits for a temperature: what losses that soften the outputs are given where a vocabulary is cached in part.
+"""Other names of logits: of masked tokens alone, and for a temperature, for losses that soften what is cached in part.
 
 A cached distribution over a vocabulary is its likeliest outputs and the mass of the others. How much that mass is at
 another temperature does not follow from it, so it is kept for every temperature that the study's losses use
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 LOGITS: FeatureKey = ("logits", None)
 
+#: The logits of the tokens that count alone; see `autodistill.components.training.Features`.
+MASKED_LOGITS: FeatureKey = ("masked_logits", None)
+
 _PREFIX = "logits@"
 
 
@@ -26,13 +29,13 @@ def softened_logits(temperature: float) -> FeatureKey:
 
 def temperature_of(key: FeatureKey) -> float | None:
     """The temperature of a feature that is logits; None for other features."""
-    if key == LOGITS:
+    if key in (LOGITS, MASKED_LOGITS):
         return 1.0
     return float(key[0].removeprefix(_PREFIX)) if key[0].startswith(_PREFIX) else None
 
 
 def without_temperature(key: FeatureKey) -> FeatureKey:
-    """The feature; logits for a temperature as logits."""
+    """The feature; logits for a temperature, or of some tokens, as logits."""
     return key if temperature_of(key) is None else LOGITS
 
 

@@ -17,7 +17,7 @@ import torch
 
 from autodistill.components.task import IGNORED
 from autodistill.training.arrays import open_array
-from autodistill.training.softened import softened_logits
+from autodistill.training.softened import MASKED_LOGITS, softened_logits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -204,7 +204,8 @@ class TopLogits:
 
     That mass depends on the temperature by which a loss divides the logits, so it is kept for each that will be asked
     for. Read back as logits for one of them, whose softmax at it has exactly the stored probabilities, the rest spread
-    evenly over all other outputs. Where tokens have labels, only tokens that count are kept; elsewhere zeros are given.
+    evenly over all other outputs. Where tokens have labels, only tokens that count are kept; elsewhere ``logits`` are
+    zeros.
     516 bytes per distribution at a vocabulary of BERT's size and 4 per temperature, where float16 logits take 61,000.
 
     Args:
@@ -277,18 +278,25 @@ class TopLogits:
 
     def open(self, directory: Path, lengths: NDArray[Any]) -> Mapping[FeatureKey, StoredReader]:
         """See `StoredForm.open`."""
-        return {
+        readers: dict[FeatureKey, StoredReader] = {
             softened_logits(temperature): _TopReader(self, directory, place)
             for place, temperature in enumerate(self.temperatures)
         }
+        if self.per_token and 1.0 in self.temperatures:
+            readers[MASKED_LOGITS] = _TopReader(self, directory, self.temperatures.index(1.0), in_place=False)
+        return readers
 
 
 class _TopReader:
-    """Reads what `TopLogits` stores, for the temperature at a place among its own."""
+    """Reads what `TopLogits` stores, for the temperature at a place among its own.
 
-    def __init__(self, form: TopLogits, directory: Path, place: int) -> None:
+    With ``in_place`` as logits where their tokens are, else of the tokens that count alone.
+    """
+
+    def __init__(self, form: TopLogits, directory: Path, place: int, in_place: bool = True) -> None:
         self._form = form
         self._place = place
+        self._in_place = in_place
         self._top, self._ids, self._rest, counts = (open_array(directory / name) for name in form.NAMES)
         self._stops: IntArray = np.cumsum(counts, dtype=np.int64)
         self._starts: IntArray = self._stops - counts
@@ -303,9 +311,11 @@ class _TopReader:
         mass = torch.from_numpy(self._rest[items * len(form.temperatures) + self._place]).to(device)
         # Divided by the temperature again, each of the others has its even share of the mass.
         rest = form.temperatures[self._place] * (mass - np.log(max(1, form.outputs - kept)))
-        rows = rest[:, None].expand(-1, form.outputs).clone()
+        rows: Tensor = rest[:, None].expand(-1, form.outputs).clone()
         ids = torch.from_numpy(self._ids[columns].astype(np.int64)).to(device)
         rows.scatter_(1, ids, torch.from_numpy(self._top[columns]).to(device).float())
+        if not self._in_place:
+            return rows
         result = torch.zeros((*mask.shape, form.outputs), device=device)
         result[mask] = rows
         return result

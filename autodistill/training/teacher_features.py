@@ -17,7 +17,7 @@ from autodistill.errors import ConfigError
 from autodistill.folders import directory_bytes, free_bytes
 from autodistill.training.cache_plan import keeps_likeliest, make_plan
 from autodistill.training.features import forward_features, has_blocks
-from autodistill.training.softened import temperature_of, without_temperature
+from autodistill.training.softened import LOGITS, MASKED_LOGITS, temperature_of, without_temperature
 from autodistill.training.teacher_cache import PassWatch, TeacherCache, cache_directory, kept_bytes, write_cache
 
 if TYPE_CHECKING:
@@ -222,6 +222,7 @@ def _everything(split: TokenisedSplit) -> IntArray:
 
 def _cached_keys(teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey]) -> frozenset[FeatureKey]:
     """What a cache of these features is made for; logits that are kept whole are the same at every temperature."""
+    keys = frozenset(LOGITS if key == MASKED_LOGITS else key for key in keys)
     return keys if keeps_likeliest(teacher, split) else frozenset(without_temperature(key) for key in keys)
 
 

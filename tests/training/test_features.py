@@ -28,6 +28,7 @@ from autodistill.errors import ConfigError
 from autodistill.training.attention import recordable, windowed_layers
 from autodistill.training.cache_plan import make_plan
 from autodistill.training.features import forward_features, model_inputs
+from autodistill.training.softened import MASKED_LOGITS
 from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
 from autodistill.training.tokenised import TokenisedSplit
 
@@ -130,11 +131,14 @@ def test_the_head_over_words_runs_on_masked_tokens_alone(batch: Batch, family: s
     assert found.shape == whole.shape
     torch.testing.assert_close(found[counted], whole[counted])
     assert not found[~counted].any()
-    gradients = [
-        torch.autograd.grad(logits[counted].square().sum(), model.get_input_embeddings().weight)[0]
-        for logits in (found, whole)
+    alone = forward_features(model, replace(batch, labels=labels), frozenset({MASKED_LOGITS}))[MASKED_LOGITS]
+    torch.testing.assert_close(alone, whole[counted])
+    expected, *gradients = [
+        torch.autograd.grad(logits.square().sum(), model.get_input_embeddings().weight)[0]
+        for logits in (whole[counted], found[counted], alone)
     ]
-    torch.testing.assert_close(*gradients)
+    for gradient in gradients:
+        torch.testing.assert_close(gradient, expected)
 
 
 def test_only_the_first_layers_run(model_of: Callable[..., Any], batch: Batch) -> None:

@@ -26,7 +26,7 @@ from autodistill.training import teacher_cache
 from autodistill.training.arrays import ArrayWriter, open_array
 from autodistill.training.batches import on_device
 from autodistill.training.cache_plan import keeps_likeliest, make_plan
-from autodistill.training.softened import features_for, softened_logits, teacher_needs
+from autodistill.training.softened import MASKED_LOGITS, features_for, softened_logits, teacher_needs
 from autodistill.training.stored_features import TOKENS, TOP_K, Dense, FeatureShape, TopLogits, form_of
 from autodistill.training.teacher_cache import TeacherCache
 from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
@@ -37,11 +37,11 @@ VOCABULARY = 3000
 MASKED = TaskSpec("mlm", (), ("text",), "mlm.accuracy")
 
 
-def word_model() -> Any:
+def word_model(vocabulary: int = VOCABULARY) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-        model = BertForMaskedLM(BertConfig(vocab_size=VOCABULARY, max_position_embeddings=32, **sizes)).eval()
+        model = BertForMaskedLM(BertConfig(vocab_size=vocabulary, max_position_embeddings=32, **sizes)).eval()
         with torch.no_grad():  # sharp answers, as a trained model's are
             model.cls.predictions.decoder.weight.normal_(std=0.5)
     return model
@@ -76,6 +76,19 @@ def test_large_vocabularies_keep_the_likeliest_words_and_the_mass_of_the_rest(
     assert size < 0.15 * train.lengths.sum() * VOCABULARY * 2, "float16 of everything would take more"
 
 
+@pytest.mark.parametrize("vocabulary", [70, VOCABULARY])
+def test_logits_of_masked_tokens_alone_are_read_from_the_same_files(
+    texts: TokenisedSplit, tmp_path: Path, vocabulary: int
+) -> None:
+    teacher, batch = word_model(vocabulary), texts.batch(np.array([5, 3, 60]))
+    found = []
+    for keys in (frozenset({LOGITS}), frozenset({MASKED_LOGITS})):
+        cached = cached_teacher_features(teacher, texts, keys, tmp_path, "words", 10**9, None)
+        found += cached.get(batch, keys).values()
+    assert len([path for path in (tmp_path / "teacher_features").iterdir() if path.is_dir()]) == 1
+    torch.testing.assert_close(found[0][batch.attention_mask], found[1])
+
+
 def test_only_tokens_that_count_are_kept_of_a_masked_language_model(tmp_path: Path) -> None:
     labels = torch.tensor([[IGNORED, 4, IGNORED, IGNORED, 7], [0, IGNORED, IGNORED, IGNORED, IGNORED]])
     batch = replace(toy_batch([5, 3]), labels=labels)
@@ -92,6 +105,8 @@ def test_only_tokens_that_count_are_kept_of_a_masked_language_model(tmp_path: Pa
     expected = value.flip(0)[counted].log_softmax(-1)
     likely = expected > expected.topk(TOP_K).values[:, -1:]
     torch.testing.assert_close(given[counted][likely], expected[likely], atol=0.01, rtol=1e-3)
+    alone = form.open(tmp_path, np.array([5, 3]))[MASKED_LOGITS].padded(np.array([1, 0]), swapped)
+    torch.testing.assert_close(alone, given[counted])
 
 
 def on_meta(batch: Batch) -> Batch:
