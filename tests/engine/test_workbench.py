@@ -88,7 +88,7 @@ def test_a_loss_that_asks_for_what_the_teacher_cannot_give_is_named(tmp_path: Pa
     with pytest.raises(
         ConfigError,
         match=rf"loss\.attention_mse needs attention_scores, which the teacher {tmp_path / 'teacher'} cannot give "
-        r"\(it gives attentions, embeddings, hidden_states, keys, logits, queries, values\)",
+        r"\(it gives attentions, embeddings, hidden_states, keys, logits, masked_logits, queries, values\)",
     ):
         check_workbench(bench)
 
