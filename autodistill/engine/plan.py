@@ -24,7 +24,7 @@ from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.folders import directory_bytes
 from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.features import forward_features
-from autodistill.training.softened import LOGITS, MASKED_LOGITS
+from autodistill.training.softened import logits_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -192,7 +192,7 @@ class _Planner:
 
         size = self.bench.schedule.optimisation.batch_size
         timed = min(size, max(1, TIMED_TOKENS // self.bench.median_tokens))
-        seconds, key = [], MASKED_LOGITS if self.bench.task.kind == "mlm" else LOGITS
+        seconds, key = [], logits_of(self.bench.task.kind)
         model.train(backward)
         with torch.set_grad_enabled(backward):
             for step in range(TIMED_STEPS + 1):

@@ -21,7 +21,7 @@ from autodistill.training.optimisers import learning_rate_factor
 from autodistill.training.results import TrainingResult
 from autodistill.training.runner import Surroundings, run
 from autodistill.training.seeds import derive_seed
-from autodistill.training.softened import LOGITS, MASKED_LOGITS
+from autodistill.training.softened import MASKED_LOGITS, logits_of
 from autodistill.training.stream import ExampleStream
 
 if TYPE_CHECKING:
@@ -163,9 +163,9 @@ class FineTuneModule(StreamModule):
         """The loss against the labels."""
         if batch.labels is None:
             raise ConfigError("A teacher can be fine-tuned only on a train split with labels, and this one has none.")
-        key = MASKED_LOGITS if self._kind == "mlm" else LOGITS
+        key = logits_of(self._kind)
         logits = forward_features(self.model, batch, frozenset({key}))[key]
-        labels = batch.labels[counted_tokens(batch)] if self._kind == "mlm" else batch.labels
+        labels = batch.labels[counted_tokens(batch)] if key == MASKED_LOGITS else batch.labels
         return {"labels": label_loss(logits, labels, self._kind, batch.attention_mask)}
 
     def items(self, batch: Batch, step: int) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ from autodistill.losses.masking import TOKEN_KINDS, counted_tokens
 from autodistill.training.batches import columns_of, evaluating, on_device
 from autodistill.training.devices import placed
 from autodistill.training.features import forward_features
-from autodistill.training.softened import LOGITS, MASKED_LOGITS
+from autodistill.training.softened import logits_of
 from autodistill.training.tokenised import StoredSplit
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def predict(
     order = _by_length(split, batch_size)
 
     def answers() -> Iterator[list[NDArray[np.float32]]]:
-        key = MASKED_LOGITS if split.kind == "mlm" else LOGITS
+        key = logits_of(split.kind)
         for rows in order:
             batch = on_device(split.batch(rows), torch.device(device))
             logits = forward_features(model, batch, frozenset({key}))[key]

@@ -22,6 +22,11 @@ MASKED_LOGITS: FeatureKey = ("masked_logits", None)
 _PREFIX = "logits@"
 
 
+def logits_of(kind: str) -> FeatureKey:
+    """The logits that are all the answers to a task of this kind, and nothing else."""
+    return MASKED_LOGITS if kind == "mlm" else LOGITS
+
+
 def softened_logits(temperature: float) -> FeatureKey:
     """The feature that is the teacher's logits for a temperature > 0."""
     return LOGITS if temperature == 1 else (f"{_PREFIX}{float(temperature)!r}", None)
