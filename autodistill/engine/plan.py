@@ -39,7 +39,6 @@ TIMED_STEPS = 3
 #: Tokens of a timed step, roughly: enough to keep a processor busy, and little memory where batches are of millions.
 TIMED_TOKENS = 2048
 
-
 #: Architectures of which the mean cost of a trial is estimated.
 SAMPLED = 64
 

@@ -182,8 +182,7 @@ def _counted_share(split: TokenisedSplit) -> float:
     """Share of the tokens whose answers count, from some examples."""
     rows = np.linspace(0, len(split) - 1, min(SAMPLED, len(split))).astype(np.int64)
     batch = split.batch(rows)
-    probe = TopLogits(("logits", None), LARGE, per_token=True)
-    return float(probe.mask(batch).sum() / batch.attention_mask.sum().clamp_min(1))
+    return float(counted_tokens(batch).sum() / batch.attention_mask.sum().clamp_min(1))
 
 
 def _scores(queries: Tensor, keys: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 import numpy as np
 import torch
 
-from autodistill.components.task import IGNORED
+from autodistill.losses.masking import counted_tokens
 from autodistill.training.arrays import open_array
 from autodistill.training.softened import MASKED_LOGITS, softened_logits
 
@@ -258,10 +258,7 @@ class TopLogits:
         """Where a batch's logits are kept: ``batch x tokens``, or ``batch``, bool."""
         if not self.per_token:
             return torch.ones(len(batch.input_ids), dtype=torch.bool, device=batch.input_ids.device)
-        labels = batch.labels
-        if labels is None or labels.shape != batch.attention_mask.shape:
-            return batch.attention_mask
-        return batch.attention_mask & (labels != IGNORED)
+        return counted_tokens(batch)
 
     def wider(self) -> TopLogits:
         """See `StoredForm.wider`."""

@@ -254,7 +254,7 @@ def main() -> int:
     kinds = [f"{kind}:{index}" for index in range(given.students) for kind in ("cached", "online")]
     units = [unit for unit in ("pass", *kinds) if unit not in read_records(path)]
     if given.one_process and given.device == "cuda" and units:
-        run_unit(argparse.Namespace(**vars(given) | {"unit": "online:0"}))
+        unit_here(given, "online:0")
     for unit in units:
         line = unit_here(given, unit) if given.one_process else unit_apart(unit)
         with path.open("a") as file:
