@@ -42,7 +42,7 @@ from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mea
 from autodistill.latency.lengths import LENGTH_QUANTILES
 from autodistill.training.augmented import Augmentation, augmented
 from autodistill.training.seeds import derive_seed
-from autodistill.training.softened import MASKED_LOGITS, teacher_needs, without_temperature
+from autodistill.training.softened import teacher_needs, without_temperature
 from autodistill.training.stream import ExampleStream
 from autodistill.training.tokenised import TokenisedSplit, tokenise
 
@@ -435,7 +435,7 @@ class Workbench:
                 for loss, _ in self.make_losses(size, teacher).values():
                     found |= teacher_needs(loss)
         # The logits themselves cost four bytes more per distribution, and serve whoever asks without a temperature.
-        return frozenset(found - {MASKED_LOGITS} | {without_temperature(key) for key in found})
+        return frozenset(found | {without_temperature(key) for key in found})
 
     def _check_losses(self, student: Dimensions, teacher: Dimensions, family: str) -> None:
         for label, (loss, _) in self.make_losses(student, teacher).items():

@@ -128,6 +128,9 @@ def test_an_experiment_takes_a_tiny_step(experiment: str, tmp_path: Path, fresh_
     assert bool(summary["baselines"]) == (experiment != "paper_like")
     expected = {"glue_sst2": "glue.score", "squad": "squad.f1"}.get(experiment, "mlm.accuracy")
     assert len(summary["picks"]) == 1
+    if experiment == "corpus_mlm":  # the runs of all architectures read the same features of the teacher
+        (folder,) = tmp_path.rglob("teacher_features")
+        assert len([entry for entry in folder.iterdir() if entry.is_dir()]) == 1
     assert f'"{expected}"' in json.dumps(summary["picks"][0])
     if experiment == "paper_like":
         teacher, pick = summary["tasks"]["models"]
