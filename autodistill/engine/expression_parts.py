@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from autodistill.engine.expressions import Expression, parse_expression
+from autodistill.engine.expressions import Expression, expression_of
 
 _DIVISIONS = (ast.Div, ast.FloorDiv, ast.Mod)
 _SYMBOLS: dict[type[ast.cmpop], str] = {
@@ -80,4 +80,4 @@ def _tree(rule: Expression) -> ast.expr:
 
 
 def _expression(node: ast.expr, rule: Expression) -> Expression:
-    return parse_expression(ast.unparse(node), rule.names, rule.where)
+    return expression_of(node, rule.names, rule.where)

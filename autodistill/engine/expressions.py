@@ -100,7 +100,10 @@ class Expression:
 
     def _failure(self, values: Values, error: Exception) -> str:
         given = ", ".join(f"{name}={values[name]!r}" for name in sorted(self.names))
-        return f"{self.where}: {self.text!r} cannot be worked out for {given or 'any values'}: {error}."
+        way_out = ""
+        if isinstance(error, ZeroDivisionError):
+            way_out = " Another rule does not guard it: begin the same one with what must hold first, e.g. `a > 0 and`."
+        return f"{self.where}: {self.text!r} cannot be worked out for {given or 'any values'}: {error}.{way_out}"
 
 
 def parse_expression(text: str, names: Collection[str], where: str) -> Expression:
@@ -109,7 +112,15 @@ def parse_expression(text: str, names: Collection[str], where: str) -> Expressio
     Raises:
         ConfigError: it is no expression, uses something that is not allowed, or an unknown name.
     """
-    tree = _parse(text, where)
+    return _compiled(text, _parse(text, where), names, where)
+
+
+def expression_of(part: ast.expr, names: Collection[str], where: str) -> Expression:
+    """A part of an expression that has been parsed, as one of its own; however long its text, its depth is no more."""
+    return _compiled(ast.unparse(part), part, names, where)
+
+
+def _compiled(text: str, tree: ast.expr, names: Collection[str], where: str) -> Expression:
     compiler = _Compiler(text, where, frozenset(names))
     evaluate = compiler.compile(tree)
     return Expression(text, where, frozenset(compiler.used), evaluate)

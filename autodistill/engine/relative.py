@@ -1,6 +1,6 @@
 """Objectives without units: every value relative to the teacher's, ratio metrics in logs.
 
-Quality q becomes ``q / |q_teacher|``; a metric that is minimised and positive (latency, size) becomes
+Quality q becomes ``q / |q_teacher|``; a ratio metric that is minimised (latency, size) becomes
 ``log(value / value_teacher)``. A change of unit changes nothing. All objectives are then minimised. The reference
 point is fixed when the study is created: the trivial answer's quality, and the teacher's own latency or a bound.
 """
@@ -15,6 +15,7 @@ import numpy as np
 
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.pareto import hypervolume
+from autodistill.search.scales import RATIO_SUFFIXES
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -37,11 +38,15 @@ def reference_point(
     for objective in objectives:
         values = teacher["trivial"] if objective.metric in teacher["trivial"] else teacher["values"]
         value = float(values.get(objective.metric, math.nan))
-        bounds = [item.bound for item in constraints if item.metric == objective.metric and item.sense == "<="]
-        if objective.direction == "minimize":
-            value = min([value, *bounds]) if not math.isnan(value) else min(bounds, default=math.nan)
-        point[objective.label] = value
+        point[objective.label] = _stricter(value, objective, constraints)
     return point
+
+
+def _stricter(value: float, objective: Objective, constraints: Sequence[Constraint]) -> float:
+    """The value, or a bound on the objective's metric that asks for more; NaN where there is neither."""
+    sense, strictest = ("<=", min) if objective.direction == "minimize" else (">=", max)
+    bounds = [item.bound for item in constraints if item.metric == objective.metric and item.sense == sense]
+    return strictest([item for item in (value, *bounds) if not math.isnan(item)], default=math.nan)
 
 
 def useful_reference(
@@ -56,17 +61,19 @@ def useful_reference(
     labelled = reference_point(objectives, constraints, teacher)
     point = {item.metric: labelled[item.label] for item in objectives}
     for objective in objectives:
+        if objective.metric not in teacher["trivial"]:
+            continue
+        trivial = float(teacher["trivial"][objective.metric])
         own = float(teacher["values"].get(objective.metric, math.nan))
-        better = own > point[objective.metric] if objective.direction == "maximize" else own < point[objective.metric]
-        if objective.metric in teacher["trivial"] and better:
-            point[objective.metric] += USEFUL * (own - point[objective.metric])
+        if own > trivial if objective.direction == "maximize" else own < trivial:
+            point[objective.metric] = _stricter(trivial + USEFUL * (own - trivial), objective, constraints)
     return point
 
 
 def relative(values: FloatArray, objective: Objective, teacher: Mapping[str, Any]) -> FloatArray:
     """Values of one objective's metric relative to the teacher's, as something to be minimised."""
     own = float(teacher["values"].get(objective.metric, math.nan))
-    if objective.direction == "minimize" and own > 0:
+    if objective.direction == "minimize" and own > 0 and objective.metric.endswith(RATIO_SUFFIXES):
         with np.errstate(invalid="ignore", divide="ignore"):
             result: FloatArray = np.log(values / own)
         return result

@@ -27,6 +27,7 @@ from autodistill.engine.space_config import (
     parse_rules,
 )
 from autodistill.engine.space_points import RULES_KEY, SPACE_KEY, Points
+from autodistill.errors import ConfigError
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray, IntArray
@@ -188,12 +189,20 @@ class Space:
             return False
         if any(isinstance(choices.get(name, ""), bool | str) for name in self.derived):
             return False
-        for name, condition in self.conditions.items():
-            if choices[name] != condition.default and not condition.expression.holds(choices):
-                return False
-        # Rules come first: they keep derived values from what cannot be worked out, e.g. a division by zero.
-        return all(rule.holds(choices) for rule in self.rules.values()) and all(
-            choices[name] == expression.number(choices) for name, expression in self.derived.items()
+        try:
+            return self._allows(choices)
+        except ConfigError:  # e.g. a division by zero: of what is in the space, `check_feasible` has worked out all
+            return False
+
+    def _allows(self, choices: Mapping[str, Choice]) -> bool:
+        """Whether derived values, rules and conditions admit these choices, each of which is a value of the space."""
+        return (
+            all(choices[name] == expression.number(choices) for name, expression in self.derived.items())
+            and all(rule.holds(choices) for rule in self.rules.values())
+            and all(
+                choices[name] == condition.default or condition.expression.holds(choices)
+                for name, condition in self.conditions.items()
+            )
         )
 
     def check_feasible(self) -> None:

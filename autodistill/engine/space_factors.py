@@ -234,8 +234,10 @@ def _sum(label: str, rule: Expression, reader: Reader) -> Sum | None:
 
 
 def activity_factor(name: str, condition: Condition, reader: Reader) -> Factor:
-    """Whether the parameter ``name`` matters."""
-    return _factor(name, condition.expression, reader, None)
+    """Whether the parameter ``name`` matters; where that cannot be worked out, which only rules keep from being asked
+    of an architecture, it does not.
+    """
+    return _factor(name, condition.expression, reader, None, workable=False)
 
 
 def condition_factor(name: str, condition: Condition, reader: Reader) -> Factor:
@@ -249,11 +251,19 @@ def default_rank(condition: Condition, parameter: Parameter) -> int:
     return parameter.values.index(condition.default)
 
 
-def _factor(label: str, expression: Expression, reader: Reader, unless: tuple[int, int] | None) -> Factor:
+def _factor(
+    label: str, expression: Expression, reader: Reader, unless: tuple[int, int] | None, *, workable: bool = True
+) -> Factor:
+    """The factor of an expression that is, or need not be, workable for every row that is asked about."""
     columns, needed = reader.scope(expression.names), reader.needed(expression.names)
     sizes = [len(reader.parameters[column].values) for column in columns]
 
     def decide(ranks: tuple[int, ...]) -> bool:
-        return expression.holds(reader.values(columns, ranks, needed))
+        try:
+            return expression.holds(reader.values(columns, ranks, needed))
+        except ConfigError:
+            if workable:
+                raise
+            return False
 
     return Factor(label, columns, sizes, decide, unless)

@@ -68,7 +68,7 @@ class BotorchConfig:
     """Whether logarithms of parameters, FLOPs and depth are features of the models, with a linear trend."""
     max_replicates: int = 3
     """Runs of one architecture at most; above 1, noisy trials near the front are repeated when that is worth most (only
-    where a single objective must be learnt and no other metric has a bound that must be learnt)."""
+    where a single objective must be learnt)."""
     warm_start: list[str] = field(default_factory=list)
     """Earlier studies of the same storage to learn from, by name."""
 

@@ -113,11 +113,18 @@ class Promotion:
         return np.stack(columns, axis=1) if columns else np.empty((len(self.rows), 0))
 
     def _reference(self, mean: FloatArray) -> FloatArray:
-        """The study's reference point, to be maximised; where none is fixed, a little beyond the worst trial."""
+        """The study's reference point, to be maximised; where none is fixed, a little beyond the worst trial.
+
+        A quality's is fixed for full runs. Of the first objective full scores are predicted; another quality is only
+        known from flash, where most or all trials may lie below it.
+        """
         worst = _beyond_worst(np.column_stack([mean, self._others]))
+        comparable = self.context.known.metrics | self.context.measured | {self.objective.metric}
         for column, (item, scale) in enumerate(
             zip(self.context.objectives, [self._scale, *self._other_scales], strict=True)
         ):
+            if item.metric not in comparable:
+                continue
             fixed = sign_of(item) * float(scale(np.array([self.context.reference.get(item.metric, np.nan)]))[0])
             if np.isfinite(fixed):
                 worst[column] = fixed
@@ -146,7 +153,8 @@ class Promotion:
         return Predicted(mean, deviation)
 
     def first(self, margin: float, failed: Collection[int] = ()) -> int | None:
-        """The row to begin with: best in the first objective, or with a margin the fastest that is nearly as good.
+        """The row to begin with: best in the first objective, or with a margin the best in the second (the fastest) of
+        those that are nearly as good.
 
         Args:
             margin: share of the best predicted score, in the metric's unit, that may be given up; >= 0.
@@ -164,17 +172,13 @@ class Promotion:
             return int(self.rows[best])
         plain = self._plain(mean)
         close = left[np.abs(plain[left] - plain[best]) <= margin * abs(plain[best])]
-        volumes = [self._volume_alone(int(entry)) for entry in close]
-        return int(self.rows[close[int(np.argmax(volumes))]])
+        fastest = np.argmax(self._others[close, 0]) if self._others.shape[1] else np.argmax(mean[close])
+        return int(self.rows[close[int(fastest)]])
 
     def _plain(self, signed: FloatArray) -> FloatArray:
         """From the scale, to be maximised, back to the metric's unit."""
         flat = self._sign * signed * self._scale.deviation + self._scale.mean
         return np.asarray((np.exp(flat) if self._scale.log else flat) * self._scale.unit)
-
-    def _volume_alone(self, entry: int) -> float:
-        points = np.column_stack([self.flash.mean, self._others])
-        return float(np.prod(points[entry] - _beyond_worst(points)))
 
     def next(
         self, full: Mapping[int, float], taken: Collection[int], costs: FloatArray, failed: Collection[int] = ()

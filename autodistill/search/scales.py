@@ -67,6 +67,6 @@ class Scale:
 
 
 def power_of_two(values: FloatArray) -> float:
-    """The smallest power of two above every absolute value; dividing by it rounds nothing."""
+    """The smallest power of two above every absolute value, as far as there is one; dividing by it rounds nothing."""
     largest = float(np.abs(values).max(initial=0.0))
-    return 2.0 ** math.frexp(largest)[1] if largest > 0 else 1.0
+    return 2.0 ** min(math.frexp(largest)[1], 1023) if largest > 0 else 1.0  # no float is above 2 ** 1024

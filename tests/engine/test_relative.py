@@ -123,3 +123,31 @@ def test_the_search_counts_quality_from_half_way_to_the_teacher_and_latency_as_t
     limit = Constraint("fast", "ort.p50_ms", "<=", 4.0)
     found = useful_reference((QUALITY, LATENCY), (limit,), teacher(quality=0.8, trivial=0.2))
     assert found == pytest.approx({"classification.accuracy": 0.5, "ort.p50_ms": 4.0})
+
+
+def test_a_perfect_score_of_what_is_minimised_is_the_best() -> None:
+    """A rate of errors is 0 on a small split: no logarithm may lose it."""
+    error, size = Objective("error", "own.error", "minimize"), Objective("size", "size.parameters", "minimize")
+    own = {"values": {"own.error": 0.05, "size.parameters": 40.0}, "trivial": {"own.error": 0.5}}
+    metrics = {"own.error": np.array([0.2, 0.1, 0.0]), "size.parameters": np.array([10.0, 20.0, 5.0])}
+    seen = History(architectures=(None,) * 3, metrics=metrics)  # type: ignore[arg-type]
+    matrix = relative_matrix(seen, (error, size), own)
+    assert (matrix[2] < matrix[:2]).all()
+    assert np.isfinite(matrix).all()
+
+
+def test_a_bound_that_asks_for_more_replaces_the_reference_in_both_directions() -> None:
+    throughput = Objective("throughput", "ort.throughput", "maximize")
+    own = {"values": {"ort.throughput": 50.0, "ort.p50_ms": 10.0}, "trivial": {}}
+    bounds = [Constraint("a", "ort.throughput", ">=", 500.0), Constraint("b", "ort.p50_ms", "<=", 2.0)]
+    assert reference_point((throughput, LATENCY), bounds, own) == {"throughput": 500.0, "latency": 2.0}
+    loose = [Constraint("a", "ort.throughput", ">=", 5.0), Constraint("b", "ort.p50_ms", "<=", 20.0)]
+    assert reference_point((throughput, LATENCY), loose, own) == {"throughput": 50.0, "latency": 10.0}
+
+
+@pytest.mark.parametrize(("bound", "expected"), [(20.0, 20.0), (800.0, 505.0)])
+def test_gains_in_quality_count_from_half_of_the_way_or_from_a_stricter_bound(bound: float, expected: float) -> None:
+    perplexity = Objective("perplexity", "mlm.perplexity", "minimize")
+    own = {"values": {"mlm.perplexity": 10.0}, "trivial": {"mlm.perplexity": 1000.0}}
+    found = useful_reference((perplexity,), [Constraint("a", "mlm.perplexity", "<=", bound)], own)
+    assert found == {"mlm.perplexity": expected}

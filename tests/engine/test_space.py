@@ -317,3 +317,28 @@ def test_a_rule_over_an_unknown_name_is_refused() -> None:
 def test_a_rule_must_be_text() -> None:
     with pytest.raises(ConfigError, match=r"student\.rules\.r must be an expression such as 'a <= b', got 3"):
         build_space("toy", {"a": [1]}, {"r": 3})  # type: ignore[dict-item]
+
+
+def test_a_rule_may_keep_a_condition_from_what_it_cannot_work_out() -> None:
+    when = {"values": [96, 192], "when": "4 % layers == 0", "default": 96}
+    space = build_space("f", {"layers": [0, 1, 2, 3, 4], "width": when}, {"some": "layers > 0"})
+    assert len(space.enumerate() or ()) == 2 * 3 + 1
+    assert space.complete([{"layers": 0, "width": 96}, {"layers": 4, "width": 192}])[0] is None
+    assert Architecture("f", {"layers": 0, "width": 96}) not in space
+    assert Architecture("f", {"layers": 0, "width": 192}) not in space
+    first = Architecture("f", {"layers": 1, "width": 192})
+    assert {item.choices["layers"] for item in space.neighbours(first)} == {1, 2}
+
+
+def test_a_wrong_derived_value_is_a_stranger_even_where_a_rule_cannot_be_worked_out_with_it() -> None:
+    space = build_space("f", {"a": [1, 2], "d": {"type": "derived", "value": "a * 2"}}, {"r": "8 % d == 0"})
+    assert Architecture("f", {"a": 1, "d": 2}) in space
+    assert Architecture("f", {"a": 1, "d": 0}) not in space
+
+
+def test_parts_of_a_rule_may_be_longer_than_a_rule() -> None:
+    names = "abcde"
+    rule = "+".join(["max(a,b,c,d,e)*2-(c)"] * 45) + "<=9"
+    assert len(rule) < 1000
+    space = build_space("f", {name: [0, 1] for name in names}, {"r": rule})
+    assert [item.choices["a"] for item in space.enumerate() or ()] == [0]

@@ -7,7 +7,7 @@ import pytest
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 
-from autodistill.components.search import History, SearchContext  # noqa: E402
+from autodistill.components.search import History, Objective, SearchContext  # noqa: E402
 from autodistill.search.promotion import Promotion  # noqa: E402
 from autodistill.search.random import RandomSearch  # noqa: E402
 from autodistill.testing.search import ACCURACY, LATENCY, toy_context, toy_history, toy_metrics  # noqa: E402
@@ -35,6 +35,22 @@ def test_a_margin_trades_a_little_quality_for_speed() -> None:
     assert promotion.first(0.0) == 0
     assert promotion.first(0.02) == 1
     assert promotion.first(0.01) == 0
+
+
+def test_with_a_margin_the_first_is_the_fastest_of_those_that_are_nearly_as_good() -> None:
+    promotion = Promotion(*few((0.900, 10.0), (0.899, 6.0), (0.8955, 3.0), (0.895, 2.0), (0.5, 1.0)), range(5))
+    assert promotion.first(0.01) == 3
+
+
+@pytest.mark.parametrize("level", [0.0, 0.13, 0.2])
+def test_another_quality_is_not_held_against_a_reference_for_full_runs(level: float) -> None:
+    context, history = few((0.50, 10.0), (0.60, 12.0), (0.55, 4.0), (0.40, 2.0))
+    f1 = Objective("f1", "classification.f1", "maximize")
+    context = replace(context, objectives=(ACCURACY, f1, LATENCY), reference={ACCURACY.metric: 0.7, f1.metric: 0.7})
+    scores = np.array([0.60, 0.62, 0.55, 0.50]) + level
+    history = replace(history, metrics={**history.metrics, f1.metric: scores})
+    # At flash all, some or none are below what a full run is held against: the next pick is the same.
+    assert Promotion(context, history, range(4)).next({1: 0.85}, [1], np.ones(4)) == 2
 
 
 def test_the_next_adds_most_to_the_front_of_full_scores() -> None:

@@ -18,3 +18,7 @@ def test_every_latency_metric_is_compared_by_factors(metric: str) -> None:
 def test_what_may_be_zero_is_compared_by_differences_where_it_is() -> None:
     assert not Scale.fit("onnxruntime.throughput_at_p99", np.array([0.0, 2.0])).log
     assert not Scale.fit("classification.accuracy", np.array([0.5, 0.7])).log
+
+
+def test_the_largest_float_has_a_scale() -> None:
+    assert np.isfinite(Scale.fit("own.loss", np.array([0.1, 1.7e308]))(np.array([0.1, 1.7e308]))).all()
