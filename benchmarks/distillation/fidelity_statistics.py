@@ -28,26 +28,49 @@ def correlations(one: FloatArray, other: FloatArray, *, apart: bool = False) -> 
             predict, which is how good an architecture is and not how lucky a seed.
     """
     first, second = np.atleast_2d(one), np.atleast_2d(other)
+    pairs = _pairs(first, second, apart)
+    return {"n": first.shape[1]} | {
+        name: _interval(*_values(first, second, pairs, statistic))
+        for name, statistic in (("spearman", spearmanr), ("kendall", kendalltau))
+    }
+
+
+def lead(flash: FloatArray, full: FloatArray, rival: FloatArray, *, apart: bool) -> dict[str, float]:
+    """By how much flash ranks full scores better than another predictor does: the difference of Spearman's
+    correlations, with a 95 % bootstrap interval over the architectures, which both are drawn by.
+
+    Args:
+        flash: ``seeds x architectures``.
+        full: the same seeds.
+        rival: a value per architecture.
+        apart: as in `correlations`.
+    """
+    own, own_draws = _values(flash, full, _pairs(flash, full, apart), spearmanr)
+    other = rival[None]
+    others, other_draws = _values(other, full, _pairs(other, full, apart=False), spearmanr)
+    return _interval(own - others, own_draws - other_draws)
+
+
+def _pairs(first: FloatArray, second: FloatArray, apart: bool) -> list[tuple[int, int]]:
     pairs = [(row, column) for row in range(len(first)) for column in range(len(second)) if not apart or row != column]
     if not pairs:
         raise ValueError("Correlations of replicates with different seeds need two seeds at least.")
-    found: dict[str, Any] = {"n": first.shape[1]}
-    for name, statistic in (("spearman", spearmanr), ("kendall", kendalltau)):
-        value, low, high = _with_interval(first, second, pairs, statistic)
-        found[name] = {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4)}
-    return found
+    return pairs
 
 
-def _with_interval(
+def _values(
     first: FloatArray, second: FloatArray, pairs: Sequence[tuple[int, int]], statistic: Callable[..., Any]
-) -> tuple[float, float, float]:
-    rng = np.random.default_rng(0)
+) -> tuple[float, FloatArray]:
+    """A statistic, and what it is for each resample of the architectures: the same resamples for equally many."""
     count = first.shape[1]
-    value = _mean(first, second, pairs, statistic)
-    resamples = rng.integers(0, count, (RESAMPLES, count))
+    resamples = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
     draws = [_mean(first[:, rows], second[:, rows], pairs, statistic) for rows in resamples]
+    return _mean(first, second, pairs, statistic), np.array(draws)
+
+
+def _interval(value: float, draws: FloatArray) -> dict[str, float]:
     low, high = np.nanquantile(draws, [0.025, 0.975])
-    return value, float(low), float(high)
+    return {"value": round(float(value), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
 
 
 def _mean(
@@ -114,6 +137,7 @@ def judge(
             *(np.stack([given(row, latency) for row in scores]) for scores in (flash, full)), apart=apart
         ),
         "predictors": {name: correlations(values, full) for name, values in sizes.items()},
+        "flash_minus_predictors": {name: lead(flash, full, values, apart=apart) for name, values in sizes.items()},
         "regret": round(
             float(np.mean([regret(row, other, latency, floor) for row, other in zip(flash, others, strict=True)])), 5
         ),

@@ -63,6 +63,9 @@ TINY_SPACE = "{num_layers: [1, 2], hidden_size: [16, 32], num_heads: [4], interm
 #: Key of the step in which a study keeps the architectures that were drawn.
 DRAWN = "fidelity_architectures"
 
+#: What a report prints of a fidelity; the rest is in its file.
+PRINTED = ("flash_with_full", "flash_minus_predictors", "regret", "regret_of_log_flops")
+
 
 @contextmanager
 def open_study(given: argparse.Namespace, variant: str, share: float) -> Iterator[Session]:
@@ -253,7 +256,7 @@ def main() -> int:
         if given.step == "report":
             found = report(given)
             for share, item in found["fidelities"].items():
-                print(share, {key: item[key] for key in ("flash_with_full", "regret", "regret_of_log_flops")})
+                print(share, {key: item[key] for key in PRINTED})
             settings = {"task": given.task, "architectures": given.architectures, "seeds": len(SEEDS)}
             write_section(given.output, f"flash_fidelity_{given.task}", settings, found)
             return 0

@@ -63,6 +63,7 @@ def test_a_perfect_flash_has_the_ceiling_and_no_regret(monkeypatch: pytest.Monke
     assert found["flash_with_full"]["spearman"]["value"] == 1.0
     assert found["flash_with_full_given_latency"]["spearman"]["value"] == 1.0
     assert found["share_of_ceiling"] == 1.0
+    assert found["flash_minus_predictors"]["flops"]["value"] > 0.5
     assert found["regret"] == 0.0
     backwards = statistics.judge(np.stack([1 - full] * 2), np.stack([full] * 2), sizes, latency, 0.5)
     assert backwards["flash_with_full"]["kendall"]["value"] == -1.0
@@ -77,6 +78,8 @@ def test_a_perfect_flash_has_the_ceiling_and_no_regret(monkeypatch: pytest.Monke
     )
     assert lucky["flash_with_full_given_latency"]["spearman"]["value"] < 0
     assert lucky["regret"] > 0.01
+    level = statistics.lead(np.stack([full, full]), np.stack([full, full]), full, apart=True)
+    assert level == {"value": 0.0, "low": 0.0, "high": 0.0}
     with pytest.raises(ValueError, match="need two seeds at least"):
         statistics.correlations(full, full, apart=True)
     flat = statistics.correlations(np.ones(24), full)
