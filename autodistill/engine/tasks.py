@@ -60,6 +60,7 @@ def fine_tune_models(session: Session) -> None:
     made_of = {
         "models": {model.name: str(model.directory) for model in models},
         "tasks": {label: chosen.identity for label, chosen in settings.tasks.items()},
+        "data": {label: task_bench(session.bench, label).data.fingerprint for label in settings.tasks},
         "protocol": settings.fine_tuning,
     }
     key, stored = cache_key(made_of), storage.step(study.id, STEP)

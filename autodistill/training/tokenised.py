@@ -238,7 +238,8 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     if backend is not None:
         content.pop("truncation", None)
         content.pop("padding", None)
-    return _digest(type(tokenizer).__name__, content, str(tokenizer.special_tokens_map))
+    side = [] if tokenizer.truncation_side == "right" else [tokenizer.truncation_side]  # the usual one needs no word
+    return _digest(type(tokenizer).__name__, content, str(tokenizer.special_tokens_map), *side)
 
 
 def _digest(*parts: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,19 @@ def test_nothing_is_fine_tuned_twice_and_weights_are_not_kept(
     monkeypatch.setattr(FineTuner, "run", lambda self: pytest.fail("fine-tuned again"))
     again = autodistill.run(autodistill.compose(overrides), overrides=overrides).summary()
     assert again["tasks"] == summary["tasks"]
+
+
+def test_other_texts_of_a_task_are_fine_tuned_on_anew(tmp_path: Path) -> None:
+    """Under the same name and in the same folder: an earlier outcome is of other examples."""
+    overrides = [*study_overrides(tmp_path), "~fine_tuning.tasks.mrpc"]
+    found = []
+    for examples in (40, 60):
+        write_tiny_glue(tmp_path / "glue", "rte", test=examples)
+        tasks = autodistill.run(autodistill.compose(overrides), overrides=overrides).summary()["tasks"]
+        found.append(set(map(int, re.findall(r'"n": (\d+)', json.dumps(tasks)))))
+    assert 40 in found[0]
+    assert 60 in found[1]
+    assert 40 not in found[1]
 
 
 def test_the_plan_counts_grid_and_seeds_of_every_model(overrides: list[str]) -> None:

@@ -118,6 +118,9 @@ def test_using_a_tokeniser_does_not_change_its_fingerprint(tokenizer: Any) -> No
     before = tokenizer_fingerprint(tokenizer)
     tokenizer(["w1 w2", "w3"], truncation=True, max_length=3, padding=True)
     assert tokenizer_fingerprint(tokenizer) == before
+    tokenizer.truncation_side = "left"
+    assert tokenizer_fingerprint(tokenizer) != before
+    tokenizer.truncation_side = "right"
     tokenizer.add_tokens(["new"])
     assert tokenizer_fingerprint(tokenizer) != before
 
