@@ -82,7 +82,10 @@ class Expression:
             result = self._evaluate(values)
             return _truth(result, "the whole expression")
         except (ArithmeticError, TypeError, _OperandError) as error:
-            raise ConfigError(self._failure(values, error)) from None
+            guard = ""
+            if isinstance(error, ZeroDivisionError):
+                guard = " Other rules do not guard it: begin it with what must hold first, e.g. `a > 0 and`."
+            raise ConfigError(self._failure(values, error) + guard) from None
 
     def number(self, values: Values) -> int | float:
         """The finite number that the expression gives for ``values``; a whole one is an integer.
@@ -100,10 +103,7 @@ class Expression:
 
     def _failure(self, values: Values, error: Exception) -> str:
         given = ", ".join(f"{name}={values[name]!r}" for name in sorted(self.names))
-        way_out = ""
-        if isinstance(error, ZeroDivisionError):
-            way_out = " Another rule does not guard it: begin the same one with what must hold first, e.g. `a > 0 and`."
-        return f"{self.where}: {self.text!r} cannot be worked out for {given or 'any values'}: {error}.{way_out}"
+        return f"{self.where}: {self.text!r} cannot be worked out for {given or 'any values'}: {error}."
 
 
 def parse_expression(text: str, names: Collection[str], where: str) -> Expression:

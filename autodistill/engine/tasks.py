@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from autodistill.components.architecture import Architecture
     from autodistill.components.outcome import Score
     from autodistill.engine.session import Session
+    from autodistill.engine.workbench import Workbench
 
 #: Name of the stored step.
 STEP = "tasks"
@@ -57,10 +58,11 @@ def fine_tune_models(session: Session) -> None:
     if not settings.tasks:
         return
     models = _models(session)
+    benches = {label: task_bench(session.bench, label) for label in settings.tasks}
     made_of = {
         "models": {model.name: str(model.directory) for model in models},
         "tasks": {label: chosen.identity for label, chosen in settings.tasks.items()},
-        "data": {label: task_bench(session.bench, label).data.fingerprint for label in settings.tasks},
+        "data": {label: bench.data.fingerprint for label, bench in benches.items()},
         "protocol": settings.fine_tuning,
     }
     key, stored = cache_key(made_of), storage.step(study.id, STEP)
@@ -68,7 +70,7 @@ def fine_tune_models(session: Session) -> None:
         return
     session.progress.stage("fine-tuning on tasks", len(models) * len(settings.tasks))
     with session.timed("fine_tune"):
-        found = [_tuned(session, label, models) for label in settings.tasks]
+        found = [_tuned(session, label, bench, models) for label, bench in benches.items()]
     storage.replace_step(study.id, STEP, {"key": key, **_content(models, found)})
 
 
@@ -105,9 +107,8 @@ class _Tuned:
     flops: float = 0.0
 
 
-def _tuned(session: Session, label: str, models: Sequence[Model]) -> _Tuned:
-    """Every model on one task."""
-    first = task_bench(session.bench, label)
+def _tuned(session: Session, label: str, first: Workbench, models: Sequence[Model]) -> _Tuned:
+    """Every model on one task, whose workbench for the study's own teacher is ``first``."""
     metric = first.task.metric
     facts = {
         "kind": first.task.kind,

@@ -35,20 +35,24 @@ def correlations(one: FloatArray, other: FloatArray, *, apart: bool = False) -> 
     }
 
 
-def lead(flash: FloatArray, full: FloatArray, rival: FloatArray, *, apart: bool) -> dict[str, float]:
-    """By how much flash ranks full scores better than another predictor does: the difference of Spearman's
+def leads(
+    flash: FloatArray, full: FloatArray, rivals: Mapping[str, FloatArray], *, apart: bool
+) -> dict[str, dict[str, float]]:
+    """By how much flash ranks full scores better than each other predictor does: the difference of Spearman's
     correlations, with a 95 % bootstrap interval over the architectures, which both are drawn by.
 
     Args:
         flash: ``seeds x architectures``.
         full: the same seeds.
-        rival: a value per architecture.
+        rivals: name -> a value per architecture.
         apart: as in `correlations`.
     """
     own, own_draws = _values(flash, full, _pairs(flash, full, apart), spearmanr)
-    other = rival[None]
-    others, other_draws = _values(other, full, _pairs(other, full, apart=False), spearmanr)
-    return _interval(own - others, own_draws - other_draws)
+    found = {}
+    for name, rival in rivals.items():
+        other, draws = _values(rival[None], full, _pairs(rival[None], full, apart=False), spearmanr)
+        found[name] = _interval(own - other, own_draws - draws)
+    return found
 
 
 def _pairs(first: FloatArray, second: FloatArray, apart: bool) -> list[tuple[int, int]]:
@@ -137,7 +141,7 @@ def judge(
             *(np.stack([given(row, latency) for row in scores]) for scores in (flash, full)), apart=apart
         ),
         "predictors": {name: correlations(values, full) for name, values in sizes.items()},
-        "flash_minus_predictors": {name: lead(flash, full, values, apart=apart) for name, values in sizes.items()},
+        "flash_minus_predictors": leads(flash, full, sizes, apart=apart),
         "regret": round(
             float(np.mean([regret(row, other, latency, floor) for row, other in zip(flash, others, strict=True)])), 5
         ),

@@ -78,8 +78,8 @@ def test_a_perfect_flash_has_the_ceiling_and_no_regret(monkeypatch: pytest.Monke
     )
     assert lucky["flash_with_full_given_latency"]["spearman"]["value"] < 0
     assert lucky["regret"] > 0.01
-    level = statistics.lead(np.stack([full, full]), np.stack([full, full]), full, apart=True)
-    assert level == {"value": 0.0, "low": 0.0, "high": 0.0}
+    level = statistics.leads(np.stack([full, full]), np.stack([full, full]), {"same": full}, apart=True)
+    assert level == {"same": {"value": 0.0, "low": 0.0, "high": 0.0}}
     with pytest.raises(ValueError, match="need two seeds at least"):
         statistics.correlations(full, full, apart=True)
     flat = statistics.correlations(np.ones(24), full)
