@@ -55,6 +55,10 @@ class TrialError(AutoDistillError):
     """A trial that cannot be finished (diverged, out of memory, ...); the study goes on."""
 
 
+class OutOfMemoryTrialError(TrialError):
+    """A trial for which this machine's memory did not suffice; it may be done on another one, or later."""
+
+
 class LatencyError(AutoDistillError):
     """A latency that could not be measured; the message names backend and architecture."""
 

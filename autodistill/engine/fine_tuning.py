@@ -1,7 +1,9 @@
 """Runs the protocol of `autodistill.training.protocol` on a task: in the executor, resumable, under Lightning.
 
 Every run has its own folder, named after all that decides its outcome; a run that is complete is not done again, one
-that was cut off goes on from its checkpoint. A run that diverges is recorded and takes no part.
+that was cut off goes on from its checkpoint. A run that diverges is recorded and takes no part; one for which memory ran
+out takes none either, and is tried again by the next call. The answers on both splits are kept, so that scores are
+always those of today's evaluators.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from autodistill.engine.teacher import trainer_arguments
 from autodistill.engine.trivial import trivial_scores
 from autodistill.engine.verdict import entry_of
 from autodistill.engine.workbench import Workbench
-from autodistill.errors import StudyInterruptedError, TrialError
+from autodistill.errors import OutOfMemoryTrialError, StudyInterruptedError, TrialError
 from autodistill.exporters.auto_classes import load_pretrained
 from autodistill.folders import locked, private_directory, write_json
 from autodistill.training.fine_tune import PROTOCOL_SETTINGS, fine_tune
@@ -37,8 +39,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What is kept of a run: its outcome, and its answers on the final split.
-RESULT, PREDICTIONS = "result.json", "predictions.parquet"
+#: What is kept of a run: its outcome, its answers on the select split, and those on the final split.
+RESULT, SELECT_PREDICTIONS, PREDICTIONS = "result.json", "select.parquet", "predictions.parquet"
+
+#: Key of an outcome that another call may better.
+TRY_AGAIN = "try_again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class FineTuner:
         self.bench, self.protocol, self.folder = bench, protocol, folder
         self._progress, self._stop_requested = progress, stop_requested
         self._runs: list[Run] = []
+        self._tried: set[Path] = set()
         #: Of each seed of the best point on the final split; filled by `run`.
         self.scores: list[dict[str, Score]] = []
 
@@ -93,7 +99,7 @@ class FineTuner:
         """
         metric, direction = self.bench.task.metric, self.bench.directions[self.bench.task.metric]
         first = self._first_runs
-        grid = self._results(first)
+        grid = self._grid()
         chosen = self._best_point(grid)
         runs = [Run(chosen, seed) for seed in range(self.protocol.seeds)]
         results = self._results(runs)
@@ -108,7 +114,7 @@ class FineTuner:
             "metrics": entries,
             "chosen": asdict(chosen),
             "grid": [
-                {**asdict(run.point), "select": result.get("select"), "error": result.get("error")}
+                {**asdict(run.point), "select": result["select"], "error": result.get("error")}
                 for run, result in zip(first, grid, strict=True)
             ],
             "seeds": [{name: score.value for name, score in one.items()} for one in scores],
@@ -135,7 +141,7 @@ class FineTuner:
         Raises:
             TrialError: every run of the grid failed.
         """
-        self._results([Run(self._best_point(self._results(self._first_runs)), seed)])
+        self._results([Run(self._best_point(self._grid()), seed)])
 
     @property
     def _first_runs(self) -> list[Run]:
@@ -145,14 +151,31 @@ class FineTuner:
     def _best_point(self, grid: Sequence[dict[str, Any]]) -> Point:
         """The point with the best score on the select split."""
         direction = self.bench.directions[self.bench.task.metric]
-        best = best_point([result.get("select") for result in grid], direction)
+        best = best_point([result["select"] for result in grid], direction)
         if best is None:
             raise TrialError(f"Every run of the grid failed. The first was: {grid[0]['error']}")
         return self.protocol.points[best]
 
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether a run of this call failed for want of memory, so that another call may come to another outcome."""
+        return any(TRY_AGAIN in self._stored(place) for place in self._tried)
+
+    def _grid(self) -> list[dict[str, Any]]:
+        """The outcome of every point of the grid, with its score on the select split; None where the run failed."""
+        return [
+            {**result, "select": None if "error" in result else self._select_score(run)}
+            for run, result in zip(self._first_runs, self._results(self._first_runs), strict=True)
+        ]
+
+    def _select_score(self, run: Run) -> float:
+        answers = read_logits(self._place(run) / SELECT_PREDICTIONS)
+        scores = score_all(self.bench, predictions_of(self.bench, "select", answers, None))
+        return scores[self.bench.task.metric].value
+
     def _results(self, runs: Sequence[Run]) -> list[dict[str, Any]]:
         """The outcome of some runs; those that are not complete are given to the executor."""
-        waiting = [run for run in runs if not (self._place(run) / RESULT).is_file()]
+        waiting = [run for run in runs if not self._is_settled(self._place(run))]
         self._runs = list(waiting)
         executor: Executor = self.bench.create(self.bench.settings.one("executor"), ExecutorContext(self._work))
         under_way = 0
@@ -167,7 +190,8 @@ class FineTuner:
                 executor.wait()
         finally:
             executor.close()
-        return [json.loads((self._place(run) / RESULT).read_text()) for run in runs]
+        self._tried |= {self._place(run) for run in waiting}
+        return [self._stored(self._place(run)) for run in runs]
 
     def _check(self, entry: dict[str, Any], direction: str, run: Run) -> dict[str, Any]:
         """Whether the fine-tuned model is better than the trivial answer; ``run`` says what the answers look like."""
@@ -188,14 +212,22 @@ class FineTuner:
         key = cache_key(
             {
                 "model": bench.teacher.fingerprint,
-                "data": bench.data.fingerprint,
+                "data": {role: split.fingerprint for role, split in bench.splits.items()},
                 "task": asdict(bench.task),
-                "max_length": bench.max_length,
+                "precision": bench.settings.trainer.get("precision"),
                 "recipe": asdict(run.point.recipe(bench.teacher.fine_tuning)),
                 "seed": bench.settings.seed,
             }
         )
         return self.folder / f"{run.point.name}-seed{run.seed}-{key[:12]}"
+
+    def _is_settled(self, place: Path) -> bool:
+        """Whether a run need not be done: it is complete, diverged, or was tried in vain by this call."""
+        return (place / RESULT).is_file() and (place in self._tried or TRY_AGAIN not in self._stored(place))
+
+    def _stored(self, place: Path) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((place / RESULT).read_text())
+        return found
 
     def _predictions(self, run: Run) -> Path:
         return self._place(run) / PREDICTIONS
@@ -208,7 +240,7 @@ class FineTuner:
         run = self._runs[job.trial]
         place = self._place(run)
         with locked(place.with_name(f".{place.name}.lock")):
-            if (place / RESULT).is_file():
+            if self._is_settled(place):
                 return JobResult(job, "elsewhere")
             return self._work_alone(job, run)
 
@@ -218,7 +250,9 @@ class FineTuner:
             result = self._train(run)
         except TrialError as error:
             logger.warning("fine-tuning %s, seed %d failed: %s", run.point.name, run.seed, error)
-            write_json(self._place(run) / RESULT, {"error": str(error), "seconds": time.monotonic() - started})
+            failed = {"error": str(error), "seconds": time.monotonic() - started}
+            again = {TRY_AGAIN: True} if isinstance(error, OutOfMemoryTrialError) else {}
+            write_json(self._place(run) / RESULT, failed | again)
             return JobResult(job, "failed", str(error))
         write_json(self._place(run) / RESULT, result)
         shutil.rmtree(self._place(run) / "checkpoint", ignore_errors=True)
@@ -245,12 +279,12 @@ class FineTuner:
         )
         if result.state != "complete":
             raise StudyInterruptedError("Interrupted while fine-tuning; its checkpoint is kept.")
-        answers = predict(model, bench.splits["select"], device=bench.device)
-        select = score_all(bench, predictions_of(bench, "select", answers, None))
+        answers = predictions_of(bench, "select", predict(model, bench.splits["select"], device=bench.device), None)
+        score_all(bench, answers)  # raises where they are no numbers
+        write_predictions(place / SELECT_PREDICTIONS, answers, "select")
         model.save_pretrained(place / "hf")
         bench.teacher.tokenizer.save_pretrained(place / "hf")
-        score = select[bench.task.metric].value
-        return {"select": score, "examples": result.examples, "steps": result.steps, "seconds": result.seconds}
+        return {"examples": result.examples, "steps": result.steps, "seconds": result.seconds}
 
     def _fresh_model(self, seed: int) -> PreTrainedModel:
         import torch

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autodistill.engine.cache import cache_key
 from autodistill.engine.finals import complete_full_runs, model_directory
-from autodistill.engine.fine_tuning import FineTuner
+from autodistill.engine.fine_tuning import TRY_AGAIN, FineTuner
 from autodistill.engine.guards import data_notes
 from autodistill.engine.places import final_name, frozen_picks
 from autodistill.engine.recipe import TRAINING_FACTOR
@@ -66,7 +66,7 @@ def fine_tune_models(session: Session) -> None:
         "protocol": settings.fine_tuning,
     }
     key, stored = cache_key(made_of), storage.step(study.id, STEP)
-    if stored is not None and stored["key"] == key:
+    if stored is not None and stored["key"] == key and not stored.get(TRY_AGAIN):
         return
     session.progress.stage("fine-tuning on tasks", len(models) * len(settings.tasks))
     with session.timed("fine_tune"):
@@ -98,6 +98,7 @@ class _Tuned:
         outcomes: model -> the protocol's outcome, or ``error``.
         scores: model -> scores of each seed.
         flops: of all training.
+        try_again: whether memory ran out in some run, so that another call may come to another outcome.
     """
 
     label: str
@@ -105,6 +106,7 @@ class _Tuned:
     outcomes: dict[str, dict[str, Any]]
     scores: dict[str, list[dict[str, Score]]]
     flops: float = 0.0
+    try_again: bool = False
 
 
 def _tuned(session: Session, label: str, first: Workbench, models: Sequence[Model]) -> _Tuned:
@@ -142,6 +144,7 @@ def _tuned(session: Session, label: str, first: Workbench, models: Sequence[Mode
         except TrialError as error:
             session.progress.message(f"{model.name} could not be fine-tuned on {label}: {error}")
             found.outcomes[model.name] = {"error": str(error)}
+        found.try_again |= tuner.out_of_memory
         session.progress.advance()
     return found
 
@@ -163,6 +166,7 @@ def _content(models: Sequence[Model], found: Sequence[_Tuned]) -> dict[str, Any]
     return {
         "tasks": {one.label: one.facts for one in found},
         "models": rows,
+        TRY_AGAIN: any(one.try_again for one in found),
         "cost": {
             "examples": sum(float(cost.get("examples", 0.0)) for cost in costs),
             "flops": sum(one.flops for one in found),

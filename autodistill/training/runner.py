@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from autodistill.errors import ConfigError, TrialError
+from autodistill.errors import ConfigError, OutOfMemoryTrialError
 from autodistill.training.health import SettingNames, out_of_memory
 from autodistill.training.parallel import Place, check_processes, joined, strategy_of
 from autodistill.training.precision import check_precision
@@ -233,7 +233,7 @@ def _fit(
     except Exception as error:
         if not out_of_memory(error):
             raise
-        raise TrialError(
+        raise OutOfMemoryTrialError(
             f"Memory ran out after step {control.progress.step}, with the examples of a step in {module.parts} parts: "
             f"{error}. Take a smaller data.max_length or {trained}, or a machine with more memory."
         ) from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ from tiny_studies import tiny_study
 
 import autodistill
 from autodistill.cli import main
-from autodistill.components.outcome import Job, JobResult
+from autodistill.components.outcome import Job, JobResult, Predictions, Score
 from autodistill.engine.fine_tuning import FineTuner, Run
 from autodistill.engine.guards import failed_seeds_words
 from autodistill.engine.workbench import Workbench
-from autodistill.errors import StudyInterruptedError, TrialError
+from autodistill.errors import OutOfMemoryTrialError, StudyInterruptedError, TrialError
+from autodistill.evaluators.classification import Classification
 from autodistill.registry import default_registry
 from autodistill.training.protocol import Point, Protocol
 
@@ -61,7 +64,7 @@ def test_the_best_point_on_select_is_trained_with_all_seeds_and_tested_once(benc
     )
     # The answers of the point that was not chosen on the test split do not exist, nor do its weights.
     poor = [path for path in tmp_path.iterdir() if path.name.startswith(POOR.name)]
-    assert [path.name for path in poor[0].iterdir()] == ["result.json"]
+    assert sorted(path.name for path in poor[0].iterdir()) == ["result.json", "select.parquet"]
 
     again = Counting(bench, Protocol((POOR, GOOD), 3), tmp_path)
     assert again.run() == found
@@ -119,6 +122,46 @@ def test_seeds_that_failed_are_told(bench: Workbench, tmp_path: Path, monkeypatc
     words = failed_seeds_words(found)
     assert words is not None
     assert words.startswith("1 of 2 seeds failed and are in no mean")
+
+
+def test_a_run_for_which_memory_ran_out_is_tried_again_by_the_next_call(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = FineTuner._train
+
+    def train(self: FineTuner, run: Run) -> dict[str, Any]:
+        if run.point == GOOD:
+            raise OutOfMemoryTrialError("Memory ran out.")
+        return whole(self, run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FineTuner, "_train", train)
+        small = Counting(bench, Protocol((GOOD, POOR), 1), tmp_path)
+        found = small.run()
+    assert found["chosen"]["lr"] == POOR.lr
+    assert found["grid"][0] == {"lr": 3e-3, "batch_size": 16, "epochs": 8.0, "select": None, "error": "Memory ran out."}
+    assert small.trained == 2  # once per call
+    assert small.out_of_memory
+
+    large = Counting(bench, Protocol((GOOD, POOR), 1), tmp_path)
+    assert large.run()["chosen"]["lr"] == GOOD.lr
+    assert large.trained == 1
+    assert not large.out_of_memory
+
+
+def test_the_grid_is_scored_by_the_evaluators_of_today(overrides: list[str], tmp_path: Path) -> None:
+    grid = Protocol((POOR, SHORT), 1)
+    FineTuner(Workbench(autodistill.compose(overrides), default_registry()), grid, tmp_path).run()
+    other = Workbench(autodistill.compose(overrides), default_registry())
+
+    class Reversed(Classification):
+        def score(self, predictions: Predictions) -> Mapping[str, Score]:
+            return {name: replace(score, value=-score.value) for name, score in super().score(predictions).items()}
+
+    other.__dict__["evaluators"] = {"classification": Reversed()}
+    again = Counting(other, grid, tmp_path)
+    assert again.run()["chosen"]["lr"] == POOR.lr
+    assert again.trained == 1  # its weights were not kept
 
 
 def test_a_model_that_learns_nothing_raises_an_alarm(bench: Workbench, tmp_path: Path) -> None:

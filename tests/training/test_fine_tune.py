@@ -11,7 +11,7 @@ import torch
 
 from autodistill.components.students import FineTuning
 from autodistill.components.task import TaskData
-from autodistill.errors import ConfigError, TrialError
+from autodistill.errors import ConfigError, OutOfMemoryTrialError, TrialError
 from autodistill.training.fine_tune import fine_tune
 from autodistill.training.predict import predict
 from autodistill.training.tokenised import TokenisedSplit, tokenise
@@ -93,7 +93,9 @@ def test_a_teacher_that_does_not_fit_into_memory_is_called_one(
 ) -> None:
     model = model_of()
     model.classifier.register_forward_pre_hook(lambda *_: torch.empty(2**60, dtype=torch.uint8))
-    with pytest.raises(TrialError, match=r"Take a smaller data\.max_length or teacher, or a machine with more memory"):
+    with pytest.raises(
+        OutOfMemoryTrialError, match=r"Take a smaller data\.max_length or teacher, or a machine with more memory"
+    ):
         tune(model, train, tmp_path / "run")
 
 
