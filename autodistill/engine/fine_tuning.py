@@ -1,8 +1,8 @@
 """Runs the protocol of `autodistill.training.protocol` on a task: in the executor, resumable, under Lightning.
 
 Every run has its own folder, named after all that decides its outcome; a run that is complete is not done again, one
-that was cut off goes on from its checkpoint. A run that diverges is recorded and takes no part; one for which memory ran
-out takes none either, and is tried again by the next call. The answers on both splits are kept, so that scores are
+that was cut off goes on from its checkpoint. A run that diverges is recorded and takes no part; one for which memory
+ran out takes none either, and is tried again by the next call. The answers on both splits are kept, so that scores are
 always those of today's evaluators.
 """
 
