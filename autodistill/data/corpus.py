@@ -179,7 +179,7 @@ class Corpus:
         task = TaskSpec("mlm", (), ("text",), "mlm.accuracy", masking=self._masking)
         parts = [FORMAT, *[[role, surveys[role].digest] for role in sorted(surveys)], borders]
         fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-        notes = self._notes(surveys, carved) | _overlaps(surveys, splits["train"].low)
+        notes = self._notes(surveys, carved) | _overlaps(surveys, splits, carved)
         return TaskData(task, splits, fingerprint, notes)
 
     def _deal(self, survey: _Survey, carved: Mapping[str, int]) -> tuple[dict[str, CorpusStream], list[int]]:
@@ -295,20 +295,30 @@ class Corpus:
 _SURVEY = "autodistill.data.corpus:survey_part"
 
 
-def _overlaps(surveys: Mapping[str, _Survey], train_low: int) -> dict[str, int]:
-    """Of the user's own select and test documents, how many stand in train or in each other; what the guards read.
+def _overlaps(
+    surveys: Mapping[str, _Survey], splits: Mapping[str, CorpusStream], carved: Mapping[str, int]
+) -> dict[str, int]:
+    """Of the user's own select and test documents, how many stand in another split; what the guards read.
 
     Args:
-        surveys: by role.
-        train_low: documents of ``data.path`` with smaller hashes are held out from train.
+        surveys: of the files of each role.
+        splits: what was made of them; those from the files of train share them by the hashes.
+        carved: role -> documents of those that were held out from train.
     """
-    trained = {number for number in surveys["train"].met if number >= train_low}
-    found: dict[str, int] = {}
-    for role in sorted(set(surveys) - {"train"}):
-        hashes = surveys[role].hashes
-        found |= {f"texts_{role}": len(hashes), f"overlap_{role}_train": len(trained.intersection(hashes))}
-    if {"select", "test"} <= set(surveys):
-        found["overlap_test_select"] = len(set(surveys["test"].hashes).intersection(surveys["select"].hashes))
+    own = {role: set(survey.hashes) for role, survey in surveys.items() if role != "train"}
+    found = {f"texts_{role}": len(hashes) for role, hashes in own.items()}
+
+    def shared(role: str, other: str) -> int:
+        """Documents of the user's own role that are dealt to another one."""
+        there = surveys["train"].met if other in ("train", *carved) else own[other]
+        low, high = splits[other].low, splits[other].high
+        return sum(low <= number < high for number in own[role].intersection(there))
+
+    found |= {f"overlap_{role}_train": shared(role, "train") for role in own}
+    if "test" in own and "select" in splits:
+        found["overlap_test_select"] = shared("test", "select")
+    elif "select" in own and "test" in carved:
+        found |= {"texts_test": carved["test"], "overlap_test_select": shared("select", "test")}
     return found
 
 

@@ -87,7 +87,8 @@ def equal_compute(
         if number in trials and rival is not None:
             ahead = gain(pick, rival, judge.metric, judge.role)
             compared = {"pick": number, "baseline": rival.name, "gain": ahead, "holds": judge.holds(ahead)}
-            return {**result, **compared, "trials": len(trials), "claim": _claim(pick, rival, len(trials), compared)}
+            claim = _claim(judge, pick, rival, len(trials), compared)
+            return {**result, **compared, "trials": len(trials), "claim": claim}
     claim = (
         "At equal total compute nothing can be claimed: for what training the baselines cost, the search would not "
         "have proposed and trained any of the picks, or no baseline has learnt the task."
@@ -95,10 +96,8 @@ def equal_compute(
     return {**result, **nothing, "claim": claim}
 
 
-def _claim(pick: Contender, rival: Contender, trials: int, compared: Mapping[str, Any]) -> str:
-    holds = compared["holds"]
-    verb = "beats" if holds else "does not beat" if holds is not None else "has no interval against"
+def _claim(judge: Judge, pick: Contender, rival: Contender, trials: int, compared: Mapping[str, Any]) -> str:
     return (
-        f"At equal total compute, what training all baselines cost, the search has {trials} trials: {pick.name} {verb} "
-        f"the strongest baseline, {rival.name} ({gain_in_words(compared['gain'])})."
+        f"At equal total compute, what training all baselines cost, the search has {trials} trials: {pick.name} "
+        f"{judge.verb(compared['holds'])} the strongest baseline, {rival.name} ({gain_in_words(compared['gain'])})."
     )

@@ -25,6 +25,15 @@ ONE_RUN = (
     "training run would change is not in it."
 )
 
+#: Why nothing is claimed of a study whose final scores are those of the select split.
+NO_TEST_SPLIT = (
+    "There is no test split: picks were chosen by the scores that they are compared by, which flatters them, so "
+    "nothing is claimed. Give test examples (data.test)."
+)
+
+#: The split that claims are made on.
+TEST = "test"
+
 #: A baseline within this share of a pick's latency counts as no slower, however narrow the intervals of both are.
 SAME_LATENCY = 0.03
 
@@ -112,9 +121,17 @@ class Judge:
         return judge_score(contender.scores[self.metric], self.floor, self.direction) == "learnt"
 
     def holds(self, ahead: Mapping[str, Any]) -> bool | None:
-        """Whether a gain is surely one; None without an interval."""
+        """Whether a gain is surely one; None without an interval, or without a test split."""
         worst = ahead["low"] if self.sign > 0 else ahead["high"]
+        if self.role != TEST:
+            return None
         return None if worst is None or math.isnan(worst) else bool(self.sign * worst > 0)
+
+    def verb(self, holds: bool | None) -> str:
+        """What a model that is ahead by a gain does to its rival, where `holds` said so of it."""
+        if holds is not None:
+            return "beats" if holds else "does not beat"
+        return "has no interval against" if self.role == TEST else "is compared without a test split with"
 
     def strongest(self, baselines: Sequence[Contender], pick: Contender) -> Contender | None:
         """The best of the baselines that have learnt the task and are no slower than a pick.
@@ -151,6 +168,7 @@ def verdict(
     unlearnt = [item.name for item in baselines if not judge.has_learnt(item)]
     found = _verdict(judge, picks, baselines, teacher, [*failed, *unlearnt])
     limits = [ONE_RUN] if found["holds"] is not None else []
+    limits += [NO_TEST_SPLIT] if judge.role != TEST else []
     limits += _of_another_precision(picks[0], judge.label)
     if failed or unlearnt:
         named = [f"{name} (its training failed)" for name in failed]
@@ -175,10 +193,9 @@ def _verdict(
         return {"claim": f"{about}. No baseline {none}, so nothing is compared.", "holds": None, "baseline": None}
     ahead = gain(best, rival, judge.metric, judge.role)
     holds = judge.holds(ahead)
-    verb = "beats" if holds else "does not beat" if holds is not None else "has no interval against"
     speed = _speed(best, rival, judge.label).replace(" at", ", at", 1)
     strongest = "the strongest baseline" if not voided else f"the strongest baseline but {', '.join(voided)} (void)"
-    claim = f"{about}; it {verb} {strongest}, {rival.name} ({gain_in_words(ahead)}{speed})."
+    claim = f"{about}; it {judge.verb(holds)} {strongest}, {rival.name} ({gain_in_words(ahead)}{speed})."
     return {"claim": claim, "holds": holds, "baseline": rival.name}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,13 +18,11 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from autodistill.training.arrays import ArrayWriter
+from autodistill.training.word_cache import WordCache, splits_at_spaces
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from autodistill.components.task import TextStream
-
-    Tokens: TypeAlias = "NDArray[np.int32]"
+    from autodistill.training.word_cache import Tokens
 
 #: Characters that are tokenised at a time: enough to keep the tokeniser busy, little beside what a process needs.
 BATCH_CHARACTERS = 500_000
@@ -58,16 +56,25 @@ class Packing:
     directory: Path
 
 
-_loaded: dict[str, Tokenizer] = {}
+#: Texts -> the tokens of each, without special ones.
+Encode: TypeAlias = Callable[[list[str]], "list[Tokens]"]
+
+_loaded: dict[str, Encode] = {}
 
 
-def _tokenizer(text: str) -> Tokenizer:
+def encoder(text: str) -> Encode:
+    """The quickest way to the tokens of a tokeniser, which is given as JSON; the last one is kept."""
     if text not in _loaded:
         _loaded.clear()
         tokenizer = Tokenizer.from_str(text)
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        _loaded[text] = tokenizer
+
+        def encode(texts: list[str]) -> list[Tokens]:
+            found = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            return [np.asarray(item.ids, dtype=np.int32) for item in found]
+
+        _loaded[text] = WordCache(tokenizer).encode if splits_at_spaces(tokenizer) else encode
     return _loaded[text]
 
 
@@ -95,7 +102,7 @@ def pack_part(packing: Packing, part: int) -> dict[str, Any]:
 
 
 def _write(packing: Packing, part: int, directory: Path) -> dict[str, int]:
-    tokenizer = _tokenizer(packing.tokenizer)
+    encode = encoder(packing.tokenizer)
     rows = tokens = documents = 0
     with (
         ArrayWriter(directory / "tokens.npy", packing.dtype) as values,
@@ -115,8 +122,7 @@ def _write(packing: Packing, part: int, directory: Path) -> dict[str, int]:
 
         maker = (_pairs if packing.pairs else _packed)(packing)
         for texts in _batches(packing.stream.documents(part)):
-            encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-            append(maker.rows([np.asarray(item.ids, dtype=np.int32) for item in encoded], documents))
+            append(maker.rows(encode(texts), documents))
             documents += len(texts)
         append(maker.last())
     return {"rows": rows, "tokens": tokens, "documents": documents}

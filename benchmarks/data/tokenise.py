@@ -92,21 +92,26 @@ def main() -> None:
     """Measure both, in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=100)
+    parser.add_argument("--text", type=Path, help="plain text, empty lines between documents; default: made up")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
+    section = "tokenise" if given.text is None else "tokenise_real_text"
     settings = {"megabytes": given.megabytes, "repeats": given.repeats, "processes": given.processes, "length": LENGTH}
-    results = read_section(given.output, "tokenise", settings)
+    results = read_section(given.output, section, settings)
     seconds: dict[str, list[float]] = {name: list(results.get(name, {}).get("seconds", [])) for name in METHODS}
     tokenizer()  # imports
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "blocks.txt")
-        write_text(source, given.megabytes)
-        text = Path(folder, "lines.txt")
+        source = given.text or Path(folder, "blocks.txt")
+        if given.text is None:
+            write_text(source, given.megabytes)
+        text, left = Path(folder, "lines.txt"), int(given.megabytes * 1e6)
         with source.open() as blocks, text.open("w") as lines:
             for line in blocks:
-                lines.write(line.replace("\n", " ") if line.strip() else "\n")
+                left -= lines.write(line.replace("\n", " ") if line.strip() else "\n")
+                if left <= 0:
+                    break
         for repeat in range(given.repeats):
             for name, method in METHODS.items():
                 if len(seconds[name]) > repeat:
@@ -118,7 +123,7 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - started)
                 shutil.rmtree(work)
                 results[name] = {"seconds": seconds[name], "tokens": tokens}
-                write_section(given.output, "tokenise", settings, results)
+                write_section(given.output, section, settings, results)
                 print(
                     f"{name}: {seconds[name][-1]:.1f} s, {tokens / seconds[name][-1] / 1e6:.2f} million tokens a second"
                 )
@@ -128,7 +133,7 @@ def main() -> None:
         print(f"{name}: median {median:.1f} s of {given.repeats}, {given.megabytes / median:.2f} MB/s")
     results["speed_up"] = medians["datasets_map"] / medians["corpus"]
     print(f"speed-up: {results['speed_up']:.2f}")
-    write_section(given.output, "tokenise", settings, results)
+    write_section(given.output, section, settings, results)
 
 
 METHODS = {"corpus": ours, "datasets_map": theirs}

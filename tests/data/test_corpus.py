@@ -272,9 +272,24 @@ def test_documents_of_ones_own_held_out_files_are_looked_for_in_the_others(tmp_p
     alarms = [row["alarm"] for row in data_checks({**notes, "max_length": 16}) if row["alarm"]]
     assert any("20 of 50 texts of the test split also stand in the train split" in alarm for alarm in alarms)
     carved = load(tmp_path / "cache", path=str(path), test=str(test), select_documents=30).notes
-    held_out = carved["texts_test"], carved["overlap_test_train"]
-    assert held_out[0] == 50
-    assert 10 <= held_out[1] <= 20  # some of the twenty were held out for select, so they are not in train
+    assert carved["texts_test"] == 50
+    assert carved["overlap_test_train"] + carved["overlap_test_select"] == 20
+    assert 0 < carved["overlap_test_select"] < 20  # these were held out for select
+
+
+def test_documents_of_ones_own_select_are_looked_for_in_a_test_split_that_was_held_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", TEXTS)
+    test = documents(
+        load(
+            tmp_path / "cache",
+            path=str(path),
+        ),
+        "test",
+    )
+    select = write(tmp_path / "select.txt", [*test[:7], "a text that is nowhere else"])
+    notes = load(tmp_path / "cache", path=str(path), select=str(select)).notes
+    found = {name: notes[name] for name in notes if name.startswith(("texts_", "overlap_"))}
+    assert found == {"texts_select": 8, "overlap_select_train": 0, "texts_test": 10, "overlap_test_select": 7}
 
 
 class CountingFile:

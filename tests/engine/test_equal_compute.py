@@ -6,7 +6,7 @@ import numpy as np
 
 from autodistill.components.outcome import Score
 from autodistill.engine.equal_compute import Spending, equal_compute
-from autodistill.engine.verdict import Contender, Judge, verdict
+from autodistill.engine.verdict import NO_TEST_SPLIT, Contender, Judge, verdict
 from autodistill.evaluators.scoring import proportion
 
 METRIC = "classification.accuracy"
@@ -90,3 +90,14 @@ def test_without_an_interval_nothing_holds() -> None:
     found = verdict(JUDGE, plain[:1], plain[1:], plain[0])
     assert found["holds"] is None
     assert "has no interval against" in found["claim"]
+
+
+def test_without_a_test_split_nothing_is_claimed() -> None:
+    judge = Judge(METRIC, "maximize", 0.5, None, "select")
+    found = verdict(judge, [STRONG], [WEAK], STRONG)
+    assert found["holds"] is None
+    assert "is compared without a test split with the strongest baseline, model 300 (+0.2000" in found["claim"]
+    assert found["limits"] == [NO_TEST_SPLIT]
+    equal = equal_compute(judge, [(0, STRONG)], [WEAK], Spending([(0, 1.0)], 1.0, 80.0))
+    assert equal["holds"] is None
+    assert "is compared without a test split" in equal["claim"]
