@@ -81,6 +81,7 @@ class Score:
         least_of: of a value that is the least of several shares: these shares, and the numbers of independent examples
             each rests on. A least share is too low by chance, and a bootstrap of it twice so; its interval is made of
             theirs.
+        bounds: least and largest value that the metric can have, which no interval leaves; None where it has none.
     """
 
     value: float
@@ -90,6 +91,7 @@ class Score:
     n: int | None = None
     counted: int | None = None
     least_of: tuple[FloatArray, FloatArray] | None = None
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,7 +26,7 @@ COMMENTS = "comment_lines_left_out"
 #: What begins a document in the files of CoNLL-2003; no word.
 _DOCUMENT = "-DOCSTART-"
 
-#: Lines of a file: the number and the columns of each.
+#: Lines of a file: the number and the columns of each; a comment may have but one.
 Block: TypeAlias = "list[tuple[int, list[str]]]"
 
 
@@ -125,15 +126,15 @@ def _list(file: RoleFile, row: Row, column: str) -> list[Any]:
 
 def _fields(line: str) -> list[str]:
     """The columns of a line, between tabs if it has one, else between spaces: words may hold other white space."""
-    text = line.strip(" \t\r\n")
-    return [field for field in text.split("\t" if "\t" in text else " ") if field]
+    text = line.rstrip(" \t\r\n")
+    return text.split("\t") if "\t" in text else [field for field in text.split(" ") if field]
 
 
 def read_conll(path: Path, key: str, columns: tuple[str, str], notes: dict[str, int]) -> Iterator[Row]:
     """Read sentences of a file with one word per line.
 
-    Lines before a sentence that begin with ``#`` and have another number of columns than its words are comments, as in
-    CoNLL-U.
+    Lines before a sentence that begin with ``#`` are comments, as in CoNLL-U, unless they look like words: as many
+    columns, and a label that another word has.
 
     Args:
         path: the file; unzipped if its name ends in .gz.
@@ -142,31 +143,42 @@ def read_conll(path: Path, key: str, columns: tuple[str, str], notes: dict[str, 
         notes: comments are counted here, under `COMMENTS`.
 
     Raises:
-        DataError: no such file, not text, a line with a word alone, or no sentence at all.
+        DataError: no such file, not text, a line with a word alone, an empty label or another number of columns than
+            the first word, or no sentence at all.
     """
     if not path.is_file():
         raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
-    found, width = False, 0
     with reading_errors(path, key), opened_text(path, key) as file:
-        for block in _blocks(file):
-            width = next((len(fields) for _, fields in block if not fields[0].startswith("#")), width)
-            words = block[_comments(block, width) :]
-            if len(words) < len(block):
-                notes[COMMENTS] = notes.get(COMMENTS, 0) + len(block) - len(words)
-            for number, fields in words:
-                if len(fields) < 2:
-                    raise DataError(f"{key}: {path}, line {number}: expected a word and its label, got {fields[0]!r}.")
-            if words:
-                found = True
-                texts, labels = ([fields[place] for _, fields in words] for place in (0, -1))
-                yield Row(words[0][0], {columns[0]: texts, columns[1]: labels})
+        blocks = list(_blocks(file))
+    # Surely words: from the first line of a sentence on that does not begin with #.
+    plain = [line for block in blocks for line in itertools.dropwhile(lambda line: line[1][0].startswith("#"), block)]
+    first, width = (plain[0][0], len(plain[0][1])) if plain else (0, 2)
+    labels = {fields[-1] for _, fields in plain}
+    found = False
+    for block in blocks:
+        words = block[_comments(block, width, labels) :]
+        if len(words) < len(block):
+            notes[COMMENTS] = notes.get(COMMENTS, 0) + len(block) - len(words)
+        for number, fields in words:
+            if len(fields) < 2 or not (fields[0].strip() and fields[-1].strip()):
+                given = " and ".join(map(repr, fields[:1] if len(fields) < 2 else (fields[0], fields[-1])))
+                raise DataError(f"{key}: {path}, line {number}: expected a word and its label, got {given}.")
+            if len(fields) != width:
+                raise DataError(
+                    f"{key}: {path}, line {number} has {len(fields)} columns, but the first word (line {first}) has "
+                    f"{width}. Expected as many in every line: the word first, its label last."
+                )
+        if words:
+            found = True
+            texts, names = ([fields[place].strip(" ") for _, fields in words] for place in (0, -1))
+            yield Row(words[0][0], {columns[0]: texts, columns[1]: names})
     if not found:
         raise DataError(f"{key}: {path} has no examples. Expected one word and its label per line.")
 
 
-def _comments(block: Block, width: int) -> int:
-    """How many lines at the beginning of a block are comments, where words have so many columns."""
-    is_word = (not fields[0].startswith("#") or len(fields) == width for _, fields in block)
+def _comments(block: Block, width: int, labels: set[str]) -> int:
+    """How many lines at the beginning of a block are comments, where words have so many columns and these labels."""
+    is_word = (not fields[0].startswith("#") or (len(fields) == width and fields[-1] in labels) for _, fields in block)
     return next((place for place, word in enumerate(is_word) if word), len(block))
 
 

@@ -5,8 +5,6 @@ contributions, or a function of the examples' weights, which is resampled. Examp
 is hard for both models does not count as a difference.
 
 .. [McNemar1947] Note on the sampling error of the difference between correlated proportions. Psychometrika 12.
-.. [Hesterberg2015] What teachers should know about the bootstrap. The American Statistician 69: few units vary less
-   among resamples than among samples.
 .. [Satterthwaite1946] An approximate distribution of estimates of variance components. Biometrics Bulletin 2.
 """
 
@@ -21,7 +19,7 @@ import numpy as np
 from scipy import stats
 
 from autodistill.components.outcome import Score
-from autodistill.engine.statistics import LEVEL, interval, least_share, paired_difference
+from autodistill.engine.statistics import LEVEL, interval, least_share, paired_difference, percentile_interval
 from autodistill.evaluators.measures import draws
 
 if TYPE_CHECKING:
@@ -72,11 +70,11 @@ def estimate(score: Score, level: float = LEVEL) -> Estimate:
     if score.least_of is not None:
         return Estimate(score.value, *least_share(*score.least_of, level), n)
     if score.per_example is not None:
-        return Estimate(score.value, *_numbers(*interval(score.per_example, level)), n)
+        return Estimate(score.value, *_within(*interval(score.per_example, level), score), n)
     if score.weighted is None or units is None or units < 2:
         return Estimate(score.value, n=n)
     values = np.concatenate([score.weighted(weights) for weights in draws(units, METRIC_RESAMPLES, SEED)])
-    return Estimate(score.value, *_quantiles(values, level, units), n)
+    return Estimate(score.value, *_within(*percentile_interval(values, score.value, units, level), score), n)
 
 
 def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
@@ -90,7 +88,8 @@ def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
     if units < 2 or ours.weighted is None or theirs.weighted is None:
         return Estimate(ours.value - theirs.value, n=n)
     values = np.concatenate([ours.weighted(w) - theirs.weighted(w) for w in draws(units, METRIC_RESAMPLES, SEED)])
-    return Estimate(ours.value - theirs.value, *_quantiles(values, level, units), n)
+    value = ours.value - theirs.value
+    return Estimate(value, *percentile_interval(values, value, units, level), n)
 
 
 def mcnemar(ours: FloatArray, theirs: FloatArray) -> float | None:
@@ -158,7 +157,8 @@ def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Es
         return replace(_of_first_seeds(groups, level), value=value, seeds=seeds)
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
-    return Estimate(value, value - half, value + half, n, seeds)
+    low, high = value - half, value + half
+    return Estimate(value, *(_within(low, high, groups[0][0]) if len(groups) == 1 else (low, high)), n, seeds)
 
 
 def _common(groups: list[list[Score]], count: Callable[[Score], int | None]) -> int | None:
@@ -203,12 +203,12 @@ def _example_variance(groups: list[list[Score]], signs: list[float], n: int | No
     return float(np.var(np.concatenate(values), ddof=1))
 
 
-def _quantiles(values: FloatArray, level: float, units: int) -> tuple[float, float]:
-    """Percentile interval of a bootstrap over so many units, expanded to the width of Student's t [Hesterberg2015]_."""
-    reach = math.sqrt(units / (units - 1)) * float(stats.t.ppf((1 + level) / 2, units - 1))
-    low, high = np.quantile(values, stats.norm.cdf([-reach, reach]))
-    return float(low), float(high)
-
-
 def _numbers(low: float, high: float) -> tuple[float | None, float | None]:
     return (None, None) if math.isnan(low) or math.isnan(high) else (low, high)
+
+
+def _within(low: float, high: float, score: Score) -> tuple[float | None, float | None]:
+    """The ends of an interval of a metric, no further out than its bounds; None where nothing can be said."""
+    if score.bounds is not None:
+        low, high = max(low, score.bounds[0]), min(high, score.bounds[1])
+    return _numbers(low, high)

@@ -4,6 +4,8 @@ Everything works on per-example arrays (`autodistill.components.outcome.Score.pe
 sampling of examples; the spread between training seeds is not in them. Nothing here draws from a global generator.
 
 .. [Wilson1927] Probable inference, the law of succession, and statistical inference. JASA 22.
+.. [Hesterberg2015] What teachers should know about the bootstrap. The American Statistician 69: few units vary less
+   among resamples than among samples.
 .. [BonettPrice2012] Adjusted Wald confidence interval for a difference of binomial proportions based on paired data.
    Journal of Educational and Behavioral Statistics 37.
 """
@@ -34,6 +36,9 @@ LEAST_PAIRS = 8
 
 #: Distinct values up to which resamples are drawn as counts of values, which takes no memory per example.
 _FEW = 64
+
+#: Units below which resamples take too few values to reach as far as Student's t, whose interval then counts too.
+FEW_UNITS = 10
 
 #: Numbers that a chunk of resamples may hold, 8 bytes each.
 _CHUNK = 4_000_000
@@ -95,9 +100,9 @@ def paired_difference(
 ) -> tuple[float, float, float]:
     """Mean of ``a - b`` over the same examples, with its interval.
 
-    A percentile bootstrap over examples. When every difference is -1, 0 or 1 (right and wrong answers) and few
-    differ, the bootstrap is too sure of itself (4 answers to 0 of 872 would count as a proof), so the interval is
-    widened to that of [BonettPrice2012]_ where that one reaches further.
+    A percentile bootstrap over examples (`percentile_interval`). When every difference is -1, 0 or 1 (right and wrong
+    answers) and few differ, the bootstrap is too sure of itself (4 answers to 0 of 872 would count as a proof), so the
+    interval is widened to that of [BonettPrice2012]_ where that one reaches further.
 
     Args:
         a: examples, contributions whose mean is the metric.
@@ -120,11 +125,28 @@ def paired_difference(
     if len(differences) < 2 or not np.all(np.isfinite(differences)):
         return difference, math.nan, math.nan
     means = np.concatenate(list(_resampled_means(differences, seed, resamples)))
-    low, high = (float(value) for value in np.quantile(means, [(1 - level) / 2, (1 + level) / 2]))
+    low, high = percentile_interval(means, difference, len(differences), level)
     if np.all(np.isin(differences, (-1, 0, 1))):
         adjusted = _adjusted_wald(differences, level)
         low, high = min(low, adjusted[0]), max(high, adjusted[1])
     return difference, low, high
+
+
+def percentile_interval(values: FloatArray, centre: float, units: int, level: float = LEVEL) -> tuple[float, float]:
+    """Percentile interval of a bootstrap, expanded to the width of Student's t [Hesterberg2015]_.
+
+    Args:
+        values: of the resamples.
+        centre: the estimate.
+        units: that were resampled, >= 2.
+        level: coverage, in (0, 1).
+    """
+    reach = math.sqrt(units / (units - 1)) * float(stats.t.ppf((1 + level) / 2, units - 1))
+    low, high = (float(value) for value in np.quantile(values, stats.norm.cdf([-reach, reach])))
+    if units < FEW_UNITS:
+        half = reach * float(np.std(values))
+        low, high = min(low, centre - half), max(high, centre + half)
+    return low, high
 
 
 def _resampled_means(values: FloatArray, seed: int, resamples: int) -> Iterator[FloatArray]:

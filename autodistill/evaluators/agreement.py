@@ -10,7 +10,7 @@ import numpy as np
 from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
-from autodistill.evaluators.measures import by_owner, pooled_mean
+from autodistill.evaluators.measures import SHARE, by_owner, pooled_mean
 from autodistill.evaluators.scoring import (
     checked_logits,
     describes_nothing,
@@ -86,7 +86,7 @@ class Agreement:
         if owners is None:
             return {"accuracy": proportion(same), "kl": mean(kl), "worst_class": worst}
         return {
-            "accuracy": pooled_mean(same.astype(np.float64), owners, examples),
+            "accuracy": pooled_mean(same.astype(np.float64), owners, examples, bounds=SHARE),
             "kl": pooled_mean(kl, owners, examples),
             "worst_class": worst,
         }

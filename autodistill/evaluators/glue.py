@@ -13,7 +13,15 @@ from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
 from autodistill.evaluators.classification import checked_labels
 from autodistill.evaluators.glue_tasks import GLUE_METRICS, task_of
-from autodistill.evaluators.measures import binary_f1, matthews, pearson, spearman, weighted_score
+from autodistill.evaluators.measures import (
+    CORRELATION,
+    SHARE,
+    binary_f1,
+    matthews,
+    pearson,
+    spearman,
+    weighted_score,
+)
 from autodistill.evaluators.regression import checked_values
 from autodistill.evaluators.scoring import checked_logits, describes_nothing, proportion
 
@@ -109,7 +117,7 @@ def _share_of(right: NDArray[np.bool_], part: NDArray[np.bool_]) -> Score:
         total = weights @ counted
         return np.divide(weights @ hits, total, out=np.zeros_like(total), where=total > 0)
 
-    return replace(weighted_score(metric, len(right)), counted=int(part.sum()))
+    return replace(weighted_score(metric, len(right), SHARE), counted=int(part.sum()))
 
 
 def _mean_of(scores: Sequence[Score], n: int) -> Score:
@@ -119,7 +127,8 @@ def _mean_of(scores: Sequence[Score], n: int) -> Score:
     metrics = [_weighted(score) for score in scores]
     together = weighted_score(lambda weights: np.mean([metric(weights) for metric in metrics], axis=0), n)
     value = float(np.mean([score.value for score in scores]))
-    return Score(value, together.variance, None, together.weighted, n)
+    ends = [CORRELATION if score.bounds is None else score.bounds for score in scores]
+    return replace(together, value=value, bounds=(min(low for low, _ in ends), max(high for _, high in ends)))
 
 
 def _weighted(score: Score) -> Callable[[FloatArray], FloatArray]:

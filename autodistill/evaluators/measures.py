@@ -11,6 +11,7 @@ scikit-learn and SciPy; where these warn or answer NaN for want of variation, th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Bootstrap draws for a variance: the standard error is then known to about 5 %.
 VARIANCE_DRAWS = 200
+
+#: Bounds of a share or an F1, and of a correlation.
+SHARE, CORRELATION = (0.0, 1.0), (-1.0, 1.0)
 
 #: Numbers that a chunk of draws may hold, 8 bytes each.
 CHUNK = 4_000_000
@@ -44,11 +48,11 @@ def draws(n: int, count: int, seed: int) -> Iterator[FloatArray]:
         yield np.bincount(places.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def weighted_score(metric: WeightedMetric, n: int) -> Score:
+def weighted_score(metric: WeightedMetric, n: int, bounds: tuple[float, float] | None = None) -> Score:
     """The score of a metric that is a function of the examples' weights, its variance by a bootstrap."""
     value = float(metric(np.ones((1, n)))[0])
     values = np.concatenate([metric(weights) for weights in draws(n, VARIANCE_DRAWS, seed=0)])
-    return Score(value, float(values.var(ddof=1)) if n > 1 else None, None, metric, n)
+    return Score(value, float(values.var(ddof=1)) if n > 1 else None, None, metric, n, bounds=bounds)
 
 
 def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
@@ -80,7 +84,13 @@ def by_owner(values: NDArray[Any], owners: NDArray[np.int64] | None, examples: i
     return total
 
 
-def pooled_mean(values: FloatArray, owners: NDArray[np.int64], examples: int, counted: int | None = None) -> Score:
+def pooled_mean(
+    values: FloatArray,
+    owners: NDArray[np.int64],
+    examples: int,
+    counted: int | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> Score:
     """Mean over rows (words, masked tokens) whose uncertainty is that of the sampling of examples.
 
     Args:
@@ -88,10 +98,11 @@ def pooled_mean(values: FloatArray, owners: NDArray[np.int64], examples: int, co
         owners: rows: the example of each.
         examples: how many there are.
         counted: see `Score`.
+        bounds: see `Score`.
     """
     total, rows = by_owner(values, owners, examples), by_owner(np.ones(len(values)), owners, examples)
     score = weighted_score(lambda weights: _ratio(weights @ total, weights @ rows), examples)
-    return Score(float(np.mean(values)), score.variance, None, score.weighted, score.n, counted)
+    return replace(score, value=float(np.mean(values)), counted=counted, bounds=bounds)
 
 
 class ClassCounts:
@@ -133,12 +144,12 @@ class ClassCounts:
             counted = np.ones_like(both) if absent else (both > 0).astype(np.float64)
             return _ratio(_ratio(2 * (weights @ self.hits), both).sum(axis=1), counted.sum(axis=1))
 
-        return weighted_score(metric, self.examples)
+        return weighted_score(metric, self.examples, SHARE)
 
     def micro_f1(self) -> Score:
         """F1 of all decisions together."""
         hits, both = self.hits.sum(axis=1), self.both.sum(axis=1)
-        return weighted_score(lambda weights: _ratio(2 * (weights @ hits), weights @ both), self.examples)
+        return weighted_score(lambda weights: _ratio(2 * (weights @ hits), weights @ both), self.examples, SHARE)
 
 
 def binary_f1(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> Score:
@@ -194,7 +205,7 @@ def matthews(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int
         spread = (n**2 - (wanted**2).sum(axis=1)) * (n**2 - (answered**2).sum(axis=1))
         return _ratio(covariance, np.sqrt(spread))
 
-    return weighted_score(metric, len(labels))
+    return weighted_score(metric, len(labels), CORRELATION)
 
 
 def _weighted_pearson(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:
@@ -225,7 +236,7 @@ def pearson(labels: FloatArray, answers: FloatArray) -> Score:
     """
     x, y = np.asarray(labels, dtype=np.float64), np.asarray(answers, dtype=np.float64)
     x, y = x - x.mean(), y - y.mean()  # for digits: centring under weights then subtracts little
-    return weighted_score(lambda weights: _weighted_pearson(x, y, weights), len(x))
+    return weighted_score(lambda weights: _weighted_pearson(x, y, weights), len(x), CORRELATION)
 
 
 class _Ranks:
@@ -252,9 +263,12 @@ def spearman(labels: FloatArray, answers: FloatArray) -> Score:
         answers: examples.
     """
     x, y = _Ranks(labels), _Ranks(answers)
-    score = weighted_score(lambda weights: _weighted_pearson(x(weights), y(weights), weights), len(labels))
-    exact = pearson_value(rankdata(labels), rankdata(answers))
-    return Score(exact, score.variance, None, score.weighted, score.n)
+
+    def metric(weights: FloatArray) -> FloatArray:
+        return _weighted_pearson(x(weights), y(weights), weights)
+
+    score = weighted_score(metric, len(labels), CORRELATION)
+    return replace(score, value=pearson_value(rankdata(labels), rankdata(answers)))
 
 
 def pearson_value(x: FloatArray, y: FloatArray) -> float:

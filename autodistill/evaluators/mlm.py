@@ -12,7 +12,7 @@ from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
 from autodistill.errors import DataError
-from autodistill.evaluators.measures import pooled_mean
+from autodistill.evaluators.measures import SHARE, pooled_mean
 from autodistill.evaluators.scoring import checked_logits, describes_nothing, rows_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class Mlm:
         groups = np.arange(examples) if predictions.groups is None else predictions.groups
         documents = int(groups.max()) + 1
         loss, accuracy = (
-            pooled_mean(values[:, column], groups[owners], documents, counted=examples) for column in (0, 1)
+            pooled_mean(values[:, column], groups[owners], documents, counted=examples, bounds=bounds)
+            for column, bounds in enumerate((None, SHARE))
         )
         return {"accuracy": accuracy, "loss": loss, "perplexity": _exponential(loss)}
 

@@ -9,6 +9,7 @@ from scipy.special import log_softmax
 
 from autodistill.components.outcome import Predictions, Score
 from autodistill.errors import TrialError
+from autodistill.evaluators.measures import SHARE
 
 if TYPE_CHECKING:
     from typing import Any
@@ -59,7 +60,7 @@ def describes_nothing(name: str) -> NotImplementedError:
 def proportion(correct: NDArray[np.bool_]) -> Score:
     """The share of true values; its variance is p (1 - p) / n."""
     value = float(correct.mean())
-    return Score(value, value * (1 - value) / len(correct), correct.astype(np.float64))
+    return Score(value, value * (1 - value) / len(correct), correct.astype(np.float64), bounds=SHARE)
 
 
 def mean(values: FloatArray) -> Score:

@@ -11,7 +11,7 @@ from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
 from autodistill.errors import DataError, TrialError
-from autodistill.evaluators.measures import pooled_mean
+from autodistill.evaluators.measures import SHARE, pooled_mean
 from autodistill.evaluators.scoring import describes_nothing
 from autodistill.evaluators.spans import Span
 from autodistill.evaluators.squad_rules import question_scores
@@ -79,7 +79,7 @@ def _over_paragraphs(values: FloatArray, contexts: Sequence[str]) -> Score:
     """The mean over questions; those about one paragraph are no independent examples, so paragraphs are sampled."""
     paragraphs: dict[str, int] = {}
     owners = np.array([paragraphs.setdefault(context, len(paragraphs)) for context in contexts], dtype=np.int64)
-    return pooled_mean(values, owners, len(paragraphs), counted=len(values))
+    return pooled_mean(values, owners, len(paragraphs), counted=len(values), bounds=SHARE)
 
 
 def has_unanswerable(predictions: Predictions) -> bool:

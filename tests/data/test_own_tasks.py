@@ -135,8 +135,8 @@ def test_words_from_conll_and_from_tables(tmp_path: Path) -> None:
     "content",
     [
         "Mrs\tB-PER\nBoth ways\tO\n\nn\u00a0b\tO\n",
-        "\n-DOCSTART-\tO\n\t\nMrs\tNN\tB-PER\r\nBoth ways\t_\tO\t\r\n \t\r\n\r\nn\u00a0b\tO",
-        "Mrs\tB-PER\nBoth ways\tO\n-DOCSTART- O\nn\u00a0b  XX O \n\n",
+        "\n-DOCSTART-\tO\n\t\nMrs\tNN\tB-PER\r\nBoth ways\t_\tO\t\r\n \t\r\n\r\nn\u00a0b\t\tO",
+        "Mrs\tB-PER\nBoth ways\tO\n-DOCSTART- O\nn\u00a0b   O \n\n",
     ],
 )
 def test_columns_of_conll_stand_between_tabs_or_spaces(tmp_path: Path, content: str) -> None:
@@ -151,10 +151,10 @@ def test_columns_of_conll_stand_between_tabs_or_spaces(tmp_path: Path, content: 
 
 def test_comments_of_conll_are_counted_and_a_hash_is_a_word(tmp_path: Path) -> None:
     path, notes = tmp_path / "a.conll", dict[str, int]()
-    path.write_text("# sent_id = 1\n# text = Mrs\nMrs O\n# B-X\n\n# O\n1 O\n\n# id 2\n\n# B-X\n")
+    path.write_text("# sent_id = 1\n# text = Mrs\n# text\n# id 7\nMrs O\n# B-X\n\n# O\n1 O\n\n# id 2\n\n# B-X\n")
     sentences = [row.values for row in read_conll(path, "data.train", ("words", "labels"), notes)]
     assert [sentence["words"] for sentence in sentences] == [["Mrs", "#"], ["#", "1"], ["#"]]
-    assert notes == {"comment_lines_left_out": 3}
+    assert notes == {"comment_lines_left_out": 5}
 
 
 def test_numbers_for_labels_want_their_names(tmp_path: Path) -> None:
@@ -180,6 +180,9 @@ def test_numbers_for_labels_want_their_names(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.conll", CONLL + "alone\n", r"a.conll, line \d+: expected a word and its label, got 'alone'"),
+        ("a.conll", CONLL + "two O\n", r"a.conll, line 181 has 2 columns, but the first word \(line 3\) has 3"),
+        ("a.conll", CONLL.replace(" ", "\t") + "w\tNN\t\n", r"line 181 has 2 columns, but the first"),
+        ("a.conll", CONLL.replace(" ", "\t") + "\tNN\tO\n", r"line 181: expected a word and its label, got '' and 'O'"),
         ("a.conll", "\n\n", "a.conll has no examples. Expected one word and its label per line"),
         ("a.conll", "w O\n", "a.conll has 1 classes of words; expected two or more"),
         ("a.jsonl", '{"words": ["a", "b"], "labels": ["O"]}', "line 1: 2 words, but 1 labels. Expected one per word"),

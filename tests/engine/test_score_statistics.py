@@ -17,7 +17,7 @@ from autodistill.engine.score_statistics import (
     over_seeds,
 )
 from autodistill.engine.statistics import interval, paired_difference
-from autodistill.evaluators.measures import matthews, pearson
+from autodistill.evaluators.measures import matthews, pearson, pooled_mean
 from autodistill.evaluators.scoring import mean, proportion
 
 
@@ -108,6 +108,33 @@ def test_several_seeds_are_averaged_and_their_spread_widens_the_interval() -> No
     # Seeds that do not differ leave the sampling of examples.
     single = interval(np.asarray(alike[0].per_example))
     assert narrow.high - narrow.low == pytest.approx(single[1] - single[0], rel=0.02)  # type: ignore[operator]
+
+
+def test_a_metric_over_few_groups_covers_the_truth() -> None:
+    generator = np.random.default_rng(2)
+    owners, covered = np.repeat(np.arange(5), 20), 0
+    for _ in range(200):
+        shares = np.clip(generator.normal(0.6, 0.15, size=5), 0, 1)
+        score = pooled_mean((generator.random(100) < shares[owners]).astype(np.float64), owners, 5, bounds=(0.0, 1.0))
+        found = estimate(score)
+        covered += found.low <= 0.6 <= found.high  # type: ignore[operator]
+    assert covered >= 182
+
+
+def test_intervals_do_not_leave_what_the_metric_can_be() -> None:
+    nearly = [proportion(np.arange(40) >= wrong) for wrong in (0, 1, 3)]
+    found = over_seeds(nearly)
+    assert found.high == 1.0
+    assert found.low is not None
+    assert found.low < found.value
+    labels = np.arange(8) % 2
+    coefficients = over_seeds([matthews(labels, answered, 2) for answered in (labels, labels, np.roll(labels, 4) * 0)])
+    assert coefficients.low is not None
+    assert coefficients.low >= -1.0
+    assert coefficients.high == 1.0
+    losses = over_seeds([Score(2.0, None, np.array([1.0, 3.0])), Score(5.0, None, np.array([4.0, 6.0]))])
+    assert losses.low is not None
+    assert losses.low < 0  # a loss has no bounds that are known
 
 
 def test_one_seed_is_the_plain_estimate() -> None:

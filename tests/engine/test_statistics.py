@@ -103,6 +103,15 @@ def test_a_paired_difference_of_losses_covers_the_truth() -> None:
     assert 0.91 <= coverage(400, covers) <= 0.975
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 9])
+def test_a_paired_difference_of_few_examples_covers_the_truth(n: int) -> None:
+    def covers(generator: np.random.Generator) -> bool:
+        _, low, high = paired_difference(generator.normal(0.2, 1.0, size=n), np.zeros(n), 0, resamples=500)
+        return bool(low <= 0.2 <= high)
+
+    assert coverage(400, covers) >= 0.93
+
+
 def test_pairing_takes_out_what_examples_have_in_common() -> None:
     generator = np.random.default_rng(1)
     shared = generator.normal(size=500) * 10
