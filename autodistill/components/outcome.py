@@ -109,7 +109,8 @@ class Evaluator(Protocol):
     """An evaluator; built as ``target(**parameters)``.
 
     ``before_training`` evaluators implement `describe` (their metrics are *known*), the others `score`. One whose
-    metrics depend on the task also has ``metrics_of(task)``, a part of ``metrics``; see `metrics_of`.
+    metrics depend on the task also has ``metrics_of(task)``, a part of ``metrics``; see `metrics_of`. One with metrics
+    that only the final split has names them in ``final_metrics``: nothing can be chosen by them.
     """
 
     #: Metric name -> direction; names in the study are ``<label>.<metric>``.

@@ -95,6 +95,7 @@ def _carved(
     # Questions about one context belong together.
     key = "context" if task.kind == "question_answering" else None
     chosen = carve([example[key] if key else text_of(task, example) for example in examples], target)
+    numbered = all(example["id"] == f"train-{place}" for place, example in enumerate(examples))
     train = [example for example, taken in zip(examples, chosen, strict=True) if not taken]
     select = [example for example, taken in zip(examples, chosen, strict=True) if taken]
     if not train or not select:
@@ -102,12 +103,9 @@ def _carved(
             f"data.train: {where} with {len(examples)} examples cannot be split into train and select with "
             f"data.select_share={carving.share:g}. Give more examples, another share or select examples of your own."
         )
-    return train, [example | {"id": _as_select(example["id"])} for example in select]
-
-
-def _as_select(identity: str) -> str:
-    """A numbered id says which split its example is in."""
-    return f"select-{identity.removeprefix('train-')}" if identity.startswith("train-") else identity
+    if numbered:  # not the user's own ids: they say which split an example is in
+        select = [example | {"id": f"select-{example['id'].removeprefix('train-')}"} for example in select]
+    return train, select
 
 
 def _limited(examples: list[Example], limit: int | None) -> list[Example]:

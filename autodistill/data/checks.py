@@ -31,3 +31,11 @@ def check_columns(text_columns: list[str], **others: str | None) -> None:
     check(1 <= len(set(text_columns)) == len(text_columns) <= 2, "data.text_columns", rule, text_columns)
     for name, column in others.items():
         check(column not in text_columns, f"data.{name}", "none of data.text_columns", column)
+    for column in text_columns:
+        check_text_column(column, "data.text_columns")
+
+
+def check_text_column(column: str, name: str) -> None:
+    """Raise `ConfigError` when a column of texts has a name under which examples keep something else."""
+    rule = "other than 'id' and 'label', which ids and labels are called in the study; rename the file's column"
+    check(column not in ("id", "label"), name, rule, column)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from autodistill.components.specs import path_field
-from autodistill.data.checks import check, check_carving, check_columns, check_labels
+from autodistill.data.checks import check, check_carving, check_columns, check_labels, check_text_column
 
 _DEFAULT_LIBRARIES = (
     *("botorch", "datasets", "networkx", "pandas", "plotly", "scipy"),
@@ -117,6 +117,7 @@ class TextClassificationConfig(OwnFilesConfig):
         check(self.label_separator != "", "data.label_separator", "not empty", self.label_separator)
         check_labels(self.labels)
         if self.test_label_column is not None:
+            check_columns(self.text_columns, test_label_column=self.test_label_column)
             rule = "null unless the task is label-free (data.label_column=null) and data.labels names the classes"
             check(self.label_column is None and self.labels is not None, "data.test_label_column", rule, "a name")
 
@@ -175,3 +176,4 @@ class TokenClassificationConfig(OwnFilesConfig):
         check(
             len(columns) == 3, "data.words_column, labels_column and id_column", "different", sorted(map(str, columns))
         )
+        check_text_column(self.words_column, "data.words_column")

@@ -18,6 +18,9 @@ from autodistill.errors import DataError
 #: Names of classes that an error lists at most.
 LISTED = 20
 
+#: Digits of a whole number from which a name is only a name: Python refuses to read 4,300.
+LONGEST_NUMBER = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class RoleFile:
@@ -218,6 +221,6 @@ def class_id(file: RoleFile, row: Row, name: str, numbers: Mapping[str, int], so
 
 
 def sorted_classes(names: set[str]) -> tuple[str, ...]:
-    """Class names in order: numerically when all are whole numbers."""
-    whole = all(name.removeprefix("-").isdecimal() for name in names)
+    """Class names in order: numerically when all are whole numbers of a length that Python reads."""
+    whole = all(name.removeprefix("-").isdecimal() and len(name) < LONGEST_NUMBER for name in names)
     return tuple(sorted(names, key=lambda name: (int(name) if whole else 0, name)))

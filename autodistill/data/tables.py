@@ -95,7 +95,7 @@ def finite_number(value: Any) -> float:
     """A value of a file as a finite number, else NaN. What Python alone reads as one, as 12_0 for 120, is a slip."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the latter: a whole number beyond what a float holds
         return math.nan
     return found if math.isfinite(found) and "_" not in str(value) else math.nan
 

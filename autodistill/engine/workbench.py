@@ -385,6 +385,10 @@ class Workbench:
                 f"{where} is {name}, which needs labels, and of this data only the test split has some: nothing is "
                 f"chosen by it. Give {self.task.metric}."
             )
+        if metric in getattr(self.evaluators.get(label), "final_metrics", ()):
+            raise ConfigError(
+                f"{where} is {name}, which the test split alone has: nothing is chosen by it. Give {self.task.metric}."
+            )
         backend = self.settings.several["latency"].get(label)
         reason = not_asked_for(metric, backend) if backend is not None else None
         if reason is not None:

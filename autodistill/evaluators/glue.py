@@ -51,6 +51,8 @@ class Glue:
         "accuracy_mismatched": "maximize",
     }
     before_training = False
+    #: Training examples are of the matched sort, and so is select, which is carved from them.
+    final_metrics = frozenset({"accuracy_mismatched"})
 
     def supports(self, task: TaskSpec) -> str | None:
         """None for a task of GLUE, else the reason why not."""

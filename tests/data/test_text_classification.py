@@ -97,6 +97,19 @@ def test_two_text_columns_and_ids(tmp_path: Path) -> None:
     assert first["p"] == f"premise {first['id'].removeprefix('select-')}"
 
 
+def test_ids_of_ones_own_stay_as_they_are(tmp_path: Path) -> None:
+    rows = [(f"train-{number + 100}\ttext {number}", str(number % 2)) for number in range(20)]
+    data = load(train=write(tmp_path / "a.tsv", tsv(rows, "key\ttext\tlabel")), id_column="key", select_share=0.2)
+    ids = {identity for role in ("train", "select") for identity in data.splits[role]["id"]}
+    assert ids == {f"train-{number}" for number in range(100, 120)}
+
+
+def test_names_that_are_very_long_numbers_are_names(tmp_path: Path) -> None:
+    names = ["9" * 5000, "1"]
+    data = load(train=write(tmp_path / "a.tsv", tsv([(f"text {number}", names[number % 2]) for number in range(20)])))
+    assert set(data.task.labels) == set(names)
+
+
 def test_the_limit_keeps_the_same_training_examples_each_time(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", tsv())
     whole, limited = load(train=path), load(train=path, train_limit=20)
@@ -236,6 +249,8 @@ def test_an_unknown_label_is_reported_with_file_and_line(tmp_path: Path) -> None
     [
         ({"text_columns": []}, r"data.text_columns must be one or two different names, got \[\]"),
         ({"text_columns": ["label"]}, "data.label_column must be none of data.text_columns, got 'label'"),
+        ({"text_columns": ["label"], "label_column": "c"}, "data.text_columns must be other than 'id' and 'label'"),
+        ({"text_columns": ["id"]}, "rename the file's column, got 'id'"),
         ({"select_share": 0.0}, "data.select_share must be between 0 and 1, got 0.0"),
         ({"select_max": 0}, "data.select_max must be >= 1, got 0"),
         ({"train_limit": 0}, "data.train_limit must be >= 1 or null, got 0"),
