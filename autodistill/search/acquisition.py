@@ -129,17 +129,52 @@ def isolated(seed: int) -> Iterator[None]:
                 logei._load_attempted = attempted
 
 
-def choose(problem: Problem, candidates: Tensor, n: int, samples: int, seed: int) -> list[int]:
+class Screen:
+    """A cheap and optimistic estimate of the hypervolume that each candidate alone adds.
+
+    It takes the observed front as certain and the candidates one by one, with `OPTIMISM` times their standard
+    deviation; it costs microseconds per candidate, the acquisition function milliseconds.
+
+    Args:
+        problem: what is to be improved.
+        seed: of the samples.
+    """
+
+    def __init__(self, problem: Problem, seed: int) -> None:
+        self._problem = problem
+        self._draws = draw_sobol_normal_samples(len(problem.models), SCREENING_SAMPLES, dtype=torch.float64, seed=seed)
+        self._lower, self._upper = _cells(problem)
+        self._posteriors = [Posterior(model.coarse) for model in problem.models]
+
+    def __call__(self, candidates: Tensor) -> Tensor:
+        """The estimates of ``rows x columns`` candidates."""
+        return torch.cat([self._promise(chunk) for chunk in candidates.split(CHUNK)])
+
+    def _promise(self, candidates: Tensor) -> Tensor:
+        columns = [posterior(candidates) for posterior in self._posteriors]
+        mean = torch.from_numpy(np.stack([mean for mean, _ in columns], axis=1))
+        deviation = torch.from_numpy(np.stack([deviation for _, deviation in columns], axis=1))
+        samples = mean + OPTIMISM * self._draws[:, None, :] * deviation
+        values = _gather(self._problem.sources, samples, candidates)
+        sides = (torch.minimum(values[..., None, :], self._upper) - self._lower).clamp_min(0.0)
+        volume = sides.prod(dim=-1).sum(dim=-1)
+        for bound in self._problem.bounds:
+            volume = volume * (bound(samples) <= 0)
+        return volume.mean(dim=0)
+
+
+def choose(problem: Problem, screen: Screen, candidates: Tensor, n: int, samples: int, seed: int) -> list[int]:
     """Return the rows of up to ``n`` distinct candidates, best first, each chosen in the light of those before it.
 
     Args:
         problem: what is to be improved.
+        screen: of the problem; what it finds best reaches the acquisition function.
         candidates: ``rows x columns``.
         n: how many.
         samples: quasi-Monte-Carlo samples.
         seed: of the samples.
     """
-    listed = _shortlist(problem, candidates, max(SHORTLIST, 4 * n), seed)
+    listed = _shortlist(screen, candidates, max(SHORTLIST, 4 * n))
     chosen: list[int] = []
     for _ in range(min(n, len(listed))):
         pending = torch.cat([problem.pending, candidates[listed[chosen]]])
@@ -151,35 +186,11 @@ def choose(problem: Problem, candidates: Tensor, n: int, samples: int, seed: int
     return [int(index) for index in listed[chosen]]
 
 
-def _shortlist(problem: Problem, candidates: Tensor, count: int, seed: int) -> Tensor:
-    """Rows of the ``count`` candidates that promise most by a cheap and optimistic estimate, in rising order.
-
-    The estimate takes the observed front as certain and the candidates one by one, with `OPTIMISM` times their
-    standard deviation; it costs microseconds per candidate, the acquisition function milliseconds.
-    """
+def _shortlist(screen: Screen, candidates: Tensor, count: int) -> Tensor:
+    """Rows of the ``count`` candidates that promise most, in rising order."""
     if len(candidates) <= count:
         return torch.arange(len(candidates))
-    draws = draw_sobol_normal_samples(len(problem.models), SCREENING_SAMPLES, dtype=torch.float64, seed=seed)
-    lower, upper = _cells(problem)
-    posteriors = [Posterior(model.coarse) for model in problem.models]
-    promise = [_promise(problem, posteriors, chunk, draws, lower, upper) for chunk in candidates.split(CHUNK)]
-    return torch.cat(promise).topk(count).indices.sort().values
-
-
-def _promise(
-    problem: Problem, posteriors: list[Posterior], candidates: Tensor, draws: Tensor, lower: Tensor, upper: Tensor
-) -> Tensor:
-    """Mean hypervolume that each candidate alone adds; ``lower`` and ``upper`` are ``cells x objectives``."""
-    columns = [posterior(candidates) for posterior in posteriors]
-    mean = torch.from_numpy(np.stack([mean for mean, _ in columns], axis=1))
-    deviation = torch.from_numpy(np.stack([deviation for _, deviation in columns], axis=1))
-    samples = mean + OPTIMISM * draws[:, None, :] * deviation
-    values = _gather(problem.sources, samples, candidates)
-    sides = (torch.minimum(values[..., None, :], upper) - lower).clamp_min(0.0)
-    volume = sides.prod(dim=-1).sum(dim=-1)
-    for bound in problem.bounds:
-        volume = volume * (bound(samples) <= 0)
-    return volume.mean(dim=0)
+    return screen(candidates).topk(count).indices.sort().values
 
 
 def _cells(problem: Problem) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.search import History, Objective, Proposal, SearchContext
 from autodistill.errors import ConfigError
 from autodistill.pareto import non_dominated
-from autodistill.search.acquisition import Bound, Problem, Source, choose, isolated
+from autodistill.search.acquisition import Bound, Problem, Screen, Source, choose, isolated
 from autodistill.search.candidates import Candidates, Pool, generator
 from autodistill.search.closed_form import ClosedForm
 from autodistill.search.ehvi import cells_of, log_ehvi
@@ -193,8 +193,12 @@ class BotorchSearch:
         modelled, measured = len(view.modelled_objectives), len(view.measured_objectives)
         if modelled == 1 or modelled - measured == 1:
             return self._closed_form(view, pool, n, rng)
-        problem, inputs = self._problem(view, pool)
-        chosen = choose(problem, inputs, n, self.samples, int(rng.integers(2**31)))
+        problem, inputs_of = self._problem(view, pool)
+        seed = int(rng.integers(2**31))
+        screen = Screen(problem, seed)
+        if not self.candidates.countable(self.max_candidates):
+            pool = self._climb(lambda some: screen(inputs_of(some)).numpy(), pool, history)
+        chosen = choose(problem, screen, inputs_of(pool), n, self.samples, seed)
         return [Proposal(pool.architectures[index], note={"by": "model"}) for index in chosen]
 
     def _known(self, view: View, pool: Pool, n: int, rng: np.random.Generator) -> list[Proposal]:
@@ -219,7 +223,7 @@ class BotorchSearch:
         pool = complete(pool)
         acquisition = ClosedForm(view, pool, features, draws=self.samples, rng=rng)
         if not self.candidates.countable(self.max_candidates):
-            pool = self._climb(acquisition, pool, view.history, complete)
+            pool = self._climb(acquisition.screen, pool, view.history, complete)
         found = []
         for choice in acquisition.choose(pool, n, most):
             where = view.past if choice.replicate else pool
@@ -227,9 +231,22 @@ class BotorchSearch:
             found.append(Proposal(where.architectures[choice.row], choice.replicate, {"by": by}))
         return found
 
-    def _climb(self, acquisition: ClosedForm, pool: Pool, history: History, complete: Callable[[Pool], Pool]) -> Pool:
-        """The pool grown by the neighbours of its best, again and again until nothing better turns up."""
-        values, best = acquisition.screen(pool), -np.inf
+    def _climb(
+        self,
+        screen: Callable[[Pool], FloatArray],
+        pool: Pool,
+        history: History,
+        complete: Callable[[Pool], Pool] = _as_it_is,
+    ) -> Pool:
+        """The pool grown by the neighbours of its best, again and again until nothing better turns up.
+
+        Args:
+            screen: what is to be gained by each candidate, cheaply.
+            pool: where it begins.
+            history: says which neighbours were proposed before.
+            complete: adds what is missing of new candidates.
+        """
+        values, best = screen(pool), -np.inf
         expanded: set[int] = set()
         for _ in range(ROUNDS):
             centres = [int(row) for row in np.argsort(-values, kind="stable")[:CENTRES] if int(row) not in expanded]
@@ -243,14 +260,14 @@ class BotorchSearch:
             if not new:
                 continue
             grown = complete(self.candidates.describe(new))
-            values = np.concatenate([values, acquisition.screen(grown)])
+            values = np.concatenate([values, screen(grown)])
             pool = pool.joined(grown)
         return pool
 
     # -- two or more objectives to be learnt ---------------------------------------------------------------------
 
-    def _problem(self, view: View, pool: Pool) -> tuple[Problem, torch.Tensor]:
-        """The acquisition problem and the inputs of the pool.
+    def _problem(self, view: View, pool: Pool) -> tuple[Problem, Callable[[Pool], torch.Tensor]]:
+        """The acquisition problem, and what gives its inputs for candidates.
 
         Raises:
             NothingLearntError: too little was observed.
@@ -303,4 +320,4 @@ class BotorchSearch:
                 ]
             ),
         )
-        return problem, inputs_of(pool)
+        return problem, inputs_of

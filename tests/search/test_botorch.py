@@ -23,7 +23,7 @@ from autodistill.engine.space import build_space  # noqa: E402
 from autodistill.errors import ConfigError  # noqa: E402
 from autodistill.pareto import hypervolume  # noqa: E402
 from autodistill.search.botorch import BotorchSearch  # noqa: E402
-from autodistill.search.candidates import Candidates  # noqa: E402
+from autodistill.search.candidates import Candidates, Pool  # noqa: E402
 from autodistill.search.configs import BotorchConfig  # noqa: E402
 from autodistill.search.measured import with_measured  # noqa: E402
 from autodistill.search.random import RandomSearch  # noqa: E402
@@ -215,6 +215,28 @@ def test_spaces_too_large_to_search_whole_are_sampled() -> None:
     proposal = make(context).propose(drawn_history(context, 7), 1)[0]
     assert proposal.note == {"by": "model"}
     assert proposal.architecture in space
+
+
+def test_a_large_space_with_two_objectives_to_be_learnt_is_climbed() -> None:
+    context = toy_context(space=_large_space(), known=NothingKnown())
+    strategy, history = make(context, max_candidates=100), drawn_history(context, 12)
+    wanted = Architecture("toy", {"num_layers": 7, "hidden_size": 512, "num_heads": 3, "activation": "gelu"})
+    pool = strategy.candidates.pool(history, 100, 20, [], np.random.default_rng(0))
+    assert wanted not in pool.architectures
+
+    def nearness(some: Pool) -> FloatArray:
+        def away(item: Architecture) -> float:
+            steps = {"num_layers": 1, "hidden_size": 16, "num_heads": 1}
+            return sum(abs(item.choices[name] - wanted.choices[name]) / step for name, step in steps.items())  # type: ignore[operator]
+
+        return -np.array([away(item) for item in some.architectures])
+
+    climbed = strategy._climb(nearness, pool, history)
+    assert max(nearness(climbed)) > max(nearness(pool))
+    assert len(climbed.architectures) == len(set(climbed.architectures)) > len(pool.architectures)
+    first = strategy.propose(history, 2)
+    assert all(item.architecture in context.space and item.note == {"by": "model"} for item in first)
+    assert make(context, max_candidates=100).propose(history, 2) == first
 
 
 def test_configs_check_their_ranges() -> None:
