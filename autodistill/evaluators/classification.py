@@ -58,6 +58,7 @@ class Classification:
         "loss": "minimize",
     }
     before_training = False
+    needs_teacher = False
 
     def supports(self, task: TaskSpec) -> str | None:
         """None for classification with labels, be they of the test split alone, else the reason why not."""

@@ -51,6 +51,7 @@ class Glue:
         "accuracy_mismatched": "maximize",
     }
     before_training = False
+    needs_teacher = False
     #: Training examples are of the matched sort, and so is select, which is carved from them.
     final_metrics = frozenset({"accuracy_mismatched"})
 

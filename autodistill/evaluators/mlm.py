@@ -30,6 +30,7 @@ class Mlm:
 
     metrics: Mapping[str, Direction] = {"accuracy": "maximize", "loss": "minimize", "perplexity": "minimize"}
     before_training = False
+    needs_teacher = False
 
     def supports(self, task: TaskSpec) -> str | None:
         """None for a masked language model, else the reason why not."""

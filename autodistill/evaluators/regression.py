@@ -28,6 +28,7 @@ class Regression:
         "mae": "minimize",
     }
     before_training = False
+    needs_teacher = False
 
     def supports(self, task: TaskSpec) -> str | None:
         """None for a regression with reference values, else the reason why not."""

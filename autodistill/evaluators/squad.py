@@ -34,6 +34,7 @@ class Squad:
 
     metrics: Mapping[str, Direction] = {"f1": "maximize", "exact_match": "maximize"}
     before_training = False
+    needs_teacher = False
 
     def __init__(self, *, null_threshold: float) -> None:
         self._null_threshold = null_threshold

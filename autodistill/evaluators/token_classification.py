@@ -31,6 +31,7 @@ class TokenClassification:
         "loss": "minimize",
     }
     before_training = False
+    needs_teacher = False
 
     def supports(self, task: TaskSpec) -> str | None:
         """None for classification of words with labels, else the reason why not."""

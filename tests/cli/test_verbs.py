@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+from safetensors.torch import load_file, save_file
 from tiny_studies import replaced, tiny_study
 
 from autodistill.cli import main
@@ -181,6 +182,46 @@ def test_evaluate_gives_the_studys_final_metrics_again(tiny: Tiny, out: Verb) ->
     with sqlite3.connect(tiny.output / "studies.db") as connection:
         names = {name for (name,) in connection.execute("select name from autodistill_studies")}
     assert "evaluated" not in names
+
+
+def _with_other_numbers(model: Path, target: Path) -> Path:
+    """A copy of a model that knows its words by other numbers: its tokeniser is as good as the first one's, for it."""
+    shutil.copytree(model, target)
+    tokenizer = json.loads((target / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    special = {token["id"] for token in tokenizer["added_tokens"]}
+    words = [number for number in vocabulary.values() if number not in special]
+    moved = dict(zip(words, words[1:] + words[:1], strict=True))
+    tokenizer["model"]["vocab"] = {word: moved.get(number, number) for word, number in vocabulary.items()}
+    (target / "tokenizer.json").write_text(json.dumps(tokenizer))
+    weights = load_file(target / "model.safetensors")
+    name = next(name for name in weights if name.endswith("word_embeddings.weight"))
+    changed = weights[name].clone()
+    for old, new in moved.items():
+        changed[new] = weights[name][old]
+    save_file({**weights, name: changed}, target / "model.safetensors", metadata={"format": "pt"})
+    return target
+
+
+def test_a_model_is_evaluated_and_exported_with_its_own_tokeniser(
+    tiny: Tiny, out: Verb, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pick = tiny.summary()["picks"][0]
+    other = _with_other_numbers(tiny.folder / pick["paths"]["hf"], tmp_path / "other")
+    given = [*replaced(tiny.overrides, "study.name=own"), f"model={other}"]
+    out("evaluate", *given)
+    found = json.loads((tiny.output / "own" / "evaluate.json").read_text())["metrics"]
+    assert found["classification.accuracy"] == pick["final"]["classification.accuracy"]
+    out("export", *given, "export=[onnx]")
+    exported = tiny.output / "own" / "exports" / "onnx" / "tokenizer.json"
+    assert json.loads(exported.read_text())["model"] == json.loads((other / "tokenizer.json").read_text())["model"]
+    capsys.readouterr()
+    assert main(["evaluate", *given, "evaluator=[agreement]"]) == 2
+    assert "has another tokeniser than the teacher" in capsys.readouterr().err
+    (other / "tokenizer.json").unlink()
+    (other / "tokenizer_config.json").unlink()
+    assert main(["evaluate", *[item for item in given if not item.startswith("teacher.path=")]]) == 2
+    assert "tokeniser" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
