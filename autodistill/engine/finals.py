@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from autodistill.components.latency import LatencySubject
 from autodistill.components.outcome import Executor, ExecutorContext, ExportSubject, Job
+from autodistill.engine.cache import cache_key
 from autodistill.engine.explore import trial_seed
 from autodistill.engine.lease import release_dead
 from autodistill.engine.places import final_folder, final_name
@@ -171,13 +172,16 @@ def export_trial(session: Session, trial: TrialRecord) -> list[dict[str, Any]]:
     folder = session.settings.study_dir / final_folder(session.storage, session.study, trial)
     found = []
     for label, chosen in session.settings.several["export"].items():
-        name = f"export:{trial.number}:{label}"
+        name, key = f"export:{trial.number}:{label}", cache_key(chosen.identity)
         stored = session.storage.step(session.study.id, name)
-        if stored is None or "error" in stored:
+        if stored is None or "error" in stored or stored.get("chosen", key) != key:
             session.check_stop()
+            again = stored is not None
             with session.timed("export"):
-                stored = _export(session, trial, label, chosen, model, folder)
+                stored = {**_export(session, trial, label, chosen, model, folder), "chosen": key}
             session.storage.replace_step(session.study.id, name, stored)
+            if again:  # what was timed was another file, or none
+                session.storage.replace_step(session.study.id, f"latency:{trial.number}", {})
         found.append(stored)
     return found
 
@@ -223,15 +227,20 @@ def parity_sample_of(bench: Workbench) -> list[Mapping[str, Any]]:
 
 
 def time_finals(session: Session, trials: Iterable[TrialRecord]) -> None:
-    """Time picks and baselines again, with their trained weights and in their exported files."""
+    """Time picks and baselines again, with their trained weights and in their exported files.
+
+    What could not be timed is tried again by the next call.
+    """
     waiting = list(trials)
     session.progress.stage("timing trained models", len(waiting))
     for trial in waiting:
         name = f"latency:{trial.number}"
-        if session.storage.step(session.study.id, name) is None:
+        stored = session.storage.step(session.study.id, name) or {}
+        labels = [label for label in session.backends if label not in stored]
+        if labels:
             session.check_stop()
-            subject = final_subject(session, trial)
-            session.storage.set_step(session.study.id, name, time_subject(session, subject))
+            timed = time_subject(session, final_subject(session, trial), labels=labels)
+            session.storage.replace_step(session.study.id, name, {**stored, **timed})
         session.progress.advance()
 
 
@@ -259,11 +268,22 @@ def _artifacts(session: Session, trial: TrialRecord, directory: Path) -> dict[st
     return found
 
 
-def time_subject(session: Session, subject: LatencySubject, precision: str | None = None) -> dict[str, Any]:
-    """Label -> report of every backend that can time the model; one that cannot is named and left out."""
+def time_subject(
+    session: Session, subject: LatencySubject, precision: str | None = None, labels: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Label -> report of every backend that can time the model; one that cannot is named and left out.
+
+    Args:
+        session: has the backends.
+        subject: what is timed.
+        precision: of a model that the backends do not know to have another one.
+        labels: of the backends; None for all.
+    """
     found: dict[str, Any] = {}
     with session.timed("latency"):
         for label, backend in session.backends.items():
+            if labels is not None and label not in labels:
+                continue
             try:
                 report = backend.measure(subject)
             except LatencyError as error:

@@ -298,9 +298,13 @@ class FineTuner:
         bench, role, file = self.bench, self.bench.final_role, self._predictions(run)
         if not file.is_file():
             folder = self._place(run) / "hf"
-            if not folder.is_dir():  # an earlier grid chose another point, and its weights are gone
+            if not (folder / "model.safetensors").is_file():  # an earlier grid chose another, and its weights are gone
                 (self._place(run) / RESULT).unlink()
-                self._results([run])
+                result = self._results([run])[0]
+                if "error" in result:
+                    raise TrialError(
+                        f"{run.point.name}, seed {run.seed}, was trained once more and failed: {result['error']}"
+                    )
             logits = predict(load_pretrained(folder), bench.splits[role], device=bench.device)
             write_predictions(file, predictions_of(bench, role, logits, None), role)
         return score_all(bench, predictions_of(bench, role, read_logits(file), None))
@@ -309,10 +313,19 @@ class FineTuner:
         """Remove the weights of all runs; their answers stay, so that `run` has nothing to train."""
         for place in self.folder.glob("*/hf"):
             if (place.parent / PREDICTIONS).is_file():
-                shutil.rmtree(place, ignore_errors=True)
+                _remove(place)
 
     def _forget_models(self, runs: Sequence[Run]) -> None:
         """Remove the weights of points that were not chosen."""
         for run in runs:
             if not self._predictions(run).is_file():
-                shutil.rmtree(self._place(run) / "hf", ignore_errors=True)
+                _remove(self._place(run) / "hf")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a model; at once, as far as others can see: half of one would be taken for it."""
+    if folder.is_dir():
+        gone = folder.with_name(f".{folder.name}-removed")
+        shutil.rmtree(gone, ignore_errors=True)
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)

@@ -9,6 +9,7 @@ import numpy as np
 from autodistill.components.latency import LatencySubject
 from autodistill.components.students import ReferenceContext, ReferenceResult
 from autodistill.configs.settings import Chosen
+from autodistill.engine.cache import cache_key
 from autodistill.engine.finals import time_subject
 from autodistill.engine.scores import predictions_of, write_predictions
 from autodistill.engine.session import Session
@@ -21,8 +22,11 @@ def measure_references(session: Session) -> None:
     session.progress.stage("references", len(chosen))
     for label, item in chosen.items():
         session.check_stop()
-        if session.storage.step(session.study.id, f"reference:{label}") is None:
-            session.storage.set_step(session.study.id, f"reference:{label}", _measure(session, label, item))
+        key = cache_key(item.identity)
+        stored = session.storage.step(session.study.id, f"reference:{label}")
+        if stored is None or stored.get("failed") or stored.get("chosen", key) != key:
+            measured = {**_measure(session, label, item), "chosen": key}
+            session.storage.replace_step(session.study.id, f"reference:{label}", measured)
         session.progress.advance()
 
 
@@ -48,7 +52,7 @@ def _measure(session: Session, label: str, chosen: Chosen) -> dict[str, Any]:
             provider = chosen.registered.provider
             failed = f"{type(error).__name__}: {error}"
             session.progress.message(f"reference {label} ({chosen.name!r} of {provider}) failed: {failed}")
-            return {"left_out": failed}
+            return {"left_out": failed, "failed": True}  # perhaps for want of memory: tried again by the next call
     if result is None:
         session.progress.message(f"reference {label} is left out: {reason}")
         return {"left_out": reason}

@@ -19,8 +19,15 @@ import numpy as np
 from scipy import stats
 
 from autodistill.components.outcome import Score
-from autodistill.engine.statistics import LEVEL, interval, least_share, paired_difference, percentile_interval
-from autodistill.evaluators.measures import draws
+from autodistill.engine.statistics import (
+    LEVEL,
+    interval,
+    least_share,
+    paired_difference,
+    percentile_interval,
+    wilson,
+)
+from autodistill.evaluators.measures import SHARE, draws
 
 if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray
@@ -65,16 +72,26 @@ def units_of(score: Score) -> int | None:
 
 
 def estimate(score: Score, level: float = LEVEL) -> Estimate:
-    """A score with its interval: that of its contributions, else a percentile bootstrap of the metric."""
+    """A score with its interval: that of its contributions, else a percentile bootstrap of the metric.
+
+    That of a share or an F1 is no narrower than Wilson's for as many independent examples as vary like it.
+    """
     n, units = examples_of(score), units_of(score)
     if score.least_of is not None:
         return Estimate(score.value, *least_share(*score.least_of, level), n)
     if score.per_example is not None:
-        return Estimate(score.value, *_within(*interval(score.per_example, level), score), n)
+        found = interval(score.per_example, level, share=score.bounds in (None, SHARE))
+        return Estimate(score.value, *_within(*found, score), n)
     if score.weighted is None or units is None or units < 2:
         return Estimate(score.value, n=n)
     values = np.concatenate([score.weighted(weights) for weights in draws(units, METRIC_RESAMPLES, SEED)])
-    return Estimate(score.value, *_within(*percentile_interval(values, score.value, units, level), score), n)
+    low, high = percentile_interval(values, score.value, units, level)
+    if score.bounds == SHARE:  # few resamples, or none, have an error where the sample has few, or none
+        spread, value = float(np.var(values)), min(max(score.value, 0.0), 1.0)
+        effective = value * (1 - value) / spread if spread > 0 and 0 < value < 1 else float(units)
+        ends = wilson(value * effective, effective, level)
+        low, high = min(low, ends[0]), max(high, ends[1])
+    return Estimate(score.value, *_within(low, high, score), n)
 
 
 def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
@@ -151,7 +168,10 @@ def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Es
     if units is None or of_examples is None or units < 2:
         return Estimate(value, n=n, seeds=seeds)
     parts = [(of_examples, units - 1)]
-    parts += [(_seed_variance(group) / len(group), len(group) - 1) for group in groups if len(group) > 1]
+    several = [group for group in groups if len(group) > 1]
+    parts += [(_seed_variance(group) / len(group), len(group) - 1) for group in several]
+    if several and len(several) < len(groups):  # a single run scatters as the runs of the other side do
+        parts.append((_seed_variance(several[0]), len(several[0]) - 1))
     variance = sum(part for part, _ in parts)
     if variance == 0:  # every seed answered alike: what a single one tells
         return replace(_of_first_seeds(groups, level), value=value, seeds=seeds)

@@ -44,21 +44,22 @@ FEW_UNITS = 10
 _CHUNK = 4_000_000
 
 
-def interval(score: FloatArray, level: float = LEVEL) -> tuple[float, float]:
+def interval(score: FloatArray, level: float = LEVEL, *, share: bool = True) -> tuple[float, float]:
     """Confidence interval of the mean of per-example contributions.
 
-    Wilson's score interval [Wilson1927]_ when all are 0 or 1, else Student's t.
+    Wilson's score interval [Wilson1927]_ of a share when all are 0 or 1, else Student's t.
 
     Args:
         score: examples.
         level: coverage, in (0, 1).
+        share: whether the mean is, or may be, a share; losses may be 0 or 1 by chance.
 
     Returns:
         (low, high); NaN where nothing can be said: no example, or a single one that is neither 0 nor 1.
     """
     values = np.asarray(score, dtype=np.float64)
     n = len(values)
-    if n and np.all((values == 0) | (values == 1)):
+    if n and share and np.all((values == 0) | (values == 1)):
         return wilson(int(values.sum()), n, level)
     if n < 2:  # one value has no spread
         return math.nan, math.nan

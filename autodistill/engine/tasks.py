@@ -22,7 +22,7 @@ from autodistill.engine.recipe import TRAINING_FACTOR
 from autodistill.engine.score_statistics import difference_over_seeds
 from autodistill.engine.task_bench import forward_flops, protocol_of, task_bench
 from autodistill.engine.verdict import entry_of
-from autodistill.errors import TrialError
+from autodistill.errors import OutOfMemoryTrialError, TrialError
 from autodistill.evaluators.glue_tasks import AVERAGES, averaged_metrics, glue_average, task_of
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def fine_tune_models(session: Session) -> None:
         "tasks": {label: chosen.identity for label, chosen in settings.tasks.items()},
         "data": {label: bench.data.fingerprint for label, bench in benches.items()},
         "protocol": settings.fine_tuning,
+        "precision": settings.trainer.get("precision"),
     }
     key, stored = cache_key(made_of), storage.step(study.id, STEP)
     if stored is not None and stored["key"] == key and not stored.get(TRY_AGAIN):
@@ -144,6 +145,7 @@ def _tuned(session: Session, label: str, first: Workbench, models: Sequence[Mode
         except TrialError as error:
             session.progress.message(f"{model.name} could not be fine-tuned on {label}: {error}")
             found.outcomes[model.name] = {"error": str(error)}
+            found.try_again |= isinstance(error, OutOfMemoryTrialError)
         found.try_again |= tuner.out_of_memory
         session.progress.advance()
     return found

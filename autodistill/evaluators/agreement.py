@@ -10,7 +10,7 @@ import numpy as np
 from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
-from autodistill.evaluators.measures import SHARE, by_owner, pooled_mean
+from autodistill.evaluators.measures import LOSS, SHARE, by_owner, pooled_mean
 from autodistill.evaluators.scoring import (
     checked_logits,
     describes_nothing,
@@ -84,10 +84,10 @@ class Agreement:
         owners, examples = predictions.owners, len(predictions.ids)
         worst = self._worst(by_owner(answered, owners, examples), by_owner(agreed, owners, examples))
         if owners is None:
-            return {"accuracy": proportion(same), "kl": mean(kl), "worst_class": worst}
+            return {"accuracy": proportion(same), "kl": mean(kl, LOSS), "worst_class": worst}
         return {
             "accuracy": pooled_mean(same.astype(np.float64), owners, examples, bounds=SHARE),
-            "kl": pooled_mean(kl, owners, examples),
+            "kl": pooled_mean(kl, owners, examples, bounds=LOSS),
             "worst_class": worst,
         }
 

@@ -11,7 +11,7 @@ from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
 from autodistill.errors import DataError
-from autodistill.evaluators.measures import ClassCounts, many_label_f1, matthews
+from autodistill.evaluators.measures import LOSS, ClassCounts, many_label_f1, matthews
 from autodistill.evaluators.scoring import (
     checked_logits,
     describes_nothing,
@@ -97,7 +97,7 @@ class Classification:
             "accuracy": proportion(answers == labels),
             "macro_f1": ClassCounts.of_classes(labels, answers, logits.shape[1]).macro_f1(absent=False),
             "matthews": matthews(labels, answers, logits.shape[1]),
-            "loss": mean(cross_entropy(logits, labels)),
+            "loss": mean(cross_entropy(logits, labels), LOSS),
         }
 
 
@@ -112,7 +112,7 @@ def _several_labels(logits: FloatArray, labels: FloatArray) -> dict[str, Score]:
     # -log sigmoid(x) for a label, -log sigmoid(-x) without it, without overflow
     loss = np.logaddexp(0.0, np.where(labels == 1, -logits, logits)).mean(axis=1)
     right = np.all(answers == (labels == 1), axis=1)
-    return {"accuracy": proportion(right), **many_label_f1(labels, answers), "loss": mean(loss)}
+    return {"accuracy": proportion(right), **many_label_f1(labels, answers), "loss": mean(loss, LOSS)}
 
 
 def checked_labels(labels: Any | None, rows: int, classes: int) -> NDArray[np.int64]:

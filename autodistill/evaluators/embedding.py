@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
-from autodistill.evaluators.measures import SHARE
+from autodistill.evaluators.measures import CORRELATION, SHARE
 from autodistill.evaluators.scoring import checked_logits, describes_nothing, mean, teacher_logits
 
 if TYPE_CHECKING:
@@ -62,8 +61,8 @@ class Embedding:
         student = _unit(checked_logits(predictions.logits, len(predictions.ids)))
         teacher = _unit(teacher_logits(predictions))
         same_width = student.shape == teacher.shape
-        cosine = mean((student * teacher).sum(axis=1)) if same_width else Score(float("nan"))
-        return {"retrieval": replace(mean(self._contributions(student, teacher)), bounds=SHARE), "cosine": cosine}
+        cosine = mean((student * teacher).sum(axis=1), CORRELATION) if same_width else Score(float("nan"))
+        return {"retrieval": mean(self._contributions(student, teacher), SHARE), "cosine": cosine}
 
     def _contributions(self, student: FloatArray, teacher: FloatArray) -> FloatArray:
         """What each text adds to the share of common neighbours, which is their mean; 1 for a single text.

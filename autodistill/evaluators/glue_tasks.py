@@ -117,6 +117,9 @@ def averaged_metrics(kind: str, task: str) -> tuple[str, ...]:
 def glue_average(kind: str, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> GlueAverage | None:
     """An average with its interval, from estimates of different test sets, which are independent [Zou2008]_.
 
+    What is uncertain of a task's two columns (MNLI's parts come from the same training runs) is added, on the safe
+    side.
+
     Args:
         kind: one of `AVERAGES`.
         tasks: task -> metric of the evaluator `glue` -> ``value``, ``low`` and ``high``: of a model, or of a gain.
@@ -131,12 +134,14 @@ def glue_average(kind: str, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]
     }
     if not found:
         return None
-    entries = [entry for column in found.values() for entry in column]
+    columns = list(found.values())
+    entries = [entry for column in columns for entry in column]
     average = _average({task: [e["value"] for e in column] for task, column in found.items()}, averaged_tasks(kind))
     if any(entry["low"] is None or entry["high"] is None for entry in entries):
         return average
     below, above = (
-        math.hypot(*(entry[end] - entry["value"] for entry in entries)) / len(entries) for end in ("low", "high")
+        math.hypot(*(sum(entry[end] - entry["value"] for entry in column) for column in columns)) / len(entries)
+        for end in ("low", "high")
     )
     return replace(average, low=average.value - below, high=average.value + above)
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 #: Bootstrap draws for a variance: the standard error is then known to about 5 %.
 VARIANCE_DRAWS = 200
 
-#: Bounds of a share or an F1, and of a correlation.
-SHARE, CORRELATION = (0.0, 1.0), (-1.0, 1.0)
+#: Bounds of a share or an F1, of a correlation, and of a loss or an error.
+SHARE, CORRELATION, LOSS = (0.0, 1.0), (-1.0, 1.0), (0.0, float("inf"))
 
 #: Numbers that a chunk of draws may hold, 8 bytes each.
 CHUNK = 4_000_000

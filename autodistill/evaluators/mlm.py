@@ -12,7 +12,7 @@ from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
 from autodistill.errors import DataError
-from autodistill.evaluators.measures import SHARE, pooled_mean
+from autodistill.evaluators.measures import LOSS, SHARE, pooled_mean
 from autodistill.evaluators.scoring import checked_logits, describes_nothing, rows_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Mlm:
         documents = int(groups.max()) + 1
         loss, accuracy = (
             pooled_mean(values[:, column], groups[owners], documents, counted=examples, bounds=bounds)
-            for column, bounds in enumerate((None, SHARE))
+            for column, bounds in enumerate((LOSS, SHARE))
         )
         return {"accuracy": accuracy, "loss": loss, "perplexity": _exponential(loss)}
 
@@ -76,4 +76,4 @@ def _exponential(loss: Score) -> Score:
         result: FloatArray = np.exp(np.minimum(losses(weights), 700.0)) if losses is not None else np.empty(0)
         return result
 
-    return Score(value, variance, None, None if losses is None else perplexity, loss.n, loss.counted)
+    return Score(value, variance, None, None if losses is None else perplexity, loss.n, loss.counted, bounds=LOSS)

@@ -11,7 +11,7 @@ from autodistill.components.outcome import Described, Predictions, Score
 from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
 from autodistill.errors import DataError
-from autodistill.evaluators.measures import pearson, spearman
+from autodistill.evaluators.measures import LOSS, pearson, spearman
 from autodistill.evaluators.scoring import checked_logits, describes_nothing, mean
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class Regression:
         return {
             "spearman": spearman(values, answers),
             "pearson": pearson(values, answers),
-            "mse": mean(errors**2),
-            "mae": mean(np.abs(errors)),
+            "mse": mean(errors**2, LOSS),
+            "mae": mean(np.abs(errors), LOSS),
         }
 
 

@@ -63,7 +63,7 @@ def proportion(correct: NDArray[np.bool_]) -> Score:
     return Score(value, value * (1 - value) / len(correct), correct.astype(np.float64), bounds=SHARE)
 
 
-def mean(values: FloatArray) -> Score:
+def mean(values: FloatArray, bounds: tuple[float, float] | None = None) -> Score:
     """The mean of per-example values; the variance is unknown for a single example."""
     variance = float(values.var(ddof=1) / len(values)) if len(values) > 1 else None
-    return Score(float(values.mean()), variance, values)
+    return Score(float(values.mean()), variance, values, bounds=bounds)

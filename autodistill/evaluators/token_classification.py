@@ -11,7 +11,7 @@ from autodistill.components.search import Direction
 from autodistill.components.task import TaskSpec
 from autodistill.evaluators.classification import checked_labels, cross_entropy
 from autodistill.evaluators.entities import OUTSIDE, are_entity_tags, entity_f1
-from autodistill.evaluators.measures import SHARE, ClassCounts, pooled_mean
+from autodistill.evaluators.measures import LOSS, SHARE, ClassCounts, pooled_mean
 from autodistill.evaluators.scoring import checked_logits, describes_nothing, rows_of
 
 
@@ -73,5 +73,5 @@ class TokenClassification:
             "f1": named_counts.micro_f1(),
             "macro_f1": counts.macro_f1(absent=False),
             "accuracy": pooled_mean((answers == labels).astype(np.float64), owners, examples, bounds=SHARE),
-            "loss": pooled_mean(cross_entropy(logits, labels), owners, examples),
+            "loss": pooled_mean(cross_entropy(logits, labels), owners, examples, bounds=LOSS),
         }

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from autodistill.errors import OutOfMemoryTrialError
 from autodistill.evaluators.spans import best_span
 from autodistill.losses.masking import TOKEN_KINDS, counted_tokens
 from autodistill.training.batches import columns_of, evaluating, on_device
 from autodistill.training.devices import placed
 from autodistill.training.features import forward_features
+from autodistill.training.health import out_of_memory
 from autodistill.training.softened import logits_of
 from autodistill.training.tokenised import StoredSplit
 
@@ -38,7 +40,7 @@ def predict(
     """Return the answers for every row, in the split's order.
 
     Examples of like length share a batch, so that little is padded. The model runs in evaluation mode on ``device``
-    and is given back in its mode, on its device.
+    and is given back in its mode, on its device. Where memory runs out, batches are halved.
 
     Args:
         model: with logits.
@@ -48,8 +50,30 @@ def predict(
 
     Returns:
         ``rows x columns``, float32; see `autodistill.components.outcome.Predictions`.
+
+    Raises:
+        OutOfMemoryTrialError: memory does not suffice for one example at a time.
     """
     batch_size = _fitting(model, split, batch_size)
+    while True:
+        try:
+            return _predict(model, split, batch_size, device)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if batch_size == 1:
+                raise OutOfMemoryTrialError(
+                    f"Memory ran out while a model answered one example at a time: {error}. Take a smaller "
+                    "data.max_length, or a machine with more memory."
+                ) from None
+        batch_size //= 2
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+
+def _predict(
+    model: PreTrainedModel, split: TokenisedSplit, batch_size: int, device: str | torch.device
+) -> NDArray[np.float32]:
     if not len(split) and split.kind != "question_answering":
         return np.empty((0, int(model.config.num_labels)), dtype=np.float32)
 

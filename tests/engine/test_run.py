@@ -19,10 +19,12 @@ from tiny_studies import TEACHER_MS, architecture, replaced, timeless, tiny_stud
 
 import autodistill
 from autodistill.engine.cache import EVICTABLE
+from autodistill.engine.storage import Storage
 from autodistill.engine.study import Study, open_study
 from autodistill.errors import PluginError
 from autodistill.hookspecs import hookimpl
 from autodistill.plugin_manager import PluginManager, Provider
+from autodistill.references.tfidf_linear import TfidfLinear
 from autodistill.registry import Registry
 
 #: In one training example and nowhere else.
@@ -385,3 +387,35 @@ def test_an_export_that_failed_is_tried_again_by_the_next_run(tmp_path: Path) ->
     done = run()
     assert "error" not in done
     assert (tmp_path / "outputs" / "study" / done["path"]).exists()
+
+
+def test_exports_references_and_latencies_are_made_again_where_they_failed_or_are_chosen_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = registry_with()
+
+    def run(*more: str) -> Study:
+        given = ("budget.trials=1", "picks.max=1", "baseline=[]", "export=[onnx]", "reference=[tfidf_linear]", *more)
+        overrides = tiny_study(tmp_path, *given)
+        return autodistill.run(autodistill.compose(overrides, registry), overrides=overrides, registry=registry)
+
+    def full(self: Any) -> Any:
+        raise MemoryError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TfidfLinear, "measure", full)
+        first = run().summary()
+    assert first["references"] == []
+    pick = first["picks"][0]
+    with Storage(run().config["storage"]["url"]) as storage:
+        study, name = storage.get_study("study"), f"latency:{pick['trial']}"
+        timed = storage.step(study.id, name)
+        storage.replace_step(study.id, name, {})  # as a device that was busy leaves it
+        again = run().summary()
+        assert storage.step(study.id, name) == timed
+        assert [row["name"] for row in again["references"]] != []
+        made = storage.step(study.id, f"export:{pick['trial']}:onnx")
+        run("export.onnx.opset=18")
+        other = storage.step(study.id, f"export:{pick['trial']}:onnx")
+        assert other["sha256"] != made["sha256"] == pick["exports"][0]["sha256"]
+        assert storage.step(study.id, name).keys() == timed.keys()

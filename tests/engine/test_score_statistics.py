@@ -17,7 +17,7 @@ from autodistill.engine.score_statistics import (
     over_seeds,
 )
 from autodistill.engine.statistics import interval, paired_difference
-from autodistill.evaluators.measures import matthews, pearson, pooled_mean
+from autodistill.evaluators.measures import LOSS, SHARE, binary_f1, matthews, pearson, pooled_mean
 from autodistill.evaluators.scoring import mean, proportion
 
 
@@ -119,6 +119,38 @@ def test_a_metric_over_few_groups_covers_the_truth() -> None:
         found = estimate(score)
         covered += found.low <= 0.6 <= found.high  # type: ignore[operator]
     assert covered >= 182
+
+
+@pytest.mark.parametrize(("n", "share"), [(30, 0.97), (100, 0.99)])
+def test_shares_and_f1_without_an_error_are_not_certain(n: int, share: float) -> None:
+    generator = np.random.default_rng(3)
+    covered = {"share": 0, "f1": 0}
+    for _ in range(200):
+        right = generator.random(n) < share
+        found = estimate(pooled_mean(right.astype(np.float64), np.arange(n), n, bounds=SHARE))
+        covered["share"] += found.low <= share <= found.high  # type: ignore[operator]
+        labels = (np.arange(n) % 2 == 0).astype(np.int64)
+        f1 = estimate(binary_f1(labels, np.where(right, labels, 1 - labels)))
+        covered["f1"] += f1.low <= share <= f1.high  # type: ignore[operator]
+    assert min(covered.values()) >= 180
+    assert estimate(pooled_mean(np.zeros(60), np.arange(60), 60, bounds=SHARE)).high > 0.03  # type: ignore[operator]
+
+
+def test_losses_that_are_0_or_1_are_no_shares() -> None:
+    assert estimate(mean(np.zeros(60), LOSS)).high == 0.0
+    assert estimate(proportion(np.zeros(60, dtype=bool))).high > 0.05  # type: ignore[operator]
+    assert estimate(mean(np.zeros(60))).high > 0.05  # type: ignore[operator]
+
+
+def test_a_single_run_scatters_as_the_runs_of_the_other_side() -> None:
+    generator = np.random.default_rng(1)
+    labels, covered = generator.integers(0, 2, size=200), 0
+    for _ in range(200):
+        shares = generator.normal(0.8, 0.03, size=1), generator.normal(0.75, 0.03, size=3)
+        ours, theirs = ([runs(generator, labels, one, 1)[0] for one in group] for group in shares)
+        found = difference_over_seeds(ours, theirs)
+        covered += found.low <= 0.05 <= found.high  # type: ignore[operator]
+    assert covered >= 184
 
 
 def test_intervals_do_not_leave_what_the_metric_can_be() -> None:

@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from autodistill.components.task import TaskData, TaskSpec
+from autodistill.errors import OutOfMemoryTrialError
 from autodistill.exporters.parity import logits_of
 from autodistill.training.predict import predict, predict_elsewhere, targets_of
 from autodistill.training.tokenised import TokenisedSplit, tokenise
@@ -35,6 +36,32 @@ def test_answers_do_not_depend_on_batches_and_keep_the_order(
         with torch.no_grad():
             alone = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
         np.testing.assert_allclose(logits[row], alone[0].numpy(), atol=1e-6)
+
+
+def test_batches_are_halved_where_memory_runs_out(model_of: Callable[..., Any], train: TokenisedSplit) -> None:
+    model, wanted = model_of(), predict(model_of(), train)
+    sizes, most = [], 10
+
+    def check(module: Any, arguments: Any, options: dict[str, Any]) -> None:
+        sizes.append(len(options["input_ids"]))
+        if sizes[-1] > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    model.register_forward_pre_hook(check, with_kwargs=True)
+    np.testing.assert_allclose(predict(model, train), wanted, atol=1e-6)
+    assert sizes[:3] == [64, 32, 16]
+    assert max(sizes[3:]) == 8
+    most = 0
+    with pytest.raises(OutOfMemoryTrialError, match="one example at a time"):
+        predict(model, train)
+    most = 100
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("something else")
+
+    model.register_forward_pre_hook(broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        predict(model, train)
 
 
 def test_the_mode_of_every_module_is_kept(model_of: Callable[..., Any], train: TokenisedSplit) -> None:
