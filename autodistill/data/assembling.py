@@ -87,6 +87,12 @@ def text_of(task: TaskSpec, example: Mapping[str, Any]) -> str:
     return "\n".join(part if isinstance(part, str) else " ".join(part) for part in parts)
 
 
+def in_either_order(task: TaskSpec, example: Mapping[str, Any]) -> str:
+    """The texts of an example, normalised: the same for a pair and for the pair the other way round."""
+    parts = [example[column] for column in task.text_columns]
+    return "\n".join(sorted(normalised(part if isinstance(part, str) else " ".join(part)) for part in parts))
+
+
 def _carved(
     task: TaskSpec, examples: list[Example], carving: Carving, where: str
 ) -> tuple[list[Example], list[Example]]:
@@ -94,7 +100,8 @@ def _carved(
     target = min(carving.maximum, round(carving.share * len(examples)))
     # Questions about one context belong together.
     key = "context" if task.kind == "question_answering" else None
-    chosen = carve([example[key] if key else text_of(task, example) for example in examples], target)
+    texts = [example[key] if key else text_of(task, example) for example in examples]
+    chosen = carve(texts, target, None if key else [in_either_order(task, example) for example in examples])
     numbered = all(example["id"] == f"train-{place}" for place, example in enumerate(examples))
     train = [example for example, taken in zip(examples, chosen, strict=True) if not taken]
     select = [example for example, taken in zip(examples, chosen, strict=True) if taken]
@@ -117,10 +124,10 @@ def _limited(examples: list[Example], limit: int | None) -> list[Example]:
 
 
 def _overlaps(task: TaskSpec, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, int]:
-    """How many examples of the other splits have the same text as a training example."""
-    seen = {normalised(text_of(task, example)) for example in splits["train"]}
+    """How many examples of the other splits have the same text, or pair, as a training example."""
+    seen = {in_either_order(task, example) for example in splits["train"]}
     return {
-        f"{role}_texts_in_train": sum(normalised(text_of(task, example)) in seen for example in splits[role])
+        f"{role}_texts_in_train": sum(in_either_order(task, example) in seen for example in splits[role])
         for role in splits
         if role != "train"
     }

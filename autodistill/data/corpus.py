@@ -11,20 +11,29 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from autodistill.components.task import DataContext, Masking, TaskData, TaskSpec
-from autodistill.data.corpus_files import Found, Part, Reading, corpus_files, cut_into_parts, missing_column, read_part
+from autodistill.data.corpus_files import (
+    Continued,
+    Found,
+    Part,
+    Reading,
+    corpus_files,
+    cut_into_parts,
+    missing_column,
+    read_part,
+)
 from autodistill.data.hub import load_from_hub
 from autodistill.data.part_workers import cores, map_parts
 from autodistill.errors import DataError
 from autodistill.folders import build_once, private_directory
 
 #: Part of every fingerprint; raise it when reading or dealing changes.
-FORMAT = "corpus/2"
+FORMAT = "corpus/3"
 
 #: Above every hash.
 HASH_END = 2**64
@@ -65,8 +74,12 @@ class CorpusStream:
     def documents(self, part: int) -> Iterator[str]:
         """The documents of a part that are of this role."""
         everything = self.low == 0 and self.high == HASH_END
-        for text in read_part(self.pieces[part], self.reading):
-            if everything or self.low <= document_hash(text) < self.high:
+        texts = read_part(self.pieces[part], self.reading)
+        if everything:
+            yield from texts
+            return
+        for text, number in with_hashes(texts):
+            if self.low <= number < self.high:
                 yield text
 
 
@@ -76,6 +89,15 @@ def document_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
+def with_hashes(texts: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Texts with the hash of their document: all pieces of a long one belong to one split, by its first piece."""
+    number = 0
+    for text in texts:
+        if not isinstance(text, Continued):
+            number = document_hash(text)
+        yield text, number
+
+
 def survey_part(payload: tuple[tuple[Part, ...], Reading, int, frozenset[int]], part: int) -> dict[str, Any]:
     """Counts, digest, smallest hashes and hashes that were looked for, of one part; run by `map_parts`."""
     pieces, reading, smallest, wanted = payload
@@ -83,9 +105,8 @@ def survey_part(payload: tuple[tuple[Part, ...], Reading, int, frozenset[int]], 
     found, digest = Found(), hashlib.blake2b(digest_size=16)
     heap: list[int] = []  # negated, so that the largest of the smallest is on top
     held: set[int] = set()
-    for text in read_part(pieces[part], reading, found):
+    for text, number in with_hashes(read_part(pieces[part], reading, found)):
         digest.update(text.encode("utf-8", "surrogatepass") + b"\x00")
-        number = document_hash(text)
         if number in wanted:
             met.add(number)
         if number in held or smallest == 0:

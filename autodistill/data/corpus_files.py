@@ -178,6 +178,12 @@ def _parquet_parts(path: Path, reading: Reading, part_bytes: int) -> list[Part]:
     return parts
 
 
+class Continued(str):
+    """A piece of a long document that is not its first."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class Found:
     """What reading a part met; all of it is reported.
@@ -196,7 +202,7 @@ class Found:
 
 
 def read_part(part: Part, reading: Reading, found: Found | None = None) -> Iterator[str]:
-    """The documents of a part, each at most `DOCUMENT_CHARACTERS` long.
+    """The documents of a part, each at most `DOCUMENT_CHARACTERS` long; longer ones in pieces, see `Continued`.
 
     Args:
         part: what to read.
@@ -224,7 +230,7 @@ def _lines(part: Part, reading: Reading, found: Found) -> Iterator[str]:
         if json_lines:
             yield from _records(file, part, reading, found)
         elif reading.documents == "line":
-            yield from (line.rstrip("\r\n") for line in _bounded_lines(file, found))
+            yield from _bounded_lines(file, found)
         else:
             yield from _blocks(file, found)
 
@@ -267,13 +273,19 @@ def _plain(path: Path) -> bool:
 
 
 def _bounded_lines(file: Any, found: Found) -> Iterator[str]:
-    """Lines, those that are too long in pieces that end between words where they can."""
+    """Lines without their ends, those that are too long in pieces that end between words where they can."""
     while line := file.readline(DOCUMENT_CHARACTERS):
         if len(line) == DOCUMENT_CHARACTERS and not line.endswith("\n"):
             found.cut += 1
-            yield from _pieces(line, file)
+            yield from _one_document(piece.rstrip("\r\n") for piece in _pieces(line, file))
         else:
-            yield line
+            yield line.rstrip("\r\n")
+
+
+def _one_document(pieces: Iterable[str]) -> Iterator[str]:
+    """Pieces, all but the first marked as such."""
+    for place, piece in enumerate(pieces):
+        yield Continued(piece) if place else piece
 
 
 def _pieces(line: str, file: Any) -> Iterator[str]:
@@ -289,17 +301,18 @@ def _blocks(file: Any, found: Found) -> Iterator[str]:
     """Documents between empty lines."""
     block: list[str] = []
     length = 0
-    for line in _bounded_lines(file, found):
-        text = line.rstrip("\r\n")
+    make: type[str] = str
+    for text in _bounded_lines(file, found):
         if block and (not text.strip() or length + len(text) > DOCUMENT_CHARACTERS):
             found.cut += bool(text.strip())
-            yield "\n".join(block)
+            yield make("\n".join(block))
             block, length = [], 0
+            make = Continued if text.strip() else str
         if text.strip():
             block.append(text)
             length += len(text) + 1
     if block:
-        yield "\n".join(block)
+        yield make("\n".join(block))
 
 
 def _records(file: Any, part: Part, reading: Reading, found: Found) -> Iterator[str]:
@@ -342,7 +355,8 @@ def _parquet(part: Part, reading: Reading, found: Found) -> Iterator[str]:
                 number += 1
                 if value is not None and not isinstance(value, str):
                     raise DataError(
-                        f"{_KEY}: {part.path}, row {number}: expected text in column {reading.column!r}, got {value!r}."
+                        f"{_KEY}: {part.path}, row {number}: expected text in column {reading.column!r}, "
+                        f"got {value!r:.80}."
                     )
                 yield from _cut(value or "", found)
 
@@ -361,4 +375,5 @@ def _cut(text: str, found: Found) -> Iterator[str]:
         yield text
         return
     found.cut += 1
-    yield from (text[start : start + DOCUMENT_CHARACTERS] for start in range(0, len(text), DOCUMENT_CHARACTERS))
+    places = range(0, len(text), DOCUMENT_CHARACTERS)
+    yield from _one_document(text[start : start + DOCUMENT_CHARACTERS] for start in places)

@@ -133,7 +133,7 @@ def check_ids(file: RoleFile, rows: Sequence[Row], id_column: str | None) -> Non
         identity = _identity(file, row, str(id_column))
         if identity in lines:
             raise DataError(
-                f"{file.where(row)}: the id {identity!r} (column {id_column!r}) stands in line {lines[identity]} "
+                f"{file.where(row)}: the id {identity!r:.80} (column {id_column!r}) stands in line {lines[identity]} "
                 "already. Ids must be unique within a file; leave data.id_column out to have them numbered."
             )
         lines[identity] = row.line
@@ -150,7 +150,7 @@ def plain_text(file: RoleFile, row: Row, column: str) -> str:
     """A text as it stands in the file; it may be empty."""
     text = row.values[column]
     if not isinstance(text, str):
-        raise DataError(f"{file.where(row)}: expected text in column {column!r}, got {text!r}.")
+        raise DataError(f"{file.where(row)}: expected text in column {column!r}, got {text!r:.80}.")
     return text
 
 
@@ -204,7 +204,7 @@ def number(file: RoleFile, row: Row, column: str) -> float:
     value = row.values[column]
     found = finite_number(value)
     if math.isnan(found) or isinstance(value, bool):
-        raise DataError(f"{file.where(row)}: expected a number in column {column!r}, got {value!r}.")
+        raise DataError(f"{file.where(row)}: expected a number in column {column!r}, got {value!r:.80}.")
     return found
 
 
@@ -216,7 +216,7 @@ def class_id(file: RoleFile, row: Row, name: str, numbers: Mapping[str, int], so
     """
     if name not in numbers:
         known = ", ".join(map(repr, list(numbers)[:LISTED]))
-        raise DataError(f"{file.where(row)}: label {name!r} does not occur in {source}, whose labels are {known}.")
+        raise DataError(f"{file.where(row)}: label {name!r:.80} does not occur in {source}, whose labels are {known}.")
     return numbers[name]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from autodistill.errors import DataError
@@ -41,8 +42,19 @@ def load_from_hub(
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     options: dict[str, Any] = {"split": split, "revision": revision, "streaming": streaming}
-    try:
+
+    @contextmanager
+    def explained() -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, HfHubHTTPError, OfflineModeIsEnabled, datasets.exceptions.DatasetsError) as error:
+            raise DataError(f"{name} ({config or 'default'}, {split}) cannot be read from the hub: {error}") from error
+
+    with explained():
         rows: Iterable[Mapping[str, Any]] = datasets.load_dataset(name, config, **options)
-    except (OSError, ValueError, HfHubHTTPError, OfflineModeIsEnabled, datasets.exceptions.DatasetsError) as error:
-        raise DataError(f"{name} ({config or 'default'}, {split}) cannot be read from the hub: {error}") from error
-    return rows
+
+    def streamed() -> Iterator[Mapping[str, Any]]:
+        with explained():
+            yield from rows
+
+    return streamed() if streaming else rows

@@ -43,14 +43,14 @@ def shingles(text: str, words: int = SHINGLE_WORDS) -> set[int]:
     return {hash(tuple(parts[start : start + words])) for start in range(last)}
 
 
-def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
+def near_duplicate_groups(texts: Sequence[str], twins: Sequence[str] | None = None) -> list[int]:
     """Return for each text the index of its group's first member.
 
     Texts are joined when they are equal but for case and punctuation, or share a run of `SHINGLE_WORDS` words that
-    no more than `SHINGLE_MAX_EXAMPLES` texts have; joining is transitive.
+    no more than `SHINGLE_MAX_EXAMPLES` texts have, or have equal ``twins``; joining is transitive.
     """
     parents = list(range(len(texts)))
-    for members in _links(texts):
+    for members in _links(texts, twins):
         first = _root(parents, members[0])
         for member in members[1:]:
             other = _root(parents, member)
@@ -58,7 +58,7 @@ def near_duplicate_groups(texts: Sequence[str]) -> list[int]:
     return [_root(parents, index) for index in range(len(texts))]
 
 
-def _links(texts: Sequence[str]) -> Iterator[list[int]]:
+def _links(texts: Sequence[str], twins: Sequence[str] | None) -> Iterator[list[int]]:
     """Lists of examples that belong together, each for one reason."""
     hashes, owners, equal = array("q"), array("q"), array("q")
     for index, text in enumerate(texts):
@@ -68,6 +68,8 @@ def _links(texts: Sequence[str]) -> Iterator[list[int]]:
         owners.extend([index] * len(found))
     yield from _runs(hashes, owners, SHINGLE_MAX_EXAMPLES)
     yield from _runs(equal, array("q", range(len(texts))), len(texts))
+    if twins is not None:
+        yield from _runs(array("q", map(hash, twins)), array("q", range(len(texts))), len(texts))
 
 
 def _runs(keys: array[int], owners: array[int], longest: int) -> Iterator[list[int]]:
@@ -92,14 +94,20 @@ def _root(parents: list[int], index: int) -> int:
     return index
 
 
-def carve(texts: Sequence[str], target: int) -> list[bool]:
+def carve(texts: Sequence[str], target: int, twins: Sequence[str] | None = None) -> list[bool]:
     """Return for each text whether it goes to the carved split, about ``target`` of them, never splitting a group.
 
     Groups are taken in the order of a stable hash of one of their texts, whatever their size, so that the split is a
     sample of the whole: by the least hash of all their texts large groups would come first. One that would overshoot
     the target is left out. The answer depends on the texts alone, not on their order.
+
+    Args:
+        texts: of the examples.
+        target: how many are carved, at most.
+        twins: for each example what is the same for another one that must not be on the other side; None for nothing
+            but its text.
     """
-    groups = near_duplicate_groups(texts)
+    groups = near_duplicate_groups(texts, twins)
     named_after: dict[int, str] = {}
     for text, group in zip(texts, groups, strict=True):
         plain = normalised(text)

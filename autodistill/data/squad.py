@@ -154,7 +154,11 @@ def _paragraph(where: str, paragraph: Any) -> Iterator[tuple[str, Example]]:
     context = _field(where, paragraph, "context", str)
     for number, question in enumerate(_field(where, paragraph, "qas", list), start=1):
         here = f"{where}, question {number}"
-        impossible = isinstance(question, dict) and question.get("is_impossible", False)
+        impossible = question.get("is_impossible") if isinstance(question, dict) else None
+        if not isinstance(impossible, bool | None):
+            raise DataError(f"{here}: expected 'is_impossible' to be true or false, got {impossible!r:.80}.")
+        if impossible and question.get("answers"):
+            raise DataError(f"{here}: 'is_impossible' is true, but there are answers. Correct one of them.")
         answers = [] if impossible else _field(here, question, "answers", list)
         yield (
             here,

@@ -133,9 +133,9 @@ def reading_errors(path: Path, key: str) -> Iterator[None]:
             f"{key}: {path}, line {failing_line(path)} is not UTF-8 text ({error.reason}). Convert the file to UTF-8, "
             "or give it the ending of what it is."
         ) from error
-    except (pyarrow.ArrowException, OSError) as error:
-        # Of damaged pages Arrow raises a plain OSError.
-        if isinstance(error, OSError) and not path.name.lower().endswith(".parquet"):
+    except (pyarrow.ArrowException, OSError, OverflowError) as error:
+        # Of damaged pages Arrow raises a plain OSError, of times that Python does not know an OverflowError.
+        if not (isinstance(error, pyarrow.ArrowException) or path.name.lower().endswith(".parquet")):
             raise
         raise DataError(f"{key}: {path} ends in .parquet but cannot be read as Parquet: {error}.") from error
 
@@ -302,7 +302,13 @@ def place_of(column: str, given: Sequence[str], path: Path, key: str, where: str
 
     Raises:
         MissingColumnError: it has no such column; lists those it has.
+        DataError: it has several.
     """
+    if given.count(column) > 1:
+        raise DataError(
+            f"{key}: {path}{where} has {given.count(column)} columns that are called {column!r}, and only one can be "
+            "meant. Rename the others."
+        )
     if column in given:
         return given.index(column)
     names = ", ".join(map(repr, given)) or "none"

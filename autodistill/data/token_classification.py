@@ -119,8 +119,14 @@ class TokenClassification:
 
 def _list(file: RoleFile, row: Row, column: str) -> list[Any]:
     value = row.values[column]
-    if not isinstance(value, list) or not all(isinstance(item, str | int) for item in value):
-        raise DataError(f"{file.where(row)}: expected a list in column {column!r}, got {value!r}.")
+    if not isinstance(value, list):
+        raise DataError(f"{file.where(row)}: expected a list in column {column!r}, got {value!r:.80}.")
+    for place, item in enumerate(value):
+        if not isinstance(item, str | int):
+            raise DataError(
+                f"{file.where(row)}: expected text in place {place + 1} of the list in column {column!r}, got "
+                f"{item!r:.80}."
+            )
     return [str(item) for item in value]
 
 

@@ -151,8 +151,10 @@ def load_model(directory: Path) -> PreTrainedModel:
     """Load a model from a directory: safetensors only, no remote code, eval mode.
 
     Raises:
-        UserError: there is no such model in it.
+        UserError: there is no such model in it, or it is damaged.
     """
+    from safetensors import SafetensorError
+
     from autodistill.exporters.auto_classes import load_pretrained
 
     if not (directory / "model.safetensors").is_file():
@@ -160,7 +162,13 @@ def load_model(directory: Path) -> PreTrainedModel:
             f"{directory} holds no model.safetensors, so there is no model to load. Give a directory that "
             "AutoDistill or transformers' save_pretrained wrote; pickled weights are not read."
         )
-    return load_pretrained(directory)
+    try:
+        return load_pretrained(directory)
+    except (OSError, ValueError, SafetensorError) as error:  # JSON's errors are ValueErrors
+        raise UserError(
+            f"{directory} cannot be loaded as a model ({type(error).__name__}: {str(error)[:200]}). A file of it is "
+            "damaged or missing: copy or export the model again."
+        ) from error
 
 
 # -- exports -----------------------------------------------------------------------------------------------------

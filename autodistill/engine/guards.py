@@ -15,6 +15,7 @@ from autodistill.components.outcome import Score
 from autodistill.components.task import TaskData, TaskSpec
 from autodistill.engine.score_statistics import estimate
 from autodistill.engine.workbench import Workbench
+from autodistill.training.encoding import QUESTION_TOKENS
 from autodistill.training.tokenised import StoredSplit
 
 #: Share of truncated examples above which the report warns.
@@ -48,7 +49,8 @@ def data_notes(bench: Workbench) -> dict[str, Any]:
     """Counts worth knowing: what the data source reports, truncated inputs, texts that stand in two splits."""
     notes = dict(bench.data.notes)
     for role, split in bench.splits.items():
-        notes[f"truncated_{role}"] = split.truncated
+        cut = "cut_questions" if bench.task.kind == "question_answering" else "truncated"  # contexts have windows
+        notes[f"{cut}_{role}"] = split.truncated
         notes[f"examples_{role}"] = len(split)
         if isinstance(split, StoredSplit) and split.words:
             notes |= {f"words_{role}": split.words, f"unscored_words_{role}": split.unscored}
@@ -96,7 +98,9 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for role in ("train", "select", "test"):
         total = notes.get(f"texts_{role}", notes.get(f"examples_{role}", 0))
-        if total:
+        if total and f"cut_questions_{role}" in notes:
+            rows.append(_cut_questions(notes[f"cut_questions_{role}"], total, role))
+        elif total:
             count = notes.get(f"truncated_{role}", 0)
             alarm = (
                 f"{count / total:.0%} of the {role} examples are longer than {notes['max_length']} tokens and were "
@@ -119,6 +123,14 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
             )
             rows.append(_share_check(f"words that are not scored, {role}", unscored, words, UNSCORED_SHARE, alarm))
     return rows + [row for held_out, other in _COMPARED for row in _overlap_checks(notes, held_out, other)]
+
+
+def _cut_questions(count: int, total: int, role: str) -> dict[str, Any]:
+    alarm = (
+        f"{count / total:.0%} of the {role} questions are longer than a window has room for beside the context, at "
+        f"most {QUESTION_TOKENS} tokens, and were cut; shorten them, or raise data.max_length if it is small."
+    )
+    return _share_check(f"cut questions, {role}", count, total, TRUNCATED_SHARE, alarm)
 
 
 def _overlap_checks(notes: Mapping[str, Any], held_out: str, other: str) -> Iterator[dict[str, Any]]:

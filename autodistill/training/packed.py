@@ -74,14 +74,16 @@ class RowMasking:
         Raises:
             ConfigError: the tokeniser cannot do it.
         """
+        size = vocabulary_size(tokenizer)
+        unused = set(range(size)) - set(tokenizer.get_vocab().values())  # never shown in place of a token
         return cls(
             fingerprint=fingerprint,
             copies=copies,
             seed=derive_seed("masking", fingerprint, seed),
             share=masking.share,
             mask_token=_special(tokenizer)["mask"],
-            vocabulary=len(tokenizer),
-            special=tuple(sorted(set(tokenizer.all_special_ids))),
+            vocabulary=size,
+            special=tuple(sorted({*tokenizer.all_special_ids, *unused})),
             continues=tuple(continuing_tokens(tokenizer)) if masking.whole_word else (),
         )
 
@@ -309,7 +311,7 @@ def write_rows(
         start=(special["start"],),
         separator=special["end"],
         pairs=pairs,
-        dtype="<u2" if len(tokenizer) <= SMALL_VOCABULARY else "<i4",
+        dtype="<u2" if vocabulary_size(tokenizer) <= SMALL_VOCABULARY else "<i4",
         directory=directory,
     )
     parts = range(stream.parts)
@@ -322,6 +324,11 @@ def write_rows(
 
 
 _PACK = "autodistill.training.packing:pack_part"
+
+
+def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
+    """One more than the largest number of a token; some vocabularies have gaps."""
+    return max(int(number) for number in tokenizer.get_vocab().values()) + 1
 
 
 def _special(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:

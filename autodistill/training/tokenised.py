@@ -234,10 +234,14 @@ def _packed_splits(
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return a digest of what decides the tokens; truncation and padding settings left from earlier calls do not."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    content = json.loads(backend.to_str()) if backend is not None else dict(tokenizer.get_vocab())
     if backend is not None:
+        content = json.loads(backend.to_str())
         content.pop("truncation", None)
         content.pop("padding", None)
+    else:  # in Python: what it was made with decides too, but for where its files lie
+        made = {name: value for name, value in tokenizer.init_kwargs.items() if isinstance(value, str | int | float)}
+        elsewhere = [name for name in made if name.endswith(("_file", "name_or_path"))]
+        content = [dict(tokenizer.get_vocab()), {name: made[name] for name in made if name not in elsewhere}]
     side = [] if tokenizer.truncation_side == "right" else [tokenizer.truncation_side]  # the usual one needs no word
     return _digest(type(tokenizer).__name__, content, str(tokenizer.special_tokens_map), *side)
 

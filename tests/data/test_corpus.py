@@ -35,7 +35,7 @@ def load(cache: Path, **parameters: Any) -> TaskData:
     return Corpus(DataContext(cache), **asdict(CorpusConfig(**{**SMALL, **parameters}))).load()
 
 
-def documents(data: TaskData, role: str) -> list[str]:
+def documents_of(data: TaskData, role: str) -> list[str]:
     stream = data.splits[role]
     return [text for part in range(stream.parts) for text in stream.documents(part)]
 
@@ -60,8 +60,8 @@ TEXTS = [f"document {n} has\n{n % 7 + 1} lines and the number {n * n}" for n in 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.jsonl", "a.jsonl.gz", "a.parquet"])
 def test_every_format_gives_the_same_documents(tmp_path: Path, name: str) -> None:
     data = load(tmp_path / "cache", path=str(write(tmp_path / name, TEXTS)))
-    assert {role: len(documents(data, role)) for role in data.splits} == {"train": 170, "select": 20, "test": 10}
-    assert Counter(text for role in data.splits for text in documents(data, role)) == Counter(TEXTS)
+    assert {role: len(documents_of(data, role)) for role in data.splits} == {"train": 170, "select": 20, "test": 10}
+    assert Counter(text for role in data.splits for text in documents_of(data, role)) == Counter(TEXTS)
     assert data.task.kind == "mlm"
     assert data.notes["train_documents"] == 200
     assert data.notes["train_characters"] == sum(map(len, TEXTS))
@@ -76,15 +76,15 @@ def test_what_is_held_out_depends_on_the_documents_alone(tmp_path: Path) -> None
     (folder / "README.md").write_text("no text of the corpus")
     many = load(tmp_path / "cache", path=str(folder))
     for role in ("select", "test"):
-        assert sorted(documents(one, role)) == sorted(documents(many, role))
+        assert sorted(documents_of(one, role)) == sorted(documents_of(many, role))
     assert many.notes["train_files_of_other_kinds_left_out"] == 1
 
 
 def test_equal_documents_are_on_one_side(tmp_path: Path) -> None:
     data = load(tmp_path / "cache", path=str(write(tmp_path / "a.txt", [*TEXTS, *map(str.upper, TEXTS)])))
-    sides = [{text.lower() for text in documents(data, role)} for role in data.splits]
+    sides = [{text.lower() for text in documents_of(data, role)} for role in data.splits]
     assert sum(map(len, sides)) == 200
-    assert len(documents(data, "select")) == 40  # twenty, each twice
+    assert len(documents_of(data, "select")) == 40  # twenty, each twice
 
 
 def test_the_fingerprint_follows_content_and_dealing(tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_the_first_pass_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_files_of_ones_own_are_held_out_as_they_are(tmp_path: Path) -> None:
     path, other = write(tmp_path / "a.txt", TEXTS), write_tiny_corpus(tmp_path / "b.txt", 30)
     data = load(tmp_path / "cache", path=str(path), select=str(other), test_documents=0)
-    assert len(documents(data, "train")) == 200
-    assert len(documents(data, "select")) == 30
+    assert len(documents_of(data, "train")) == 200
+    assert len(documents_of(data, "select")) == 30
     assert set(data.splits) == {"train", "select"}
 
 
@@ -163,6 +163,28 @@ def test_documents_of_any_length_are_read_in_pieces_and_counted(
     assert found.cut >= 1
 
 
+@pytest.mark.parametrize("documents", ["blank_line", "line"])
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.parquet"])
+def test_the_pieces_of_a_long_document_are_of_one_split(
+    tmp_path: Path, name: str, documents: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_files, "DOCUMENT_CHARACTERS", 50)
+    separator = "\n" if documents == "blank_line" and name == "a.txt" else " "
+    names = [f"document{number:03}" for number in range(40)]
+    long = [separator.join(f"{one} word{place}" for place in range(12)) for one in names]
+    path = write(tmp_path / name, long)
+    data = load(tmp_path / "cache", path=str(path), documents=documents, select_documents=8, test_documents=8)
+    roles: dict[str, set[str]] = {one: set() for one in names}
+    for role in ("train", "select", "test"):
+        texts = documents_of(data, role)
+        assert max(map(len, texts)) <= 50
+        for word in " ".join(texts).split():
+            if word in roles:
+                roles[word].add(role)
+    assert all(len(found) == 1 for found in roles.values())
+    assert Counter(role for found in roles.values() for role in found) == {"train": 24, "select": 8, "test": 8}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -180,6 +202,7 @@ def test_documents_of_any_length_are_read_in_pieces_and_counted(
         ("a.txt", "one\n\ntwo\n".encode("utf-16-le"), "a.txt, line 1: 9 of the first 18 bytes are null, as in UTF-16"),
         # mtime: with the time in it, processes that collect the tests in different seconds name them differently
         ("a.txt.gz", gzip.compress("one\n".encode("utf-16-le"), mtime=0), "a.txt.gz, line 1: 4 of the first 8 bytes"),
+        ("a.jsonl", b'{"text": ' + b"3" * 900 + b"}\n", r"a.jsonl, line 1: expected text, got 3{80}\."),
         ("a.jsonl", b'{"text": 3}\n', "a.jsonl, line 1: expected text, got 3"),
         ("a.parquet", b"text", "a.parquet ends in .parquet but cannot be read as Parquet"),
         ("a.doc", b"text", r"a.doc has an ending that is not understood. Expected one of .txt"),
@@ -245,7 +268,7 @@ def test_files_that_are_held_out_are_not_trained_on(tmp_path: Path) -> None:
     write(folder / "held" / "select.txt", TEXTS[100:150])
     test = write(folder / "test.jsonl", TEXTS[150:])
     data = load(tmp_path / "cache", path=str(folder), select=str(folder / "held"), test=str(test))
-    assert {role: sorted(documents(data, role)) for role in data.splits} == {
+    assert {role: sorted(documents_of(data, role)) for role in data.splits} == {
         "train": sorted(TEXTS[:100]),
         "select": sorted(TEXTS[100:150]),
         "test": sorted(TEXTS[150:]),
@@ -279,7 +302,7 @@ def test_documents_of_ones_own_held_out_files_are_looked_for_in_the_others(tmp_p
 
 def test_documents_of_ones_own_select_are_looked_for_in_a_test_split_that_was_held_out(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", TEXTS)
-    test = documents(
+    test = documents_of(
         load(
             tmp_path / "cache",
             path=str(path),

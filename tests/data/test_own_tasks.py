@@ -20,6 +20,7 @@ from autodistill.data.sentences import Sentences
 from autodistill.data.text_classification import TextClassification
 from autodistill.data.text_regression import TextRegression
 from autodistill.data.token_classification import TokenClassification, read_conll
+from autodistill.engine.guards import overlaps
 from autodistill.errors import ConfigError, DataError
 
 SOURCES: dict[Any, Any] = {
@@ -200,3 +201,13 @@ def test_a_label_that_only_the_test_has_is_named(tmp_path: Path) -> None:
     (tmp_path / "t.conll").write_text("fine O\n\nParis B-LOC\n")
     with pytest.raises(DataError, match=r"t.conll, line 3: label 'B-LOC' does not occur in the training file"):
         load(TokenClassification, train=str(tmp_path / "a.conll"), test=str(tmp_path / "t.conll"))
+
+
+def test_a_pair_and_the_pair_the_other_way_round_are_on_one_side(tmp_path: Path) -> None:
+    words = [f"w{number}" for number in range(40)]
+    pairs = [(words[n % 40], words[(n * 7 + 1) % 40]) for n in range(200)]
+    rows = [{"a": a, "b": b, "label": "yn"[len(a) % 2]} for a, b in [*pairs, *((b, a) for a, b in pairs)]]
+    data = load(TextClassification, train=lines(tmp_path / "a.jsonl", rows), text_columns=["a", "b"], labels=["y", "n"])
+    assert data.notes["carved_select"] > 0
+    assert data.notes["select_texts_in_train"] == 0
+    assert overlaps(data)["overlap_select_train"] == 0

@@ -39,6 +39,15 @@ def test_a_phrase_is_kept_with_its_sentence() -> None:
     ]
 
 
+def test_twins_are_on_one_side() -> None:
+    texts = [f"{first}\n{second}" for first in "abcdefgh" for second in "abcdefgh" if first != second]
+    twins = ["\n".join(sorted(text.split("\n"))) for text in texts]
+    carved = dict(zip(texts, carve(texts, 20, twins), strict=True))
+    assert sum(carved.values()) == 20
+    assert all(carved[text] == carved["\n".join(reversed(text.split("\n")))] for text in texts)
+    assert near_duplicate_groups(["a b", "c d"], ["same", "same"]) == [0, 0]
+
+
 def test_boilerplate_joins_nothing() -> None:
     texts = [f"the author of this review says that {number}" for number in range(SHINGLE_MAX_EXAMPLES + 1)]
     assert len(set(near_duplicate_groups(texts))) > 1

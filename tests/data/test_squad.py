@@ -66,6 +66,10 @@ def broken(path: Path, change: str) -> str:
         paragraph["context"] += "\ud83d"
     elif change == "start":
         paragraph["qas"][0]["answers"][0]["answer_start"] = "3"
+    elif change == "text":
+        paragraph["qas"][0]["is_impossible"] = "false"
+    elif change == "both":
+        paragraph["qas"][0]["is_impossible"] = True
     elif change == "empty":
         content["data"] = []
     else:
@@ -84,6 +88,8 @@ def broken(path: Path, change: str) -> str:
         ("context", r"article 1, paragraph 2: expected 'context' \(str\)"),
         ("half", r"article 1, paragraph 2: 'context' has \\ud83d, half of a surrogate pair"),
         ("start", r"article 1, paragraph 2, question 1: expected 'answer_start' \(int\)"),
+        ("text", r"paragraph 2, question 1: expected 'is_impossible' to be true or false, got 'false'"),
+        ("both", r"paragraph 2, question 1: 'is_impossible' is true, but there are answers"),
         ("empty", "train.json has no questions"),
         ("list", r"train.json: expected 'data' \(list\), as in the official files"),
     ],

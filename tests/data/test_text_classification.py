@@ -260,3 +260,15 @@ def test_an_unknown_label_is_reported_with_file_and_line(tmp_path: Path) -> None
 def test_bad_parameters_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TextClassificationConfig(**parameters)
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.parquet"])
+def test_a_column_that_stands_twice_is_refused(tmp_path: Path, name: str) -> None:
+    if name == "a.parquet":
+        columns = [pyarrow.array(["x", "y"]), pyarrow.array(["0", "1"]), pyarrow.array(["1", "2"])]
+        pyarrow.parquet.write_table(pyarrow.table(columns, names=["text", "label", "label"]), tmp_path / name)
+    else:
+        mark = "\t" if name == "a.tsv" else ","
+        (tmp_path / name).write_text(f"text{mark}label{mark}label\nx{mark}0{mark}1\n")
+    with pytest.raises(DataError, match=r"has 2 columns that are called 'label', and only one can be meant"):
+        load(train=str(tmp_path / name))

@@ -14,7 +14,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, PreTrainedTokenizerFast
 
 from autodistill.components.task import IGNORED, Masking, TaskData, TaskSpec
 from autodistill.components.training import FeatureKey
@@ -85,6 +86,21 @@ def test_rows_hold_every_token_in_order(bert: Any, tmp_path: Path) -> None:
     separator = bert.sep_token_id  # one may be left over at the end of a part
     assert [token for token in found if token != separator] == [token for token in expected if token != separator]
     assert (batch.token_type_ids == 0).all()
+
+
+def test_a_vocabulary_may_have_gaps(tmp_path: Path) -> None:
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "dog"]
+    numbers = {word: place for place, word in enumerate(words)} | {"dog": 70_000, "[MASK]": 90_000}
+    tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    gaps = PreTrainedTokenizerFast(tokenizer_object=tokenizer, mask_token="[MASK]", **special)
+    split = packed(gaps, tmp_path, (("the cat dog " * 200,),), share=0.5)
+    tokens, batch = unmasked(split, range(len(split)))
+    assert set(np.unique(tokens)) <= set(numbers.values())
+    assert set(np.unique(batch.input_ids)) <= set(numbers.values())
+    assert 90_000 in batch.input_ids
+    assert 70_000 in tokens
 
 
 @pytest.mark.parametrize("pairs", [False, True])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import BertJapaneseTokenizer
 
 from autodistill.components.task import TaskData
 from autodistill.errors import DataError
@@ -123,6 +124,16 @@ def test_using_a_tokeniser_does_not_change_its_fingerprint(tokenizer: Any) -> No
     tokenizer.truncation_side = "right"
     tokenizer.add_tokens(["new"])
     assert tokenizer_fingerprint(tokenizer) != before
+
+
+def test_what_a_slow_tokeniser_was_made_with_is_in_its_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "A"]) + "\n")
+
+    def made(**options: Any) -> str:
+        tokenizer = BertJapaneseTokenizer(str(tmp_path / "vocab.txt"), word_tokenizer_type="basic", **options)
+        return tokenizer_fingerprint(tokenizer)
+
+    assert made(do_lower_case=True) == made(do_lower_case=True) != made(do_lower_case=False)
 
 
 def test_a_split_can_travel_to_another_process(train: TokenisedSplit) -> None:
