@@ -224,6 +224,17 @@ def test_a_model_is_evaluated_and_exported_with_its_own_tokeniser(
     assert "tokeniser" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_damaged_model_is_explained(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    shutil.copytree(tiny.folder / tiny.summary()["picks"][0]["paths"]["hf"], tmp_path / "model")
+    file = tmp_path / "model" / name
+    file.write_bytes(file.read_bytes()[:-20])
+    assert main(["evaluate", *tiny.overrides, f"model={tmp_path / 'model'}"]) == 2
+    assert "cannot be loaded as a model" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [

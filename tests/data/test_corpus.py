@@ -7,6 +7,7 @@ import json
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -386,3 +387,13 @@ def test_processes_share_the_parts_and_pass_on_what_goes_wrong(monkeypatch: pyte
     assert time.monotonic() - started < 60
     with pytest.raises(RuntimeError, match="ended with exit code 7"):
         list(map_parts("test_corpus:failing", "x", [1, 5], 2))
+
+
+def test_a_hub_that_breaks_off_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(*unused: Any, **also: Any) -> Iterator[dict[str, str]]:
+        yield {"text": "one"}
+        raise ConnectionError("the line was cut")
+
+    monkeypatch.setattr("datasets.load_dataset", rows)
+    with pytest.raises(DataError, match=r"some/set \(default, train\) cannot be read from the hub: the line was cut"):
+        load(tmp_path, path="some/set", allow_hub=True)

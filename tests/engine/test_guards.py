@@ -76,6 +76,14 @@ def test_answers_that_no_window_holds_are_told() -> None:
     assert data_checks({**notes, "unheld_train": 1})[1]["alarm"] is None
 
 
+def test_questions_that_were_cut_are_not_called_long_inputs() -> None:
+    notes = {"max_length": 384, "texts_train": 100, "examples_train": 300, "cut_questions_train": 30}
+    (row,) = data_checks(notes)
+    assert (row["name"], row["found"]) == ("cut questions, train", "30 of 100")
+    assert row["alarm"].startswith("30% of the train questions are longer than a window has room for")
+    assert data_checks({**notes, "cut_questions_train": 1})[0]["alarm"] is None
+
+
 def test_texts_are_counted_among_texts_and_one_text_of_a_pair_alarms_when_most_are_known() -> None:
     notes = {"examples_test": 1000, "texts_test": 50, "truncated_test": 10, "max_length": 8}  # windows of long texts
     truncated, both, few, most = data_checks(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,19 @@ def test_the_usual_average_is_that_of_published_rows(name: str, scores: tuple[fl
     assert round(found.value, 1) == average
     assert found.missing == ()
     assert "wnli" not in found.tasks
+
+
+def test_both_parts_of_mnli_come_from_one_model() -> None:
+    def entry(value: float, half: float) -> dict[str, float]:
+        return {"value": value, "low": value - half, "high": value + half}
+
+    mnli = {"accuracy": entry(0.8, 0.02), "accuracy_mismatched": entry(0.82, 0.02)}
+    alone = glue_average("paper", {"mnli": mnli})
+    assert alone is not None
+    assert (alone.low, alone.high) == pytest.approx((0.79, 0.83))  # no surer than each of them
+    more = glue_average("paper", {"mnli": mnli, "rte": {"accuracy": entry(0.6, 0.03)}})
+    assert more is not None
+    assert more.high == pytest.approx(more.value + math.hypot(0.04, 0.03) / 3)
 
 
 def test_an_average_says_what_it_covers() -> None:
