@@ -130,7 +130,8 @@ def _is_untaught(model: PreTrainedModel, bench: Workbench) -> bool:
     """
     has_any_head = type(model).__name__.endswith(("Classification", "QuestionAnswering"))
     wanted = not bench.data.task.label_free and bench.data.task.kind != "mlm" and not has_any_head
-    return wanted and bench.teacher.needs_fine_tuning(bench.task)
+    is_teacher = bench.settings.one("teacher").parameters.get("path") == str(bench.settings.model)
+    return wanted and is_teacher and bench.teacher.needs_fine_tuning(bench.task)
 
 
 def _fine_tune(settings: Settings, bench: Workbench) -> int:

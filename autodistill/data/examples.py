@@ -18,6 +18,9 @@ from autodistill.errors import DataError
 #: Names of classes that an error lists at most.
 LISTED = 20
 
+#: Largest number that labels of 32 bits hold.
+LARGEST_NUMBER = 3.4e38
+
 #: Digits of a whole number from which a name is only a name: Python refuses to read 4,300.
 LONGEST_NUMBER = 1_000
 
@@ -200,10 +203,10 @@ def _named(file: RoleFile, row: Row, column: str, value: Any) -> str:
 
 
 def number(file: RoleFile, row: Row, column: str) -> float:
-    """A finite number."""
+    """A finite number that single precision holds."""
     value = row.values[column]
     found = finite_number(value)
-    if math.isnan(found) or isinstance(value, bool):
+    if math.isnan(found) or isinstance(value, bool) or abs(found) > LARGEST_NUMBER:
         raise DataError(f"{file.where(row)}: expected a number in column {column!r}, got {value!r:.80}.")
     return found
 

@@ -133,6 +133,8 @@ def reading_errors(path: Path, key: str) -> Iterator[None]:
             f"{key}: {path}, line {failing_line(path)} is not UTF-8 text ({error.reason}). Convert the file to UTF-8, "
             "or give it the ending of what it is."
         ) from error
+    except PermissionError as error:
+        raise DataError(f"{key}: {path} may not be read by this user ({error}). Change its permissions.") from error
     except (pyarrow.ArrowException, OSError, OverflowError) as error:
         # Of damaged pages Arrow raises a plain OSError, of times that Python does not know an OverflowError.
         if not (isinstance(error, pyarrow.ArrowException) or path.name.lower().endswith(".parquet")):

@@ -188,10 +188,21 @@ def export_trial(session: Session, trial: TrialRecord) -> list[dict[str, Any]]:
             with session.timed("export"):
                 stored = {**_export(session, trial, label, chosen, model, folder), "chosen": key}
             session.storage.replace_step(session.study.id, name, stored)
-            if again:  # what was timed was another file, or none
-                session.storage.replace_step(session.study.id, f"latency:{trial.number}", {})
+            if again:
+                _forget_what_ran(session, trial)
         found.append(stored)
     return found
+
+
+def _forget_what_ran(session: Session, trial: TrialRecord) -> None:
+    """Let a model that was exported again be timed and asked again: another file was, or none."""
+    storage, study = session.storage, session.study
+    storage.replace_step(study.id, f"latency:{trial.number}", {})
+    for label in session.backends:
+        name = f"answers:{trial.number}:{label}"
+        if (stored := storage.step(study.id, name)) is not None:
+            left_out = {"precision": stored["precision"], "left_out": "the model was exported again"}
+            storage.replace_step(study.id, name, left_out)
 
 
 def _export(

@@ -208,14 +208,16 @@ def _compared(facts: Mapping[str, Any]) -> list[str]:
 def _averages(found: Sequence[_Tuned], estimates: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Both averages over those tasks that are GLUE's; empty where none is, or where one failed that others have.
 
-    Averages over different tasks do not compare, and would stand in one column.
+    Averages over different tasks do not compare, and would stand in one column. Of a task that stands under two labels
+    neither is the one that counts, so there is no average either.
     """
-    tasks = {
-        task: {name.removeprefix("glue."): entry for name, entry in estimates.get(one.label, {}).items()}
+    entries = [
+        (task, {name.removeprefix("glue."): entry for name, entry in estimates.get(one.label, {}).items()})
         for one in found
         if one.scores and (task := task_of(one.facts["benchmark"]))
-    }
-    if not all(tasks.values()):
+    ]
+    tasks = dict(entries)
+    if len(tasks) < len(entries) or not all(tasks.values()):
         return {}
     averages = {kind: glue_average(kind, tasks) for kind in AVERAGES}
     return {kind: asdict(average) for kind, average in averages.items() if average is not None}

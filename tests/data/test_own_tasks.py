@@ -92,7 +92,7 @@ def test_pairs_with_numbers(tmp_path: Path) -> None:
     data = load(TextRegression, train=lines(tmp_path / "a.jsonl", rows), text_columns=["a", "b"], label_column="score")
     assert data.task.kind == "regression"
     assert sorted([*data.splits["train"]["label"], *data.splits["select"]["label"]]) == [n / 2 for n in range(30)]
-    for bad in ("much", None, float("nan"), True, "", "1_0", 10**400):
+    for bad in ("much", None, float("nan"), True, "", "1_0", 10**400, 1e39):
         rows[4]["score"] = bad
         path = tmp_path / "b.jsonl"
         with pytest.raises(DataError, match=r"b.jsonl, line 5: expected a number in column 'score', got"):
@@ -211,3 +211,14 @@ def test_a_pair_and_the_pair_the_other_way_round_are_on_one_side(tmp_path: Path)
     assert data.notes["carved_select"] > 0
     assert data.notes["select_texts_in_train"] == 0
     assert overlaps(data)["overlap_select_train"] == 0
+
+
+def test_a_file_that_may_not_be_read_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = lines(tmp_path / "a.jsonl", [{"text": "a", "label": "y"}])
+
+    def refuse(*_: Any) -> Any:  # as for a user who is not root
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("autodistill.data.tables.opened_text", refuse)
+    with pytest.raises(DataError, match=r"data.train: .*a.jsonl may not be read by this user"):
+        load(TextClassification, train=path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ def test_a_model_that_failed_on_a_task_has_no_average_beside_those_that_did_not(
     assert _averages([rte, cola, wnli], whole)["paper"]["tasks"] == ("cola", "rte")
     assert _averages([rte, cola, wnli], {"rte": whole["rte"]}) == {}
     assert _averages([rte, wnli], {"rte": whole["rte"]})["paper"]["tasks"] == ("rte",)
+    again = replace(rte, label="rte_long")
+    assert _averages([rte, again], {**whole, "rte_long": whole["rte"]}) == {}
 
 
 @pytest.mark.slow
