@@ -67,7 +67,7 @@ def assemble(
         counts["carved_select"] = len(found["select"])
     found["train"] = _limited(found["train"], carving.train_limit)
     counts |= {f"{role}_examples": len(examples) for role, examples in found.items()}
-    counts |= _overlaps(task, found) | _empty(task, found)
+    counts |= _overlaps(task, found) | _empty(task, found) | _without_examples(task, found["train"])
     data = {role: datasets.Dataset.from_list(examples) for role, examples in found.items()}
     return TaskData(task, data, _fingerprint(version, task, found), counts)
 
@@ -131,6 +131,18 @@ def _overlaps(task: TaskSpec, splits: Mapping[str, Sequence[Mapping[str, Any]]])
         for role in splits
         if role != "train"
     }
+
+
+def _without_examples(task: TaskSpec, train: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many classes no training example has, if any: rare ones may all be carved, or beyond ``train_limit``."""
+    if task.label_free or task.kind not in ("classification", "token_classification"):
+        return {}
+    met: set[int] = set()
+    for example in train:
+        labels = example["label"]
+        met.update(labels if isinstance(labels, list) else [labels])
+    unseen = len(task.labels) - len(met)
+    return {"classes_without_training_examples": unseen, "classes": len(task.labels)} if unseen else {}
 
 
 def _empty(task: TaskSpec, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, int]:

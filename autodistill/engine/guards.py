@@ -122,6 +122,12 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
                 f"stand beyond {notes['max_length']} tokens, or the teacher's tokeniser drops them."
             )
             rows.append(_share_check(f"words that are not scored, {role}", unscored, words, UNSCORED_SHARE, alarm))
+    if unseen := notes.get("classes_without_training_examples", 0):
+        alarm = (
+            f"{unseen} of {notes['classes']} classes have no training example, so no model can learn them: raise "
+            "data.train_limit, give a data.select of your own, or leave them out."
+        )
+        rows.append(_check("classes without training examples", f"{unseen} of {notes['classes']}", alarm))
     return rows + [row for held_out, other in _COMPARED for row in _overlap_checks(notes, held_out, other)]
 
 

@@ -16,6 +16,7 @@ import pytest
 from autodistill.components.task import DataContext, TaskData
 from autodistill.data.configs import TextClassificationConfig
 from autodistill.data.text_classification import TextClassification
+from autodistill.engine.guards import data_checks
 from autodistill.errors import ConfigError, DataError
 
 ROWS = [(f"this is text number {number} of {number * 7}", "good" if number % 3 else "bad") for number in range(60)]
@@ -272,3 +273,13 @@ def test_a_column_that_stands_twice_is_refused(tmp_path: Path, name: str) -> Non
         (tmp_path / name).write_text(f"text{mark}label{mark}label\nx{mark}0{mark}1\n")
     with pytest.raises(DataError, match=r"has 2 columns that are called 'label', and only one can be meant"):
         load(train=str(tmp_path / name))
+
+
+def test_classes_that_no_training_example_has_are_told(tmp_path: Path) -> None:
+    rows = [(f"text {number} of words", "common" if number else "rare") for number in range(200)]
+    data = load(train=write(tmp_path / "a.tsv", tsv(rows)), train_limit=2)
+    assert (data.notes["classes_without_training_examples"], data.notes["classes"]) == (1, 2)
+    (row,) = [row for row in data_checks(data.notes) if row["name"].startswith("classes")]
+    assert row["alarm"].startswith("1 of 2 classes have no training example")
+    whole = load(train=write(tmp_path / "b.tsv", tsv()))
+    assert "classes_without_training_examples" not in whole.notes
