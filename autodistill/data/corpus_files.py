@@ -215,13 +215,17 @@ def read_part(part: Part, reading: Reading, found: Found | None = None) -> Itera
     counts = found if found is not None else Found()
     reader = _parquet if _ending(part.path) == ".parquet" else _lines
     with reading_errors(part.path, _KEY):
+        headless = False  # the first piece of a document was blank
         for text in reader(part, reading, counts):
+            headless &= isinstance(text, Continued)
             if not text.strip():
                 counts.empty += 1
+                headless |= not isinstance(text, Continued)
                 continue
             counts.documents += 1
             counts.characters += len(text)
-            yield text
+            yield str(text) if headless else text
+            headless = False
 
 
 def _lines(part: Part, reading: Reading, found: Found) -> Iterator[str]:

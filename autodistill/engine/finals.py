@@ -184,14 +184,20 @@ def export_trial(session: Session, trial: TrialRecord) -> list[dict[str, Any]]:
         stored = session.storage.step(session.study.id, name)
         if stored is None or "error" in stored or stored.get("chosen", key) != key:
             session.check_stop()
-            again = stored is not None
+            before = stored
             with session.timed("export"):
                 stored = {**_export(session, trial, label, chosen, model, folder), "chosen": key}
-            session.storage.replace_step(session.study.id, name, stored)
-            if again:
+            # Before the export is stored, so that a process that is killed between them leaves it to be made again.
+            if before is not None and _is_run(stored) | _is_run(before):
                 _forget_what_ran(session, trial)
+            session.storage.replace_step(session.study.id, name, stored)
         found.append(stored)
     return found
+
+
+def _is_run(export: Mapping[str, Any]) -> bool:
+    """Whether backends run the file of a stored export."""
+    return "path" in export and export["format"] == "onnx"
 
 
 def _forget_what_ran(session: Session, trial: TrialRecord) -> None:
@@ -282,7 +288,7 @@ def _artifacts(session: Session, trial: TrialRecord, directory: Path) -> dict[st
     found = {"huggingface": directory}
     for label in session.settings.several["export"]:
         stored = session.storage.step(session.study.id, f"export:{trial.number}:{label}")
-        if stored and "path" in stored and stored["format"] == "onnx":
+        if stored and _is_run(stored):
             found["onnx"] = session.settings.study_dir / stored["path"]
     return found
 

@@ -13,6 +13,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -324,8 +325,8 @@ class FineTuner:
 
 def _remove(folder: Path) -> None:
     """Remove a model; at once, as far as others can see: half of one would be taken for it."""
-    if folder.is_dir():
-        gone = folder.with_name(f".{folder.name}-removed")
-        shutil.rmtree(gone, ignore_errors=True)
+    gone = folder.with_name(f".{folder.name}-removed")
+    shutil.rmtree(gone, ignore_errors=True)
+    with suppress(FileNotFoundError):  # it was never there, or another process is quicker
         folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+    shutil.rmtree(gone, ignore_errors=True)

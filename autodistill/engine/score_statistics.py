@@ -26,6 +26,7 @@ from autodistill.engine.statistics import (
     paired_difference,
     percentile_interval,
     wilson,
+    z_of,
 )
 from autodistill.evaluators.measures import SHARE, draws
 
@@ -86,11 +87,9 @@ def estimate(score: Score, level: float = LEVEL) -> Estimate:
         return Estimate(score.value, n=n)
     values = np.concatenate([score.weighted(weights) for weights in draws(units, METRIC_RESAMPLES, SEED)])
     low, high = percentile_interval(values, score.value, units, level)
-    if score.bounds == SHARE:  # few resamples, or none, have an error where the sample has few, or none
-        spread, value = float(np.var(values)), min(max(score.value, 0.0), 1.0)
-        effective = value * (1 - value) / spread if spread > 0 and 0 < value < 1 else float(units)
-        ends = wilson(value * effective, effective, level)
-        low, high = min(low, ends[0]), max(high, ends[1])
+    if score.bounds == SHARE:
+        effective = _effective(score.value, float(np.var(values))) or units
+        low, high = _no_surer_than_wilson(low, high, score.value, effective, level)
     return Estimate(score.value, *_within(low, high, score), n)
 
 
@@ -106,7 +105,12 @@ def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
         return Estimate(ours.value - theirs.value, n=n)
     values = np.concatenate([ours.weighted(w) - theirs.weighted(w) for w in draws(units, METRIC_RESAMPLES, SEED)])
     value = ours.value - theirs.value
-    return Estimate(value, *percentile_interval(values, value, units, level), n)
+    low, high = percentile_interval(values, value, units, level)
+    if ours.bounds == theirs.bounds == SHARE:  # see `paired_difference`, of which this is the form with a variance
+        many = float(n or units)
+        centre, half = value * many / (many + 2), z_of(level) * math.sqrt(float(np.var(values)) + 2 / (many + 2) ** 2)
+        low, high = min(low, centre - half), max(high, centre + half)
+    return Estimate(value, low, high, n)
 
 
 def mcnemar(ours: FloatArray, theirs: FloatArray) -> float | None:
@@ -178,7 +182,24 @@ def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Es
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
     low, high = value - half, value + half
-    return Estimate(value, *(_within(low, high, groups[0][0]) if len(groups) == 1 else (low, high)), n, seeds)
+    if len(groups) > 1:
+        return Estimate(value, low, high, n, seeds)
+    if groups[0][0].bounds == SHARE:  # the mean of several runs is of no more examples than one run
+        single = max((_effective(score.value, score.variance or 0.0) or units for score in groups[0]), default=units)
+        effective = min(_effective(value, variance) or units, single)
+        low, high = _no_surer_than_wilson(low, high, value, effective, level)
+    return Estimate(value, *_within(low, high, groups[0][0]), n, seeds)
+
+
+def _effective(share: float, variance: float) -> float | None:
+    """How many independent examples a share with this variance is of; None where it has none."""
+    return share * (1 - share) / variance if variance > 0 and 0 < share < 1 else None
+
+
+def _no_surer_than_wilson(low: float, high: float, share: float, n: float, level: float) -> tuple[float, float]:
+    """The interval of a share, at least Wilson's: few resamples, or none, have an error where the sample has few."""
+    ends = wilson(min(max(share, 0.0), 1.0) * n, n, level)
+    return min(low, ends[0]), max(high, ends[1])
 
 
 def _common(groups: list[list[Score]], count: Callable[[Score], int | None]) -> int | None:

@@ -55,13 +55,16 @@ def interval(score: FloatArray, level: float = LEVEL, *, share: bool = True) -> 
         share: whether the mean is, or may be, a share; losses may be 0 or 1 by chance.
 
     Returns:
-        (low, high); NaN where nothing can be said: no example, or a single one that is neither 0 nor 1.
+        (low, high); NaN where nothing can be said: no example, a single one that is neither 0 nor 1, or equal values
+        of what is no share.
     """
     values = np.asarray(score, dtype=np.float64)
     n = len(values)
     if n and share and np.all((values == 0) | (values == 1)):
         return wilson(int(values.sum()), n, level)
     if n < 2:  # one value has no spread
+        return math.nan, math.nan
+    if not share and np.ptp(values) == 0:  # equal losses are no proof that all are equal
         return math.nan, math.nan
     half = float(stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
     return float(values.mean()) - half, float(values.mean()) + half
@@ -84,7 +87,7 @@ def least_share(shares: FloatArray, numbers: FloatArray, level: float = LEVEL) -
 
 def wilson(successes: float, n: float, level: float = LEVEL) -> tuple[float, float]:
     """Wilson's score interval of a proportion: ``successes`` of ``n`` > 0."""
-    z = _z(level)
+    z = z_of(level)
     share = successes / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -92,7 +95,8 @@ def wilson(successes: float, n: float, level: float = LEVEL) -> tuple[float, flo
     return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
 
 
-def _z(level: float) -> float:
+def z_of(level: float) -> float:
+    """Half width of the interval of this coverage, in standard deviations of a normal distribution."""
     return float(stats.norm.ppf((1 + level) / 2))
 
 
@@ -169,7 +173,7 @@ def _adjusted_wald(differences: FloatArray, level: float) -> tuple[float, float]
     """Interval for a difference of paired proportions after adding one to each kind of discordant pair."""
     n = len(differences) + 2
     gained, lost = (np.count_nonzero(differences > 0) + 1) / n, (np.count_nonzero(differences < 0) + 1) / n
-    half = _z(level) * math.sqrt((gained + lost - (gained - lost) ** 2) / n)
+    half = z_of(level) * math.sqrt((gained + lost - (gained - lost) ** 2) / n)
     return gained - lost - half, gained - lost + half
 
 

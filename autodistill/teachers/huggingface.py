@@ -22,6 +22,7 @@ from autodistill.teachers.encoder import Encoder
 from autodistill.teachers.files import ModelFiles, file_digest
 from autodistill.teachers.labels import are_default, same_classes
 from autodistill.teachers.packaged import NAME, SHA256, packaged_directory
+from autodistill.training.packed import vocabulary_size
 
 logger = logging.getLogger(__name__)
 
@@ -270,7 +271,7 @@ class HuggingFaceTeacher:
             )
 
     def _check_tokenizer(self) -> None:
-        size, rows = len(self.tokenizer), self._config.vocab_size
+        size, rows = vocabulary_size(self.tokenizer), self._config.vocab_size
         if size > rows or size <= rows - SPARE_ROWS:
             raise TeacherError(
                 f"The tokeniser of the teacher {self.name} has {size} tokens, but its configuration has {rows} word "

@@ -25,6 +25,7 @@ from autodistill.teachers.checkpoint import set_dropout
 from autodistill.teachers.configs import WORD_EMBEDDING
 from autodistill.teachers.files import TOKENIZER_FILES, file_digest
 from autodistill.teachers.packaged import packaged_directory
+from autodistill.training.packed import vocabulary_size
 
 #: Segments, as BERT has them.
 TYPES = 2
@@ -104,7 +105,7 @@ class IBBertTeacher:
         """What a student's embedding must fit."""
         pad = self.tokenizer.pad_token_id
         return Vocabulary(
-            size=len(self.tokenizer),
+            size=vocabulary_size(self.tokenizer),
             max_positions=self._sizes["max_position_embeddings"],
             type_size=TYPES,
             pad_token_id=0 if pad is None else pad,

@@ -240,8 +240,9 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
         content.pop("padding", None)
     else:  # in Python: what it was made with decides too, but for where its files lie
         made = {name: value for name, value in tokenizer.init_kwargs.items() if isinstance(value, str | int | float)}
-        elsewhere = [name for name in made if name.endswith(("_file", "name_or_path"))]
-        content = [dict(tokenizer.get_vocab()), {name: made[name] for name in made if name not in elsewhere}]
+        told = {"model_max_length", "is_local", "local_files_only", *tokenizer.special_tokens_map}  # by saving, too
+        own = {name: made[name] for name in made if name not in told and not name.endswith(("_file", "name_or_path"))}
+        content = [dict(tokenizer.get_vocab()), own]
     side = [] if tokenizer.truncation_side == "right" else [tokenizer.truncation_side]  # the usual one needs no word
     return _digest(type(tokenizer).__name__, content, str(tokenizer.special_tokens_map), *side)
 

@@ -26,11 +26,16 @@ MOST_WORDS, MOST_TOKENS = 300_000, 2_000_000
 def splits_at_spaces(tokenizer: Tokenizer) -> bool:
     """Whether a text's tokens are those of its words, one after another, as BERT's tokenisers have it.
 
-    Byte-level tokenisers and SentencePiece's keep the space before a word in its tokens.
+    Byte-level tokenisers and SentencePiece's keep the space before a word in its tokens. Added tokens may be looked for
+    in the text as the tokeniser changes it; those that hold white space or punctuation then reach beyond a word.
     """
     parts = json.loads(tokenizer.to_str())
     kinds = [(parts[name] or {}).get("type") for name in ("normalizer", "pre_tokenizer")]
-    tied = any(character.isspace() for token in parts["added_tokens"] for character in token["content"])
+    tied = any(
+        character.isspace() or (token["normalized"] and character in string.punctuation)
+        for token in parts["added_tokens"]
+        for character in token["content"]
+    )
     return kinds == ["BertNormalizer", "BertPreTokenizer"] and not tied
 
 

@@ -98,7 +98,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
     section = "tokenise" if given.text is None else "tokenise_real_text"
-    settings = {"megabytes": given.megabytes, "repeats": given.repeats, "processes": given.processes, "length": LENGTH}
+    settings: dict[str, Any] = {name: vars(given)[name] for name in ("megabytes", "repeats", "processes")}
+    settings["length"] = LENGTH
+    if given.text is not None:
+        settings |= {"text": given.text.name, "text_bytes": given.text.stat().st_size}
     results = read_section(given.output, section, settings)
     seconds: dict[str, list[float]] = {name: list(results.get(name, {}).get("seconds", [])) for name in METHODS}
     tokenizer()  # imports
@@ -107,11 +110,12 @@ def main() -> None:
         if given.text is None:
             write_text(source, given.megabytes)
         text, left = Path(folder, "lines.txt"), int(given.megabytes * 1e6)
-        with source.open() as blocks, text.open("w") as lines:
+        with source.open("rb") as blocks, text.open("wb") as lines:
             for line in blocks:
-                left -= lines.write(line.replace("\n", " ") if line.strip() else "\n")
+                left -= lines.write(line.replace(b"\n", b" ") if line.strip() else b"\n")
                 if left <= 0:
                     break
+        megabytes = text.stat().st_size / 1e6
         for repeat in range(given.repeats):
             for name, method in METHODS.items():
                 if len(seconds[name]) > repeat:
@@ -129,8 +133,8 @@ def main() -> None:
                 )
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     for name, median in medians.items():
-        results[name]["megabytes_per_second"] = given.megabytes / median
-        print(f"{name}: median {median:.1f} s of {given.repeats}, {given.megabytes / median:.2f} MB/s")
+        results[name]["megabytes_per_second"] = megabytes / median
+        print(f"{name}: median {median:.1f} s of {given.repeats}, {megabytes / median:.2f} MB/s")
     results["speed_up"] = medians["datasets_map"] / medians["corpus"]
     print(f"speed-up: {results['speed_up']:.2f}")
     write_section(given.output, section, settings, results)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from autodistill.components.task import DataContext, TaskData
 from autodistill.data import corpus_files
-from autodistill.data.corpus import Corpus
+from autodistill.data.corpus import Corpus, with_hashes
 from autodistill.data.corpus_configs import CorpusConfig
 from autodistill.data.corpus_files import Found, Reading, cut_into_parts, read_part
 from autodistill.data.corpus_files import corpus_files as files_of
@@ -397,3 +397,15 @@ def test_a_hub_that_breaks_off_is_explained(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr("datasets.load_dataset", rows)
     with pytest.raises(DataError, match=r"some/set \(default, train\) cannot be read from the hub: the line was cut"):
         load(tmp_path, path="some/set", allow_hub=True)
+
+
+def test_what_follows_a_blank_first_piece_is_a_document_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_files, "DOCUMENT_CHARACTERS", 20)
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "short"}) + "\n" + json.dumps({"text": " " * 20 + "x" * 50}))
+    (part,) = cut_into_parts(tmp_path / "a.jsonl", Reading("line", "text"))
+    texts = list(with_hashes(read_part(part, Reading("line", "text"))))
+    assert [text for text, _ in texts] == ["short", "x" * 20, "x" * 20, "x" * 10]
+    assert len({number for _, number in texts}) == 2
+    assert len({number for _, number in texts[1:]}) == 1

@@ -419,3 +419,10 @@ def test_exports_references_and_latencies_are_made_again_where_they_failed_or_ar
         other = storage.step(study.id, f"export:{pick['trial']}:onnx")
         assert other["sha256"] != made["sha256"] == pick["exports"][0]["sha256"]
         assert storage.step(study.id, name).keys() == timed.keys()
+        broken = ("export.onnx.absolute_tolerance=0", "export.onnx.relative_tolerance=0")
+        run(*broken)
+        storage.replace_step(study.id, name, timed)
+        with monkeypatch.context() as patch:
+            patch.setattr("autodistill.engine.finals.time_subject", full)  # nothing is timed because it failed again
+            run(*broken)
+        assert storage.step(study.id, name) == timed

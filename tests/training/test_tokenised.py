@@ -134,6 +134,8 @@ def test_what_a_slow_tokeniser_was_made_with_is_in_its_fingerprint(tmp_path: Pat
         return tokenizer_fingerprint(tokenizer)
 
     assert made(do_lower_case=True) == made(do_lower_case=True) != made(do_lower_case=False)
+    BertJapaneseTokenizer(str(tmp_path / "vocab.txt"), word_tokenizer_type="basic").save_pretrained(tmp_path / "saved")
+    assert tokenizer_fingerprint(BertJapaneseTokenizer.from_pretrained(tmp_path / "saved")) == made()
 
 
 def test_a_split_can_travel_to_another_process(train: TokenisedSplit) -> None:

@@ -19,7 +19,7 @@ def bert(**normalizer: bool) -> Tokenizer:
     tokenizer.normalizer = normalizers.BertNormalizer(**normalizer)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens(["[PAD]", "[UNK]", AddedToken("[MASK]", lstrip=True)])
-    tokenizer.add_tokens(["<ent>", AddedToken("fab", single_word=True), "İg"])
+    tokenizer.add_tokens([AddedToken("<ent>", normalized=False), AddedToken("fab", single_word=True), "İg"])
     return tokenizer
 
 
@@ -67,6 +67,9 @@ def test_tokenisers_that_know_spaces_are_left_alone() -> None:
     spaced = bert()
     spaced.add_tokens(["ab cd"])
     assert not splits_at_spaces(spaced)
+    plus = bert()
+    plus.add_tokens(["c++"])  # is looked for after normalising: in "ć++" too
+    assert not splits_at_spaces(plus)
     bytes_of = Tokenizer(models.BPE())
     bytes_of.pre_tokenizer = pre_tokenizers.ByteLevel()
     assert not splits_at_spaces(bytes_of)
