@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autodistill.cli.model_verbs import number, print_table, write_result
+from autodistill.cli.model_verbs import as_teacher, number, print_table, write_result
 from autodistill.configs.settings import Chosen, Settings
 from autodistill.errors import AutoDistillError, ConfigError, StudyInterruptedError
 
@@ -55,12 +55,10 @@ def _bench(settings: Settings, registry: Registry) -> Workbench:
     from autodistill.engine.workbench import Workbench
 
     prepare_process(settings.trainer)
-    if settings.model is not None and settings.one("teacher").name == "huggingface":
-        teacher = settings.one("teacher")
-        if teacher.parameters.get("path") is None and not _packaged_is_installed():
-            parameters = {**teacher.parameters, "path": settings.model, "sha256": None}
-            components = {**settings.components, "teacher": replace(teacher, parameters=parameters)}
-            settings = replace(settings, components=components)
+    given = settings.one("teacher")
+    needs_one = given.name == "huggingface" and given.parameters.get("path") is None
+    if settings.model is not None and needs_one and not _packaged_is_installed():
+        settings = as_teacher(settings, registry)
     return Workbench(settings, registry)
 
 

@@ -72,13 +72,6 @@ def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> 
 # -- parts -------------------------------------------------------------------------------------------------------
 
 
-#: A file of each way to keep a tokeniser.
-TOKENISER_FILES = (
-    *("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
-    "tokenizer_config.json",
-)
-
-
 def own_bench(settings: Settings, registry: Registry) -> Workbench:
     """The shared parts with tokeniser and vocabulary of the saved model.
 
@@ -89,16 +82,21 @@ def own_bench(settings: Settings, registry: Registry) -> Workbench:
     """
     from autodistill.engine.environment import prepare_process
     from autodistill.engine.workbench import Workbench
+    from autodistill.teachers.files import TOKENIZER_FILES
 
     prepare_process(settings.trainer)
-    given, directory = settings.one("teacher"), Path(str(settings.model)).expanduser()
-    has_own = any((directory / name).is_file() for name in TOKENISER_FILES)
-    if given.parameters.get("path") is not None and not has_own:
-        return Workbench(settings, registry)
-    registered = registry.get("teacher", "huggingface")
+    directory = Path(str(settings.model)).expanduser()
+    has_own = any((directory / name).is_file() for name in TOKENIZER_FILES)
+    is_given = settings.one("teacher").parameters.get("path") is not None
+    return Workbench(settings if is_given and not has_own else as_teacher(settings, registry), registry)
+
+
+def as_teacher(settings: Settings, registry: Registry) -> Settings:
+    """The settings in which the saved model is the teacher."""
+    given, registered = settings.one("teacher"), registry.get("teacher", "huggingface")
     base = given.parameters if given.name == "huggingface" else vars(registered.spec.config())
     own = Chosen("teacher", registered, {**base, "path": str(settings.model), "sha256": None})
-    return Workbench(replace(settings, components={**settings.components, "teacher": own}), registry)
+    return replace(settings, components={**settings.components, "teacher": own})
 
 
 def _is_untaught(model: PreTrainedModel, bench: Workbench) -> bool:

@@ -83,14 +83,17 @@ def check_unique(role: str, examples: Sequence[Mapping[str, Any]]) -> None:
 
 def text_of(task: TaskSpec, example: Mapping[str, Any]) -> str:
     """All texts of an example as one; lists of words are joined."""
-    parts = [example[column] for column in task.text_columns]
-    return "\n".join(part if isinstance(part, str) else " ".join(part) for part in parts)
+    return "\n".join(_texts(task, example))
 
 
 def in_either_order(task: TaskSpec, example: Mapping[str, Any]) -> str:
     """The texts of an example, normalised: the same for a pair and for the pair the other way round."""
+    return "\n".join(sorted(map(normalised, _texts(task, example))))
+
+
+def _texts(task: TaskSpec, example: Mapping[str, Any]) -> list[str]:
     parts = [example[column] for column in task.text_columns]
-    return "\n".join(sorted(normalised(part if isinstance(part, str) else " ".join(part)) for part in parts))
+    return [part if isinstance(part, str) else " ".join(part) for part in parts]
 
 
 def _carved(
@@ -101,7 +104,8 @@ def _carved(
     # Questions about one context belong together.
     key = "context" if task.kind == "question_answering" else None
     texts = [example[key] if key else text_of(task, example) for example in examples]
-    chosen = carve(texts, target, None if key else [in_either_order(task, example) for example in examples])
+    paired = not key and len(task.text_columns) > 1  # of single texts nothing else is the same
+    chosen = carve(texts, target, [in_either_order(task, example) for example in examples] if paired else None)
     numbered = all(example["id"] == f"train-{place}" for place, example in enumerate(examples))
     train = [example for example, taken in zip(examples, chosen, strict=True) if not taken]
     select = [example for example, taken in zip(examples, chosen, strict=True) if taken]

@@ -113,11 +113,11 @@ class TextClassificationConfig(OwnFilesConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_columns(self.text_columns, label_column=self.label_column, id_column=self.id_column)
+        others = {name: getattr(self, name) for name in ("label_column", "id_column", "test_label_column")}
+        check_columns(self.text_columns, **others)
         check(self.label_separator != "", "data.label_separator", "not empty", self.label_separator)
         check_labels(self.labels)
         if self.test_label_column is not None:
-            check_columns(self.text_columns, test_label_column=self.test_label_column)
             rule = "null unless the task is label-free (data.label_column=null) and data.labels names the classes"
             check(self.label_column is None and self.labels is not None, "data.test_label_column", rule, "a name")
 

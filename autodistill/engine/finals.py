@@ -188,7 +188,7 @@ def export_trial(session: Session, trial: TrialRecord) -> list[dict[str, Any]]:
             with session.timed("export"):
                 stored = {**_export(session, trial, label, chosen, model, folder), "chosen": key}
             # Before the export is stored, so that a process that is killed between them leaves it to be made again.
-            if before is not None and _is_run(stored) | _is_run(before):
+            if before is not None and (_is_run(stored) or _is_run(before)):
                 _forget_what_ran(session, trial)
             session.storage.replace_step(session.study.id, name, stored)
         found.append(stored)

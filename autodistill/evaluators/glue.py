@@ -130,7 +130,7 @@ def _mean_of(scores: Sequence[Score], n: int) -> Score:
     metrics = [_weighted(score) for score in scores]
     together = weighted_score(lambda weights: np.mean([metric(weights) for metric in metrics], axis=0), n)
     value = float(np.mean([score.value for score in scores]))
-    ends = [CORRELATION if score.bounds is None else score.bounds for score in scores]
+    ends = [score.bounds or CORRELATION for score in scores]
     return replace(together, value=value, bounds=(min(low for low, _ in ends), max(high for _, high in ends)))
 
 

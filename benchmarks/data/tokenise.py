@@ -2,9 +2,10 @@
 
     .venv/bin/python -m benchmarks.data.tokenise
 
-Both read the same generated text file, one document per line, and leave packed rows of 128 tokens on the disk.
-`datasets` does the same work and no more: one batched pass that tokenises and packs, by the same call of the same
-tokeniser, in as many processes, rows of two bytes per token, no masks or token types, its own threads off as ours are.
+Both read the same text file, generated or that of ``--text``, one document per line, and leave packed rows of 128
+tokens on the disk. `datasets` does the same work and no more: one batched pass that tokenises and packs, by the same
+call of the same tokeniser, in as many processes, rows of two bytes per token, no masks or token types, its own threads
+off as ours are.
 Each is run in turn, several times, in fresh folders; the time is the wall clock from the file to rows that can be read,
 without the start of Python.
 """
