@@ -107,8 +107,8 @@ def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
     value = ours.value - theirs.value
     low, high = percentile_interval(values, value, units, level)
     if ours.bounds == theirs.bounds == SHARE:  # see `paired_difference`, of which this is the form with a variance
-        many = float(n or units)
-        centre, half = value * many / (many + 2), z_of(level) * math.sqrt(float(np.var(values)) + 2 / (many + 2) ** 2)
+        centre = value * units / (units + 2)
+        half = z_of(level) * math.sqrt(float(np.var(values)) + 2 / (units + 2) ** 2)
         low, high = min(low, centre - half), max(high, centre + half)
     return Estimate(value, low, high, n)
 

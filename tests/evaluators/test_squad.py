@@ -8,6 +8,7 @@ import pytest
 from autodistill.components.outcome import Predictions
 from autodistill.components.task import TaskSpec
 from autodistill.engine.score_statistics import difference, estimate
+from autodistill.engine.statistics import LEVEL, z_of
 from autodistill.errors import ConfigError, DataError, TrialError
 from autodistill.evaluators.configs import SquadConfig
 from autodistill.evaluators.squad import Squad
@@ -58,7 +59,10 @@ def test_questions_about_one_paragraph_are_no_independent_examples() -> None:
     widths = [found.high - found.low for found in (wide, narrow) if found.high and found.low]
     assert widths[0] == pytest.approx(widths[1] * 10**0.5, rel=0.15)
     scores = [Squad(null_threshold=0).score(one)["exact_match"] for one in (alike, replace(alike, logits=given.logits))]
-    assert difference(*scores).low == 0.0
+    same = difference(*scores)
+    assert same.value == 0.0
+    # No paragraph tells them apart, which two of 42 could: as in `paired_difference`, with paragraphs for examples.
+    assert same.high == -same.low == pytest.approx(z_of(LEVEL) * 2**0.5 / 42)
 
 
 def test_what_cannot_be_scored_is_told() -> None:
