@@ -39,6 +39,10 @@ class TeacherError(UserError):
     """A teacher that cannot be loaded or does not fit the task."""
 
 
+class TeacherFeaturesError(TeacherError):
+    """Features of the teacher that cannot be computed here and now; no run that needs them can begin."""
+
+
 class StudyError(UserError):
     """A study or storage that does not match what was asked."""
 

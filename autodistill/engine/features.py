@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from autodistill.engine.cache import evict, evictable_bytes
+from autodistill.errors import ConfigError, OutOfMemoryTrialError, TeacherFeaturesError
 from autodistill.training.devices import placed
 from autodistill.training.teacher_features import (
+    OnlineTeacherFeatures,
     SelectedTeacherFeatures,
     TeacherFeatures,
     bytes_there,
@@ -170,26 +172,43 @@ class StudyFeatures:
     def get(self, keys: frozenset[FeatureKey], watch: PassWatch | None = None) -> TeacherFeatures:
         """Features for a run that needs ``keys``, computed now unless they are there (another study may evict them).
 
-        Those of all architectures together where at least the flash runs' part fits, else just these.
+        Those of all architectures together where at least the flash runs' part fits, else the teacher runs online; a
+        run that needs what no architecture of the space does has features of its own.
 
         Raises:
+            TeacherFeaturesError: the disk, the memory or something else does not suffice for the teacher's pass.
             StudyInterruptedError: ``watch`` asked for a stop; the next call goes on.
         """
-        shared = keys if not keys <= self._all or self.size.stored == "nothing" else self._all
+        own = not keys <= self._all
+        if not own and self.size.stored == "nothing":
+            return OnlineTeacherFeatures(self._model, keys)
+        shared = keys if own else self._all
         if shared not in self._sources or not still_there(self._sources[shared]):
+            self._sources[shared] = self._computed(shared, watch)
+        return SelectedTeacherFeatures(self._sources[shared], keys)
+
+    def _computed(self, keys: frozenset[FeatureKey], watch: PassWatch | None) -> TeacherFeatures:
+        """Features from the cache, which they are written into first."""
+        settings = self._bench.settings
+        try:
             with placed(self._model, self._bench.device):
-                self._sources[shared] = cached_teacher_features(
+                return cached_teacher_features(
                     self._model,
                     self._bench.train,
-                    shared,
-                    self._bench.settings.cache_dir,
+                    keys,
+                    settings.cache_dir,
                     self._key,
                     self._room,
                     self._rows,
                     self._first_rows,
                     watch,
                 )
-        return SelectedTeacherFeatures(self._sources[shared], keys)
+        except (OSError, ConfigError, OutOfMemoryTrialError) as error:
+            # Every run would fail of it: none is to be recorded as failed, the study goes on when it is mended.
+            raise TeacherFeaturesError(
+                f"The teacher's features could not be computed into cache_dir={settings.cache_dir}: {error} When that "
+                "is mended, the same command goes on."
+            ) from error
 
     @property
     def _room(self) -> int:

@@ -17,7 +17,7 @@ import psutil
 from autodistill.components.architecture import Architecture
 from autodistill.engine.environment import prepare_process
 from autodistill.engine.features import FeaturesSize, StudyFeatures
-from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, training_flops
+from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, step_flops, training_flops
 from autodistill.engine.session import check_workbench
 from autodistill.engine.task_bench import forward_flops, protocol_of, recipe_of_tasks, task_bench
 from autodistill.engine.workbench import Workbench, model_dimensions
@@ -176,8 +176,7 @@ class _Planner:
         return list(dict.fromkeys(space.sample(SAMPLED, seed=0)))
 
     def _forward(self, architecture: Architecture) -> float:
-        family = self.bench.family_of(architecture.family)
-        return float(family.flops(architecture, self.bench.task, self.bench.vocabulary, self.bench.median_tokens))
+        return sum(step_flops(self.bench, architecture))
 
     def _build(self, architecture: Architecture) -> PreTrainedModel:
         return self.bench.family_of(architecture.family).build(architecture, self.bench.task, self.bench.vocabulary)

@@ -19,6 +19,7 @@ from autodistill.engine.explore import MAX_FAILED, searched_history, searched_tr
 from autodistill.engine.lease import release_dead
 from autodistill.engine.picks import averaged, candidate_rows
 from autodistill.engine.places import chosen_picks
+from autodistill.engine.recipe import step_flops
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.session import Session
 from autodistill.errors import TrialError
@@ -158,13 +159,7 @@ class Promoter:
 
     def _costs(self) -> FloatArray:
         """Relative cost of a full run per row: the operations of one example, which the examples only multiply."""
-        bench = self.session.bench
-        return np.array(
-            [
-                float(bench.family_of(item.family).flops(item, bench.task, bench.vocabulary, bench.median_tokens))
-                for item in self.history.architectures
-            ]
-        )
+        return np.array([sum(step_flops(self.session.bench, item)) for item in self.history.architectures])
 
     def _best_first(self, numbers: list[int]) -> list[int]:
         """The pick that the verdict is about comes first: by the same rule as the first pick, from full scores."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.students import Dimensions, NamedArchitecture
+from autodistill.components.task import TaskSpec
 from autodistill.components.training import Optimisation, Phase
 from autodistill.errors import ConfigError
 from autodistill.training.distil import check_phases
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 #: A training step costs a forward pass and a backward pass of twice its operations.
 TRAINING_FACTOR = 3
 
+#: A task of which a model is its encoder alone, for families to count.
+HEADLESS = TaskSpec("embedding", labels=(), text_columns=("text",), metric="")
+
 
 def optimisation_for(bench: Workbench, architecture: Architecture) -> Optimisation:
     """How the steps of an architecture are taken: the schedule's way, with the family's rule for the learning rate."""
@@ -33,10 +37,26 @@ def optimisation_for(bench: Workbench, architecture: Architecture) -> Optimisati
     return replace(optimisation, lr=optimisation.lr * bench.family_of(architecture.family).lr_factor(architecture))
 
 
+def step_flops(bench: Workbench, architecture: Architecture) -> tuple[float, float]:
+    """Floating-point operations of a forward pass over one training example of median length: encoder, head.
+
+    The head of a masked language model looks at the tokens alone that it is asked for, in phases without its logits at
+    none.
+    """
+    family = bench.family_of(architecture.family)
+    whole = float(family.flops(architecture, bench.task, bench.vocabulary, bench.median_tokens))
+    if bench.task.kind != "mlm":
+        return whole, 0.0
+    encoder = float(family.flops(architecture, HEADLESS, bench.vocabulary, bench.median_tokens))
+    return encoder, max(0.0, whole - encoder) * bench.asked_share
+
+
 def training_flops(
     bench: Workbench, architecture: Architecture, phases: Sequence[Phase], first: int, last: int
 ) -> float:
-    """Floating-point operations of the student in some steps of a run; a phase of k layers costs their share.
+    """Floating-point operations of the student in some steps of a run.
+
+    A phase of k layers costs their share of the encoder, one without predictions no head of a masked language model.
 
     Args:
         bench: the study's shared parts.
@@ -45,16 +65,15 @@ def training_flops(
         first: the first of the steps, counted from 0.
         last: the step after the last one.
     """
-    family = bench.family_of(architecture.family)
-    forward = family.flops(architecture, bench.task, bench.vocabulary, bench.median_tokens)
-    layers = family.dimensions(architecture, bench.task).layers
-    weighted, start = 0.0, 0
+    encoder, head = step_flops(bench, architecture)
+    layers = bench.family_of(architecture.family).dimensions(architecture, bench.task).layers
+    forward, start = 0.0, 0
     for phase in phases:
         steps = max(0, min(last, start + phase.steps) - max(first, start))
         run = layers if phase.max_student_layer is None else min(phase.max_student_layer, layers)
-        weighted += steps * run / layers
+        forward += steps * (encoder * run / layers + (head if "prediction" in phase.roles else 0.0))
         start += phase.steps
-    return TRAINING_FACTOR * forward * weighted * bench.schedule.optimisation.batch_size
+    return TRAINING_FACTOR * forward * bench.schedule.optimisation.batch_size
 
 
 def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensions) -> None:

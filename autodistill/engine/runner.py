@@ -11,7 +11,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +30,7 @@ from autodistill.engine.scores import predictions_of, score_all, stored_metrics,
 from autodistill.engine.storage import Storage
 from autodistill.engine.teacher import PreparedTeacher, trainer_arguments
 from autodistill.engine.workbench import Workbench
-from autodistill.errors import PluginError, StudyInterruptedError, TrialError
+from autodistill.errors import PluginError, StudyInterruptedError, TeacherFeaturesError, TrialError
 from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.replicates import stream_of
@@ -76,6 +76,23 @@ class RunnerContext:
         self.bench.registry.manager.notify(hook, study=self.study.name, **arguments)
 
 
+@dataclass
+class _Attempt:
+    """How far a run has come in this process.
+
+    Args:
+        started: when, on the monotonic clock.
+        training: what it does; None before that is known.
+        first: step that it began at; None before the first was taken.
+        last: steps taken.
+    """
+
+    started: float = field(default_factory=time.monotonic)
+    training: Distillation | None = None
+    first: int | None = None
+    last: int = 0
+
+
 class Runner:
     """Executes jobs of one study in this process."""
 
@@ -93,13 +110,15 @@ class Runner:
         Raises:
             StudyInterruptedError: a stop was requested; the run's checkpoint is kept.
             PluginError: an observer failed.
+            TeacherFeaturesError: the teacher's features cannot be computed, which concerns every run.
         """
         context = self.context
         while True:
             trial = context.storage.trial(context.study.id, job.trial)
             with held(context.storage, context.study.id, job.trial, job.run, self.retry_failed) as lease:
-                if lease is not None:
-                    return self._guarded(job, trial, lease)
+                result = None if lease is None else self._guarded(job, trial, lease)
+            if result is not None and result.state != "elsewhere":  # that one, whose process took the run, counts
+                return result
             ended = self._ended(job)
             if ended is not None:
                 return ended
@@ -115,44 +134,59 @@ class Runner:
         return None
 
     def _guarded(self, job: Job, trial: TrialRecord, lease: Lease) -> JobResult:
+        attempt = _Attempt()
         try:
-            return self._run(job, trial, lease)
-        except (StudyInterruptedError, PluginError, KeyboardInterrupt):
+            return self._run(job, trial, lease, attempt)
+        except (StudyInterruptedError, PluginError, TeacherFeaturesError, KeyboardInterrupt):
             raise
         except Exception as error:
-            return self._failed(job, trial, lease.run, error)
+            return self._failed(job, trial, lease.run, attempt, error)
 
-    def _failed(self, job: Job, trial: TrialRecord, run: RunRecord, error: Exception) -> JobResult:
+    def _failed(self, job: Job, trial: TrialRecord, run: RunRecord, attempt: _Attempt, error: Exception) -> JobResult:
         """Record what went wrong: foreign code may raise anything, and one trial must not end the study."""
         kind = "" if isinstance(error, TrialError) else f"{type(error).__name__}: "
         text = f"{kind}{error}"
         logger.error("trial %d (%s) failed: %s\n%s", job.trial, job.run, text, traceback.format_exc())
         failed: TrialState | None = "failed" if job.run == "flash" else None
-        committed = self.context.storage.finish_run(run, state="failed", error=text, trial_state=failed)
-        if committed and job.run == "flash":  # a full run is tried again by the next session
+        cost = self._cost_of_failed(trial, attempt)
+        committed = self.context.storage.finish_run(run, state="failed", error=text, cost=cost, trial_state=failed)
+        if not committed:  # another process has the run, and it is not known how that ends
+            return JobResult(job, "elsewhere", text)
+        if job.run == "flash":  # a full run is tried again by the next session
             shutil.rmtree(self._checkpoint_dir(job, trial), ignore_errors=True)
             shutil.rmtree(self.trunk_file(trial).parent, ignore_errors=True)
         self.context.notify("autodistill_on_trial_error", trial=job.trial, run=job.run, error=error)
         return JobResult(job, "failed", text)
 
-    def _run(self, job: Job, trial: TrialRecord, lease: Lease) -> JobResult:
-        context, started = self.context, time.monotonic()
+    def _run(self, job: Job, trial: TrialRecord, lease: Lease, attempt: _Attempt) -> JobResult:
+        context, started = self.context, attempt.started
         context.notify("autodistill_before_trial_run", trial=trial.number, run=job.run, architecture=trial.architecture)
         if job.run == "flash":  # what the budget counts
             context.storage.update_trial(context.study.id, trial.number, began_training=True)
         student, initialisation = self.build_student(trial)
         prepared = time.monotonic()
-        training = self._distillation(job, trial, student, lease)
-        result = distil(training)
+        training = attempt.training = self._distillation(job, trial, student, lease, attempt)
+        try:
+            result = distil(training)
+        finally:
+            context.teacher.model.to("cpu")  # where it ran in every step it is on the students' device
         trained = time.monotonic()
         if lease.lost:
-            raise TrialError("Another process took this run over while this one was held up; its result counts.")
+            logger.warning("trial %d (%s): another process took this run over; its result counts", job.trial, job.run)
+            return JobResult(job, "elsewhere")
         if result.state == "interrupted":
             raise StudyInterruptedError("Interrupted in the middle of a run; its checkpoint is kept.")
+        if result.state == "stopped" and job.run == "full":
+            shutil.rmtree(training.checkpoint_dir, ignore_errors=True)  # it says stopped, and would say so again
+            raise TrialError(
+                f"A callback (trainer.callbacks) stopped the full run after step {result.steps} of "
+                f"{sum(phase.steps for phase in training.phases)}. Full runs are compared with each other, so all take "
+                "the same steps: take that callback out, or choose fewer schedule.examples."
+            )
         metrics = self._scores(job, trial, student)
         seconds = {
             "prepare": prepared - started,
-            "train": trained - prepared,
+            "train": result.seconds,  # over all sessions, without the pass of the teacher
             "evaluate": time.monotonic() - trained,
         }
         state: Literal["complete", "stopped"] = "stopped" if result.state == "stopped" else "complete"
@@ -196,7 +230,9 @@ class Runner:
         logger.info("trial %d starts %s; %s", trial.number, initialisation.summary, dict(initialisation.groups))
         return student, initialisation
 
-    def _distillation(self, job: Job, trial: TrialRecord, student: PreTrainedModel, lease: Lease) -> Distillation:
+    def _distillation(
+        self, job: Job, trial: TrialRecord, student: PreTrainedModel, lease: Lease, attempt: _Attempt
+    ) -> Distillation:
         bench, settings = self.context.bench, self.context.bench.settings
         family = bench.family_of(trial.architecture.family)
         dimensions = family.dimensions(trial.architecture, bench.task)
@@ -226,8 +262,13 @@ class Runner:
             rungs=self._pruner.rungs if job.run == "flash" else (),
             on_rung=self._on_rung(trial, student) if job.run == "flash" else None,
             stop_requested=lambda: lease.lost or self.context.stop_requested(),
-            progress=self.context.progress.step,
+            progress=lambda step, steps: self._step(attempt, step, steps),
         )
+
+    def _step(self, attempt: _Attempt, step: int, steps: int) -> None:
+        attempt.first = step - 1 if attempt.first is None else attempt.first
+        attempt.last = step
+        self.context.progress.step(step, steps)
 
     def _losses(self, trial: TrialRecord, dimensions: Dimensions) -> Mapping[str, tuple[DistillationLoss, float]]:
         import torch
@@ -312,6 +353,23 @@ class Runner:
         return {
             "hf": str((folder / "hf").relative_to(root)),
             "predictions": str((folder / "predictions.parquet").relative_to(root)),
+        }
+
+    def _cost_of_failed(self, trial: TrialRecord, attempt: _Attempt) -> dict[str, float] | None:
+        """What a run cost that ended in an error; None before its first step."""
+        training = attempt.training
+        if training is None or attempt.first is None:
+            return None
+        taken_over = training.start_from is not None and training.start_from.is_file()
+        first = (
+            attempt.first if taken_over else 0
+        )  # sessions before this one belong to the run, another's trunk does not
+        return {
+            "examples": float((attempt.last - first) * training.optimisation.batch_size),
+            "flops": float(
+                training_flops(self.context.bench, trial.architecture, training.phases, first, attempt.last)
+            ),
+            "device_seconds": time.monotonic() - attempt.started,
         }
 
     def _cost(

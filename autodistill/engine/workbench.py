@@ -40,6 +40,7 @@ from autodistill.engine.space import Space, build_space
 from autodistill.engine.workload_metrics import not_asked_for
 from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mean
 from autodistill.latency.lengths import LENGTH_QUANTILES
+from autodistill.losses.masking import counted_tokens
 from autodistill.training.augmented import Augmentation, augmented
 from autodistill.training.seeds import derive_seed
 from autodistill.training.softened import teacher_needs, without_temperature
@@ -178,6 +179,12 @@ class Workbench:
         """Batches of training examples on which it is measured what smaller students should keep."""
         rows = np.unique(self.stream.rows_at(0, min(MEASURED_EXAMPLES, len(self.splits["train"]))))
         return [self.train.batch(part) for part in np.array_split(rows, -(-len(rows) // 32))]  # 32 at a time
+
+    @cached_property
+    def asked_share(self) -> float:
+        """Share of the training texts' tokens whose answers count, measured on `some_text`: 1 but for masked words."""
+        asked = sum(int(counted_tokens(batch).sum()) for batch in self.some_text)
+        return asked / max(1, sum(int(batch.attention_mask.sum()) for batch in self.some_text))
 
     # -- students ------------------------------------------------------------------------------------------------
 

@@ -152,10 +152,11 @@ class MobileBertFamily:
     def initialise(
         self, student: PreTrainedModel, teacher: PreTrainedModel, examples: Sequence[Batch] = ()
     ) -> Initialisation:
-        """Start from a MobileBERT teacher of the same widths by choosing layers and units; else by word embeddings.
+        """Start from a MobileBERT teacher by choosing layers and units; from others by word embeddings.
 
-        A BERT teacher has no bottlenecks, so only its word embeddings fit, reduced to `MOBILEBERT_EMBEDDING_SIZE`
-        principal components; everything else keeps transformers' random start.
+        A MobileBERT teacher of other widths or another number of heads counts as another. A BERT teacher has no
+        bottlenecks, so only its word embeddings fit, reduced to `MOBILEBERT_EMBEDDING_SIZE` principal components;
+        everything else keeps transformers' random start.
         """
         if self.initialisation == "random":
             return Initialisation(dict.fromkeys(tensor_groups(student), "random"))

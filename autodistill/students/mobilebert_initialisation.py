@@ -1,4 +1,4 @@
-"""Starting a MobileBERT student from a MobileBERT teacher of the same widths: fewer layers, units or networks."""
+"""Starting a MobileBERT student from a MobileBERT teacher of its widths and heads: fewer layers, units or networks."""
 
 from __future__ import annotations
 

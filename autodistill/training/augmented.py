@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 #: Kinds of task whose answer may be another one when words change, so that the labels would lie.
 REFUSED = ("mlm", "question_answering", "token_classification")
 
+#: Draws of a word for a changed token: of texts of eight tokens, two of them special, one in 256 stays as it is.
+REDRAWN = 4
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -72,7 +75,7 @@ class AugmentedSplit(StoredSplit):
         self._augmentation = augmentation
         self._words = words
         self._key = derive_seed("augmentation", self.fingerprint, augmentation.seed)
-        text = f"{self.fingerprint} {augmentation} {words}"
+        text = f"{self.fingerprint} {augmentation} {words} redrawn"
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:24]
         self.copies = 1 + augmentation.copies
 
@@ -96,12 +99,19 @@ class AugmentedSplit(StoredSplit):
         return replace(plain, input_ids=torch.from_numpy(changed), rows=torch.from_numpy(rows))
 
     def _shown(self, tokens: IntArray, rows: IntArray, columns: IntArray) -> IntArray:
-        """What a changed token is shown as; where a special one is drawn, it stays."""
+        """What a changed token is shown as: the mask, or a word as frequent as in the texts.
+
+        Special tokens are drawn again; where that is all that is drawn, the token stays.
+        """
         if self._augmentation.kind == "mask":
             return np.full_like(tokens, self._words.mask)
-        places = (uniform(self._key, rows, columns, 1) * len(self._tokens)).astype(np.int64)
-        drawn = np.asarray(self._tokens[places], dtype=np.int64)
-        return np.where(np.isin(drawn, self._words.special), tokens, drawn)
+        shown, missing = tokens.copy(), np.ones_like(tokens, dtype=bool)
+        for draw in range(1, 1 + REDRAWN):
+            places = (uniform(self._key, rows, columns, draw) * len(self._tokens)).astype(np.int64)
+            drawn = np.asarray(self._tokens[places], dtype=np.int64)
+            shown = np.where(missing, drawn, shown)
+            missing &= np.isin(drawn, self._words.special)
+        return np.where(missing, tokens, shown)
 
     def __reduce__(self) -> tuple[type[AugmentedSplit], tuple[Path, int, Augmentation, _Words]]:  # type: ignore[override]
         return AugmentedSplit, (self.directory, self.pad_token_id, self._augmentation, self._words)

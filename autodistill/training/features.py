@@ -45,7 +45,7 @@ def forward_features(
     Returns:
         Feature key -> tensor with its graph; attention maps are those before dropout. The ``logits`` of a masked
         language model are 0 where nothing is asked, as those of a cached teacher are: its head, which costs a small
-        model more than all of its blocks, runs on the masked tokens only.
+        model more than all of its blocks, runs on the masked tokens only, and on none where no logits are wanted.
 
     Raises:
         ConfigError: a feature that this model cannot give.
@@ -54,7 +54,9 @@ def forward_features(
     with_states = bool(names & STATE_FEATURES)
     if max_layer is not None and with_states:
         _install_hooks(model, batch)
-    asked = _asked(model, batch) if any(without_temperature(key)[0] == "logits" for key in keys) else None
+    asked = _asked(model, batch)
+    if asked is not None and not any(without_temperature(key)[0] == "logits" for key in keys):
+        asked = torch.zeros_like(asked)
     cut = max_layer if with_states and _normalises_last(model, max_layer) else None
     with (
         _outputs_of_block(model, cut) as uppermost,

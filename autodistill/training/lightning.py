@@ -119,6 +119,10 @@ class StreamModule(pl.LightningModule):
         """Label -> over how many items of a batch the loss is a mean: scalar, float32; the labels of `losses`."""
         raise NotImplementedError
 
+    def learning_rate(self, step: int) -> float:
+        """The learning rate with which a step, counted from 0, is taken; that of a new head is higher by its factor."""
+        return self._optimisation.lr * self._course(step)
+
     @property
     def checks_every_step(self) -> bool:
         """Whether looking at a loss after every step is free: it is where nothing runs asynchronously."""

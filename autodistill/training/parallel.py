@@ -28,7 +28,7 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from pytorch_lightning.strategies import DDPStrategy
 from transformers import PreTrainedModel
 
-from autodistill.errors import AutoDistillError, ConfigError, TrialError
+from autodistill.errors import AutoDistillError, ConfigError, OutOfMemoryTrialError, TrialError
 from autodistill.training.devices import CUDA
 
 #: How long processes wait for each other: scoring a rung on a large split is the first one's alone.
@@ -240,7 +240,8 @@ def _helpers(place: Place, work: Callable[[], Any] | None, folder: Path) -> Iter
         reason = _reason(started, folder)
         if reason is None:
             raise
-        raise TrialError(f"One of the run's {place.world} processes failed: {reason}") from error
+        kind = OutOfMemoryTrialError if reason.startswith(OutOfMemoryTrialError.__name__) else TrialError
+        raise kind(f"One of the run's {place.world} processes failed: {reason}") from error
     finally:
         for process in started:
             process.kill()
@@ -336,6 +337,7 @@ def main() -> None:
     torch.set_flush_denormal(True)  # as in the first process
     sys.stdout.buffer.write(_READY)
     sys.stdout.flush()
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads the pipe any more, and it holds little
     try:
         work()
     except Exception as error:

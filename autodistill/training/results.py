@@ -53,7 +53,6 @@ class RunProgress:
 
     Args:
         step: optimiser steps taken.
-        rungs: rungs reported.
         seconds: wall clock so far.
         state: ``"running"`` or how it ended.
         losses: see `TrainingResult.losses`.
@@ -64,7 +63,6 @@ class RunProgress:
     """
 
     step: int = 0
-    rungs: int = 0
     seconds: float = 0.0
     state: str = "running"
     losses: dict[str, float] = field(default_factory=dict)
@@ -89,8 +87,8 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        checkpoint[SECTION]["progress"]
-    except DAMAGED as error:
+        RunProgress(**checkpoint[SECTION]["progress"])
+    except (*DAMAGED, TypeError) as error:  # TypeError: what another version keeps of a run
         # Nothing is lost but time: the run takes its steps again, to the same result.
         logger.warning(
             "%s is damaged and not gone on from (%s: %s); its steps are taken again.", path, type(error).__name__, error
@@ -138,5 +136,5 @@ def load_trunk(path: Path, identity: str, end: int) -> dict[str, Any] | None:
     if section["shared"] != identity or step > end:
         logger.warning("%s is of a run with other settings; this one starts from the beginning.", path)
         return None
-    section["progress"] |= {"taken_over": step, "seconds": 0.0, "rungs": 0}
+    section["progress"] |= {"taken_over": step, "seconds": 0.0}
     return checkpoint

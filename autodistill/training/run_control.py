@@ -125,13 +125,15 @@ class RunControl(pl.Callback):
             self.progress.state = "stopped"
 
     def _run_rungs(self, step: int, pl_module: StreamModule) -> None:
-        """Report the rungs of this step; the caller's scoring must not change the run."""
-        for index, share, at in self._rungs[self.progress.rungs :]:
-            if at > step or self._on_rung is None:
-                return
+        """Report the rungs of this step, and none of a step that has passed: a run may go on with other rungs.
+
+        The caller's scoring must not change the run.
+        """
+        for index, share, at in self._rungs:
+            if at != step or self._on_rung is None:
+                continue
             with torch.random.fork_rng(devices=_cuda_devices(pl_module)), evaluating(pl_module.model):
                 stop = self._on_rung(index, share)
-            self.progress.rungs = index + 1
             if stop:
                 self.progress.state = "stopped"
                 return
@@ -139,7 +141,7 @@ class RunControl(pl.Callback):
     def _check_losses(self, trainer: pl.Trainer, pl_module: StreamModule) -> None:
         """Keep the losses and raise `TrialError` when they went astray since the last check."""
         for step, losses in pl_module.unchecked_losses():
-            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            rate = pl_module.learning_rate(step)
             where = f"at step {step + 1} of {self._steps} (learning rate {rate:.3g})"
             if not math.isfinite(losses["total"]):
                 label = next(label for label, value in losses.items() if not math.isfinite(value))

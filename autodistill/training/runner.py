@@ -51,10 +51,16 @@ RESERVED = (
     "callbacks",
     "default_root_dir",
     "enable_checkpointing",
+    "fast_dev_run",
     "gradient_clip_val",
+    "limit_train_batches",
     "logger",
     "max_epochs",
     "max_steps",
+    "max_time",
+    "min_epochs",
+    "min_steps",
+    "overfit_batches",
     "use_distributed_sampler",
 )
 
@@ -174,6 +180,8 @@ def run(
             module.seed = around.seed
         trainer = make_trainer(around, control, len(batches), clip_norm, place)
         _fit(trainer, module, batches, resume, control, around.settings.model)
+        if progress.state == "running" and trainer.should_stop and not trainer.received_sigterm:
+            progress.state = "stopped"  # by a callback, before the first step
     return _result(progress, batch_size)
 
 

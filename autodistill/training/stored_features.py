@@ -17,7 +17,7 @@ import torch
 
 from autodistill.losses.masking import counted_tokens
 from autodistill.training.arrays import open_array
-from autodistill.training.softened import MASKED_LOGITS, softened_logits
+from autodistill.training.softened import MASKED_LOGITS, softened_logits, without_temperature
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,15 @@ Precision = Literal["float32", "float16", "bfloat16"]
 
 
 class OutOfRangeError(Exception):
-    """A value does not fit into float16."""
+    """A value does not fit into float16.
+
+    Args:
+        name: of the feature's file.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A value of {name} does not fit into float16.")
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -130,8 +138,9 @@ class Dense:
 
     @classmethod
     def of(cls, key: FeatureKey, shape: FeatureShape) -> Dense:
-        """The form in the precision that suits the shape."""
-        return cls(key, shape, "float16" if TOKENS in shape.dimensions else "float32")
+        """The form in the precision that suits the feature."""
+        of_tokens = TOKENS in shape.dimensions and without_temperature(key)[0] != "logits"
+        return cls(key, shape, "float16" if of_tokens else "float32")
 
     outputs = 0
 
@@ -160,7 +169,7 @@ class Dense:
         if self.precision == "float16":
             flat = flat.to(torch.float16)
             if bool(torch.isinf(flat).any()):
-                raise OutOfRangeError
+                raise OutOfRangeError(self.name)
         return {self.name: flat.cpu().numpy()}
 
     def wider(self) -> Dense:

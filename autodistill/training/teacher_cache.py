@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import torch
 
-from autodistill.errors import StudyInterruptedError
+from autodistill.errors import OutOfMemoryTrialError, StudyInterruptedError
 from autodistill.folders import build_once, directory_bytes, scratch_of
 from autodistill.training.arrays import ArrayWriter
 from autodistill.training.batches import on_device
 from autodistill.training.cache_plan import CachePlan, compute, derive, make_plan, needed, ordered
+from autodistill.training.health import out_of_memory
 from autodistill.training.stored_features import OutOfRangeError, StoredForm, form_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     IntArray: TypeAlias = "NDArray[np.int64]"
 
 #: Changes when the files' layout does.
-FORMAT = 3
+FORMAT = 4
 
 #: Examples per forward pass of the teacher at most.
 BATCH_SIZE = 64
@@ -106,11 +107,12 @@ def write_cache(
         plan = make_plan(teacher, split, keys, split.lengths_of(rows))
         # Longest first, so that batches are hardly padded.
         order = rows[np.argsort(-split.lengths_of(rows), kind="stable")]
-        writer = _CacheWriter(scratch, teacher, split, plan, order, watch or PassWatch())
-        try:
-            writer.write()
-        except OutOfRangeError:
-            writer.write(wide=True)
+        writer, wide = _CacheWriter(scratch, teacher, split, plan, order, watch or PassWatch()), set[str]()
+        while True:
+            try:
+                return writer.write(wide)
+            except OutOfRangeError as error:  # of another file each time: a wider form takes every value
+                wide.add(error.name)
 
     build_once(directory, build, resumable=True)
 
@@ -142,21 +144,23 @@ class _CacheWriter:
         self._plan = plan
         self._order = order
         self._watch = watch
+        self._most = BATCH_SIZE
 
-    def write(self, *, wide: bool = False) -> None:
+    def write(self, wide: Collection[str] = ()) -> None:
         """Write everything that is not there yet.
 
         Args:
-            wide: with the larger range of values; else as an unfinished cache says.
+            wide: names of files that need the larger range of values, besides those that an unfinished cache says.
 
         Raises:
             OutOfRangeError: a value does not fit.
+            OutOfMemoryTrialError: memory does not suffice for one example at a time.
             StudyInterruptedError: a stop was requested.
         """
         kept = self._read_progress()
-        if wide and not kept.get("wide"):
-            kept = {"done": 0, "wide": True, "rows": {}}
-        forms = [form.wider() if kept["wide"] else form for form in self._plan.forms]
+        if not set(wide) <= set(kept["wide"]):
+            kept = {"done": 0, "wide": sorted({*wide, *kept["wide"]}), "rows": {}}
+        forms = [form if set(form.files).isdisjoint(kept["wide"]) else form.wider() for form in self._plan.forms]
         with ExitStack() as stack:
             writers = {
                 name: stack.enter_context(
@@ -167,8 +171,7 @@ class _CacheWriter:
             }
             start, passes = kept["done"], 0
             while start < len(self._order):
-                part = self._order[start : start + self._batch_size(start, forms)]
-                self._append(writers, forms, part)
+                part = self._append(writers, forms, start)
                 start, passes = start + len(part), passes + 1
                 stopping = self._stops_at(start)
                 if stopping or passes % SAVE_EVERY == 0:
@@ -190,32 +193,52 @@ class _CacheWriter:
         """Examples of the pass that begins here: fewer where vocabularies are large."""
         tokens = int(self._split.lengths_of(self._order[start : start + 1])[0])
         outputs = max(1, *(form.outputs for form in forms))
-        return max(1, min(BATCH_SIZE, LARGEST_OUTPUT // (tokens * outputs)))
+        return max(1, min(self._most, LARGEST_OUTPUT // (tokens * outputs)))
 
-    def _append(self, writers: dict[str, ArrayWriter], forms: Iterable[StoredForm], rows: IntArray) -> None:
-        """Compute some rows and add them to the files."""
-        batch = on_device(self._split.batch(rows), self._teacher.device)
-        values = compute(self._teacher, batch, self._plan.stored)
-        with torch.inference_mode():
-            # All of a pass before any file grows, so that a value out of range leaves the files as they were.
-            encoded = [form.encode(values[form.key], batch) for form in forms]
+    def _append(self, writers: dict[str, ArrayWriter], forms: Iterable[StoredForm], start: int) -> IntArray:
+        """Compute the rows from here on, as many as memory has room for, add them to the files, and tell which."""
+        while True:
+            rows = self._order[start : start + self._batch_size(start, forms)]
+            try:
+                encoded = self._encoded(forms, rows)
+                break
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                if len(rows) == 1:
+                    raise OutOfMemoryTrialError(
+                        f"Memory ran out while the teacher computed the features of one example: {error}. Take a "
+                        "smaller data.max_length, or a machine with more memory."
+                    ) from error
+                self._most = len(rows) // 2
         for arrays in encoded:
             for name, array in arrays.items():
                 writers[name].append(array)
+        return rows
+
+    def _encoded(self, forms: Iterable[StoredForm], rows: IntArray) -> list[Mapping[str, NDArray[Any]]]:
+        """What a pass over some rows adds to the files.
+
+        All of it before any file grows, so that a value out of range leaves the files as they were.
+        """
+        batch = on_device(self._split.batch(rows), self._teacher.device)
+        values = compute(self._teacher, batch, self._plan.stored)
+        with torch.inference_mode():
+            return [form.encode(values[form.key], batch) for form in forms]
 
     def _read_progress(self) -> dict[str, Any]:
         """Where an interrupted process was."""
         try:
             progress: dict[str, Any] = json.loads((self._directory / PROGRESS).read_text())
         except FileNotFoundError:
-            return {"done": 0, "wide": False, "rows": {}}
+            return {"done": 0, "wide": [], "rows": {}}
         return progress
 
-    def _save_progress(self, done: int, wide: bool, writers: dict[str, ArrayWriter]) -> None:
+    def _save_progress(self, done: int, wide: Collection[str], writers: dict[str, ArrayWriter]) -> None:
         """First the data, then how much of it there is: whatever comes between loses a pass, never mixes two."""
         rows = {name: writer.save() for name, writer in writers.items()}
         scratch = self._directory / f"{PROGRESS}.new"
-        scratch.write_text(json.dumps({"done": done, "wide": wide, "rows": rows}))
+        scratch.write_text(json.dumps({"done": done, "wide": list(wide), "rows": rows}))
         os.replace(scratch, self._directory / PROGRESS)
 
     def _finish(self, forms: Iterable[StoredForm]) -> None:

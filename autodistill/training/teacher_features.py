@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -179,7 +180,7 @@ def cached_teacher_features(
         return online
     wanted = _everything(split) if rows is None else _distinct(rows)
     for directory in feature_directories(teacher, split, keys, cache_dir, fingerprint, wanted):
-        if directory.is_dir():
+        with suppress(FileNotFoundError):  # not there, or evicted by another process just now
             os.utime(directory)  # eviction goes by last use
             return TeacherCache(directory)
     needed = estimate_bytes(teacher, split, keys, wanted)

@@ -42,7 +42,7 @@ VARIANTS: Mapping[str, Sequence[str]] = {
     # these two go head by head: only architectures with as many heads as the teacher take part
     "attention_kl": ("loss=[{loss},attention_kl]", "student.space.num_heads=[{heads}]"),
     "attention_mse": ("loss=[{loss},attention_mse]", "student.space.num_heads=[{heads}]"),
-    # schedules; transfer losses that suit any widths and heads; conf/experiment/corpus_mlm.yaml has two_phase
+    # schedules; transfer losses that suit any widths and heads
     "two_phase": ("schedule=two_phase", "loss=[{loss},hidden_mse]"),
     "progressive": ("schedule=progressive", "loss=[{loss},hidden_mse]"),
     "wsd": ("schedule=wsd",),

@@ -95,6 +95,15 @@ def test_no_room_means_online(tmp_path: Path) -> None:
     assert not (tmp_path / "outputs" / "cache" / "teacher_features").exists()
 
 
+def test_what_fits_for_one_depth_alone_is_not_cached_beside_the_others(tmp_path: Path) -> None:
+    features, _, _ = features_of(tmp_path / "large")
+    features, bench, _ = features_of(tmp_path, f"cache_max_gb={1.9 * features.size.flash / 1e9}")
+    assert features.size.stored == "nothing"
+    batch = bench.splits["train"].batch(bench.stream.rows_at(0, 4))
+    assert set(features.get(frozenset({LOGITS})).get(batch)) == {LOGITS}  # logits alone would fit
+    assert not (tmp_path / "outputs" / "cache" / "teacher_features").exists()
+
+
 def test_a_full_disk_is_an_error_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     features, _, _ = features_of(tmp_path)
     features.check()

@@ -20,6 +20,7 @@ from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError
 from autodistill.registry import Registry
 from autodistill.report.plan import render_plan
+from autodistill.testing.sources import write_tiny_corpus
 from autodistill.testing.tiny import tiny_overrides, write_tiny_teacher
 
 PROGRESSIVE = ("schedule=progressive", "loss=[logits_kl,hidden_mse]", "baseline=[]")
@@ -107,6 +108,24 @@ def test_stages_of_fewer_layers_cost_their_share(tmp_path: Path, fresh_registry:
     assert cost[0, 4] == pytest.approx(4 * whole / 2)
     assert cost[0, 10] == pytest.approx(8 * whole)
     assert cost[2, 5] == pytest.approx(2 * whole)
+
+
+def test_the_head_over_words_costs_what_it_is_asked_for(tmp_path: Path, fresh_registry: Registry) -> None:
+    path, teacher = write_tiny_corpus(tmp_path / "corpus.txt", 80), write_tiny_teacher(tmp_path / "teacher")
+    sizes = ("data.max_length=24", "data.workers=1", "data.select_documents=10", "data.test_documents=10")
+    data = ("data=corpus", f"data.path={path}", *sizes)
+    more = ("loss=[mlm_soft]", "evaluator=[mlm,size]", "baseline=[]", f"output_dir={tmp_path / 'outputs'}")
+    given = [*data, "teacher=with_mlm_head", f"teacher.path={teacher}", *more]
+    bench = Workbench(compose(given, fresh_registry), fresh_registry)
+    assert 0.1 < bench.asked_share < 0.2
+    item, size = architecture(2, 32), bench.schedule.optimisation.batch_size
+    whole = bench.family_of("bert").flops(item, bench.task, bench.vocabulary, bench.median_tokens)
+    head = 2 * bench.median_tokens * 32 * (32 + bench.vocabulary.size)
+    encoder = whole - head
+    states, words = Phase("states", frozenset({"transfer"}), 4), Phase("words", frozenset({"prediction"}), 6)
+    cost = [training_flops(bench, item, (states, words), *pair) / 3 / size for pair in ((0, 4), (4, 10))]
+    assert cost[0] == pytest.approx(4 * encoder, rel=0.02)  # its pooler is counted
+    assert cost[1] == pytest.approx(6 * (encoder + bench.asked_share * head), rel=0.02)
 
 
 def test_the_learning_rate_follows_the_family_where_the_schedule_says_so(

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ import pytest
 from tiny_studies import TEACHER_MS, architecture, replaced, timeless, tiny_study, weights
 
 import autodistill
+from autodistill.components.outcome import Job, JobResult
 from autodistill.engine.cache import EVICTABLE
 from autodistill.engine.storage import Storage
 from autodistill.engine.study import Study, open_study
-from autodistill.errors import PluginError
+from autodistill.errors import PluginError, TeacherError, TrialError
 from autodistill.hookspecs import hookimpl
 from autodistill.plugin_manager import PluginManager, Provider
 from autodistill.references.tfidf_linear import TfidfLinear
@@ -371,6 +372,109 @@ def test_a_trial_that_fails_is_told_and_the_search_goes_on(tmp_path: Path, monke
     assert [(item["trial"], item["run"], str(item["error"])) for item in told] == [(1, "flash", "out of memory")]
     assert "nothing is claimed" in summary["verdict"]["claim"]
     assert list((tmp_path / "outputs" / "study" / "trials").glob("*/checkpoint/*")) == []  # nothing goes on from them
+
+
+def test_what_a_run_cost_before_it_failed_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autodistill.engine import runner
+
+    real, count = runner.distil, iter(range(100))
+
+    def distil(request: Any) -> Any:
+        if next(count) != 1:
+            return real(request)
+
+        def progress(step: int, steps: int) -> None:
+            request.progress(step, steps)
+            if step == 3:
+                raise MemoryError("out of memory")
+
+        return real(replace(request, progress=progress))
+
+    monkeypatch.setattr(runner, "distil", distil)
+    registry = registry_with()
+    overrides = tiny_study(tmp_path, "baseline=[]", "budget.trials=2")
+    study = autodistill.run(
+        autodistill.compose(overrides, registry), overrides=overrides, registry=registry, explore_only=True
+    )
+    with Storage(study.config["storage"]["url"]) as storage:
+        runs = storage.runs(storage.get_study("study").id)
+    assert [run.state for run in runs] == ["complete", "failed"]
+    size = study.config["schedule"]["batch_size"]
+    steps = [run.cost["examples"] / size for run in runs]
+    assert steps[1] == 3 < steps[0]
+    assert runs[1].cost["flops"] > 0
+    assert runs[1].cost["device_seconds"] > 0
+
+
+def test_a_full_run_that_a_callback_stops_is_no_result_and_is_made_again_without_it(tmp_path: Path) -> None:
+    registry = registry_with()
+
+    def run(*more: str) -> Study:
+        given = ("budget.trials=1", "picks.max=1", "baseline=[]", *more)
+        overrides = tiny_study(tmp_path, *given)
+        return autodistill.run(autodistill.compose(overrides, registry), overrides=overrides, registry=registry)
+
+    stopping = "+trainer.callbacks.stop={_target_: pytorch_lightning.callbacks.Timer, duration: {seconds: 0}}"
+    overrides = tiny_study(tmp_path, "budget.trials=1", "picks.max=1", "baseline=[]")
+    autodistill.run(autodistill.compose(overrides, registry), overrides=overrides, registry=registry, explore_only=True)
+    with pytest.raises(TrialError, match=r"A callback \(trainer.callbacks\) stopped the full run after step 0 of \d+"):
+        run(stopping)
+    assert [pick["trial"] for pick in run().summary()["picks"]] == [0]
+
+
+def test_a_disk_that_fills_up_in_the_teachers_pass_fails_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = registry_with()
+    overrides = tiny_study(tmp_path, "budget.trials=1", "baseline=[]")
+    settings = autodistill.compose(overrides, registry)
+
+    def run() -> Study:
+        return autodistill.run(settings, overrides=overrides, registry=registry, explore_only=True)
+
+    def full(*given: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("autodistill.training.teacher_features.write_cache", full)
+        with pytest.raises(
+            TeacherError, match=r"The teacher's features could not be computed.*No space left on device"
+        ):
+            run()
+    trials = run().summary()["trials"]
+    assert (trials["complete"], trials["failed"]) == (1, 0)
+
+
+def test_a_run_that_another_process_has_taken_over_has_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autodistill.engine import runner
+
+    recorder, states, tried = Recorder(), list[str](), list[bool]()
+    registry = registry_with(recorder)
+    real, work = runner.distil, runner.Runner.work
+    overrides = tiny_study(tmp_path, "budget.trials=1", "baseline=[]")
+
+    def distil(request: Any) -> Any:
+        result = real(request)
+        tried.append(not tried)
+        if len(tried) > 1:
+            return result
+        with sqlite3.connect(tmp_path / "outputs" / "studies.db") as connection:  # the other one has died since
+            connection.execute("update autodistill_runs set token = 'of another', expires = 0")
+        raise MemoryError("out of memory")
+
+    def noted(self: runner.Runner, job: Job) -> JobResult:
+        states.append((found := work(self, job)).state)
+        return found
+
+    monkeypatch.setattr(runner, "distil", distil)
+    monkeypatch.setattr(runner.Runner, "work", noted)
+    settings = autodistill.compose(overrides, registry)
+    autodistill.run(settings, overrides=overrides, registry=registry, explore_only=True)
+    assert states == ["complete"]
+    assert tried == [True, False]
+    assert recorder.of("trial_error") == []
 
 
 def test_an_export_that_failed_is_tried_again_by_the_next_run(tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ def test_changed_forms_differ_in_that_share_of_ordinary_tokens(train: TokenisedS
     ordinary = plain.attention_mask & ~torch.isin(plain.input_ids, torch.tensor(SPECIAL))
     assert not different[~ordinary].any()
     share = float(different.sum() / ordinary.sum())
-    # Of replaced tokens a third or so are drawn special, and some as what they were.
-    assert share == pytest.approx(0.3, abs=0.02) if kind == "mask" else 0.15 < share < 0.3
+    # Of replaced tokens some are drawn as what they were; special ones, a third or so of all here, are drawn again.
+    assert share == pytest.approx(0.3, abs=0.02) if kind == "mask" else 0.24 < share < 0.3
     shown = changed.input_ids[different]
     assert bool((shown == 1).all()) if kind == "mask" else not torch.isin(shown, torch.tensor(SPECIAL)).any()
 

@@ -24,7 +24,7 @@ from autodistill.components.training import Phase
 from autodistill.errors import ConfigError, StudyError, TrialError
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.features import forward_features
-from autodistill.training.optimisers import learning_rate_factor, make_optimiser
+from autodistill.training.optimisers import learning_rate_course, learning_rate_factor, make_optimiser
 from autodistill.training.results import CHECKPOINT
 
 
@@ -258,6 +258,29 @@ def test_reported_rungs_are_not_repeated_after_an_interruption(tmp_path: Path) -
     assert seen == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "reported"),
+    [
+        ((0.1, 0.3, 0.5), (0.8,), [0.1, 0.3, 0.5, 0.8]),
+        ((), (0.1, 0.3, 0.9), [0.9]),
+        ((0.5,), (0.2, 0.5, 0.9), [0.5, 0.9]),
+    ],
+)
+def test_a_run_that_goes_on_with_other_rungs_reports_each_at_its_own_step(
+    tmp_path: Path, before: tuple[float, ...], after: tuple[float, ...], reported: list[float]
+) -> None:
+    step, seen, asked = [0], [], itertools.count(1)
+
+    def on_rung(index: int, share: float) -> bool:
+        assert step[0] + 1 == pytest.approx(share * STEPS, abs=1)
+        return bool(seen.append(share))
+
+    common: dict[str, Any] = {"on_rung": on_rung, "progress": lambda taken, _: step.__setitem__(0, taken)}
+    distil(make_request(tmp_path, rungs=before, stop_requested=lambda: next(asked) == 20, **common))
+    assert distil(make_request(tmp_path, rungs=after, **common)).state == "complete"
+    assert seen == reported
+
+
 def test_losses_act_by_role(tmp_path: Path) -> None:
     request = make_request(tmp_path, "a", phases=(Phase("prediction", frozenset({"prediction"}), 3),))
     before = weights(request)
@@ -305,7 +328,8 @@ def test_a_loss_that_is_not_finite_names_step_loss_and_learning_rate(tmp_path: P
 
     diverging: Any = Diverging()
     request.losses = {"hidden": request.losses["hidden"], "kl": (diverging, 1.0)}
-    with pytest.raises(TrialError, match=r"The loss 'kl' became nan at step 17 of 30 \(learning rate 0.000\d+\)"):
+    rate = request.optimisation.lr * learning_rate_course(request.phases, request.optimisation.warmup_share)(16)
+    with pytest.raises(TrialError, match=rf"The loss 'kl' became nan at step 17 of 30 \(learning rate {rate:.3g}\)"):
         distil(request)
     checkpoint = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)
     assert checkpoint["global_step"] == 12
@@ -356,7 +380,7 @@ def test_a_keyboard_interrupt_stays_one(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) == handler
 
 
-@pytest.mark.parametrize("name", ["max_steps", "callbacks", "gradient_clip_val"])
+@pytest.mark.parametrize("name", ["max_steps", "callbacks", "gradient_clip_val", "max_time", "fast_dev_run"])
 def test_what_the_run_decides_cannot_be_set(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"trainer.{name} cannot be set: the schedule and the study decide it"):
         distil(make_request(tmp_path, trainer={name: 3}))

@@ -126,7 +126,12 @@ def test_the_head_over_words_runs_on_masked_tokens_alone(batch: Batch, family: s
         module.register_forward_hook(lambda *given: seen.add(given[2].shape[-2]))
     found = forward_features(model, replace(batch, labels=labels), LOGITS)["logits", None]
     assert seen == {masked}
-    whole = model(**model_inputs(model, batch)).logits
+    seen.clear()
+    states = forward_features(model, replace(batch, labels=labels), frozenset({("hidden_states", 1)}))
+    assert seen == {0}, "the head ran for logits that nobody reads"
+    whole = model(**model_inputs(model, batch), output_hidden_states=True)
+    torch.testing.assert_close(states["hidden_states", 1], whole.hidden_states[1])
+    whole = whole.logits
     counted = labels != IGNORED
     assert found.shape == whole.shape
     torch.testing.assert_close(found[counted], whole[counted])

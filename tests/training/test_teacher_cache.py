@@ -20,6 +20,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from autodistill.components.task import IGNORED, TaskSpec
 from autodistill.components.training import Batch, FeatureKey, LossContext
+from autodistill.errors import OutOfMemoryTrialError
 from autodistill.losses.logits_kl import LogitsKL
 from autodistill.testing.losses import STUDENT, TEACHER, toy_batch
 from autodistill.training import teacher_cache
@@ -305,6 +306,54 @@ def test_a_cache_whose_disk_fills_up_leaves_nothing_that_could_be_read(
             cached_teacher_features(model_of(), train, keys, tmp_path, "teacher", 10**9, None)
     assert [path for path in (tmp_path / "teacher_features").iterdir() if not path.name.startswith(".")] == []
     assert len(cached_teacher_features(model_of(), train, keys, tmp_path, "teacher", 10**9, None)) == len(train)  # type: ignore[arg-type]
+
+
+def test_the_pass_takes_fewer_examples_where_memory_runs_out(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = cached_teacher_features(model_of(), train, KEYS, tmp_path / "whole", "teacher", 10**9, None)
+    most = [5]
+
+    def compute(teacher: Any, batch: Batch, keys: Any) -> Any:
+        if len(batch.input_ids) > most[0]:
+            raise MemoryError
+        return real(teacher, batch, keys)
+
+    real = teacher_cache.compute
+    monkeypatch.setattr(teacher_cache, "compute", compute)
+    halved = cached_teacher_features(model_of(), train, KEYS, tmp_path / "halved", "teacher", 10**9, None)
+    batch = train.batch(np.arange(20))
+    for key, value in whole.get(batch).items():
+        torch.testing.assert_close(halved.get(batch)[key], value, atol=2e-3, rtol=2e-3)
+    most[0] = 0
+    with pytest.raises(OutOfMemoryTrialError, match="the features of one example"):
+        cached_teacher_features(model_of(), train, KEYS, tmp_path / "none", "teacher", 10**9, None)
+
+
+def test_only_what_does_not_fit_loses_digits(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compute(teacher: Any, batch: Batch, keys: Any) -> Any:
+        found = real(teacher, batch, keys)
+        return {key: value * 1e5 if key == ("hidden_states", 2) else value for key, value in found.items()}
+
+    keys: frozenset[FeatureKey] = frozenset({("hidden_states", 1), ("hidden_states", 2), LOGITS})
+    real, batch = teacher_cache.compute, train.batch(np.arange(20))
+    expected = real(model_of(), batch, keys)
+    monkeypatch.setattr(teacher_cache, "compute", compute)
+    found = cached_teacher_features(model_of(), train, keys, tmp_path, "teacher", 10**9, None).get(batch)
+    mask = batch.attention_mask
+    torch.testing.assert_close(
+        found["hidden_states", 1][mask], expected["hidden_states", 1][mask], atol=1e-3, rtol=1e-3
+    )
+    large = expected["hidden_states", 2][mask] * 1e5
+    torch.testing.assert_close(found["hidden_states", 2][mask], large, atol=1.0, rtol=1e-2)
+
+
+def test_logits_of_tokens_keep_their_digits() -> None:
+    of_tokens = FeatureShape((TOKENS, 3))
+    assert Dense.of(LOGITS, of_tokens).precision == "float32"
+    assert Dense.of(("hidden_states", 1), of_tokens).precision == "float16"
 
 
 def test_an_array_goes_on_behind_what_is_kept(tmp_path: Path) -> None:
