@@ -24,8 +24,12 @@ _WORD = re.compile(r"\w+")
 
 
 def normalised(text: str) -> str:
-    """Return a text's words in lower case, one space between them: what makes two texts the same."""
-    return " ".join(_WORD.findall(text.lower()))
+    """Return a text's words in lower case, one space between them: what makes two texts the same.
+
+    Of a text without words, of signs alone, these.
+    """
+    lower = text.lower()
+    return " ".join(_WORD.findall(lower) or lower.split())
 
 
 def stable_hash(text: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from autodistill.components.outcome import Score
 from autodistill.components.task import TaskData, TaskSpec
+from autodistill.data.splits import normalised
 from autodistill.engine.score_statistics import estimate
 from autodistill.engine.workbench import Workbench
 from autodistill.training.encoding import QUESTION_TOKENS
@@ -89,7 +90,7 @@ def _digests(split: Any, task: TaskSpec) -> dict[str, list[bytes]]:
 
 
 def _digest(text: Any) -> bytes:
-    plain = " ".join((" ".join(text) if isinstance(text, list) else str(text)).lower().split())
+    plain = normalised(" ".join(text) if isinstance(text, list) else str(text))
     return hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 

@@ -25,6 +25,7 @@ SENTENCES = st.lists(
 
 def test_case_and_punctuation_do_not_make_a_text_different() -> None:
     assert normalised("Good,  really GOOD!") == normalised("good really good")
+    assert len({normalised(text) for text in ("!", "?", " ? ", ":-)")}) == 3
     assert near_duplicate_groups(["Good film.", "bad film", "good FILM"]) == [0, 1, 0]
 
 
