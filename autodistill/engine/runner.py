@@ -25,7 +25,7 @@ from autodistill.engine.lease import Lease, held
 from autodistill.engine.places import final_folder, is_compared
 from autodistill.engine.pruning import judge
 from autodistill.engine.recipe import optimisation_for, training_flops
-from autodistill.engine.records import FINAL_RUN_STATES, RunRecord, StudyRecord, TrialRecord, TrialState
+from autodistill.engine.records import FINAL_RUN_STATES, StudyRecord, TrialRecord, TrialState
 from autodistill.engine.scores import predictions_of, score_all, stored_metrics, write_predictions
 from autodistill.engine.storage import Storage
 from autodistill.engine.teacher import PreparedTeacher, trainer_arguments
@@ -78,15 +78,21 @@ class RunnerContext:
 
 @dataclass
 class _Attempt:
-    """How far a run has come in this process.
+    """A run in this process, and how far it has come.
 
     Args:
+        job: what is asked for.
+        trial: the trial.
+        lease: of the run.
         started: when, on the monotonic clock.
         training: what it does; None before that is known.
         first: step that it began at; None before the first was taken.
         last: steps taken.
     """
 
+    job: Job
+    trial: TrialRecord
+    lease: Lease
     started: float = field(default_factory=time.monotonic)
     training: Distillation | None = None
     first: int | None = None
@@ -116,7 +122,7 @@ class Runner:
         while True:
             trial = context.storage.trial(context.study.id, job.trial)
             with held(context.storage, context.study.id, job.trial, job.run, self.retry_failed) as lease:
-                result = None if lease is None else self._guarded(job, trial, lease)
+                result = None if lease is None else self._guarded(_Attempt(job, trial, lease))
             if result is not None and result.state != "elsewhere":  # that one, whose process took the run, counts
                 return result
             ended = self._ended(job)
@@ -133,22 +139,22 @@ class Runner:
                 return JobResult(job, run.state, run.error)
         return None
 
-    def _guarded(self, job: Job, trial: TrialRecord, lease: Lease) -> JobResult:
-        attempt = _Attempt()
+    def _guarded(self, attempt: _Attempt) -> JobResult:
         try:
-            return self._run(job, trial, lease, attempt)
+            return self._run(attempt)
         except (StudyInterruptedError, PluginError, TeacherFeaturesError, KeyboardInterrupt):
             raise
         except Exception as error:
-            return self._failed(job, trial, lease.run, attempt, error)
+            return self._failed(attempt, error)
 
-    def _failed(self, job: Job, trial: TrialRecord, run: RunRecord, attempt: _Attempt, error: Exception) -> JobResult:
+    def _failed(self, attempt: _Attempt, error: Exception) -> JobResult:
         """Record what went wrong: foreign code may raise anything, and one trial must not end the study."""
+        job, trial, run = attempt.job, attempt.trial, attempt.lease.run
         kind = "" if isinstance(error, TrialError) else f"{type(error).__name__}: "
         text = f"{kind}{error}"
         logger.error("trial %d (%s) failed: %s\n%s", job.trial, job.run, text, traceback.format_exc())
         failed: TrialState | None = "failed" if job.run == "flash" else None
-        cost = self._cost_of_failed(trial, attempt)
+        cost = self._cost_of_failed(attempt)
         committed = self.context.storage.finish_run(run, state="failed", error=text, cost=cost, trial_state=failed)
         if not committed:  # another process has the run, and it is not known how that ends
             return JobResult(job, "elsewhere", text)
@@ -158,40 +164,27 @@ class Runner:
         self.context.notify("autodistill_on_trial_error", trial=job.trial, run=job.run, error=error)
         return JobResult(job, "failed", text)
 
-    def _run(self, job: Job, trial: TrialRecord, lease: Lease, attempt: _Attempt) -> JobResult:
-        context, started = self.context, attempt.started
+    def _run(self, attempt: _Attempt) -> JobResult:
+        context, job, trial = self.context, attempt.job, attempt.trial
         context.notify("autodistill_before_trial_run", trial=trial.number, run=job.run, architecture=trial.architecture)
         if job.run == "flash":  # what the budget counts
             context.storage.update_trial(context.study.id, trial.number, began_training=True)
         student, initialisation = self.build_student(trial)
         prepared = time.monotonic()
-        training = attempt.training = self._distillation(job, trial, student, lease, attempt)
-        try:
-            result = distil(training)
-        finally:
-            context.teacher.model.to("cpu")  # where it ran in every step it is on the students' device
-        trained = time.monotonic()
-        if lease.lost:
-            logger.warning("trial %d (%s): another process took this run over; its result counts", job.trial, job.run)
+        training = attempt.training = self._distillation(attempt, student)
+        result = self._trained(attempt, training)
+        if result is None:
             return JobResult(job, "elsewhere")
-        if result.state == "interrupted":
-            raise StudyInterruptedError("Interrupted in the middle of a run; its checkpoint is kept.")
-        if result.state == "stopped" and job.run == "full":
-            shutil.rmtree(training.checkpoint_dir, ignore_errors=True)  # it says stopped, and would say so again
-            raise TrialError(
-                f"A callback (trainer.callbacks) stopped the full run after step {result.steps} of "
-                f"{sum(phase.steps for phase in training.phases)}. Full runs are compared with each other, so all take "
-                "the same steps: take that callback out, or choose fewer schedule.examples."
-            )
+        trained = time.monotonic()
         metrics = self._scores(job, trial, student)
         seconds = {
-            "prepare": prepared - started,
+            "prepare": prepared - attempt.started,
             "train": result.seconds,  # over all sessions, without the pass of the teacher
             "evaluate": time.monotonic() - trained,
         }
         state: Literal["complete", "stopped"] = "stopped" if result.state == "stopped" else "complete"
         committed = context.storage.finish_run(
-            lease.run,
+            attempt.lease.run,
             state=state,
             metrics=metrics,
             seconds=seconds,
@@ -215,6 +208,27 @@ class Runner:
         context.notify("autodistill_after_trial_run", trial=trial.number, run=job.run, state=state, metrics=values)
         return JobResult(job, state)
 
+    def _trained(self, attempt: _Attempt, training: Distillation) -> TrainingResult | None:
+        """Train; None when another process has taken the run over in the meantime."""
+        job = attempt.job
+        try:
+            result = distil(training)
+        finally:
+            self.context.teacher.model.to("cpu")  # where it ran in every step it is on the students' device
+        if attempt.lease.lost:
+            logger.warning("trial %d (%s): another process took this run over; its result counts", job.trial, job.run)
+            return None
+        if result.state == "interrupted":
+            raise StudyInterruptedError("Interrupted in the middle of a run; its checkpoint is kept.")
+        if result.state == "stopped" and job.run == "full":
+            shutil.rmtree(training.checkpoint_dir, ignore_errors=True)  # it says stopped, and would say so again
+            raise TrialError(
+                f"A callback (trainer.callbacks) stopped the full run after step {result.steps} of "
+                f"{sum(phase.steps for phase in training.phases)}. Full runs are compared with each other, so all take "
+                "the same steps: take that callback out, or choose fewer schedule.examples."
+            )
+        return result
+
     # -- parts ---------------------------------------------------------------------------------------------------
 
     def build_student(self, trial: TrialRecord) -> tuple[PreTrainedModel, Initialisation]:
@@ -230,9 +244,8 @@ class Runner:
         logger.info("trial %d starts %s; %s", trial.number, initialisation.summary, dict(initialisation.groups))
         return student, initialisation
 
-    def _distillation(
-        self, job: Job, trial: TrialRecord, student: PreTrainedModel, lease: Lease, attempt: _Attempt
-    ) -> Distillation:
+    def _distillation(self, attempt: _Attempt, student: PreTrainedModel) -> Distillation:
+        job, trial, lease = attempt.job, attempt.trial, attempt.lease
         bench, settings = self.context.bench, self.context.bench.settings
         family = bench.family_of(trial.architecture.family)
         dimensions = family.dimensions(trial.architecture, bench.task)
@@ -355,20 +368,17 @@ class Runner:
             "predictions": str((folder / "predictions.parquet").relative_to(root)),
         }
 
-    def _cost_of_failed(self, trial: TrialRecord, attempt: _Attempt) -> dict[str, float] | None:
+    def _cost_of_failed(self, attempt: _Attempt) -> dict[str, float] | None:
         """What a run cost that ended in an error; None before its first step."""
-        training = attempt.training
+        training, architecture = attempt.training, attempt.trial.architecture
         if training is None or attempt.first is None:
             return None
+        # Sessions before this one belong to the run, the trunk of another run does not.
         taken_over = training.start_from is not None and training.start_from.is_file()
-        first = (
-            attempt.first if taken_over else 0
-        )  # sessions before this one belong to the run, another's trunk does not
+        first = attempt.first if taken_over else 0
         return {
             "examples": float((attempt.last - first) * training.optimisation.batch_size),
-            "flops": float(
-                training_flops(self.context.bench, trial.architecture, training.phases, first, attempt.last)
-            ),
+            "flops": training_flops(self.context.bench, architecture, training.phases, first, attempt.last),
             "device_seconds": time.monotonic() - attempt.started,
         }
 
