@@ -150,6 +150,11 @@ def _typed_parameter(name: str, given: Mapping[str, Any], where: str) -> Paramet
         hint = did_you_mean(str(kind), types)
         raise ConfigError(f"{where}.type must be one of {', '.join(types)}, got {kind!r}.{hint}")
     _check_keys(given, kind, ("type", *TYPE_KEYS[kind], "when", "default"), where)
+    if given.get("default") is not None and "when" not in given:
+        raise ConfigError(
+            f"{where}.default is the value where the condition {where}.when does not hold, and there is no condition. "
+            "Give one, or take the default out."
+        )
     if kind in ("ordinal", "categorical"):
         if not _is_list(given.get("values")):
             raise ConfigError(f"{where}.values must be a list of choices, got {given.get('values')!r}.")

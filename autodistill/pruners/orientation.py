@@ -15,6 +15,9 @@ import numpy as np
 from autodistill.components.pruning import TrialCurve
 from autodistill.components.search import Constraint, Objective
 
+#: Below the logarithm of every positive float.
+LEAST_LOGARITHM = -1000.0
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -35,9 +38,14 @@ def oriented(value: float, objective: Objective) -> float:
 
 
 def known_point(trial: TrialCurve, objectives: Iterable[Objective]) -> FloatArray:
-    """Known objectives to be minimised, positive ones in logs; NaN where one is unknown."""
+    """Known objectives to be minimised, in logs where positive, below all of these where not; NaN where unknown."""
     values = [(float(trial.known.get(item.metric, math.nan)), item) for item in objectives]
-    return np.array([oriented(math.log(value) if value > 0 else value, item) for value, item in values])
+    return np.array([oriented(_logarithm(value), item) for value, item in values])
+
+
+def _logarithm(value: float) -> float:
+    """The logarithm of a positive number, and something that rises as the number does below all logarithms."""
+    return math.log(value) if value > 0 else LEAST_LOGARITHM + value
 
 
 def scored_point(scores: Mapping[str, float], objectives: Iterable[Objective]) -> FloatArray:

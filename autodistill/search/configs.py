@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 
 from autodistill.errors import ConfigError
 
+#: Architectures of a space that is held whole.
+MOST_CANDIDATES = 200_000
+
 
 @dataclass
 class RandomConfig:
@@ -61,7 +64,7 @@ class BotorchConfig:
     initial: int = 5
     """Space-filling proposals before the first model, in trials that were feasible; >= 2."""
     max_candidates: int = 100_000
-    """Spaces of at most so many architectures are scored whole, larger ones by local search; >= 1."""
+    """Spaces of at most so many architectures are scored whole, larger ones by local search; 1 to 200,000."""
     samples: int = 32
     """Posterior draws of the front, and quasi-Monte-Carlo samples where two objectives must be learnt; >= 16."""
     size_features: bool = True
@@ -78,6 +81,11 @@ class BotorchConfig:
             value = getattr(self, name)
             if value < least:
                 raise ConfigError(f"search.botorch.{name} must be >= {least}, got {value}.")
+        if self.max_candidates > MOST_CANDIDATES:
+            raise ConfigError(
+                f"search.botorch.max_candidates must be <= {MOST_CANDIDATES}, got {self.max_candidates}: larger spaces "
+                "are never listed."
+            )
 
 
 @dataclass

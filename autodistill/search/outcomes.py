@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Outcomes:
     """Architectures of the space with a finite value of every objective, in the order of their last tell.
 
+    Those that were never trained, because they break a constraint, have the worst value of what they lack.
+
     Args:
         architectures: ``n`` distinct ones; the values of replicates are averaged.
         values: ``n x objectives``, smaller is better.
@@ -47,6 +49,8 @@ def outcomes_of(context: SearchContext, history: History) -> Outcomes:
     for item in context.constraints:
         excess += _excess(values[item.metric], item.bound, 1.0 if item.sense == "<=" else -1.0)
     table = np.stack(objectives, axis=1)
+    broken = (excess > 0) & np.array([_untrained(history, group) for group in rows.values()], dtype=bool)
+    table = np.where(broken[:, None] & ~np.isfinite(table), _worst(table), table)
     kept = np.flatnonzero(np.isfinite(table).all(axis=1))
     architectures = tuple(rows)
     return Outcomes(tuple(architectures[row] for row in kept.tolist()), table[kept], excess[kept])
@@ -61,11 +65,21 @@ def ranked(values: FloatArray) -> FloatArray:
     return ranks
 
 
+def _untrained(history: History, rows: Sequence[int]) -> bool:
+    """Whether every trial of an architecture ended before its training."""
+    return all(history.states[row] == "infeasible" for row in rows)
+
+
+def _worst(table: FloatArray) -> FloatArray:
+    """The largest finite value of every column; 0 where there is none."""
+    finite = np.isfinite(table)
+    return np.where(finite.any(axis=0), np.where(finite, table, -np.inf).max(axis=0, initial=-np.inf), 0.0)
+
+
 def _rows(history: History) -> dict[Architecture, list[int]]:
-    """The complete and stopped trials of every architecture of the space, ordered by the last tell."""
-    usable = [
-        row for row in range(len(history)) if history.in_space[row] and history.states[row] in ("complete", "stopped")
-    ]
+    """The trials that tell something of every architecture of the space, ordered by the last tell."""
+    telling = ("complete", "stopped", "infeasible")
+    usable = [row for row in range(len(history)) if history.in_space[row] and history.states[row] in telling]
     rows: dict[Architecture, list[int]] = {}
     for row in sorted(usable, key=lambda row: history.told[row]):
         architecture = history.architectures[row]

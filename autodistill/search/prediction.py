@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from autodistill.search.acquisition import isolated
+from autodistill.search.scales import deviation_of
 from autodistill.search.surrogates import LEAST_NOISE, NUMERICAL_ERRORS, Layout, Posterior, fit_model
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class SurrogatePrediction:
             noise: ``n`` variances of the values, 0 where unknown.
             test_x: ``m x d``.
         """
-        centre, scale = float(train_y.mean()), float(train_y.std()) or 1.0
+        centre, scale = float(train_y.mean()), deviation_of(train_y)
         told = float(np.median(noise)) / scale**2
         layout = Layout(train_x.shape[1] - sum(self.categories), self.linear, self.categories)
         known = told if told > LEAST_NOISE else None

@@ -19,7 +19,7 @@ from autodistill.components.search import History, SearchContext
 from autodistill.search.acquisition import isolated
 from autodistill.search.candidates import Candidates
 from autodistill.search.ehvi import cells_of, log_ehvi
-from autodistill.search.scales import Scale
+from autodistill.search.scales import Scale, fenced
 from autodistill.search.surrogates import NUMERICAL_ERRORS, Posterior, fit_model
 from autodistill.search.view import REFERENCE_MARGIN, View, sign_of
 
@@ -67,6 +67,7 @@ class Promotion:
         self.objective = context.objectives[0]
         self._sign = sign_of(self.objective)
         values = np.asarray(self.means.metrics[self.objective.metric], dtype=np.float64)
+        values = fenced(self.objective.metric, values, self._sign)
         self._scale = Scale.fit(self.objective.metric, values[self.rows])
         self.flash = self._at_flash(values)
         self._other_scales = [
@@ -113,12 +114,13 @@ class Promotion:
         return np.stack(columns, axis=1) if columns else np.empty((len(self.rows), 0))
 
     def _reference(self, mean: FloatArray) -> FloatArray:
-        """The study's reference point, to be maximised; where none is fixed, a little beyond the worst trial.
+        """The study's reference point, to be maximised; where none is fixed or beaten, a bit beyond the worst trial.
 
         A quality's is fixed for full runs. Of the first objective full scores are predicted; another quality is only
         known from flash, where most or all trials may lie below it.
         """
-        worst = _beyond_worst(np.column_stack([mean, self._others]))
+        points = np.column_stack([mean, self._others])
+        worst = _beyond_worst(points)
         comparable = self.context.known.metrics | self.context.measured | {self.objective.metric}
         for column, (item, scale) in enumerate(
             zip(self.context.objectives, [self._scale, *self._other_scales], strict=True)
@@ -126,7 +128,7 @@ class Promotion:
             if item.metric not in comparable:
                 continue
             fixed = sign_of(item) * float(scale(np.array([self.context.reference.get(item.metric, np.nan)]))[0])
-            if np.isfinite(fixed):
+            if np.isfinite(fixed) and (points[:, column] > fixed).any():
                 worst[column] = fixed
         return np.asarray(worst, dtype=np.float64)
 

@@ -23,6 +23,12 @@ RATIO_SUFFIXES = (
     ".ratio_to_reference",
 )
 
+#: Interquartile ranges between a quartile and the fence beyond which values are outliers.
+FENCE = 3.0
+
+#: Extent, relative to the largest value, below which values are equal.
+EQUAL = 1e-12
+
 #: Endings of known metrics whose logarithm is a feature: size and depth explain much of accuracy and of latency.
 FEATURE_SUFFIXES = (".parameters", ".flops", ".layers")
 
@@ -45,7 +51,7 @@ class Scale:
         log = metric.endswith(RATIO_SUFFIXES) and bool((values > 0).all())
         unit = power_of_two(values)
         flat = np.log(values / unit) if log else values / unit
-        return cls(log, unit, float(flat.mean()), float(flat.std()) or 1.0)
+        return cls(log, unit, float(flat.mean()), deviation_of(flat))
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """The images of ``values``; NaN where a ratio is not positive."""
@@ -62,8 +68,38 @@ class Scale:
 
     def variances(self, values: FloatArray, variances: FloatArray) -> FloatArray:
         """The images of the variances of ``values``, to first order."""
-        flat = variances / values**2 if self.log else variances / self.unit**2
+        with np.errstate(over="ignore"):
+            flat = variances / values**2 if self.log else variances / self.unit / self.unit
         return flat / self.deviation**2
+
+
+def deviation_of(values: FloatArray) -> float:
+    """The standard deviation, or 1 where the values are equal but for rounding: nothing can be told from that."""
+    equal = float(np.ptp(values)) <= EQUAL * float(np.abs(values).max(initial=0.0))
+    return 1.0 if equal else float(values.std())
+
+
+def fenced(metric: str, values: FloatArray, sign: float) -> FloatArray:
+    """Scores of which those on the bad side of Tukey's outer fence are moved to it [Tukey1977]_; ratios as they are.
+
+    A run that has learnt nothing says that it is bad; by how much says nothing about all others, whose differences
+    vanish beside it. Of a ratio the logarithm is taken, and that it is large says something.
+
+    .. [Tukey1977] J. W. Tukey, Exploratory Data Analysis: three interquartile ranges beyond the quartile.
+
+    Args:
+        metric: what is measured.
+        values: any, NaN where there is none.
+        sign: 1 where more is better, -1 where less is.
+    """
+    finite = sign * values[np.isfinite(values)]
+    if not len(finite) or metric.endswith(RATIO_SUFFIXES):
+        return values
+    low, high = np.quantile(finite, [0.25, 0.75])
+    if not high > low:
+        return values
+    fence = low - FENCE * (high - low)
+    return np.where(sign * values < fence, sign * fence, values)
 
 
 def power_of_two(values: FloatArray) -> float:

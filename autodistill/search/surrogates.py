@@ -201,7 +201,8 @@ def observe(
     noise = None
     if variances is not None and np.isfinite(variances[rows]).any():
         told = scale.variances(seen, variances[rows])
-        noise = max(float(np.median(told[np.isfinite(told)])), LEAST_NOISE)
+        finite = told[np.isfinite(told)]
+        noise = max(float(np.median(finite)), LEAST_NOISE) if len(finite) else None
     doubt = None if doubts is None or not doubts[rows].any() else scale.variances(seen, doubts[rows])
     return Observed(scale, rows, scale(seen), noise, doubt)
 

@@ -19,7 +19,7 @@ from autodistill.components.search import Constraint, History, Objective, Search
 from autodistill.pareto import non_dominated
 from autodistill.pruners.ends import expected_ends
 from autodistill.search.candidates import Candidates, Pool
-from autodistill.search.scales import Scale
+from autodistill.search.scales import Scale, fenced
 from autodistill.search.surrogates import FeatureMap, Observed, observe, representable
 
 if TYPE_CHECKING:
@@ -114,12 +114,22 @@ class View:
 
     @cached_property
     def feasible(self) -> NDArray[np.bool_]:
-        """Rows that break no constraint as far as one can tell."""
+        """Rows that break no constraint as far as one can tell; of replicates the mean counts."""
         feasible = ~self._state("infeasible")
         for constraint in self.context.constraints:
-            values = self.values(constraint.metric)
+            values = self._mean_over_replicates(self.values(constraint.metric))
             feasible &= np.array([np.isnan(value) or constraint.holds(value) for value in values], dtype=bool)
         return feasible
+
+    def _mean_over_replicates(self, values: FloatArray) -> FloatArray:
+        """For every row the mean over the finite values of its architecture; NaN where there is none."""
+        groups, finite = self.groups(), np.isfinite(values)
+        sums = np.bincount(groups[finite], weights=values[finite], minlength=len(values))
+        counts = np.bincount(groups[finite], minlength=len(values))
+        with np.errstate(invalid="ignore"):
+            means = (sums / counts)[groups]
+        several = counts[groups] > 1
+        return np.where(several | ~finite, means, values)  # of a single run the value itself, to the last bit
 
     @cached_property
     def in_space(self) -> NDArray[np.bool_]:
@@ -178,7 +188,13 @@ class View:
     def observe(self, metric: str) -> Observed | None:
         """Observations of one metric; None when nothing can be learnt from them."""
         values, doubts = self.learnt(metric)
-        return observe(metric, values, self.variances(metric), doubts)
+        return observe(metric, fenced(metric, values, self._sign(metric)), self.variances(metric), doubts)
+
+    def _sign(self, metric: str) -> float:
+        """1 where more of a metric is better, for the objectives or else for a bound on it; -1 where less is."""
+        senses = [sign_of(item) for item in self.context.objectives if item.metric == metric]
+        senses += [1.0 if item.sense == ">=" else -1.0 for item in self.context.constraints if item.metric == metric]
+        return senses[0] if senses else 1.0
 
     def feature_map(self, pool: Pool, extra: ExtraFeatures | None, sizes: bool) -> FeatureMap:
         """Features on scales that fit both the past and the candidates."""

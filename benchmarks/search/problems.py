@@ -51,6 +51,7 @@ class Problem:
         reference: (accuracy, latency in milliseconds) that the hypervolume is measured against.
         front: true front, ``n x 2``: accuracy, latency.
         nearest: choices of the whole grid -> the architecture of the space that is evaluated for them, or None.
+        moves: whether that may be another one than was chosen.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Problem:
     reference: tuple[float, float]
     front: FloatArray
     nearest: Callable[[Mapping[str, Choice]], Architecture | None]
+    moves: bool = False
 
     def context(
         self,

@@ -188,8 +188,13 @@ class PeerSearch:
         self.asked = True
         tried = set(history.architectures)
         for _ in range(1 + REASKS):
-            architecture = self.problem.nearest(self.peer.ask())
+            asked = self.peer.ask()
+            architecture = self.problem.nearest(asked)
             if architecture is not None and not (self.distinct and architecture in tried):
+                if self.problem.moves and dict(asked) != dict(architecture.choices):
+                    # It is told of what was tried, not that what it asked for is as good.
+                    self.peer.skip()
+                    self.peer.replace(architecture.choices)
                 return Proposal(architecture, replicate=architecture in tried)
             self.peer.skip()
         return self._fresh(history)

@@ -78,4 +78,5 @@ def table_problem(family: str, folder: Path = TABLES) -> Problem:
         reference=(float(table.about["teacher"]["majority_accuracy"]), teacher_latency(table, rows)),
         front=true_front(metrics[ACCURACY.metric], metrics[LATENCY.metric]),
         nearest=nearest,
+        moves=True,
     )

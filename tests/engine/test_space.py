@@ -289,6 +289,7 @@ def test_one_architecture_is_a_space() -> None:
             r"b\.default must be one of its choices \(1\)",
         ),
         ({"a": {"values": [1], "when": "b > 0"}, "b": {"values": [1], "when": "a > 0"}}, r"depend on each other"),
+        ({"a": {"values": [1, 2], "default": 1}}, r"a\.default is the value where .* there is no condition"),
         ({"a": [1], "b": {"values": [1], "when": True}}, r"b\.when must be an expression"),
     ],
 )

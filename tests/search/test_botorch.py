@@ -242,6 +242,8 @@ def test_a_large_space_with_two_objectives_to_be_learnt_is_climbed() -> None:
 def test_configs_check_their_ranges() -> None:
     with pytest.raises(ConfigError, match=r"search\.botorch\.initial must be >= 2, got 1"):
         BotorchConfig(initial=1)
+    with pytest.raises(ConfigError, match=r"search\.botorch\.max_candidates must be <= 200000, got 200001"):
+        BotorchConfig(max_candidates=200_001)
 
 
 class LatencyKnown:
@@ -383,6 +385,47 @@ def test_noise_that_hides_the_front_asks_for_a_replicate_and_a_precise_score_doe
     assert noisy.architecture in tried
     assert not make(context).propose(history(0.0), 1)[0].replicate
     assert not make(context, max_replicates=1).propose(history(0.05), 1)[0].replicate
+
+
+class SomeLatencies(LatencyKnown):
+    """As `LatencyKnown`, but of a few architectures only, as a table that is not complete."""
+
+    def __init__(self, listed: Sequence[Architecture]) -> None:
+        super().__init__()
+        self.listed = set(listed)
+
+    def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]]:
+        found = dict(super().__call__(architectures))
+        there = np.array([item in self.listed for item in architectures])
+        values, variances = found[LATENCY.metric]
+        return {**found, LATENCY.metric: (np.where(there, values, np.nan), np.where(there, variances, np.nan))}
+
+
+def test_latencies_that_are_not_known_ask_for_no_replicates() -> None:
+    space = toy_context().space
+    listed = space.sample(24, seed=3)
+    context = toy_context(known=SomeLatencies(listed))
+    history = toy_history(context, listed[:14])
+    proposal = make(context).propose(history, 1)[0]
+    assert proposal.note == {"by": "model"}
+    assert proposal.architecture in listed[14:]
+
+
+def test_a_run_at_chance_and_a_perplexity_that_is_hardly_a_number_are_searched_with() -> None:
+    perplexity = Objective("quality", "mlm.perplexity", "minimize")
+    context = replace(toy_context(known=LatencyKnown()), objectives=(perplexity, LATENCY))
+    history = drawn_history(toy_context(), 25)
+    values = np.exp(3.0 - 2.0 * history.metrics[ACCURACY.metric])
+
+    def proposed(worst: float) -> Any:
+        seen = np.append(values[:-1], worst)
+        told = {perplexity.metric: (0.01 * seen) ** 2} if worst < 1e100 else {perplexity.metric: seen}
+        return make(context).propose(replace(history, metrics={perplexity.metric: seen}, variances=told), 1)[0]
+
+    usual = proposed(float(values.max()))
+    assert usual.note == proposed(np.exp(700.0)).note == {"by": "model"}
+    latencies = [toy_metrics(proposed(worst).architecture)[LATENCY.metric] for worst in (1e3, 1e6)]
+    assert latencies[0] == latencies[1]  # how bad it was says nothing
 
 
 def _small_space() -> SearchSpace:

@@ -129,3 +129,19 @@ def test_ranks_have_neither_unit_nor_outliers() -> None:
 def test_impossible_parameters_are_refused(changes: dict[str, float], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         EvolutionConfig(**changes)  # type: ignore[arg-type]
+
+
+def test_trials_that_broke_a_bound_before_training_say_where_not_to_look() -> None:
+    context = toy_context(constraints=[Constraint("fast", LATENCY.metric, "<=", 1.0)], known=NothingKnown())
+    tried = context.space.sample(12, seed=0)
+    history = toy_history(context, tried)
+    broken = history.metrics[LATENCY.metric] > 1.0
+    states = tuple("infeasible" if item else "complete" for item in broken)
+    history = replace(history, states=states)
+    history.metrics[ACCURACY.metric][broken] = np.nan
+    outcomes = outcomes_of(context, history)
+    assert len(outcomes) == len(set(tried))
+    assert int((outcomes.violations > 0).sum()) == len({item for item, bad in zip(tried, broken, strict=True) if bad})
+    assert np.isfinite(outcomes.values).all()
+    order = fitness_order(outcomes.values, outcomes.violations, len(outcomes))
+    assert (np.diff(outcomes.violations[order]) >= 0).all()

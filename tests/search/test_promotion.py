@@ -162,3 +162,10 @@ def test_the_unit_of_a_metric_changes_nothing() -> None:
     plain = Promotion(context, history, range(20)).next(full, [3], np.ones(20))
     other = Promotion(context, scaled, range(20)).next({3: 1024.0 * full[3]}, [3], np.ones(20))
     assert plain == other
+
+
+def test_trials_that_are_all_slower_than_the_reference_are_picked_all_the_same() -> None:
+    context, history = few((0.80, 8.0), (0.75, 6.0), (0.70, 5.0))
+    context = replace(context, reference={ACCURACY.metric: 0.5, LATENCY.metric: 2.0})
+    promotion = Promotion(context, history, range(3))
+    assert promotion.next({0: 0.85}, [0], np.ones(3)) is not None

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from autodistill.components.search import History
+from autodistill.components.search import Constraint, History
 from autodistill.pruners.ends import expected_ends
 from autodistill.search.candidates import Candidates
 from autodistill.search.view import View
 from autodistill.testing.pruners import toy_curve
-from autodistill.testing.toy import ACCURACY, toy_context
+from autodistill.testing.toy import ACCURACY, NothingKnown, toy_context, toy_history
 
 RUNGS = (0.25, 0.5)
 
@@ -46,3 +46,13 @@ def test_stopped_trials_without_a_prediction_are_left_out() -> None:
     assert seen is not None
     assert seen.rows.tolist() == [0, 1, 2, 3]
     assert seen.doubt is None
+
+
+def test_an_architecture_keeps_a_bound_by_the_mean_over_its_replicates() -> None:
+    context = toy_context(constraints=[Constraint("good", ACCURACY.metric, ">=", 0.7)], known=NothingKnown())
+    first, second = context.space.enumerate()[:2]
+    history = toy_history(context, [first, second, first, first])
+    history.metrics[ACCURACY.metric][:] = [0.71, 0.72, 0.60, 0.58]
+    view = View(context, Candidates(context), history)
+    assert view.feasible.tolist() == [False, True, False, False]
+    assert set(view.front()) <= {second}
