@@ -35,7 +35,7 @@ class GridSearch:
     """Walks through the feasible architectures in a fixed order, from coarse to fine.
 
     Args:
-        context: space, constraints and known metrics; the seed only matters where `LONGEST_WALK` ends.
+        context: space, constraints and known metrics.
     """
 
     def __init__(self, context: SearchContext) -> None:

@@ -1,8 +1,9 @@
 """Earlier studies to start from warmly: one of a related problem, as after a change of teacher, and an unrelated one.
 
-Both have seen 40 random architectures of the same space. ``related``: the true accuracy with a smaller slope, and a
-smooth deviation whose spread is a third of it, which reorders architectures as another teacher would. ``unrelated``: a
-smooth function that has nothing to do with it; a search must not be worse for having seen it.
+Both have seen 40 random architectures of the same space, with the noise of its trials. ``related``: the true accuracy
+with a smaller slope, and a smooth deviation whose spread is a third of it, which reorders architectures as another
+teacher would. ``unrelated``: a smooth function that has nothing to do with it; a search must not be worse for having
+seen it.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def earlier_study(problem: Problem, kind: str, seed: int) -> EarlierStudy:
     truth = problem.truth(drawn)
     accuracy = truth[ACCURACY.metric]
     smooth = smooth_values(problem, drawn, seed) * float(accuracy.std())
+    count, variance = len(drawn), problem.observe(drawn[0], 0, seed)[1]
     values = SLOPE * accuracy + DEVIATION * smooth if kind == "related" else accuracy.mean() + smooth
-    count = len(drawn)
-    variance = problem.observe(drawn[0], 0, seed)[1]
+    values += np.sqrt(variance) * np.random.default_rng([seed, 1]).standard_normal(count)  # as flash scores have it
     history = History(
         architectures=tuple(drawn),
         replicates=(0,) * count,
