@@ -26,6 +26,9 @@ RATIO_SUFFIXES = (
 #: Interquartile ranges between a quartile and the fence beyond which values are outliers.
 FENCE = 3.0
 
+#: Values of which fewer have no quartiles worth the name.
+LEAST_FENCED = 10
+
 #: Extent, relative to the largest value, below which values are equal.
 EQUAL = 1e-12
 
@@ -93,7 +96,7 @@ def fenced(metric: str, values: FloatArray, sign: float) -> FloatArray:
         sign: 1 where more is better, -1 where less is.
     """
     finite = sign * values[np.isfinite(values)]
-    if not len(finite) or metric.endswith(RATIO_SUFFIXES):
+    if len(finite) < LEAST_FENCED or metric.endswith(RATIO_SUFFIXES):
         return values
     low, high = np.quantile(finite, [0.25, 0.75])
     if not high > low:
