@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
+from autodistill.errors import OutOfMemoryTrialError
+
 #: Steps at the start of a phase whose mean loss is what the later ones are compared with.
 FIRST_STEPS = 10
 
@@ -77,3 +79,30 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+
+
+def halved(examples: int, error: Exception, what: str) -> int:
+    """Half as many examples at a time, after an error that says that memory ran out.
+
+    Args:
+        examples: that did not fit.
+        error: what was raised; another one is raised again.
+        what: was done with them, for the message, e.g. ``"a model answered"``.
+
+    Raises:
+        OutOfMemoryTrialError: it was one example.
+    """
+    if not out_of_memory(error):
+        raise error
+    if examples == 1:
+        raise OutOfMemoryTrialError(
+            f"Memory ran out while {what} one example at a time: {error}. Take a smaller data.max_length, or a machine "
+            "with more memory."
+        ) from None
+    return examples // 2
+
+
+def give_back_memory() -> None:
+    """Give back what torch keeps of a GPU's memory; to be called when the error that told of it is gone."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

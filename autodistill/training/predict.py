@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from autodistill.errors import OutOfMemoryTrialError
 from autodistill.evaluators.spans import best_span
 from autodistill.losses.masking import TOKEN_KINDS, counted_tokens
 from autodistill.training.batches import columns_of, evaluating, on_device
 from autodistill.training.devices import placed
 from autodistill.training.features import forward_features
-from autodistill.training.health import out_of_memory
+from autodistill.training.health import give_back_memory, halved
 from autodistill.training.softened import logits_of
 from autodistill.training.tokenised import StoredSplit
 
@@ -59,16 +58,8 @@ def predict(
         try:
             return _predict(model, split, batch_size, device)
         except Exception as error:
-            if not out_of_memory(error):
-                raise
-            if batch_size == 1:
-                raise OutOfMemoryTrialError(
-                    f"Memory ran out while a model answered one example at a time: {error}. Take a smaller "
-                    "data.max_length, or a machine with more memory."
-                ) from None
-        batch_size //= 2
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+            batch_size = halved(batch_size, error, "a model answered")
+        give_back_memory()
 
 
 def _predict(

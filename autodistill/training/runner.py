@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from autodistill.errors import ConfigError, OutOfMemoryTrialError
-from autodistill.training.health import SettingNames, out_of_memory
+from autodistill.training.health import SettingNames, give_back_memory, out_of_memory
 from autodistill.training.parallel import Place, check_processes, joined, strategy_of
 from autodistill.training.precision import check_precision
 from autodistill.training.results import (
@@ -257,8 +257,7 @@ def _release(trainer: pl.Trainer, module: StreamModule) -> None:
     trainer.strategy.lr_scheduler_configs = []
     module.trainer = None
     gc.collect()
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    give_back_memory()
 
 
 def _random_devices(trainer: Mapping[str, Any]) -> list[int]:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import torch
 
-from autodistill.errors import OutOfMemoryTrialError, StudyInterruptedError
+from autodistill.errors import StudyInterruptedError
 from autodistill.folders import build_once, directory_bytes, scratch_of
 from autodistill.training.arrays import ArrayWriter
 from autodistill.training.batches import on_device
 from autodistill.training.cache_plan import CachePlan, compute, derive, make_plan, needed, ordered
-from autodistill.training.health import out_of_memory
+from autodistill.training.health import give_back_memory, halved
 from autodistill.training.stored_features import OutOfRangeError, StoredForm, form_of
 
 if TYPE_CHECKING:
@@ -203,14 +203,8 @@ class _CacheWriter:
                 encoded = self._encoded(forms, rows)
                 break
             except Exception as error:
-                if not out_of_memory(error):
-                    raise
-                if len(rows) == 1:
-                    raise OutOfMemoryTrialError(
-                        f"Memory ran out while the teacher computed the features of one example: {error}. Take a "
-                        "smaller data.max_length, or a machine with more memory."
-                    ) from error
-                self._most = len(rows) // 2
+                self._most = halved(len(rows), error, "the teacher computed the features of")
+            give_back_memory()
         for arrays in encoded:
             for name, array in arrays.items():
                 writers[name].append(array)

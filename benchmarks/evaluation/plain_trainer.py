@@ -25,6 +25,7 @@ from transformers import AutoModelForSequenceClassification, DataCollatorWithPad
 import autodistill
 from autodistill.engine.score_statistics import over_seeds
 from autodistill.engine.scores import predictions_of, score_all
+from autodistill.engine.verdict import entry_of
 from autodistill.engine.workbench import Workbench
 from autodistill.registry import default_registry
 from autodistill.teachers.packaged import packaged_directory
@@ -94,7 +95,7 @@ def main() -> int:
     found: dict[str, Any] = {"seconds": time.monotonic() - started, "metrics": {}}
     for name in (name for name in scores[0] if name.startswith("glue.")):
         item = over_seeds([one[name] for one in scores])
-        found["metrics"][name] = {**{key: getattr(item, key) for key in ("value", "low", "high", "n", "seeds")}}
+        found["metrics"][name] = entry_of(item, role)
         print(f"{name:20} {100 * item.value:.1f} [{100 * (item.low or 0):.1f}, {100 * (item.high or 0):.1f}]")
     settings = {
         name: getattr(given, name)
