@@ -35,6 +35,7 @@ from benchmarks.distillation.results import write_section
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
+    from autodistill.engine.records import RunKind
 
 
 def gain(own: FloatArray, default: FloatArray) -> dict[str, float]:
@@ -51,11 +52,11 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
     metric = fidelity_task(given.task, given.data, given.examples).metric
     share, tables = given.fidelities[0], {}
     with open_study(given, "default", share) as session:
-        architectures = list(drawn_architectures(session))
-        default = {kind: scores(session, architectures, kind, metric) for kind in ("flash", "full")}
+        architectures = list(drawn_architectures(session, given.every))
+        default = {kind: scores(session, architectures, kind, metric, given.seeds) for kind in ("flash", "full")}
     for variant in given.variants:
         with open_study(given, variant, share) as session:
-            tables[variant] = {kind: scores(session, architectures, kind, metric) for kind in ("flash", "full")}
+            tables[variant] = {kind: scores(session, architectures, kind, metric, given.seeds) for kind in default}
     found: dict[str, Any] = {}
     for variant, own in tables.items():
         there = {kind: np.isfinite(own[kind]).all(axis=0) & np.isfinite(default[kind]).all(axis=0) for kind in own}
@@ -87,17 +88,18 @@ def main() -> int:
         found = report(given)
         for variant, row in found.items():
             print(variant, row.get("flash_gain"), row.get("flash_with_default_full", {}).get("spearman"))
-        settings = {"task": given.task, "fidelity": given.fidelities[0], "full": given.full}
+        settings = {"task": given.task, "fidelity": given.fidelities[0], "full": given.full, "seeds": len(given.seeds)}
         write_section(given.output, f"ablations_{given.task}", settings, found)
         return 0
     until, left = time.monotonic() + given.seconds, 0
     try:
         with open_study(given, "default", given.fidelities[0]) as session:
-            architectures = list(drawn_architectures(session))
+            architectures = list(drawn_architectures(session, given.every))
         for variant in given.variants:
             with open_study(given, variant, given.fidelities[0]) as session:
                 own = [item for item in architectures if item in session.bench.space]
-                left += train(session, own, ("flash", "full") if given.full else ("flash",), given.shard, until)
+                kinds: tuple[RunKind, ...] = ("flash", "full") if given.full else ("flash",)
+                left += train(session, own, kinds, given.shard, until, given.seeds)
     except StudyInterruptedError as error:
         print(error, file=sys.stderr)
         return 130

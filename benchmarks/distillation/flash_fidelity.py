@@ -15,8 +15,9 @@ regret: the share of the hypervolume (score, log latency) lost when the front of
 instead of everything.
 
 Results are the engine's own, in one study per fidelity: a step that is cut off goes on with the same command, and
-disjoint shards may run at the same time. ``--seconds`` begins no run after so many. ``--task tiny`` with an empty
-folder as DATA tries the script in minutes.
+disjoint shards may run at the same time. ``--seconds`` begins no run after so many; ``--every N`` and ``--seeds 1``
+take every Nth architecture, by latency, and one seed. ``--task tiny`` with an empty folder as DATA tries the script in
+minutes.
 """
 
 from __future__ import annotations
@@ -125,12 +126,15 @@ def _median(trial: TrialRecord) -> float:
     return float(report["median"])
 
 
-def drawn_architectures(session: Session) -> dict[Architecture, float]:
-    """Architecture -> latency in milliseconds, as frozen by the step ``latency``."""
+def drawn_architectures(session: Session, every: int = 1) -> dict[Architecture, float]:
+    """Architecture -> latency in milliseconds, as frozen by the step ``latency``; every so many-th by it."""
     stored = session.storage.step(session.study.id, DRAWN)
     if stored is None:
         raise SystemExit("Nothing is drawn yet: run --step latency first.")
-    return {Architecture.from_canonical(text): float(value) for text, value in stored.items()}
+    drawn = {Architecture.from_canonical(text): float(value) for text, value in stored.items()}
+    ranked = sorted(drawn, key=lambda item: (drawn[item], item.canonical))
+    kept = set(ranked[every // 2 :: every])
+    return {item: value for item, value in drawn.items() if item in kept}
 
 
 def train(
@@ -139,11 +143,12 @@ def train(
     kinds: Sequence[RunKind],
     shard: tuple[int, int],
     until: float,
+    seeds: Sequence[int] = SEEDS,
 ) -> int:
     """Run what is left of this shard; returns how many runs are left."""
     storage, study, runner = session.storage, session.study.id, session.runner()
     storage.set_step(study, "picks_frozen", {"trials": []})
-    trials = [add(session, architecture, seed) for seed in SEEDS for architecture in architectures]
+    trials = [add(session, architecture, seed) for seed in seeds for architecture in architectures]
     over = {(run.trial, run.kind) for run in storage.runs(study) if run.state in FINAL_RUN_STATES}
     # Dealt before what is over is left out, or shards that begin at different moments would not be disjoint.
     mine = [job for index, job in enumerate(itertools.product(kinds, trials)) if index % shard[1] == shard[0]]
@@ -161,13 +166,15 @@ def train(
     return 0
 
 
-def scores(session: Session, architectures: Sequence[Architecture], kind: RunKind, metric: str) -> FloatArray:
+def scores(
+    session: Session, architectures: Sequence[Architecture], kind: RunKind, metric: str, seeds: Sequence[int] = SEEDS
+) -> FloatArray:
     """``seeds x architectures``: the metric on the select split, NaN where a run failed or is missing."""
     storage, study = session.storage, session.study.id
     runs = {run.trial: run for run in storage.runs(study) if run.kind == kind and run.state == "complete"}
     name = metric if kind == "flash" else f"select/{metric}"
-    table = np.full((len(SEEDS), len(architectures)), np.nan)
-    for row, seed in enumerate(SEEDS):
+    table = np.full((len(seeds), len(architectures)), np.nan)
+    for row, seed in enumerate(seeds):
         for column, architecture in enumerate(architectures):
             trial = storage.find_trial(study, architecture, replicate=seed, origin="manual")
             run = runs.get(trial.number) if trial is not None else None
@@ -181,7 +188,7 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
     metric = fidelity_task(given.task, given.data, given.examples).metric
     found: dict[str, Any] = {}
     with open_study(given, "default", given.fidelities[0]) as session:
-        latencies = drawn_architectures(session)
+        latencies = drawn_architectures(session, given.every)
         architectures = list(latencies)
         full = scores(session, architectures, "full", metric)
         known = [session.known.exact(item) for item in architectures]
@@ -221,6 +228,8 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AUTODISTILL_DATA", "data")))
     parser.add_argument("--work", type=Path, required=True, help="folder of the studies; not in the repository")
     parser.add_argument("--architectures", type=int, default=24)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="of those drawn, every Nth")
+    parser.add_argument("--seeds", type=lambda text: SEEDS[: int(text)], default=SEEDS, metavar="N", help="default: 2")
     parser.add_argument("--fidelities", type=float, nargs="+", default=[0.05, 0.1])
     parser.add_argument("--examples", type=int, help="of the full recipe; default: the task's own")
     parser.add_argument("--shard", type=shard, default=(0, 1), help="I/N: every Nth run, from the Ith")
@@ -264,14 +273,14 @@ def main() -> int:
             if given.step == "latency":
                 left = time_candidates(session, given.architectures, until)
             else:
-                architectures = list(drawn_architectures(session))
-                left = train(session, architectures, ("flash",), given.shard, until)
+                architectures = list(drawn_architectures(session, given.every))
+                left = train(session, architectures, ("flash",), given.shard, until, given.seeds)
         if given.step == "train":  # the cheap runs first, so that an interrupted benchmark has whole columns
             for share in given.fidelities[1:]:
                 with open_study(given, "default", share) as session:
-                    left += train(session, architectures, ("flash",), given.shard, until)
+                    left += train(session, architectures, ("flash",), given.shard, until, given.seeds)
             with open_study(given, "default", given.fidelities[0]) as session:
-                left += train(session, architectures, ("full",), given.shard, until)
+                left += train(session, architectures, ("full",), given.shard, until, given.seeds)
     except StudyInterruptedError as error:
         print(error, file=sys.stderr)
         return 130
