@@ -82,6 +82,9 @@ class Score:
             each rests on. A least share is too low by chance, and a bootstrap of it twice so; its interval is made of
             theirs.
         bounds: least and largest value that the metric can have, which no interval leaves; None where it has none.
+        worth: of a metric of right and wrong answers that is no mean: what one wrong answer of a model that is right
+            otherwise takes from it, times the units; 1 for a share of right answers. Intervals are then no surer than
+            those of as many answers. None for other metrics.
     """
 
     value: float
@@ -92,6 +95,7 @@ class Score:
     counted: int | None = None
     least_of: tuple[FloatArray, FloatArray] | None = None
     bounds: tuple[float, float] | None = None
+    worth: float | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ range-checked by its config dataclass. Errors say key, value, and what is possib
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from autodistill.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from autodistill.components.specs import Kind
     from autodistill.registry import Registered, Registry
 
 #: Top-level keys that are not component groups.
@@ -51,6 +54,11 @@ class Chosen:
     def name(self) -> str:
         """Registry name."""
         return self.registered.spec.name
+
+    @property
+    def place(self) -> str:
+        """Its key in the configuration: ``loss.LABEL``, or the kind where a study uses one."""
+        return place_of(self.registered.kind, self.label)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -374,6 +382,11 @@ def _chosen_several(raw: Mapping[str, Any], registry: Registry) -> dict[str, dic
     return found
 
 
+def place_of(kind: Kind, label: str) -> str:
+    """Key of a component in the configuration."""
+    return f"{kind.name}.{label}" if kind.several else kind.name
+
+
 def choose(registry: Registry, kind: str, label: str, node: Any, where: str | None = None) -> Chosen:
     """Look up the component that a node names and type its parameters.
 
@@ -387,7 +400,7 @@ def choose(registry: Registry, kind: str, label: str, node: Any, where: str | No
     Raises:
         ConfigError: no name, an unknown name or key, a wrong type or value.
     """
-    where = where or (f"{kind}.{label}" if KINDS[kind].several else kind)
+    where = where or place_of(KINDS[kind], label)
     if not isinstance(node, dict) or not isinstance(node.get("name"), str):
         example = f"{where}.name={next(iter(registry.names(kind)), 'NAME')}"
         raise ConfigError(
@@ -396,6 +409,19 @@ def choose(registry: Registry, kind: str, label: str, node: Any, where: str | No
     registered = registry.get(kind, node["name"])
     given = {key: value for key, value in node.items() if key != "name"}
     return Chosen(label, registered, typed_parameters(registered, given, where))
+
+
+@contextmanager
+def named_as(registered: Registered, where: str) -> Iterator[None]:
+    """Let the errors of a component name its place in the configuration, which has another label than its name."""
+    try:
+        yield
+    except ConfigError as error:
+        own = f"{registered.kind.name}.{registered.spec.name}"
+        text = re.sub(rf"\b{re.escape(own)}\b", lambda _: where, str(error))
+        if text == str(error):
+            raise
+        raise ConfigError(text) from error
 
 
 def typed_parameters(registered: Registered, given: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -416,7 +442,8 @@ def typed_parameters(registered: Registered, given: Mapping[str, Any], where: st
         except OmegaConfBaseException as error:
             raise ConfigError(f"{where}.{key} must be {_expected(spec.config, key)}, got {value!r}.") from error
     try:
-        built = OmegaConf.to_object(schema)
+        with named_as(registered, where):
+            built = OmegaConf.to_object(schema)
     except MissingMandatoryValue as error:
         missing = getattr(error, "key", None) or getattr(error, "full_key", "?")
         raise ConfigError(

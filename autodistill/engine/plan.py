@@ -90,7 +90,7 @@ class Plan:
 
     Args:
         stages: in order.
-        phases: of flash and full runs, for every depth of the search space.
+        phases: of flash and full runs, for every depth of the search space and of the baselines.
         facts: what the plan rests on, for people.
         disk_bytes: caches (the tokenised data too), checkpoints and results.
         memory_bytes: of the training process: as it is now and the state of the largest student, without activations.
@@ -156,7 +156,7 @@ class _Planner:
         results = (settings.picks_max * 2 + len(baselines)) * largest * 4
         return Plan(
             stages=stages,
-            phases=self._phases(),
+            phases=self._phases(baselines),
             facts=self._facts(times, features),
             disk_bytes=int(
                 teacher_bytes
@@ -250,14 +250,15 @@ class _Planner:
             stages.insert(0, PlannedStage("fine-tuning the teacher", 1, steps, examples, flops, examples * step / size))
         return stages
 
-    def _phases(self) -> tuple[PlannedPhase, ...]:
-        """The phases of both runs; depths whose phases are the same are told together."""
+    def _phases(self, baselines: list[Architecture]) -> tuple[PlannedPhase, ...]:
+        """The phases of both runs, full ones of baselines too; depths whose phases are the same are told together."""
         schedule, teacher = self.bench.schedule, model_dimensions(self.teacher).layers
-        depths = sorted({self._layers(architecture) for architecture in self.flops})
+        candidates = {self._layers(architecture) for architecture in self.flops}
+        whole = candidates | {self._layers(architecture) for architecture in baselines}
         found = []
-        for run, fidelity in (("flash", schedule.flash_fidelity), ("full", 1.0)):
+        for run, fidelity, depths in (("flash", schedule.flash_fidelity, candidates), ("full", 1.0, whole)):
             alike: dict[tuple[Phase, ...], list[int]] = {}
-            for depth in depths:
+            for depth in sorted(depths):
                 alike.setdefault(tuple(schedule.phases(depth, teacher, fidelity)), []).append(depth)
             for phases, same in alike.items():
                 found += [

@@ -97,7 +97,7 @@ def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensi
         _check_baseline(bench, named, dimensions)
     sizes = [bench.family_of(item.family).dimensions(item, bench.task) for item in architectures]
     for size in {size.layers: size for size in sizes}.values():
-        losses = {label: loss for label, (loss, _) in bench.make_losses(size, dimensions).items()}
+        losses = bench.make_losses(size, dimensions)
         for fidelity in dict.fromkeys((bench.schedule.flash_fidelity, 1.0)):
             check_phases(bench.schedule.phases(size.layers, dimensions.layers, fidelity), losses)
     check_processes(bench.settings.trainer, bench.schedule.optimisation.batch_size)
@@ -105,11 +105,14 @@ def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensi
         check_processes(bench.settings.trainer, bench.teacher.fine_tuning.batch_size, TEACHER_SETTINGS.batch_size)
     check_interval(bench.settings.trainer["checkpoint_every_steps"])
     accumulate, most = bench.settings.trainer.get("accumulate", 1), bench.schedule.optimisation.batch_size
-    if not isinstance(accumulate, int) or not 1 <= accumulate <= most:
+    if type(accumulate) is not int or not 1 <= accumulate <= most:
         raise ConfigError(
             f"trainer.accumulate must be a whole number from 1 to the {most} examples of a step "
             f"(schedule.batch_size), got {accumulate!r}."
         )
+    compiling = bench.settings.trainer.get("compile", False)
+    if type(compiling) is not bool:
+        raise ConfigError(f"trainer.compile must be true or false, got {compiling!r}.")
 
 
 def _check_baseline(bench: Workbench, named: NamedArchitecture, teacher: Dimensions) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy import stats
@@ -28,10 +28,12 @@ from autodistill.engine.statistics import (
     wilson,
     z_of,
 )
-from autodistill.evaluators.measures import SHARE, draws
+from autodistill.evaluators.measures import SHARE, draws, worth_of
 
 if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray
+
+Ends: TypeAlias = tuple[float, float]
 
 #: Resamples of a metric that is no mean: each costs an evaluation of the metric. The 2.5 % quantile of so many is
 #: within 0.7 percentage points.
@@ -75,7 +77,8 @@ def units_of(score: Score) -> int | None:
 def estimate(score: Score, level: float = LEVEL) -> Estimate:
     """A score with its interval: that of its contributions, else a percentile bootstrap of the metric.
 
-    That of a share or an F1 is no narrower than Wilson's for as many independent examples as vary like it.
+    That of a share, an F1 or Matthews' coefficient is no narrower than Wilson's for as many independent answers as vary
+    like it.
     """
     n, units = examples_of(score), units_of(score)
     if score.least_of is not None:
@@ -87,9 +90,10 @@ def estimate(score: Score, level: float = LEVEL) -> Estimate:
         return Estimate(score.value, n=n)
     values = np.concatenate([score.weighted(weights) for weights in draws(units, METRIC_RESAMPLES, SEED)])
     low, high = percentile_interval(values, score.value, units, level)
-    if score.bounds == SHARE:
-        effective = _effective(score.value, float(np.var(values))) or units
-        low, high = _no_surer_than_wilson(low, high, score.value, effective, level)
+    worth = worth_of(score)
+    if worth is not None:
+        effective = _effective(score.value, worth, float(np.var(values))) or units
+        low, high = _no_surer_than_wilson((low, high), score.value, worth, effective, level)
     return Estimate(score.value, *_within(low, high, score), n)
 
 
@@ -106,9 +110,10 @@ def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
     values = np.concatenate([ours.weighted(w) - theirs.weighted(w) for w in draws(units, METRIC_RESAMPLES, SEED)])
     value = ours.value - theirs.value
     low, high = percentile_interval(values, value, units, level)
-    if ours.bounds == theirs.bounds == SHARE:  # see `paired_difference`, of which this is the form with a variance
+    worths = [worth for worth in map(worth_of, (ours, theirs)) if worth is not None]
+    if len(worths) == 2:  # see `paired_difference`, of which this is the form with a variance
         centre = value * units / (units + 2)
-        half = z_of(level) * math.sqrt(float(np.var(values)) + 2 / (units + 2) ** 2)
+        half = z_of(level) * math.sqrt(float(np.var(values)) + 2 * (max(worths) / (units + 2)) ** 2)
         low, high = min(low, centre - half), max(high, centre + half)
     return Estimate(value, low, high, n)
 
@@ -184,22 +189,37 @@ def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Es
     low, high = value - half, value + half
     if len(groups) > 1:
         return Estimate(value, low, high, n, seeds)
-    if groups[0][0].bounds == SHARE:  # the mean of several runs is of no more examples than one run
-        single = max((_effective(score.value, score.variance or 0.0) or units for score in groups[0]), default=units)
-        effective = min(_effective(value, variance) or units, single)
-        low, high = _no_surer_than_wilson(low, high, value, effective, level)
+    worth = worth_of(groups[0][0])
+    if worth is not None:  # the mean of several runs is of no more examples than one run
+        single = max(_effective(score.value, worth, score.variance or 0.0) or units for score in groups[0])
+        effective = min(_effective(value, worth, variance) or units, single)
+        low, high = _no_surer_than_wilson((low, high), value, worth, effective, level)
     return Estimate(value, *_within(low, high, groups[0][0]), n, seeds)
 
 
-def _effective(share: float, variance: float) -> float | None:
-    """How many independent examples a share with this variance is of; None where it has none."""
-    return share * (1 - share) / variance if variance > 0 and 0 < share < 1 else None
+def _as_share(value: float, worth: float) -> float:
+    """The share of right answers of a model with this value, were all answers worth the same."""
+    return min(max(1.0 - (1.0 - value) / worth, 0.0), 1.0)
 
 
-def _no_surer_than_wilson(low: float, high: float, share: float, n: float, level: float) -> tuple[float, float]:
-    """The interval of a share, at least Wilson's: few resamples, or none, have an error where the sample has few."""
-    ends = wilson(min(max(share, 0.0), 1.0) * n, n, level)
-    return min(low, ends[0]), max(high, ends[1])
+def _effective(value: float, worth: float, variance: float) -> float | None:
+    """How many independent answers a metric with this variance is of; None where it has none."""
+    share = _as_share(value, worth)
+    return share * (1 - share) * worth**2 / variance if variance > 0 and 0 < share < 1 else None
+
+
+def _no_surer_than_wilson(ends: Ends, value: float, worth: float, n: float, level: float) -> Ends:
+    """The interval of a share, at least Wilson's: few resamples, or none, have an error where the sample has few.
+
+    Args:
+        ends: of the interval.
+        value: of the metric.
+        worth: of an answer, see `Score.worth`.
+        n: answers that vary like it.
+        level: of coverage.
+    """
+    low, high = (1.0 - worth * (1.0 - end) for end in wilson(_as_share(value, worth) * n, n, level))
+    return min(ends[0], low), max(ends[1], high)
 
 
 def _common(groups: list[list[Score]], count: Callable[[Score], int | None]) -> int | None:

@@ -32,7 +32,7 @@ from autodistill.components.students import (
 )
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.components.training import Batch, DistillationLoss, FeatureKey, LossContext, Schedule
-from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings
+from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings, named_as
 from autodistill.engine.cache import cache_key
 from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
@@ -471,7 +471,8 @@ class Workbench:
 
     def create(self, chosen: Chosen, context: object | None = None) -> Any:
         """Build what was chosen."""
-        return self.registry.create(chosen.registered.kind.name, chosen.name, chosen.parameters, context)
+        with named_as(chosen.registered, chosen.place):
+            return self.registry.create(chosen.registered.kind.name, chosen.name, chosen.parameters, context)
 
 
 def model_dimensions(model: PreTrainedModel) -> Dimensions:

@@ -21,6 +21,7 @@ from autodistill.evaluators.measures import (
     pearson,
     spearman,
     weighted_score,
+    worth_of,
 )
 from autodistill.evaluators.regression import checked_values
 from autodistill.evaluators.scoring import checked_logits, describes_nothing, proportion
@@ -131,7 +132,13 @@ def _mean_of(scores: Sequence[Score], n: int) -> Score:
     together = weighted_score(lambda weights: np.mean([metric(weights) for metric in metrics], axis=0), n)
     value = float(np.mean([score.value for score in scores]))
     ends = [score.bounds or CORRELATION for score in scores]
-    return replace(together, value=value, bounds=(min(low for low, _ in ends), max(high for _, high in ends)))
+    worths = [worth for worth in map(worth_of, scores) if worth is not None]
+    return replace(
+        together,
+        value=value,
+        bounds=(min(low for low, _ in ends), max(high for _, high in ends)),
+        worth=float(np.mean(worths)) if len(worths) == len(scores) else None,
+    )
 
 
 def _weighted(score: Score) -> Callable[[FloatArray], FloatArray]:

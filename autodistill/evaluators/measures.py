@@ -48,11 +48,18 @@ def draws(n: int, count: int, seed: int) -> Iterator[FloatArray]:
         yield np.bincount(places.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 
 
-def weighted_score(metric: WeightedMetric, n: int, bounds: tuple[float, float] | None = None) -> Score:
+def weighted_score(
+    metric: WeightedMetric, n: int, bounds: tuple[float, float] | None = None, worth: float | None = None
+) -> Score:
     """The score of a metric that is a function of the examples' weights, its variance by a bootstrap."""
     value = float(metric(np.ones((1, n)))[0])
     values = np.concatenate([metric(weights) for weights in draws(n, VARIANCE_DRAWS, seed=0)])
-    return Score(value, float(values.var(ddof=1)) if n > 1 else None, None, metric, n, bounds=bounds)
+    return Score(value, float(values.var(ddof=1)) if n > 1 else None, None, metric, n, bounds=bounds, worth=worth)
+
+
+def worth_of(score: Score) -> float | None:
+    """See `Score.worth`, which is 1 of a share; None where a metric is not of right and wrong answers."""
+    return 1.0 if score.worth is None and score.bounds == SHARE else score.worth
 
 
 def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
@@ -119,7 +126,7 @@ class ClassCounts:
         self, labels: NDArray[Any], answers: NDArray[Any], owners: NDArray[np.int64] | None, examples: int
     ) -> None:
         truth, given = labels.astype(np.float64), answers.astype(np.float64)
-        self.examples = examples
+        self.examples, self.rows, self.positives = examples, len(labels), truth.sum(axis=0)
         self.hits = by_owner(truth * given, owners, examples)
         self.both = by_owner(truth, owners, examples) + by_owner(given, owners, examples)
 
@@ -144,12 +151,26 @@ class ClassCounts:
             counted = np.ones_like(both) if absent else (both > 0).astype(np.float64)
             return _ratio(_ratio(2 * (weights @ self.hits), both).sum(axis=1), counted.sum(axis=1))
 
-        return weighted_score(metric, self.examples, SHARE)
+        return weighted_score(metric, self.examples, SHARE, self._worth_in_macro_f1())
 
     def micro_f1(self) -> Score:
         """F1 of all decisions together."""
-        hits, both = self.hits.sum(axis=1), self.both.sum(axis=1)
-        return weighted_score(lambda weights: _ratio(2 * (weights @ hits), weights @ both), self.examples, SHARE)
+        hits, both, positives = self.hits.sum(axis=1), self.both.sum(axis=1), float(self.positives.sum())
+        # Of P positives, one that is missed or one answer too many takes 1 / (2 P) from an F1 of 1.
+        worth = self.examples / (2 * positives) if positives else None
+        return weighted_score(lambda weights: _ratio(2 * (weights @ hits), weights @ both), self.examples, SHARE, worth)
+
+    def _worth_in_macro_f1(self) -> float | None:
+        """What a wrong answer, about any row alike, takes from the mean F1: its own class misses, another has one more.
+
+        Classes without a label are left out.
+        """
+        positives = self.positives[self.positives > 0]
+        if not len(positives) or not self.rows:
+            return None
+        own = positives / self.rows
+        others = (1 - own) / max(1, len(self.positives) - 1)
+        return float(self.examples * ((own + others) / (2 * positives)).mean())
 
 
 def binary_f1(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> Score:
@@ -197,6 +218,8 @@ def matthews(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int
     """
     truth, given = _one_hot(labels, classes), _one_hot(answers, classes)
     correct = (labels == answers).astype(np.float64)
+    # Of n answers, one that is wrong takes about 1 / (n (1 - sum of squares of the classes' shares)) from a value of 1.
+    mixed = 1.0 - float((truth.mean(axis=0) ** 2).sum()) if len(labels) else 0.0
 
     def metric(weights: FloatArray) -> FloatArray:
         n = weights.sum(axis=1)
@@ -205,7 +228,7 @@ def matthews(labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int
         spread = (n**2 - (wanted**2).sum(axis=1)) * (n**2 - (answered**2).sum(axis=1))
         return _ratio(covariance, np.sqrt(spread))
 
-    return weighted_score(metric, len(labels), CORRELATION)
+    return weighted_score(metric, len(labels), CORRELATION, 1.0 / mixed if mixed > 0 else None)
 
 
 def _weighted_pearson(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:

@@ -10,6 +10,9 @@ from autodistill.errors import ConfigError, did_you_mean
 #: Ways to compare two distributions; see `autodistill.losses.divergences`.
 DIVERGENCES = ("forward", "reverse", "symmetric", "jsd")
 
+#: Which student layers learn relations; see `MiniLMRelationConfig`.
+RELATED_LAYERS = ("last", "pairs")
+
 
 def check_weight(name: str, weight: float) -> None:
     """Raise `ConfigError` unless ``weight`` is a finite number >= 0."""
@@ -160,8 +163,12 @@ class MiniLMRelationConfig:
     relation_heads: int = 0
     """Relation heads, a common divisor of both attention widths; 0 = the largest one up to the teacher's heads."""
 
+    layers: str = "last"
+    """last: the student's last layer alone learns, as in MiniLMv2; pairs: every layer pair of the schedule, so that
+    stages of progressive transfer attention too, whatever the numbers of heads are."""
+
     teacher_layer: int = -1
-    """Teacher layer, 1-based; negative counts from the top. MiniLMv2 takes the last of 12 layers, the 21st of 24."""
+    """Teacher layer of ``last``, 1-based; negative counts from the top. MiniLMv2: the last of 12, the 21st of 24."""
 
     def __post_init__(self) -> None:
         check_weight("minilm_relation", self.weight)
@@ -169,6 +176,16 @@ class MiniLMRelationConfig:
             raise ConfigError(f"loss.minilm_relation.relation_heads must be >= 0, got {self.relation_heads}.")
         if self.teacher_layer == 0:
             raise ConfigError("loss.minilm_relation.teacher_layer must be >= 1, or <= -1 from the top, got 0.")
+        if self.layers not in RELATED_LAYERS:
+            raise ConfigError(
+                f"loss.minilm_relation.layers must be one of {', '.join(RELATED_LAYERS)}, got {self.layers!r}."
+                + did_you_mean(self.layers, RELATED_LAYERS)
+            )
+        if self.layers == "pairs" and self.teacher_layer != -1:
+            raise ConfigError(
+                f"loss.minilm_relation.teacher_layer={self.teacher_layer} is of layers=last; with layers=pairs "
+                "schedule.layer_mapping says which layers are compared. Leave one of them out."
+            )
 
 
 @dataclass

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from autodistill.errors import ConfigError
-from autodistill.losses.masking import masked_mean, mean_over_layers, number_of_tokens
+from autodistill.losses.masking import masked_mean, mean_over_layers, number_of_tokens, paired_features, present_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,13 +33,15 @@ class MiniLMRelation:
 
     ``R_A = softmax(A A^T / sqrt(d))``, ``loss = mean_A mean_r mean_q KL(R^t_A[q] || R^s_A[q])``,
 
-    ``q`` running over unmasked tokens. The student's last layer learns from one teacher layer.
+    ``q`` running over unmasked tokens. The student's last layer learns from one teacher layer, as in the paper, or
+    every layer from its pair, and the loss is the mean over the pairs that were run.
 
     Args:
-        context: widths of both models' attention.
+        context: widths of both models' attention, and the layer pairs.
         weight: the trainer's factor.
         relation_heads: ``r``; 0 means the largest number up to the teacher's heads that divides both widths.
-        teacher_layer: which teacher layer, 1-based; negative counts from the top, -1 = the last one.
+        layers: ``last`` or ``pairs``.
+        teacher_layer: of ``last``, which teacher layer, 1-based; negative counts from the top, -1 = the last one.
 
     Raises:
         ConfigError: ``relation_heads`` does not divide a width, or there is no such teacher layer.
@@ -47,7 +49,9 @@ class MiniLMRelation:
 
     role: LossRole = "transfer"
 
-    def __init__(self, context: LossContext, *, weight: float, relation_heads: int, teacher_layer: int) -> None:
+    def __init__(
+        self, context: LossContext, *, weight: float, relation_heads: int, layers: str, teacher_layer: int
+    ) -> None:
         self.weight = weight
         widths = (context.student.attention, context.teacher.attention)
         self.relation_heads = relation_heads or _common_heads(*widths, context.teacher.heads)
@@ -58,16 +62,17 @@ class MiniLMRelation:
                     f"{who}'s attention, which is {width}. Give a common divisor of {widths[0]} and {widths[1]}, or 0 "
                     "to have one chosen for every architecture."
                 )
-        layers = context.teacher.layers
-        layer = teacher_layer if teacher_layer > 0 else layers + 1 + teacher_layer
-        if not 1 <= layer <= layers:
+        depth = context.teacher.layers
+        layer = teacher_layer if teacher_layer > 0 else depth + 1 + teacher_layer
+        if not 1 <= layer <= depth:
             raise ConfigError(
-                f"loss.minilm_relation.teacher_layer is {teacher_layer}, but the teacher has {layers} layers: "
-                f"1 to {layers}, or -1 to -{layers} from the top."
+                f"loss.minilm_relation.teacher_layer is {teacher_layer}, but the teacher has {depth} layers: "
+                f"1 to {depth}, or -1 to -{depth} from the top."
             )
-        self.pairs = ((context.student.layers, layer),)
-        self.student_features: frozenset[FeatureKey] = frozenset((name, self.pairs[0][0]) for name in RELATIONS)
-        self.teacher_features: frozenset[FeatureKey] = frozenset((name, layer) for name in RELATIONS)
+        self.pairs = tuple(context.layer_pairs) if layers == "pairs" else ((context.student.layers, layer),)
+        keys = [paired_features(name, self.pairs) for name in RELATIONS]
+        self.student_features: frozenset[FeatureKey] = frozenset().union(*(own for own, _ in keys))
+        self.teacher_features: frozenset[FeatureKey] = frozenset().union(*(taught for _, taught in keys))
 
     def __call__(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Compare the relations.
@@ -80,13 +85,11 @@ class MiniLMRelation:
         Returns:
             Scalar float32, >= 0, and 0 when student and teacher agree.
         """
-        (own, other), mask = self.pairs[0], batch.attention_mask
+        mask = batch.attention_mask
         divergences = []
-        for name in RELATIONS:
-            if (name, own) not in student:  # a phase that does not run the last layer
-                continue
-            student_log = self._relation(student[name, own], mask)
-            teacher_log = self._relation(teacher[name, other].detach(), mask)
+        for own, taught in (keys for name in RELATIONS for keys in present_pairs(self.pairs, name, student)):
+            student_log = self._relation(student[own], mask)
+            teacher_log = self._relation(teacher[taught].detach(), mask)
             divergence = F.kl_div(student_log, teacher_log, reduction="none", log_target=True)
             per_query = (divergence * mask[:, None, None, :]).sum(-1).mean(1)
             divergences.append(masked_mean(per_query, mask))

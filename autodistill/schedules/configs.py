@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,10 +49,10 @@ class RecipeConfig:
         self._check("examples", self.examples >= 1, ">= 1")
         self._check("flash_fidelity", 0 < self.flash_fidelity <= 1, "in (0, 1]")
         self._check("batch_size", self.batch_size >= 1, ">= 1")
-        self._check("lr", self.lr > 0, "> 0")
+        self._check("lr", 0 < self.lr < math.inf, "> 0 and finite")
         self._check("warmup_share", 0 <= self.warmup_share <= 1, "in [0, 1]")
-        self._check("weight_decay", self.weight_decay >= 0, ">= 0")
-        self._check("clip_norm", self.clip_norm >= 0, ">= 0")
+        self._check("weight_decay", 0 <= self.weight_decay < math.inf, ">= 0 and finite")
+        self._check("clip_norm", 0 <= self.clip_norm < math.inf, ">= 0 and finite (0: not at all)")
         check_layer_mapping(self.layer_mapping)
 
     def _check(self, name: str, holds: bool, condition: str) -> None:

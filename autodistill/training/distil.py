@@ -92,7 +92,7 @@ def distil(request: Distillation) -> TrainingResult:
         StudyError: ``checkpoint_dir`` holds another run's checkpoint.
         TrialError: a loss is not finite; names step, loss and learning rate.
     """
-    check_phases(request.phases, {label: loss for label, (loss, _) in request.losses.items()})
+    check_phases(request.phases, request.losses)
     size = request.optimisation.batch_size
     ends = list(itertools.accumulate(phase.steps for phase in request.phases))
     trunks = [end for phase, end in zip(request.phases, ends, strict=True) if phase.trunk]
@@ -123,24 +123,26 @@ def _for_helpers(request: Distillation) -> Distillation:
     return replace(request, loggers=[], on_rung=None, stop_requested=None, progress=None, keep_trunk=None)
 
 
-def check_phases(phases: Sequence[Phase], losses: Mapping[str, DistillationLoss]) -> None:
-    """Raise `ConfigError` unless every phase has a loss that acts in it.
+def check_phases(phases: Sequence[Phase], losses: Mapping[str, tuple[DistillationLoss, float]]) -> None:
+    """Raise `ConfigError` unless every phase has a loss that acts in it, with a weight above 0.
 
     Args:
         phases: of a run.
-        losses: label -> loss.
+        losses: label -> (loss, weight).
     """
     if not phases:
         raise ConfigError("A schedule needs at least one phase.")
     for phase in phases:
-        if acting(losses, phase):
+        if acting({label: loss for label, (loss, weight) in losses.items() if weight > 0}, phase):
             continue
-        given = ", ".join(f"{label} ({loss.role})" for label, loss in losses.items()) or "none"
+        given = ", ".join(
+            f"{label} ({loss.role}{'' if weight > 0 else ', of weight 0'})" for label, (loss, weight) in losses.items()
+        )
         limit = phase.max_student_layer
         what = "" if limit is None else f" that compares something up to the student's layer {limit}"
         raise ConfigError(
             f"Phase {phase.name!r} of the schedule needs a loss of role {' or '.join(sorted(phase.roles))}{what}, but "
-            f"the losses are: {given}. Add such a loss, or choose another schedule."
+            f"the losses are: {given or 'none'}. Add such a loss, or choose another schedule."
         )
 
 

@@ -6,6 +6,9 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from torch import cuda
+from torch.backends import mps
+
 from autodistill.errors import ConfigError
 from autodistill.training.features import blocks_of
 
@@ -47,11 +50,16 @@ def check_precision(trainer: Mapping[str, Any], families: Iterable[str]) -> None
             f"trainer.precision={precision} is fp16, in which the activations of {overflowing[0]} overflow to NaN. "
             "Use trainer.precision=bf16-mixed or 32-true."
         )
-    if PRECISIONS[precision] == "16-mixed" and trainer.get("accelerator") == "cpu":
+    if PRECISIONS[precision] == "16-mixed" and _on_cpu(trainer.get("accelerator")):
         raise ConfigError(
             f"trainer.precision={precision} is fp16, which does not train on a CPU. Use trainer.precision=bf16-mixed "
             "or 32-true, or another trainer.accelerator."
         )
+
+
+def _on_cpu(accelerator: object) -> bool:
+    """Whether Lightning would train on the CPU."""
+    return accelerator == "cpu" or (accelerator == "auto" and not (cuda.is_available() or mps.is_available()))
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from autodistill.errors import StudyInterruptedError
-from autodistill.folders import build_once, directory_bytes, scratch_of
+from autodistill.folders import build_once, directory_bytes, flush_file, scratch_of
 from autodistill.training.arrays import ArrayWriter
 from autodistill.training.batches import on_device
 from autodistill.training.cache_plan import CachePlan, compute, derive, make_plan, needed, ordered
@@ -221,18 +221,20 @@ class _CacheWriter:
             return [form.encode(values[form.key], batch) for form in forms]
 
     def _read_progress(self) -> dict[str, Any]:
-        """Where an interrupted process was."""
+        """Where an interrupted process was; at the beginning where that cannot be read, as after a loss of power."""
+        nothing = {"done": 0, "wide": [], "rows": {}}
         try:
-            progress: dict[str, Any] = json.loads((self._directory / PROGRESS).read_text())
-        except FileNotFoundError:
-            return {"done": 0, "wide": [], "rows": {}}
-        return progress
+            progress = json.loads((self._directory / PROGRESS).read_text())
+        except (FileNotFoundError, ValueError):
+            return nothing
+        return progress if isinstance(progress, dict) and progress.keys() == nothing.keys() else nothing
 
     def _save_progress(self, done: int, wide: Collection[str], writers: dict[str, ArrayWriter]) -> None:
         """First the data, then how much of it there is: whatever comes between loses a pass, never mixes two."""
         rows = {name: writer.save() for name, writer in writers.items()}
         scratch = self._directory / f"{PROGRESS}.new"
         scratch.write_text(json.dumps({"done": done, "wide": list(wide), "rows": rows}))
+        flush_file(scratch)
         os.replace(scratch, self._directory / PROGRESS)
 
     def _finish(self, forms: Iterable[StoredForm]) -> None:

@@ -123,6 +123,7 @@ def cases() -> dict[str, Callable[[], tuple[Draw, float]]]:
         "spearman": lambda: single(ranked),
         "questions of paragraphs": lambda: (lambda generator, n: estimate(shared(generator, n, 0.8)), 0.8),
         "paired accuracy": lambda: between(paired(accuracy)),
+        "paired f1": lambda: between(paired(binary_f1)),
         "paired matthews": lambda: between(paired(mcc)),
         "three seeds": lambda: (lambda generator, n: over_seeds(seeds(generator, n, 0.8)), 0.8),
         "three seeds, difference": lambda: (
@@ -147,8 +148,9 @@ def main() -> None:
         for n in SIZES:
             generator = np.random.default_rng(n)
             found = [draw(generator, n) for _ in range(given.repetitions)]
-            covered = np.mean([one.low <= truth <= one.high for one in found if one.low is not None and one.high])
-            widths = [one.high - one.low for one in found if one.low is not None and one.high is not None]
+            ends = [(one.low, one.high) for one in found if one.low is not None and one.high is not None]
+            covered = sum(low <= truth <= high for low, high in ends) / given.repetitions  # none at all is a miss
+            widths = [high - low for low, high in ends]
             error = math.sqrt(max(covered * (1 - covered), 0.0) / given.repetitions)
             key = f"{name}, n = {n}"
             width = float(np.median(widths))

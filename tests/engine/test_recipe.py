@@ -27,7 +27,8 @@ PROGRESSIVE = ("schedule=progressive", "loss=[logits_kl,hidden_mse]", "baseline=
 
 
 def test_a_plan_prints_the_steps_of_every_stage(tmp_path: Path, fresh_registry: Registry) -> None:
-    overrides = [*tiny_overrides(tmp_path), *PROGRESSIVE, "schedule.min_stage_steps=3"]
+    baseline = "+baseline.tiny={name: tinybert_4l}"  # deeper than any candidate, and has no flash run
+    overrides = [*tiny_overrides(tmp_path), *PROGRESSIVE, baseline, "schedule.min_stage_steps=3"]
     plan = make_plan(compose(overrides, fresh_registry), fresh_registry)
     found = {(item.run, item.depths, item.name): item.steps for item in plan.phases}
     assert found == {  # 640 examples are 20 steps, a quarter of them in a flash run
@@ -40,6 +41,9 @@ def test_a_plan_prints_the_steps_of_every_stage(tmp_path: Path, fresh_registry: 
         ("full", (2,), "stage 1 of 2"): 3,
         ("full", (2,), "stage 2 of 2"): 3,
         ("full", (2,), "end to end"): 14,
+        ("full", (4,), "stage 1 of 2"): 3,
+        ("full", (4,), "stage 2 of 2"): 3,
+        ("full", (4,), "end to end"): 14,
     }
     text = StringIO()
     render_plan(plan, Console(file=text, width=160))

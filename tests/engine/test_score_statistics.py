@@ -156,6 +156,34 @@ def test_a_few_lucky_answers_are_no_proof_of_a_pooled_share_either() -> None:
     assert few.low == pytest.approx(plain.low, abs=2e-4)
 
 
+@pytest.mark.parametrize("metric", [binary_f1, lambda labels, answers: matthews(labels, answers, 2)])
+def test_a_few_lucky_answers_are_no_proof_of_an_f1_or_of_matthews_coefficient(metric: Any) -> None:
+    labels = (np.arange(1000) % 10 < 3).astype(np.int64)
+
+    def model(wrong: int) -> Score:
+        return metric(labels, np.where(np.arange(1000) < 800 - wrong, labels, 1 - labels))  # type: ignore[no-any-return]
+
+    def judged(more: int) -> Any:
+        return difference(model(0), model(more))
+
+    assert judged(4).value > 0 > judged(4).low
+    assert judged(25).low > 0
+    assert judged(0).low < 0 < judged(0).high
+
+
+def test_matthews_coefficient_without_an_error_is_not_certain() -> None:
+    generator, covered = np.random.default_rng(3), 0
+    labels = (np.arange(100) % 10 < 3).astype(np.int64)
+    # 0.99 right in both classes, of which 0.3 are positive: 0.21 (0.98) / sqrt(0.21 (0.304) (0.696)).
+    truth = 0.21 * 0.98 / np.sqrt(0.21 * 0.304 * 0.696)
+    for _ in range(200):
+        right = generator.random(100) < 0.99
+        found = estimate(matthews(labels, np.where(right, labels, 1 - labels), 2))
+        covered += found.low <= truth <= found.high  # type: ignore[operator]
+    assert covered >= 180
+    assert estimate(matthews(labels, labels, 2)).low < 0.95  # type: ignore[operator]
+
+
 @pytest.mark.parametrize(("n", "share"), [(30, 0.97), (100, 0.99)])
 def test_several_runs_are_of_no_more_examples_than_one(n: int, share: float) -> None:
     generator, covered = np.random.default_rng(5), 0

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics
 
+from autodistill.components.outcome import Score
 from autodistill.evaluators.measures import (
     binary_f1,
     draws,
@@ -106,6 +107,29 @@ def test_weights_mean_that_examples_are_repeated(name: str) -> None:
         assert np.all(weights.sum(axis=1) == 30)
         repeated = [make[name](np.repeat(np.arange(30), row.astype(int))).value for row in weights]
         assert whole.weighted(weights) == pytest.approx(repeated, abs=1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", ["matthews", "macro_f1", "binary_f1"])
+def test_the_worth_of_an_answer_is_what_a_wrong_one_takes(name: str, classes: int) -> None:
+    generator, n = np.random.default_rng(2), 500
+    labels = generator.choice(classes, size=n, p=[0.7, 0.3] if classes == 2 else [0.6, 0.3, 0.1])
+    if name == "binary_f1":
+        labels = (labels == 1).astype(np.int64)
+
+    def score(answers: Any) -> Score:
+        if name == "binary_f1":
+            return binary_f1(labels, answers)
+        return (matthews if name == "matthews" else macro_f1)(labels, answers, classes)
+
+    kinds = 2 if name == "binary_f1" else classes
+    taken = []
+    for row in range(n):
+        for step in range(1, kinds):
+            answers = labels.copy()
+            answers[row] = (answers[row] + step) % kinds
+            taken.append(n * (1.0 - score(answers).value))
+    assert score(labels).worth == pytest.approx(np.mean(taken), rel=0.02)
 
 
 def test_the_variance_is_about_that_of_many_samples() -> None:

@@ -46,5 +46,9 @@ def test_shares_factors_and_layers_have_their_ranges() -> None:
         FeatureMapConfig(variance=-1.0)
     with pytest.raises(ConfigError, match=r"loss.minilm_relation.relation_heads must be >= 0, got -2"):
         MiniLMRelationConfig(relation_heads=-2)
+    with pytest.raises(ConfigError, match=r"loss.minilm_relation.layers must be one of last, pairs, got 'pair'.*pairs"):
+        MiniLMRelationConfig(layers="pair")
+    with pytest.raises(ConfigError, match=r"teacher_layer=-2 is of layers=last; with layers=pairs schedule.layer_map"):
+        MiniLMRelationConfig(layers="pairs", teacher_layer=-2)
     with pytest.raises(ConfigError, match=r"loss.minilm_relation.teacher_layer must be >= 1, or <= -1 .* got 0"):
         MiniLMRelationConfig(teacher_layer=0)

@@ -264,6 +264,21 @@ def test_relations_are_those_of_the_paper() -> None:
     torch.testing.assert_close(value_of(loss, student, teacher, batch), torch.stack(expected).mean())
 
 
+def test_relations_of_pairs_are_the_mean_over_the_layers_that_were_run() -> None:
+    batch, size = toy_batch([4, 2]), replace(SIZES, layers=4)
+    student, teacher = toy_features(batch, SIZES, seed=1), toy_features(batch, size, seed=2)
+    context = replace(CONTEXT, teacher=size, layer_pairs=((1, 2), (2, 4)))
+    loss = make("minilm_relation", context, layers="pairs")
+    assert {layer for _, layer in loss.student_features} == {1, 2}
+    assert {layer for _, layer in loss.teacher_features} == {2, 4}
+
+    upper = value_of(make("minilm_relation", context), student, teacher, batch)
+    lowest = {key: value for key, value in student.items() if key[1] != 2}  # a stage that runs the first layer
+    lower = loss(lowest, teacher, batch)
+    assert lower > 0
+    torch.testing.assert_close(value_of(loss, student, teacher, batch), (upper + lower) / 2)
+
+
 def test_relation_heads_are_chosen_for_any_widths() -> None:
     def heads(student: Dimensions, teacher: Dimensions) -> int:
         chosen: int = make("minilm_relation", replace(CONTEXT, student=student, teacher=teacher)).relation_heads

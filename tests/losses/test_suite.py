@@ -72,6 +72,12 @@ class TestMiniLMRelation(DistillationLossSuite):
         return built_in("minilm_relation", relation_heads=request.param)
 
 
+class TestMiniLMRelationOfPairs(DistillationLossSuite):
+    @pytest.fixture
+    def make_loss(self) -> MakeLoss:
+        return built_in("minilm_relation", layers="pairs")
+
+
 class TestLogitsKL(DistillationLossSuite):
     @pytest.fixture(params=["forward", "reverse", "symmetric", "jsd"])
     def make_loss(self, request: pytest.FixtureRequest) -> MakeLoss:

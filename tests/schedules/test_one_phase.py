@@ -62,10 +62,10 @@ def test_too_little_data_is_an_error_that_says_what_to_do() -> None:
         ("flash_fidelity", 0.0, r"in \(0, 1\]"),
         ("flash_fidelity", 1.5, r"in \(0, 1\]"),
         ("batch_size", 0, ">= 1"),
-        ("lr", 0.0, "> 0"),
+        ("lr", 0.0, "> 0 and finite"),
         ("warmup_share", -0.1, r"in \[0, 1\]"),
-        ("weight_decay", -1.0, ">= 0"),
-        ("clip_norm", -1.0, ">= 0"),
+        ("weight_decay", float("inf"), ">= 0 and finite"),
+        ("clip_norm", -1.0, r">= 0 and finite \(0: not at all\)"),
     ],
 )
 def test_values_out_of_range_are_refused(field: str, value: Any, condition: str) -> None:

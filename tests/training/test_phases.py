@@ -49,8 +49,8 @@ def test_a_run_interrupted_within_a_phase_goes_on_there_with_the_same_losses(tmp
     assert same(state(again), state(request))
 
 
-def test_a_run_killed_within_a_phase_goes_on_there_with_the_same_losses(tmp_path: Path) -> None:
-    schedule = "progressive"
+@pytest.mark.parametrize(("schedule", "step"), [("progressive", 13), ("two_phase", 15), ("wsd", 27)])
+def test_a_killed_run_goes_on_there_with_the_same_losses(tmp_path: Path, schedule: str, step: int) -> None:
     phases = make_phases(schedule)
     whole, rest = Losses(), Losses()
     request = make_request(tmp_path, "whole", phases=phases, callbacks=[whole])
@@ -60,7 +60,7 @@ def test_a_run_killed_within_a_phase_goes_on_there_with_the_same_losses(tmp_path
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if int(line) == 13:
+            if int(line) == step:  # within a stage; at the border of two phases; at the end of a trunk
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
@@ -131,6 +131,13 @@ def test_a_loss_about_layers_that_are_not_run_rests(tmp_path: Path) -> None:
     request = make_request(tmp_path, phases=(stage,))
     request.losses = {"upper": (upper, 1.0)}
     with pytest.raises(ConfigError, match=r"'stage' .* role transfer that compares something up to .* layer 1, but"):
+        distil(request)
+
+
+def test_a_loss_of_weight_0_does_not_train(tmp_path: Path) -> None:
+    request = make_request(tmp_path, phases=(Phase("all", frozenset({"transfer", "prediction"}), 1),))
+    request.losses = {label: (loss, 0.0) for label, (loss, _) in request.losses.items()}
+    with pytest.raises(ConfigError, match=r"losses are: hidden \(transfer, of weight 0\), kl \(pred.*, of weight 0"):
         distil(request)
 
 

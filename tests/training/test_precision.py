@@ -57,9 +57,12 @@ def test_a_cached_and_an_online_teacher_teach_the_same_in_bfloat16(tmp_path: Pat
     assert found[0] == pytest.approx(found[1], rel=2e-3)
 
 
-def test_fp16_is_refused_on_a_cpu() -> None:
+@pytest.mark.parametrize("accelerator", ["cpu", "auto"])
+def test_fp16_is_refused_on_a_cpu(accelerator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for device in (torch.cuda, torch.backends.mps):
+        monkeypatch.setattr(device, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"is fp16, which does not train on a CPU\. Use trainer.precision=bf16"):
-        check_precision({"precision": "16-mixed", "accelerator": "cpu"}, ("bert",))
+        check_precision({"precision": "16-mixed", "accelerator": accelerator}, ("bert",))
 
 
 @pytest.mark.parametrize("trainer", [{}, {"precision": "32-true"}, {"precision": "bf16-mixed"}])

@@ -20,7 +20,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from autodistill.components.task import IGNORED, TaskSpec
 from autodistill.components.training import Batch, FeatureKey, LossContext
-from autodistill.errors import OutOfMemoryTrialError
+from autodistill.errors import OutOfMemoryTrialError, StudyInterruptedError
 from autodistill.losses.logits_kl import LogitsKL
 from autodistill.testing.losses import STUDENT, TEACHER, toy_batch
 from autodistill.training import teacher_cache
@@ -29,7 +29,7 @@ from autodistill.training.batches import on_device
 from autodistill.training.cache_plan import keeps_likeliest, make_plan
 from autodistill.training.softened import MASKED_LOGITS, features_for, softened_logits, teacher_needs
 from autodistill.training.stored_features import TOKENS, TOP_K, Dense, FeatureShape, TopLogits, form_of
-from autodistill.training.teacher_cache import TeacherCache
+from autodistill.training.teacher_cache import PassWatch, TeacherCache
 from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
 from autodistill.training.tokenised import TokenisedSplit
 
@@ -289,6 +289,26 @@ def test_a_cache_is_written_once_by_several_processes_one_of_which_is_killed(
     assert same_files(whole.directory, cache.directory)
     batch = train_split(root).batch(np.array([150, 3]))
     assert all(whole.get(batch)[key].equal(cache.get(batch)[key]) for key in KEYS)
+
+
+@pytest.mark.parametrize("left", ["", "{", "[]", '{"done": 8}'])
+def test_a_cache_whose_progress_cannot_be_read_is_written_anew(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """What the machine leaves when it loses its power."""
+    monkeypatch.setattr(teacher_cache, "BATCH_SIZE", 8)
+
+    def made(root: Path, watch: PassWatch | None = None) -> TeacherCache:
+        keys = frozenset({LOGITS})
+        cache = cached_teacher_features(model_of(), train, keys, root, "teacher", 10**9, None, watch=watch)
+        assert isinstance(cache, TeacherCache)
+        return cache
+
+    with pytest.raises(StudyInterruptedError):
+        made(tmp_path, PassWatch(stop_requested=lambda: True))
+    (progress,) = tmp_path.rglob(teacher_cache.PROGRESS)
+    progress.write_text(left)
+    assert same_files(made(tmp_path).directory, made(tmp_path / "whole").directory)
 
 
 def test_a_cache_whose_disk_fills_up_leaves_nothing_that_could_be_read(
