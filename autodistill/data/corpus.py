@@ -35,6 +35,9 @@ from autodistill.folders import build_once, private_directory
 #: Part of every fingerprint; raise it when reading or dealing changes.
 FORMAT = "corpus/3"
 
+#: Part of the place of what the first pass found; raise it when other things are counted.
+SURVEY_FORMAT = "survey/2"
+
 #: Above every hash.
 HASH_END = 2**64
 
@@ -279,7 +282,7 @@ class Corpus:
         """
         pieces = tuple(part for file in files.paths for part in cut_into_parts(file, self._reading))
         seen = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files.paths]
-        parts = [FORMAT, seen, asdict(self._reading), smallest, sorted(wanted)]
+        parts = [FORMAT, SURVEY_FORMAT, seen, asdict(self._reading), smallest, sorted(wanted)]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
         def build(directory: Path) -> None:

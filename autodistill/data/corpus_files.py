@@ -189,10 +189,10 @@ class Found:
     """What reading a part met; all of it is reported.
 
     Args:
-        documents: that were read.
+        documents: that were read; one in several pieces is one.
         characters: in them.
         empty: records without text, and empty lines where each line is a record; left out.
-        cut: documents longer than `DOCUMENT_CHARACTERS`, read as several.
+        cut: documents longer than `DOCUMENT_CHARACTERS`, read in pieces.
     """
 
     documents: int = 0
@@ -215,17 +215,20 @@ def read_part(part: Part, reading: Reading, found: Found | None = None) -> Itera
     counts = found if found is not None else Found()
     reader = _parquet if _ending(part.path) == ".parquet" else _lines
     with reading_errors(part.path, _KEY):
-        headless = False  # the first piece of a document was blank
+        given = 0  # pieces with text of the document that is read
         for text in reader(part, reading, counts):
-            headless &= isinstance(text, Continued)
+            begins = not isinstance(text, Continued)
+            given = 0 if begins else given
             if not text.strip():
-                counts.empty += 1
-                headless |= not isinstance(text, Continued)
+                counts.empty += begins
                 continue
-            counts.documents += 1
+            given += 1
+            if given == 1:
+                counts.documents += 1
+                counts.empty -= not begins  # its first piece was blank, and counted as a document without text
+            counts.cut += given == 2
             counts.characters += len(text)
-            yield str(text) if headless else text
-            headless = False
+            yield text if given > 1 else str(text)
 
 
 def _lines(part: Part, reading: Reading, found: Found) -> Iterator[str]:
@@ -234,9 +237,9 @@ def _lines(part: Part, reading: Reading, found: Found) -> Iterator[str]:
         if json_lines:
             yield from _records(file, part, reading, found)
         elif reading.documents == "line":
-            yield from _bounded_lines(file, found)
+            yield from _bounded_lines(file)
         else:
-            yield from _blocks(file, found)
+            yield from _blocks(file)
 
 
 class _Window(io.RawIOBase):
@@ -276,11 +279,10 @@ def _plain(path: Path) -> bool:
     return _ending(path) in (".txt", ".text")
 
 
-def _bounded_lines(file: Any, found: Found) -> Iterator[str]:
+def _bounded_lines(file: Any) -> Iterator[str]:
     """Lines without their ends, those that are too long in pieces that end between words where they can."""
     while line := file.readline(DOCUMENT_CHARACTERS):
         if len(line) == DOCUMENT_CHARACTERS and not line.endswith("\n"):
-            found.cut += 1
             yield from _one_document(piece.rstrip("\r\n") for piece in _pieces(line, file))
         else:
             yield line.rstrip("\r\n")
@@ -301,14 +303,13 @@ def _pieces(line: str, file: Any) -> Iterator[str]:
     yield line
 
 
-def _blocks(file: Any, found: Found) -> Iterator[str]:
+def _blocks(file: Any) -> Iterator[str]:
     """Documents between empty lines."""
     block: list[str] = []
     length = 0
     make: type[str] = str
-    for text in _bounded_lines(file, found):
+    for text in _bounded_lines(file):
         if block and (not text.strip() or length + len(text) > DOCUMENT_CHARACTERS):
-            found.cut += bool(text.strip())
             yield make("\n".join(block))
             block, length = [], 0
             make = Continued if text.strip() else str
@@ -332,7 +333,7 @@ def _records(file: Any, part: Part, reading: Reading, found: Found) -> Iterator[
         record = json_object(line, partial(_where, part, number), '{"text": "..."}')
         if reading.column not in record:
             raise missing_column(_where(part, number), "field", reading.column, record)
-        yield from _cut(_text(record[reading.column], part, number), found)
+        yield from _cut(_text(record[reading.column], part, number))
 
 
 def _where(part: Part, number: int) -> str:
@@ -362,7 +363,7 @@ def _parquet(part: Part, reading: Reading, found: Found) -> Iterator[str]:
                         f"{_KEY}: {part.path}, row {number}: expected text in column {reading.column!r}, "
                         f"got {value!r:.80}."
                     )
-                yield from _cut(value or "", found)
+                yield from _cut(value or "")
 
 
 def _text(value: Any, part: Part, number: int) -> str:
@@ -373,11 +374,10 @@ def _text(value: Any, part: Part, number: int) -> str:
     return value
 
 
-def _cut(text: str, found: Found) -> Iterator[str]:
+def _cut(text: str) -> Iterator[str]:
     """A document that is in memory already, in pieces if it is too long."""
     if len(text) <= DOCUMENT_CHARACTERS:
         yield text
         return
-    found.cut += 1
     places = range(0, len(text), DOCUMENT_CHARACTERS)
     yield from _one_document(text[start : start + DOCUMENT_CHARACTERS] for start in places)

@@ -161,7 +161,19 @@ def test_documents_of_any_length_are_read_in_pieces_and_counted(
     read = [text for part in cut_into_parts(path, reading) for text in read_part(part, reading, found)]
     assert max(map(len, read)) <= 100
     assert "".join("".join(read).split()) == "".join(f"short {long} end".split())
-    assert found.cut >= 1
+    assert (found.documents, found.cut, found.empty) == (3, 1, 0)
+
+
+@pytest.mark.parametrize("separator", [" ", "\n"])
+def test_a_document_of_several_pieces_is_counted_once(
+    tmp_path: Path, separator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_files, "DOCUMENT_CHARACTERS", 100)
+    long = [separator.join(f"word{number}" for number in range(start, start + 50)) for start in (0, 1000)]
+    path = write(tmp_path / "a.txt", [*TEXTS, *long])  # each is cut more than once
+    notes = load(tmp_path / "cache", path=str(path)).notes
+    assert notes["train_documents"] == 202
+    assert notes["train_documents_cut_at_a_million_characters"] == 2
 
 
 @pytest.mark.parametrize("documents", ["blank_line", "line"])
@@ -405,7 +417,9 @@ def test_what_follows_a_blank_first_piece_is_a_document_of_its_own(
     monkeypatch.setattr(corpus_files, "DOCUMENT_CHARACTERS", 20)
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "short"}) + "\n" + json.dumps({"text": " " * 20 + "x" * 50}))
     (part,) = cut_into_parts(tmp_path / "a.jsonl", Reading("line", "text"))
-    texts = list(with_hashes(read_part(part, Reading("line", "text"))))
+    counts = Found()
+    texts = list(with_hashes(read_part(part, Reading("line", "text"), counts)))
+    assert (counts.documents, counts.cut, counts.empty) == (2, 1, 0)
     assert [text for text, _ in texts] == ["short", "x" * 20, "x" * 20, "x" * 10]
     assert len({number for _, number in texts}) == 2
     assert len({number for _, number in texts[1:]}) == 1
