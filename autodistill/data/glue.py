@@ -155,7 +155,13 @@ class Glue:
 
     def _hub_example(self, name: str, index: int, row: Mapping[str, Any]) -> Example:
         where = f"{HUB_NAME}/{self._task.name}, {name}, row {index + 1}"
-        texts = {column: str(row[column]) for column in self._columns}
+        texts = {column: row[column] for column in self._columns}
+        for column, text in texts.items():
+            if not isinstance(text, str):
+                raise DataError(
+                    f"{where}, column {column!r}: expected text, got {text!r:.80}. Give data.revision of a version "
+                    "without it, or data.root of the official files."
+                )
         label = row["label"]
         if self._task.classes:
             if label not in range(len(self._task.classes)):

@@ -100,6 +100,14 @@ def test_the_hub_is_asked_only_when_allowed() -> None:
         load(task="sst2", allow_hub=True)  # the tests are offline
 
 
+def test_a_text_of_the_hub_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"sentence1": "a", "sentence2": text, "label": 1} for text in ("b", None)]
+    monkeypatch.setattr("autodistill.data.glue.load_from_hub", lambda *unused: rows)
+    expected = r"nyu-mll/glue/rte, train, row 2, column 'sentence2': expected text, got None\. Give data\.revision"
+    with pytest.raises(DataError, match=expected):
+        load(task="rte", allow_hub=True)
+
+
 def test_an_unknown_task_lists_those_there_are() -> None:
     with pytest.raises(
         ConfigError, match=r"data.task must be one of cola, sst2, .* got 'sst-2'. Did you mean 'sst2'\?"
