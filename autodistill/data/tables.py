@@ -55,7 +55,7 @@ class Row:
     """One example of a file.
 
     Args:
-        line: line of a text file, or row of a Parquet file, from 1.
+        line: line of a text file where it begins, or row of a Parquet file, from 1.
         values: column -> value as the file has it; strings for TSV and CSV.
     """
 
@@ -197,31 +197,39 @@ def _delimited(path: Path, columns: Sequence[str], key: str, notes: dict[str, in
     tabs = _ending(path, key) == ".tsv"
     options: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
     with opened_text(path, key) as file:
-        reader = csv.reader(file, **options)
-        try:
-            yield from _table(reader, path, columns, key, notes)
-        except csv.Error as error:
-            where = f"{path}, line {reader.line_num}"
-            raise DataError(f"{key}: {where} cannot be read as a table: {error}.{_QUOTES}") from error
+        yield from _table(_records(csv.reader(file, **options), path, key), path, columns, key, notes)
 
 
 _QUOTES = ' In .csv a quote inside a field is doubled (""); in .tsv quotes are plain characters.'
 
 
-def _table(reader: Any, path: Path, columns: Sequence[str], key: str, notes: dict[str, int]) -> Iterator[Row]:
+def _records(reader: Any, path: Path, key: str) -> Iterator[tuple[int, list[str]]]:
+    """The line where a record begins, and its fields: between quotes they go over several lines."""
+    begins = 1
+    try:
+        for fields in reader:
+            yield begins, fields
+            begins = reader.line_num + 1
+    except csv.Error as error:  # a quote that is not closed is seen at the end of the file, or at the next quote
+        to = f", read to line {reader.line_num}," if reader.line_num > begins else ""
+        raise DataError(f"{key}: {path}, line {begins}{to} cannot be read as a table: {error}.{_QUOTES}") from error
+
+
+def _table(
+    records: Iterator[tuple[int, list[str]]], path: Path, columns: Sequence[str], key: str, notes: dict[str, int]
+) -> Iterator[Row]:
     """The rows below the column names."""
-    header: list[str] = next(reader, [])
+    _, header = next(records, (1, []))
     places = [place_of(column, header, path, key) for column in columns]
-    for fields in reader:
+    for line, fields in records:
         if not fields:
             count_one(notes, BLANK_LINES)
             continue
         if len(fields) != len(header):
             raise DataError(
-                f"{key}: {path}, line {reader.line_num} has {len(fields)} fields, but the first line names "
-                f"{len(header)} columns."
+                f"{key}: {path}, line {line} has {len(fields)} fields, but the first line names {len(header)} columns."
             )
-        yield Row(reader.line_num, {column: fields[place] for column, place in zip(columns, places, strict=True)})
+        yield Row(line, {column: fields[place] for column, place in zip(columns, places, strict=True)})
 
 
 def _json_lines(path: Path, columns: Sequence[str], key: str, notes: dict[str, int]) -> Iterator[Row]:

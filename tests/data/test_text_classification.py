@@ -156,6 +156,12 @@ def labelled(value: str) -> str:
         ("a.tsv", b"text\tlabel\nGr\xfc\xdfe\t1\n", "a.tsv, line 2 is not UTF-8 text"),
         ("a.tsv", "text\tlabel\nonly one field\n", "a.tsv, line 2 has 1 fields, but the first line names 2 columns"),
         ("a.csv", 'text,label\n"never closed,1\n', "a.csv, line 2 cannot be read as a table"),
+        (
+            "a.csv",
+            'text,label\nfine,0\n"two\nlines",1\n"never closed,1\nb,0\nc,1\n',
+            r"a.csv, line 5, read to line 7, cannot be read as a table: unexpected end of data\. In \.csv a quote",
+        ),
+        ("a.csv", 'text,label\n"two\nlines"\n', "a.csv, line 2 has 1 fields, but the first line names 2 columns"),
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": ', "a.jsonl, line 2 is not JSON .* one JSON object per line"),
         (
             "a.jsonl",
