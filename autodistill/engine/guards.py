@@ -68,9 +68,10 @@ def data_notes(bench: Workbench) -> dict[str, Any]:
 def overlaps(data: TaskData) -> dict[str, int]:
     """``overlap_<role>_<other>``: examples of a held-out role whose texts also stand in the other one.
 
-    Texts are compared without case and extra white space, both texts of a pair together, in whichever order. Where
-    examples are pairs, ``overlap_<role>_<other>_<column>`` counts those of which this text stands there, in the same
-    column. Streams of text have no examples and are left out.
+    Texts are compared by their words alone (`autodistill.data.splits.normalised`): "C++ rocks" is "c rocks". Both
+    texts of a pair are compared together, in whichever order. Where examples are pairs,
+    ``overlap_<role>_<other>_<column>`` counts those of which this text stands there, in the same column. Streams of
+    text have no examples and are left out.
     """
     known = {role: _digests(split, data.task) for role, split in data.splits.items() if hasattr(split, "column_names")}
     found = {}
