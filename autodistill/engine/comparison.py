@@ -1,7 +1,8 @@
 """The comparison on the test split: every row with its interval, paired gains, and the verdict.
 
 Predictions are read back from the files that the full runs and references wrote; nothing is predicted twice but the
-teacher. What counts as better is in `autodistill.engine.verdict` and ``equal_compute``.
+teacher, whose predictions are kept here. What counts as better is in `autodistill.engine.verdict` and
+``equal_compute``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from autodistill.training.predict import predict
 
 if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray
+
+#: Where the teacher's predictions on the final split are kept, below the study's folder.
+TEACHER_PREDICTIONS = Path("teacher", "predictions.parquet")
 
 
 def compare(session: Session) -> dict[str, Any]:
@@ -116,7 +120,9 @@ def _scores(session: Session, role: str, logits: FloatArray) -> dict[str, Score]
 
 def _teacher(session: Session, role: str) -> Contender:
     stored = session.step("teacher")
-    scores = session.teacher.scores(session.bench, role)
+    answers = session.teacher.predictions(session.bench, role)
+    write_predictions(session.settings.study_dir / TEACHER_PREDICTIONS, answers, role)
+    scores = score_all(session.bench, answers)
     return Contender("teacher", scores, stored["latencies"], session.teacher.parameters)
 
 

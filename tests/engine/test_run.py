@@ -193,6 +193,7 @@ def test_a_study_has_the_documented_files(done: Done) -> None:
     for number in range(4):
         latency = json.loads((folder / "trials" / str(number) / "latency.json").read_text())
         assert latency["replay"]["kind"] == "replayed"
+    assert (folder / "teacher" / "predictions.parquet").is_file()
     for pick in done.summary["picks"]:
         place = folder / "picks" / str(pick["trial"])
         assert json.loads((place / "onnx" / "parity.json").read_text())
@@ -232,12 +233,28 @@ def test_predictions_have_ids_and_logits_and_no_texts(done: Done) -> None:
 
     found = [*done.study.directory.glob("picks/*/predictions.parquet")]
     assert len(found) == len(done.summary["picks"]) > 0
-    for path in found:
+    for path in [*found, done.study.directory / "teacher" / "predictions.parquet"]:
         table = pyarrow.parquet.read_table(path)
         assert set(table.column_names) == {"id", "logits", "split"}
         assert set(table.column("split").to_pylist()) == {"test"}
         assert table.num_rows == 120
         assert all(" " not in name for name in table.column("id").to_pylist())
+
+
+def test_the_gain_over_the_teacher_can_be_made_again_from_the_files(done: Done) -> None:
+    import pyarrow.parquet
+
+    lines = (done.study.directory.parents[1] / "data" / "test.tsv").read_text().splitlines()[1:]
+    labels = [done.summary["task"]["labels"].index(line.partition("\t")[2]) for line in lines]
+    for pick in done.summary["picks"]:
+        ours, theirs = (
+            pyarrow.parquet.read_table(done.study.directory / place / "predictions.parquet").to_pydict()
+            for place in (f"picks/{pick['trial']}", "teacher")
+        )
+        assert ours["id"] == theirs["id"]
+        right, expected = (np.argmax(found["logits"], axis=1) == labels for found in (ours, theirs))
+        gain = pick["versus"]["teacher"]["gain"]["value"]
+        assert np.mean(right) - np.mean(expected) == pytest.approx(gain)
 
 
 def test_every_pick_and_baseline_has_its_final_metrics_beside_its_model(done: Done) -> None:
