@@ -113,7 +113,7 @@ def _is_untaught(model: PreTrainedModel, bench: Workbench) -> bool:
 def _fine_tune(settings: Settings, bench: Workbench) -> int:
     """Fine-tune the model by the protocol and print what came of it."""
     from autodistill.engine.fine_tuning import FineTuner
-    from autodistill.engine.guards import failed_seeds_words
+    from autodistill.engine.guards import failed_seeds_words, split_check
     from autodistill.engine.stop import StopSignal
     from autodistill.training.protocol import read_protocol
 
@@ -135,10 +135,13 @@ def _fine_tune(settings: Settings, bench: Workbench) -> int:
     ]
     header = ["metric", "value", "95 % interval", "n", "seeds", "split"]
     print_table(f"{settings.model}, fine-tuned, on {found['split']}", header, rows)
-    for alarm in (failed_seeds_words(found), found["check"]["alarm"]):
+    row = split_check(found, "data.test")
+    for alarm in (failed_seeds_words(found), found["check"]["alarm"], row and row["alarm"]):
         if alarm:
             print(alarm)
-    write_result(settings, "evaluate.json", {"model": settings.model, **found, **_data_facts(bench)})
+    facts = _data_facts(bench)
+    facts["checks"] += [row] if row else []
+    write_result(settings, "evaluate.json", {"model": settings.model, **found, **facts})
     return 0
 
 

@@ -228,8 +228,25 @@ def failed_seeds_words(found: Mapping[str, Any]) -> str | None:
     )
 
 
+def split_check(found: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    """The row of a protocol's outcome whose figures are of the split that its settings were chosen on; else None.
+
+    Args:
+        found: the outcome.
+        key: that would name test examples.
+    """
+    split = found["split"]
+    if split == "test" or len(found["grid"]) == 1:  # a grid of one point chooses nothing
+        return None
+    alarm = (
+        f"There is no test split: the final figures of fine-tuning are of the {split} split, on which its settings "
+        f"were chosen. They are optimistic, and nothing is claimed from them. Give test examples ({key})."
+    )
+    return _check("split of the final figures", split, alarm)
+
+
 def task_checks(tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows on the data of the tasks that models were fine-tuned on, and on whether they have learnt them.
+    """Rows on data and split of the tasks that models were fine-tuned on, and on whether they have learnt them.
 
     Args:
         tasks: the stored step ``tasks``; empty without one.
@@ -239,6 +256,11 @@ def task_checks(tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
         for label, facts in tasks.get("tasks", {}).items()
         for row in data_checks(facts.get("notes", {}))
     ]
+    for label in tasks.get("tasks", {}):
+        outcomes = (model["tasks"][label] for model in tasks["models"])
+        tuned = next((outcome for outcome in outcomes if "error" not in outcome), None)
+        if tuned and (row := split_check(tuned, f"fine_tuning.tasks.{label}.test")):
+            found.append({**row, "name": f"{label}: {row['name']}", "alarm": f"{label}: {row['alarm']}"})
     for model in tasks.get("models", ()):
         for label, outcome in model["tasks"].items():
             who = f"{model['name']}, fine-tuned on {label}"

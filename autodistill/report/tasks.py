@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from autodistill.evaluators.glue_tasks import task_of
 from autodistill.report import formats, tables
 from autodistill.report.markup import Html, details, model_name, number, section, table, tag, term
 from autodistill.report.tables import Summary
@@ -36,9 +37,12 @@ class TaskRow:
 
 
 def task_columns(summary: Summary) -> list[str]:
-    """Titles of the cells: ``rte, score``, and the averages over GLUE that there are."""
-    tasks = tables.mapping(tables.mapping(summary, "tasks"), "tasks")
-    titles = [f"{label}, {tables.metric_label(str(facts.get('metric')))}" for label, facts in tasks.items()]
+    """Titles of the cells: ``rte, score`` (``, on select`` without a test split), and the averages that there are."""
+    tasks, untested = tables.mapping(tables.mapping(summary, "tasks"), "tasks"), untested_tasks(summary)
+    titles = [
+        f"{label}, {tables.metric_label(str(facts.get('metric')))}{', on select' if label in untested else ''}"
+        for label, facts in tasks.items()
+    ]
     return [*titles, *(AVERAGE_NAMES[kind] for kind in averages_of(summary))]
 
 
@@ -92,23 +96,90 @@ def coverage_sentence(summary: Summary) -> str:
     return ""
 
 
-def claim_sentence(summary: Summary) -> str:
-    """The first pick's gain on the GLUE average over the baseline that is best there; empty without either."""
-    models = tables.entries(tables.mapping(summary, "tasks"), "models")
-    averaged = [model for model in models if tables.mapping(tables.mapping(model, "averages"), "paper")]
-    baselines = [model for model in averaged if model.get("role") == "baseline"]
-    pick = next((model for model in averaged if model.get("role") == "pick"), None)
-    if pick is None or not baselines:
+def untested_tasks(summary: Summary) -> list[str]:
+    """Labels of the tasks whose final figures are of the select split, for want of a test split."""
+    tasks = tables.mapping(tables.mapping(summary, "tasks"), "tasks")
+    return [label for label, facts in tasks.items() if facts.get("split") == "select"]
+
+
+def untested_sentence(summary: Summary) -> str:
+    """That nothing is claimed from tasks without a test split; empty where each has one."""
+    labels = ", ".join(untested_tasks(summary))
+    if not labels:
         return ""
-    best = max(baselines, key=lambda model: float(model["averages"]["paper"]["value"]))["name"]
-    versus = tables.mapping(tables.mapping(pick, "versus"), best)
-    gain = tables.mapping(tables.mapping(versus, "averages"), "paper")
+    return (
+        f"Nothing is claimed from {labels}: without a test split, final figures are of the select split, on which the "
+        "grid was scored too."
+    )
+
+
+def claim_sentence(summary: Summary) -> str:
+    """The first pick's gain on the GLUE average over the baseline that is best there; empty without either.
+
+    A baseline that failed on a task of the average, or has not learnt one, is void and named. Void baselines alone are
+    no rivals. One that is the best all the same stays the rival, or the claim would be against a weaker one.
+    """
+    models = tables.entries(tables.mapping(summary, "tasks"), "models")
+    baselines = [model for model in models if model.get("role") == "baseline"]
+    pick = next((model for model in models if model.get("role") == "pick"), None)
+    labels = _averaged_labels(summary)
+    if pick is None or not baselines or not labels:
+        return ""
+    reasons = {str(model["name"]): _void_reason(model, labels) for model in baselines} | _untrained(summary)
+    void = ", ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
+    told = f" Void: {void}. Well trained, it may be the strongest." if void else ""
+    untested = ", ".join(label for label in untested_tasks(summary) if label in labels)
+    if not _average_of(pick):
+        return f"On the GLUE average nothing is claimed: {pick['name']} ({_void_reason(pick, labels)}).{told}"
+    if untested:
+        return f"On the GLUE average nothing is claimed: {untested} without a test split.{told}"
+    if all(reasons[str(model["name"])] for model in baselines):
+        return f"On the GLUE average nothing is claimed: no baseline has learnt all of its tasks.{told}"
+    averaged = [model for model in baselines if _average_of(model)]
+    best = max(averaged, key=lambda model: float(_average_of(model)["value"]))["name"]
+    gain = _average_of(tables.mapping(tables.mapping(pick, "versus"), best))
     low = formats.number_of(gain.get("low"))
     sure = "no interval" if low is None else "surely better" if low > 0 else "not surely better"
     return (
         f"On the GLUE average {pick['name']} gains {formats.gain_with_interval(_AVERAGE_METRIC, gain)} over {best}, "
-        f"the best baseline there at any speed: {sure}."
+        f"the best baseline there at any speed: {sure}.{told}"
     )
+
+
+def _average_of(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The average over GLUE as papers have it, of a model or of a gain; empty without one."""
+    return tables.mapping(tables.mapping(model, "averages"), "paper")
+
+
+def _averaged_labels(summary: Summary) -> list[str]:
+    """Labels of the tasks that the GLUE average covers; none where no model has one."""
+    found = tables.mapping(summary, "tasks")
+    covered = next(
+        (average["tasks"] for model in tables.entries(found, "models") if (average := _average_of(model))), ()
+    )
+    return [
+        label
+        for label, facts in tables.mapping(found, "tasks").items()
+        if task_of(str(facts.get("benchmark"))) in covered
+    ]
+
+
+def _void_reason(model: Mapping[str, Any], labels: list[str]) -> str:
+    """Why comparisons on the average with a model mean nothing; empty where they do not."""
+    outcomes = {label: tables.mapping(tables.mapping(model, "tasks"), label) for label in labels}
+    failed = ", ".join(label for label, outcome in outcomes.items() if "error" in outcome)
+    unlearnt = ", ".join(label for label, found in outcomes.items() if tables.mapping(found, "check").get("alarm"))
+    if failed:
+        return f"fine-tuning failed on {failed}"
+    if unlearnt:
+        return f"no better than the trivial answer on {unlearnt}"
+    return "" if _average_of(model) else "it has no average"
+
+
+def _untrained(summary: Summary) -> dict[str, str]:
+    """Baselines that there is nothing to fine-tune of."""
+    rows = tables.entries(summary, "baselines")
+    return {str(row.get("name")): "its training failed" for row in rows if row.get("state") == "failed"}
 
 
 def _metrics(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -148,7 +219,7 @@ def tasks_section(summary: Summary) -> Html:
     ]
     lead = (
         "Teacher, baselines and picks were fine-tuned by the same protocol: a grid on the select split, then several "
-        f"seeds. {coverage_sentence(summary)} {claim_sentence(summary)}"
+        f"seeds. {coverage_sentence(summary)} {claim_sentence(summary)} {untested_sentence(summary)}"
     )
     return section("Tasks after fine-tuning", table(caption, header, body, classes), *gains, lead=lead, anchor="tasks")
 

@@ -19,7 +19,14 @@ from autodistill.report import formats, tables
 from autodistill.report.learnt import prediction_sentence, savings_sentence
 from autodistill.report.tables import ComparisonRow, Summary
 from autodistill.report.targets import answers_rows, target_rows
-from autodistill.report.tasks import averages_of, claim_sentence, coverage_sentence, task_columns, task_rows
+from autodistill.report.tasks import (
+    averages_of,
+    claim_sentence,
+    coverage_sentence,
+    task_columns,
+    task_rows,
+    untested_sentence,
+)
 
 #: Rows of the front that are shown while there are no picks.
 FRONT_ROWS = 10
@@ -148,7 +155,8 @@ def _render_tasks(summary: Summary, console: Console) -> None:
         table.add_row(*map(Text, (row.name, *pairs)), style=ROLE_STYLES[row.role])
     console.print()
     console.print(table)
-    for sentence, style in ((coverage_sentence(summary), "dim"), (claim_sentence(summary), "")):
+    sentences = (coverage_sentence(summary), "dim"), (claim_sentence(summary), ""), (untested_sentence(summary), "")
+    for sentence, style in sentences:
         if sentence:
             console.print(Text(sentence, style=style))
 

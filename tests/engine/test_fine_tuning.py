@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_studies import tiny_study
+from tiny_studies import replaced, tiny_study
 
 import autodistill
 from autodistill.cli import main
@@ -178,3 +178,20 @@ def test_evaluate_fine_tunes_a_model_without_a_head(overrides: list[str], capsys
     assert "1 point on the select split, then 2 seeds of the best" in printed
     written: dict[str, Any] = json.loads(Path(printed.split("Written: ")[1].strip()).read_text())
     assert written["metrics"]["classification.accuracy"]["seeds"] == 2
+    assert "no test split" not in printed
+
+
+def test_evaluate_without_a_test_split_says_that_its_figures_are_optimistic(
+    overrides: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = next(item for item in overrides if item.startswith("teacher.path=")).partition("=")[2]
+    more = ["data.test=null", "fine_tuning.learning_rates=[3e-3,1e-3]", "fine_tuning.batch_sizes=[16]"]
+    more += ["fine_tuning.epochs=[1]", "fine_tuning.seeds=1", "study.name=untested"]
+    assert main(["evaluate", *replaced(overrides, *more), f"model={teacher}"]) == 0
+    printed = capsys.readouterr().out
+    alarm = "of the select split, on which its settings were chosen. They are optimistic, and nothing is claimed"
+    assert alarm in printed
+    assert "Give test examples (data.test)." in printed
+    written: dict[str, Any] = json.loads(Path(printed.split("Written: ")[1].strip()).read_text())
+    assert written["split"] == "select"
+    assert [row["name"] for row in written["checks"] if alarm in (row["alarm"] or "")] == ["split of the final figures"]

@@ -14,6 +14,8 @@ from autodistill.engine.guards import (
     learnt_checks,
     overlaps,
     score_check,
+    split_check,
+    task_checks,
 )
 from autodistill.evaluators.scoring import proportion
 
@@ -97,6 +99,25 @@ def test_texts_are_counted_among_texts_and_one_text_of_a_pair_alarms_when_most_a
         "30 of 50 texts 'context' of the test split also stand in the train split: scores on it reward knowing one "
         "text of the pair."
     )
+
+
+def test_figures_of_the_split_that_settings_were_chosen_on_raise_an_alarm() -> None:
+    tuned = {"split": "select", "grid": [{}, {}], "check": {"found": "0.9", "alarm": None}}
+    tuned |= {"failed_seeds": [], "seeds_asked": 3}
+    models = [
+        {"name": "small", "tasks": {"mine": {"error": "diverged"}}},
+        *({"name": name, "tasks": {"mine": tuned}} for name in ("teacher", "pick 1")),
+    ]
+    rows = task_checks({"tasks": {"mine": {}}, "models": models})
+    [row] = [row for row in rows if row["name"] == "mine: split of the final figures"]
+    assert row["found"] == "select"
+    assert row["alarm"] == (
+        "mine: There is no test split: the final figures of fine-tuning are of the select split, on which its settings "
+        "were chosen. They are optimistic, and nothing is claimed from them. Give test examples "
+        "(fine_tuning.tasks.mine.test)."
+    )
+    assert split_check({**tuned, "split": "test"}, "data.test") is None
+    assert split_check({**tuned, "grid": [{}]}, "data.test") is None  # nothing was chosen
 
 
 def test_scores_are_judged_by_their_intervals() -> None:
