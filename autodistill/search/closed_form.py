@@ -168,6 +168,9 @@ class ClosedForm:
             pool: candidates, none of which was tried.
             n: how many.
             replicates: runs of one architecture at most; 1 never asks for another.
+
+        Raises:
+            NothingLearntError: no candidate can add to the hypervolume, and no other look at what was tried can.
         """
         inputs = torch.from_numpy(self.features(pool))
         chosen: list[Choice] = []
@@ -179,8 +182,6 @@ class ClosedForm:
                 self._believe()
             values = np.where(taken[listed], -np.inf, self._values(short, short_inputs, self._cells))
             best = int(np.argmax(values))
-            if np.isneginf(values[best]) and not chosen:
-                raise NothingLearntError("no candidate can add to the hypervolume")
             again = self._replicate(short, short_inputs, values, replicates)
             if again is not None:
                 chosen.append(again)
@@ -189,8 +190,10 @@ class ClosedForm:
                 chosen.append(Choice(int(listed[best]), False, float(values[best])))
                 taken[listed[best]] = True
                 self._take(short.take(np.array([best])), short_inputs[[best]])
-            if len(chosen) <= step:
+            elif chosen:
                 break
+            else:
+                raise NothingLearntError("no candidate can add to the hypervolume")
         return chosen
 
     def _shortlist(self, pool: Pool, inputs: torch.Tensor, count: int) -> NDArray[np.intp]:

@@ -387,6 +387,18 @@ def test_noise_that_hides_the_front_asks_for_a_replicate_and_a_precise_score_doe
     assert not make(context, max_replicates=1).propose(history(0.05), 1)[0].replicate
 
 
+def test_where_no_new_candidate_can_add_anything_what_was_tried_is_looked_at_again() -> None:
+    context = replace(toy_context(known=LatencyKnown()), reference={ACCURACY.metric: 0.5, LATENCY.metric: 1.0})
+    fast = [item for item in context.space.enumerate() if toy_metrics(item)[LATENCY.metric] < 1.0]
+    history = toy_history(context, fast, noise=0.05, variances=True)  # all others are beyond the reference
+    proposals = make(context).propose(history, 2)
+    assert [item.note for item in proposals] == [{"by": "replicate"}] * 2
+    assert all(item.replicate and item.architecture in fast for item in proposals)
+    (anew,) = make(context, max_replicates=1).propose(history, 1)
+    assert anew.note == {"by": "fallback", "why": "no candidate can add to the hypervolume"}
+    assert anew.architecture not in fast
+
+
 class SomeLatencies(LatencyKnown):
     """As `LatencyKnown`, but of a few architectures only, as a table that is not complete."""
 
