@@ -305,6 +305,7 @@ def _prediction(
     return {
         **entry,
         "n": len(table),
+        "scored": len(rows),
         "reason": None,
         "folds": found.folds,
         "spearman": found.spearman,

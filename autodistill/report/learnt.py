@@ -125,9 +125,12 @@ def prediction_sentence(summary: Summary) -> str:
         return ""
     ranks = formats.significant(prediction.get("spearman"), 2)
     inside = formats.share(prediction.get("coverage"))
+    judged, folds = prediction.get("n"), prediction.get("folds")
+    some = "the latest " if (prediction.get("scored") or 0) > (judged or 0) else ""
     return (
-        f"rank correlation {ranks} (Spearman) over {prediction.get('n')} trials; {inside} of them lie inside their "
-        f"95 % interval."
+        f"rank correlation {ranks} (Spearman) over {some}{judged} trials; {inside} of them lie inside their "
+        f"95 % interval. Each was predicted by one of {folds} models, fitted without one in {folds} of the "
+        f"architectures."
     )
 
 

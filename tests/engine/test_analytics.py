@@ -13,6 +13,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.analytics import encode_choices, hypervolume_curve, hypervolume_regret, study_analytics
 from autodistill.engine.picks import averaged
+from autodistill.engine.prediction import MAX_FOLDS, MAX_TRIALS
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
 from autodistill.engine.relative import hypervolume_of, reference_point, relative_matrix
 from autodistill.engine.summary import without_nan
@@ -213,6 +214,9 @@ def test_another_model_can_be_judged() -> None:
     def flat(train_x: Any, train_y: Any, noise: Any, test_x: Any) -> tuple[Any, Any]:
         return np.full(len(test_x), 0.25), np.ones(len(test_x))
 
+    many = study_analytics(*study(150), (QUALITY, LATENCY), (), TEACHER, flat)["prediction"]
+    assert (many["n"], many["scored"], many["folds"]) == (MAX_TRIALS, 150, MAX_FOLDS)
     found = study_analytics(*study(12), (QUALITY, LATENCY), (), TEACHER, flat)["prediction"]
+    assert (found["n"], found["scored"], found["folds"]) == (12, 12, 12)
     assert {point["predicted"] for point in found["points"]} == {0.25}
     assert found["spearman"] is None

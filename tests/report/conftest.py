@@ -323,6 +323,7 @@ def analytics(rows: list[dict[str, Any]], hypervolume: list[float]) -> dict[str,
         "prediction": {
             "metric": METRIC,
             "n": len(points),
+            "scored": len(points),
             "reason": None,
             "folds": 20,
             "spearman": 0.93,

@@ -106,8 +106,13 @@ def test_a_stopped_trial_says_where_it_was_stopped(summary: dict[str, Any]) -> N
 
 
 def test_the_prediction_is_told_in_words(summary: dict[str, Any], partial_summary: dict[str, Any]) -> None:
-    wanted = "rank correlation 0.93 (Spearman) over 44 trials; 95.2 % of them lie inside their 95 % interval."
+    wanted = (
+        "rank correlation 0.93 (Spearman) over 44 trials; 95.2 % of them lie inside their 95 % interval. "
+        "Each was predicted by one of 20 models, fitted without one in 20 of the architectures."
+    )
     assert prediction_sentence(summary) == wanted
+    summary["analytics"]["prediction"]["scored"] = 300
+    assert "over the latest 44 trials; " in prediction_sentence(summary)
     assert prediction_sentence(partial_summary) == ""
 
 
