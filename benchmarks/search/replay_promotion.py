@@ -13,6 +13,7 @@ from autodistill.pareto import hypervolume
 from autodistill.search.promotion import Promotion
 from benchmarks.search.harness import Trials
 from benchmarks.search.problems import ACCURACY, LATENCY, Problem, minimised
+from benchmarks.search.replay_pruning import quartiles
 from benchmarks.search.table_files import TABLES, read_table
 from benchmarks.search.table_problem import column, table_problem, usable_rows
 
@@ -27,7 +28,7 @@ Rule = Callable[[Problem, History, Sequence[int], Mapping[int, float], np.random
 
 
 def replay_promotion(family: str, seeds: int, folder: Path = TABLES) -> dict[str, Any]:
-    """Rule -> median normalised hypervolume of the full scores after 1, 2, ... promotions; {} without full runs."""
+    """Rule -> normalised hypervolume of the full scores after 1, 2, ... promotions over seeds; {} without full runs."""
     table, problem = read_table(family, folder), table_problem(family, folder)
     usable = usable_rows(table)
     full = {
@@ -49,8 +50,9 @@ def replay_promotion(family: str, seeds: int, folder: Path = TABLES) -> dict[str
             "seeds": seeds,
             "candidates": len(full),
             **{
-                f"after_{count + 1}": round(float(np.median([curve[count] for curve in found])), 4)
+                key: value
                 for count in range(PROMOTIONS)
+                for key, value in quartiles(f"after_{count + 1}", [curve[count] for curve in found]).items()
             },
         }
         for name, found in curves.items()

@@ -33,7 +33,7 @@ class Study:
 
 
 def replay_pruning(family: str, seeds: int, folder: Path = TABLES) -> dict[str, Any]:
-    """Pruner -> medians over seeds."""
+    """Pruner -> medians and quartiles over seeds."""
     table, problem = read_table(family, folder), table_problem(family, folder)
     registry = default_registry()
     found = {}
@@ -46,9 +46,15 @@ def replay_pruning(family: str, seeds: int, folder: Path = TABLES) -> dict[str, 
         keys = studies[0]
         found[name] = {
             "seeds": seeds,
-            **{f"{key}_median": round(float(np.median([item[key] for item in studies])), 4) for key in keys},
+            **{name: value for key in keys for name, value in quartiles(key, [item[key] for item in studies]).items()},
         }
     return found
+
+
+def quartiles(name: str, values: Sequence[float]) -> dict[str, float]:
+    """``NAME_q1``, ``NAME_median`` and ``NAME_q3``."""
+    cuts = np.quantile(values, [0.25, 0.5, 0.75])
+    return {f"{name}_{cut}": round(float(value), 4) for cut, value in zip(("q1", "median", "q3"), cuts, strict=True)}
 
 
 def replay(table: Table, problem: Problem, pruner: Pruner, seed: int) -> Study:
