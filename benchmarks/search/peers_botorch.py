@@ -1,7 +1,8 @@
-"""qLogNEHVI with every objective modelled: what one gets from BoTorch's tutorial on the same candidates as ours.
+"""qLogNEHVI with every objective modelled: what one gets from BoTorch's tutorial on a discrete space.
 
 Accuracy and the logarithm of the latency are Gaussian processes over the encoded choices, nothing is known, and the
-acquisition function is scored on the whole space, or on a sample and the neighbours of the observed front.
+acquisition function is scored on the whole space, as ours is, or on a sample and the neighbours of the observed front,
+from where ours climbs on.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import EarlierStudy, Known, Objective, SearchContext, SearchSpace
+from autodistill.engine.analytics import hypervolume_regret
 from autodistill.pareto import hypervolume, non_dominated
 
 if TYPE_CHECKING:
@@ -108,12 +109,10 @@ class Problem:
 
     def curve(self, architectures: Sequence[Architecture]) -> list[float]:
         """Normalised hypervolume of the first 1, 2, ... architectures by their true values."""
-        points, kept, found = self._true_points(architectures), np.empty((0, 2)), []
-        for point in points:
-            kept = np.vstack([kept, point])
-            kept = kept[non_dominated(kept)]
-            found.append(self._normalised(kept))
-        return found
+        front = minimised(self.front[:, 0], self.front[:, 1])
+        regret = hypervolume_regret(self._true_points(architectures), front, self.corner)
+        shares: list[float] = (1.0 - regret / hypervolume(front, self.corner)).tolist()
+        return shares
 
     def recommended(self, architectures: Sequence[Architecture], accuracies: Sequence[float]) -> list[float]:
         """The same of what one would recommend after 1, 2, ... trials: the front by the mean of what was observed.

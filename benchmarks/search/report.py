@@ -37,6 +37,7 @@ def _problem(records: Sequence[Mapping[str, Any]], trials: int) -> dict[str, Any
             name: {
                 "seeds": len(by_seed),
                 "hypervolume": _marks(by_seed, trials),
+                "regret": _marks({seed: 1.0 - curve for seed, curve in by_seed.items()}, trials),
                 "recommended": _marks(recommended[name], trials),
                 "trials_to": {target: _quartiles(_first(by_seed, value)) for target, value in targets.items()},
                 **_costs([item for item in records if item["searcher"] == name]),
