@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.search import History, Objective, Proposal, SearchContext
+from autodistill.components.search import History, Proposal, SearchContext
 from autodistill.errors import ConfigError
 from autodistill.pareto import non_dominated
 from autodistill.search.acquisition import Bound, Problem, Screen, Source, choose, isolated
@@ -105,15 +105,11 @@ class BotorchSearch:
         rng = generator(self.context, history)
         rows = zip(history.in_space, history.states, strict=True)
         begun = sum(here and state != "infeasible" for here, state in rows)
-        # Every other start is what earlier studies think best: a quick win if they are right, a small loss if not.
-        # Infeasible ones count here, for earlier studies learn nothing from them and would think the same again.
-        believing = bool(self.earlier) and sum(history.in_space) % 2 == 0
-        if begun < self.initial and not believing:
+        # Earlier studies have no say here: where they erred, starts that they chose cost a search forty trials.
+        if begun < self.initial:
             return self._space_filling(history, n, {"by": "start"})
         with isolated(int(rng.integers(2**31))):
             try:
-                if begun < self.initial:
-                    return self._from_earlier(history, rng)
                 return self._model_based(history, n, rng)
             except NothingLearntError as error:
                 why = str(error)
@@ -151,40 +147,6 @@ class BotorchSearch:
         """Log probability that candidates keep the bounds on what is measured or learnt; None where none was seen."""
         return log_chances_of(view, pool, view.feature_map(pool, None, self.size_features))
 
-    def _from_earlier(self, history: History, rng: np.random.Generator) -> list[Proposal]:
-        """The architecture that adds most to the hypervolume of what was tried, were the earlier studies right.
-
-        Once `BROKEN` trials broke a bound, of those that probably keep it.
-        """
-        view = View(self.context, self.candidates, history)
-        pool = self.candidates.pool(history, self.max_candidates, SAMPLE, view.front(), rng)
-        values = self._log_gains(view, pool)
-        chances = self._log_chances(view, pool) if _often_broken(view) else None
-        if chances is not None:
-            likely = chances > LIKELY
-            values = np.where(likely, values, -np.inf) if likely.any() else chances
-        return [Proposal(pool.architectures[int(np.argmax(values))], note={"by": "earlier"})]
-
-    def _log_gains(self, view: View, pool: Pool) -> FloatArray:
-        """Log of what each candidate adds to the hypervolume of what was tried, with every objective as believed."""
-        columns = [self._believed(view, item, pool) for item in self.context.objectives]
-        tried, new = (np.stack([column[part] for column in columns], axis=1) for part in (0, 1))
-        tried = tried[view.in_space & view.feasible & (view.complete | view.pending)]
-        reference = np.minimum(tried.min(axis=0, initial=np.inf), new.min(axis=0)) - 1.0
-        cells = cells_of(tried[:, 1:], tried[:, 0], reference[1:], float(reference[0]))
-        return log_ehvi(cells, new[:, 1:], new[:, 0], np.full(len(new), 1e-6))
-
-    def _believed(self, view: View, objective: Objective, pool: Pool) -> tuple[FloatArray, FloatArray]:
-        """An objective of what was tried and of the candidates, to be maximised: known, or as earlier studies say."""
-        if objective in view.known_objectives:
-            scale = view.known_scale(objective.metric, pool)
-            values = [sign_of(objective) * scale(some.known[objective.metric]) for some in (view.past, pool)]
-            return np.nan_to_num(values[0], nan=-10.0), np.nan_to_num(values[1], nan=-10.0)
-        return (
-            sign_of(objective) * self.earlier.mean_of(objective, view.past),
-            sign_of(objective) * self.earlier.mean_of(objective, pool),
-        )
-
     def _model_based(self, history: History, n: int, rng: np.random.Generator) -> list[Proposal]:
         view = View(self.context, self.candidates, history)
         pool = self.candidates.pool(history, self.max_candidates, SAMPLE, view.front(), rng)
@@ -209,6 +171,20 @@ class BotorchSearch:
         else:
             best = np.argsort(-(self._log_gains(view, pool) + chances), kind="stable")
         return [Proposal(pool.architectures[index], note={"by": "known"}) for index in best[:n]]
+
+    def _log_gains(self, view: View, pool: Pool) -> FloatArray:
+        """Log of what each candidate adds to the hypervolume of what was tried, where every objective is known."""
+        scales = [(sign_of(item), item.metric, view.known_scale(item.metric, pool)) for item in view.known_objectives]
+        tried, new = (
+            np.stack(
+                [np.nan_to_num(sign * scale(some.known[metric]), nan=-10.0) for sign, metric, scale in scales], axis=1
+            )
+            for some in (view.past, pool)
+        )
+        tried = tried[view.in_space & view.feasible & (view.complete | view.pending)]
+        reference = np.minimum(tried.min(axis=0, initial=np.inf), new.min(axis=0)) - 1.0
+        cells = cells_of(tried[:, 1:], tried[:, 0], reference[1:], float(reference[0]))
+        return log_ehvi(cells, new[:, 1:], new[:, 0], np.full(len(new), 1e-6))
 
     # -- one objective to be learnt ------------------------------------------------------------------------------
 

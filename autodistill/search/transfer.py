@@ -2,8 +2,9 @@
 
 The new metric is taken to be a line in each earlier study's prediction plus a correction of its own: the recursive
 form [LeGratiet2014]_ of the autoregressive multi-task model [Kennedy2000]_. Slopes have a normal prior around zero and
-are learnt with everything else, so that an unrelated study loses its say after a few trials; only the ranking and the
-shape of an earlier study matter, not its scale, so that another teacher, another data set or another machine will do.
+are learnt with everything else; only the ranking and the shape of an earlier study matter, not its scale, so that
+another teacher, another data set or another machine will do. Nothing is chosen by what an earlier study says alone, but
+by a model that has seen the space-filling start: there an unrelated study is one more feature that explains little.
 
 .. [Kennedy2000] M. Kennedy, A. O'Hagan, Predicting the output from a complex computer code when fast approximations
    are available.
@@ -63,7 +64,7 @@ class Earlier:
         for study in context.earlier:
             _check_space(context, study)
         self._predictors = [
-            pair for study in context.earlier for pair in _predictors(context, candidates, study, learnt, sizes)
+            item for study in context.earlier for item in _predictors(context, candidates, study, learnt, sizes)
         ]
 
     def __bool__(self) -> bool:
@@ -71,22 +72,17 @@ class Earlier:
 
     def __call__(self, pool: Pool) -> FloatArray:
         """One column per earlier study and objective that it tells something of, ``n x columns``."""
-        return np.stack([predictor(pool) for _, predictor in self._predictors], axis=1)
-
-    def mean_of(self, objective: Objective, pool: Pool) -> FloatArray:
-        """The studies' mean prediction of one objective, ``n``, without a unit; 0 where none tells anything of it."""
-        columns = [predictor(pool) for item, predictor in self._predictors if item == objective]
-        return np.asarray(np.mean(columns, axis=0)) if columns else np.zeros(len(pool))
+        return np.stack([predictor(pool) for predictor in self._predictors], axis=1)
 
 
 def _predictors(
     context: SearchContext, candidates: Candidates, study: EarlierStudy, learnt: Sequence[Objective], sizes: bool
-) -> list[tuple[Objective, _Predictor]]:
+) -> list[_Predictor]:
     """The models of the objectives that the study tells something of."""
     found, reasons = [], []
     for objective in learnt:
         try:
-            found.append((objective, _Predictor(context, candidates, study, objective, sizes)))
+            found.append(_Predictor(context, candidates, study, objective, sizes))
         except _NothingToLearnError as error:
             reasons.append(str(error))
     if reasons and not found:

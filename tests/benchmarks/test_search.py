@@ -153,6 +153,18 @@ def test_an_unrelated_earlier_study_says_nothing_and_a_related_one_something() -
     assert abs(correlation("unrelated")) < 0.6
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+def test_a_search_that_starts_from_an_unrelated_study_is_no_worse_than_a_cold_start() -> None:
+    harness, searchers, problem = module("harness"), module("searchers"), module("synthetic").blocks()
+
+    def found(name: str) -> float:
+        tried, _ = harness.search(problem, searchers.make_searcher(name, problem, 2), 10, 2)
+        return float(problem.curve(tried.architectures)[-1])
+
+    # The study of this seed thinks best of the smallest: 0.33 were lost when it chose three of the five starts.
+    assert found("botorch:warm=unrelated") > found("botorch") - 0.03
+
+
 def made_up_table(folder: Path) -> None:
     """Thirty rows with the columns of a real table; accuracies are a function of the size plus noise."""
     setup, files = module("table_setup"), module("table_files")
@@ -204,7 +216,8 @@ def test_the_table_judges_fidelity_stopping_and_promotion(tmp_path: Path) -> Non
     assert found["stopping"]["none"]["hypervolume_kept_median"] == 1.0
     assert found["stopping"]["latency_bands"]["examples_share_median"] < 1.0
     promotion = found["promotion"]["one_at_a_time"]
-    assert 0 < promotion["after_1"] <= promotion["after_6"] <= 1.0
+    assert 0 < promotion["after_1_median"] <= promotion["after_6_median"] <= 1.0
+    assert promotion["after_6_q1"] <= promotion["after_6_median"] <= promotion["after_6_q3"]
 
 
 def test_medians_count_unreached_targets_as_late() -> None:
@@ -231,3 +244,13 @@ def test_medians_count_unreached_targets_as_late() -> None:
     assert found["searchers"]["botorch"]["trials_to"]["random"]["q1"] == 1
     assert found["searchers"]["botorch"]["trials_to"]["random"]["q3"] is None
     assert found["searchers"]["random"]["hypervolume"] == {}
+
+
+def test_regret_stands_beside_the_hypervolume() -> None:
+    report = module("report")
+    line = {"problem": "p", "searcher": "random", "repeats": 0, "seconds": [0.1], "cpu_seconds": 1}
+    curves = ([0.25] * 19 + [0.5], [0.5] * 19 + [0.75], [0.75] * 19 + [0.875])
+    records = [{**line, "seed": seed, "curve": curve, "recommended": curve} for seed, curve in enumerate(curves)]
+    found = report.summarise(records, 20)["p"]["searchers"]["random"]
+    assert found["hypervolume"] == {"20": {"q1": 0.625, "median": 0.75, "q3": 0.8125}}
+    assert found["regret"] == {"20": {"q1": 0.1875, "median": 0.25, "q3": 0.375}}

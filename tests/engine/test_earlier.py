@@ -13,7 +13,7 @@ from autodistill.engine.storage import Storage
 from autodistill.engine.study import Study
 from autodistill.errors import ConfigError
 
-WARM = ("search=botorch", "search.initial=3", "search.warm_start=[earlier]", "study.name=later", "budget.trials=2")
+WARM = ("search=botorch", "search.initial=2", "search.warm_start=[earlier]", "study.name=later", "budget.trials=3")
 
 MOBILEBERT = (
     "{num_layers: [6], hidden_size: [256], bottleneck_size: [64], num_heads: [2], intermediate_size: [384], "
@@ -34,9 +34,9 @@ def run(directory: Path, *more: str) -> Study:
     return autodistill.run(autodistill.compose(given), overrides=given, explore_only=True)
 
 
-def test_the_first_proposal_is_what_the_earlier_study_thinks_best(directory: Path) -> None:
+def test_an_earlier_study_has_no_say_in_the_start(directory: Path) -> None:
     notes = [trial.note for trial in run(directory, *WARM).trials()]
-    assert notes == [{"by": "earlier"}, {"by": "start"}]
+    assert notes == [{"by": "start"}, {"by": "start"}, {"by": "model"}]
 
 
 @pytest.mark.slow
@@ -45,7 +45,7 @@ def test_what_an_earlier_study_sees_later_changes_nothing(directory: Path, tmp_p
         run(tmp_path / folder, "study.name=earlier", "budget.trials=5")
         run(tmp_path / folder, *WARM, "budget.trials=1")
     run(tmp_path / "grown", "study.name=earlier", "budget.trials=6")
-    alone, grown = (run(tmp_path / folder, *WARM, "budget.trials=3") for folder in ("alone", "grown"))
+    alone, grown = (run(tmp_path / folder, *WARM, "budget.trials=4") for folder in ("alone", "grown"))
     assert [trial.architecture for trial in alone.trials()] == [trial.architecture for trial in grown.trials()]
     settings = autodistill.compose(replaced(tiny_study(tmp_path / "grown"), *WARM))
     with Storage(settings.storage_url) as storage:

@@ -12,7 +12,7 @@ import torch
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 
 from autodistill.components.architecture import Architecture  # noqa: E402
-from autodistill.components.search import Constraint, EarlierStudy, History, Objective, SearchContext  # noqa: E402
+from autodistill.components.search import EarlierStudy, History, SearchContext  # noqa: E402
 from autodistill.engine.space import build_space  # noqa: E402
 from autodistill.errors import ConfigError  # noqa: E402
 from autodistill.search.botorch import BotorchSearch  # noqa: E402
@@ -57,41 +57,16 @@ def test_an_earlier_study_predicts_and_its_scale_does_not_matter() -> None:
     assert scaled == pytest.approx(plain)
 
 
-def test_every_other_start_is_what_the_earlier_study_thinks_best() -> None:
-    context = context_with(earlier(40))
-    strategy, tried, notes = make(context), list[Architecture](), []
-    for _ in range(4):
-        proposal = strategy.propose(toy_history(context, tried), 1)[0]
+def test_the_start_is_that_of_a_search_without_an_earlier_study() -> None:
+    context, tried, notes = context_with(earlier(40, lambda scores: -scores)), list[Architecture](), []
+    for _ in range(6):
+        history = toy_history(context, tried)
+        (proposal,) = make(context).propose(history, 1)
+        (cold,) = BotorchSearch(toy_context(), **vars(BotorchConfig())).propose(history, 1)
         tried.append(proposal.architecture)
         notes.append((proposal.note or {})["by"])
-    assert notes == ["earlier", "start", "earlier", "start"]
-    scores = [toy_metrics(item)[ACCURACY.metric] for item in tried]
-    everything = [toy_metrics(item)[ACCURACY.metric] for item in context.space.enumerate()]
-    assert max(scores[0], scores[2]) > np.quantile(everything, 0.8)
-
-
-@pytest.mark.parametrize("objectives", [(ACCURACY,), (ACCURACY, LATENCY)])
-def test_what_an_earlier_study_thinks_best_is_not_sought_where_a_bound_forbids_it(
-    objectives: tuple[Objective, ...],
-) -> None:
-    fast = Constraint("fast", LATENCY.metric, "<=", 0.8)  # 14 of 504; the best by accuracy are ten times slower
-    plain = toy_context(objectives=objectives, constraints=[fast], measured=[LATENCY.metric])
-    context = replace(plain, earlier=(earlier(40),))
-    strategy, tried, notes = make(context), list[Architecture](), []
-    while sum(_is_fast(item, fast) for item in tried) < 5 and len(tried) < 20:
-        states = ["complete" if _is_fast(item, fast) else "infeasible" for item in tried]
-        latencies = np.array([toy_metrics(item)[LATENCY.metric] for item in tried])
-        history = toy_history(context, tried, states=states)  # all were timed, what is fast was trained
-        history = replace(history, metrics={**history.metrics, LATENCY.metric: latencies})
-        proposal = strategy.propose(history, 1)[0]
-        tried.append(proposal.architecture)
-        notes.append((proposal.note or {})["by"])
-    assert len(tried) < 20
-    assert notes[:6] == ["earlier", "start"] * 3
-
-
-def _is_fast(architecture: Architecture, bound: Constraint) -> bool:
-    return bound.holds(toy_metrics(architecture)[LATENCY.metric])
+        assert proposal == cold or notes[-1] == "model"
+    assert notes == [*["start"] * 5, "model"]
 
 
 @pytest.mark.parametrize("change", [lambda scores: scores, lambda scores: np.random.default_rng(0).permutation(scores)])
@@ -135,11 +110,8 @@ def test_an_objective_that_a_study_lacks_is_left_out_and_the_others_count(caplog
     )
     assert known(pool).shape == (100, 1)
     assert known(pool)[:, 0] == pytest.approx(Earlier(context_with(study), candidates, sizes=True)(pool)[:, 0])
-    assert known.mean_of(LATENCY, pool).tolist() == [0.0] * 100
-    strategy = make(context)
-    assert strategy.propose(History(), 1)[0].note == {"by": "earlier"}
     history = toy_history(context, [p.architecture for p in RandomSearch(context).propose(History(), 8)], noise=0.01)
-    assert (strategy.propose(history, 1)[0].note or {})["by"] == "model"
+    assert (make(context).propose(history, 1)[0].note or {})["by"] == "model"
 
 
 def test_a_prediction_is_the_same_to_the_last_bit_in_whatever_company_it_is_asked_for() -> None:
