@@ -118,9 +118,10 @@ class Squad:
         split = {"train": "train", "test": "validation"}[role]
         name = HUB_NAMES[self._version]
         for index, row in enumerate(load_from_hub(name, None, split, self._allow_hub, self._revision, "data.train")):
+            where = f"{name}, {split}, row {index + 1}"
             answers = {"text": list(row["answers"]["text"]), "start": list(row["answers"]["answer_start"])}
-            example = {"id": row["id"], "question": row["question"], "context": row["context"], "answers": answers}
-            yield f"{name}, {split}, row {index + 1}", example
+            texts = {column: _field(where, row, column, str) for column in ("id", "question", "context")}
+            yield where, {**texts, "answers": answers}
 
 
 def read_squad(path: Path, key: str) -> Iterator[tuple[str, Example]]:

@@ -116,6 +116,20 @@ def test_files_that_cannot_be_read_are_explained(tmp_path: Path) -> None:
         load()
 
 
+def test_questions_of_the_hub_are_read_and_one_without_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"text": ["blue"], "answer_start": [11]}
+    rows = [
+        {"id": str(number), "question": "Which colour?", "context": f"The sky is blue {number}.", "answers": answers}
+        for number in range(40)
+    ]
+    monkeypatch.setattr("autodistill.data.squad.load_from_hub", lambda *unused: rows)
+    data = load(allow_hub=True)
+    assert data.splits["test"][0]["answers"] == {"text": ["blue"], "start": [11]}
+    rows[1]["question"] = None
+    with pytest.raises(DataError, match=r"rajpurkar/squad, .*, row 2: expected 'question' \(str\)"):
+        load(allow_hub=True)
+
+
 def test_bad_parameters_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"data.version must be 1.1 or 2.0, got '3'"):
         SquadConfig(version="3")
