@@ -418,10 +418,11 @@ def named_as(registered: Registered, where: str) -> Iterator[None]:
         yield
     except ConfigError as error:
         own = f"{registered.kind.name}.{registered.spec.name}"
-        text = re.sub(rf"\b{re.escape(own)}\b", lambda _: where, str(error))
+        # As a key, not as a part of a path.
+        text = re.sub(rf"(?<![\w./\\-]){re.escape(own)}(?![\w/\\-])", lambda _: where, str(error))
         if text == str(error):
             raise
-        raise ConfigError(text) from error
+        raise type(error)(text) from error
 
 
 def typed_parameters(registered: Registered, given: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -229,18 +229,18 @@ def failed_seeds_words(found: Mapping[str, Any]) -> str | None:
 
 
 def split_check(found: Mapping[str, Any], key: str) -> dict[str, Any] | None:
-    """The row of a protocol's outcome whose figures are of the split that its settings were chosen on; else None.
+    """The row of a protocol's outcome whose figures are of the split that its settings are chosen on; else None.
 
     Args:
         found: the outcome.
         key: that would name test examples.
     """
     split = found["split"]
-    if split == "test" or len(found["grid"]) == 1:  # a grid of one point chooses nothing
+    if split == "test":
         return None
     alarm = (
         f"There is no test split: the final figures of fine-tuning are of the {split} split, on which its settings "
-        f"were chosen. They are optimistic, and nothing is claimed from them. Give test examples ({key})."
+        f"are chosen. They are optimistic, and nothing is claimed from them. Give test examples ({key})."
     )
     return _check("split of the final figures", split, alarm)
 

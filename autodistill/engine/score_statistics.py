@@ -188,6 +188,12 @@ def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Es
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
     low, high = value - half, value + half
     if len(groups) > 1:
+        worths = [worth_of(score) for group in groups for score in group]
+        if None not in worths:  # as in `difference`: runs that agree are of no more answers than one
+            most = max(worth for worth in worths if worth is not None)
+            centre = value * units / (units + 2)
+            half *= math.sqrt(1 + 2 * (most / (units + 2)) ** 2 / variance)
+            low, high = min(low, centre - half), max(high, centre + half)
         return Estimate(value, low, high, n, seeds)
     worth = worth_of(groups[0][0])
     if worth is not None:  # the mean of several runs is of no more examples than one run

@@ -19,7 +19,7 @@ from autodistill.components.outcome import Predictions, Score
 from autodistill.components.students import Dimensions
 from autodistill.engine.cache import cache_key, cached_directory
 from autodistill.engine.guards import judge_score, score_check
-from autodistill.engine.scores import predictions_of, score_all
+from autodistill.engine.scores import predictions_of
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyInterruptedError, TeacherError
 from autodistill.exporters.auto_classes import load_pretrained
@@ -75,10 +75,6 @@ class PreparedTeacher:
     def predictions(self, bench: Workbench, role: str) -> Predictions:
         """Its answers on a split."""
         return predictions_of(bench, role, self.logits(bench, role), None)
-
-    def scores(self, bench: Workbench, role: str) -> Mapping[str, Score]:
-        """Its metrics on a split."""
-        return score_all(bench, self.predictions(bench, role))
 
 
 def teacher_key(bench: Workbench) -> str:

@@ -58,8 +58,13 @@ def weighted_score(
 
 
 def worth_of(score: Score) -> float | None:
-    """See `Score.worth`, which is 1 of a share; None where a metric is not of right and wrong answers."""
-    return 1.0 if score.worth is None and score.bounds == SHARE else score.worth
+    """See `Score.worth`, which is 1 of a share; None where a metric is not of right and wrong answers.
+
+    At least 1: where an answer takes less (of several to an example, or among many positives), a value as low as a
+    share of 0 would have is no worse than others.
+    """
+    worth = 1.0 if score.worth is None and score.bounds == SHARE else score.worth
+    return None if worth is None else max(1.0, worth)
 
 
 def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:

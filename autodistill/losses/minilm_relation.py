@@ -8,7 +8,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from autodistill.errors import ConfigError
-from autodistill.losses.masking import masked_mean, mean_over_layers, number_of_tokens, paired_features, present_pairs
+from autodistill.losses.masking import (
+    masked_mean,
+    mean_over_layers,
+    number_of_tokens,
+    paired_features,
+    present_pairs,
+    require_layer_pairs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,6 +76,8 @@ class MiniLMRelation:
                 f"loss.minilm_relation.teacher_layer is {teacher_layer}, but the teacher has {depth} layers: "
                 f"1 to {depth}, or -1 to -{depth} from the top."
             )
+        if layers == "pairs":
+            require_layer_pairs("minilm_relation", context.layer_pairs)
         self.pairs = tuple(context.layer_pairs) if layers == "pairs" else ((context.student.layers, layer),)
         keys = [paired_features(name, self.pairs) for name in RELATIONS]
         self.student_features: frozenset[FeatureKey] = frozenset().union(*(own for own, _ in keys))

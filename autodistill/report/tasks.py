@@ -123,9 +123,10 @@ def claim_sentence(summary: Summary) -> str:
     baselines = [model for model in models if model.get("role") == "baseline"]
     pick = next((model for model in models if model.get("role") == "pick"), None)
     labels = _averaged_labels(summary)
-    if pick is None or not baselines or not labels:
+    untrained = _untrained(summary)
+    if pick is None or not (baselines or untrained) or not labels:
         return ""
-    reasons = {str(model["name"]): _void_reason(model, labels) for model in baselines} | _untrained(summary)
+    reasons = {str(model["name"]): _void_reason(model, labels) for model in baselines} | untrained
     void = ", ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
     told = f" Void: {void}. Well trained, it may be the strongest." if void else ""
     untested = ", ".join(label for label in untested_tasks(summary) if label in labels)

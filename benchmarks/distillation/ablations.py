@@ -68,7 +68,7 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
         both = there["flash"] & np.isfinite(default["full"]).all(axis=0)
         if both.sum() >= 4:
             found[variant]["flash_with_default_full"] = correlations(
-                own["flash"][:, both], default["full"][:, both], apart=True
+                own["flash"][:, both], default["full"][:, both], apart=len(given.seeds) > 1
             )
         found[variant]["architectures"] = int(there["flash"].sum())
     return found
@@ -88,7 +88,13 @@ def main() -> int:
         found = report(given)
         for variant, row in found.items():
             print(variant, row.get("flash_gain"), row.get("flash_with_default_full", {}).get("spearman"))
-        settings = {"task": given.task, "fidelity": given.fidelities[0], "full": given.full, "seeds": len(given.seeds)}
+        settings = {
+            "task": given.task,
+            "fidelity": given.fidelities[0],
+            "full": given.full,
+            "every": given.every,
+            "seeds": len(given.seeds),
+        }
         write_section(given.output, f"ablations_{given.task}", settings, found)
         return 0
     until, left = time.monotonic() + given.seconds, 0

@@ -190,15 +190,17 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
     with open_study(given, "default", given.fidelities[0]) as session:
         latencies = drawn_architectures(session, given.every)
         architectures = list(latencies)
-        full = scores(session, architectures, "full", metric)
+        full = scores(session, architectures, "full", metric, given.seeds)
         known = [session.known.exact(item) for item in architectures]
         floor = float(session.step("teacher")["trivial"][metric])
         teacher = float(session.step("teacher")["values"][metric])
     latency = np.array([latencies[item] for item in architectures])
     sizes = {name: np.array([item[f"size.{name}"] for item in known]) for name in ("flops", "parameters")}
+    if len(given.seeds) < 2:
+        raise SystemExit("--seeds: the report holds flash runs against full runs of another seed, so it needs both.")
     for share in given.fidelities:
         with open_study(given, "default", share) as session:
-            flash = scores(session, architectures, "flash", metric)
+            flash = scores(session, architectures, "flash", metric, given.seeds)
         whole = np.isfinite(flash).all(axis=0) & np.isfinite(full).all(axis=0)
         if whole.sum() < 4:
             raise SystemExit(
@@ -266,7 +268,8 @@ def main() -> int:
             found = report(given)
             for share, item in found["fidelities"].items():
                 print(share, {key: item[key] for key in PRINTED})
-            settings = {"task": given.task, "architectures": given.architectures, "seeds": len(SEEDS)}
+            drawn = {"architectures": given.architectures, "every": given.every}
+            settings = {"task": given.task, **drawn, "seeds": len(given.seeds)}
             write_section(given.output, f"flash_fidelity_{given.task}", settings, found)
             return 0
         with open_study(given, "default", given.fidelities[0]) as session:

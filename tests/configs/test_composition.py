@@ -6,9 +6,10 @@ import pytest
 
 from autodistill.components.specs import KINDS
 from autodistill.configs import Settings, compose
+from autodistill.configs.settings import named_as
 from autodistill.configs.store import default_node
 from autodistill.errors import ConfigError, UnknownComponentError
-from autodistill.registry import Registry
+from autodistill.registry import Registry, default_registry
 
 CONF = Path(__file__).parents[2] / "conf"
 PRESETS = sorted((path.parent.name, path.stem) for kind in KINDS for path in (CONF / kind).glob("*.yaml"))
@@ -142,3 +143,10 @@ def test_a_label_without_value_is_switched_off() -> None:
     settings = composed("latency.onnxruntime=null", "objectives.latency=null")
     assert dict(settings.several["latency"]) == {}
     assert [item.label for item in settings.objectives] == ["quality"]
+
+
+def test_errors_of_a_component_name_its_place_but_not_in_paths() -> None:
+    replay = default_registry().get("latency", "replay")
+    expected = r"^latency\.phone\.path=data/latency\.replay\.csv is not JSON\.$"
+    with pytest.raises(ConfigError, match=expected), named_as(replay, "latency.phone"):
+        raise ConfigError("latency.replay.path=data/latency.replay.csv is not JSON.")

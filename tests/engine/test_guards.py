@@ -102,7 +102,7 @@ def test_texts_are_counted_among_texts_and_one_text_of_a_pair_alarms_when_most_a
 
 
 def test_figures_of_the_split_that_settings_were_chosen_on_raise_an_alarm() -> None:
-    tuned = {"split": "select", "grid": [{}, {}], "check": {"found": "0.9", "alarm": None}}
+    tuned = {"split": "select", "check": {"found": "0.9", "alarm": None}}
     tuned |= {"failed_seeds": [], "seeds_asked": 3}
     models = [
         {"name": "small", "tasks": {"mine": {"error": "diverged"}}},
@@ -113,11 +113,10 @@ def test_figures_of_the_split_that_settings_were_chosen_on_raise_an_alarm() -> N
     assert row["found"] == "select"
     assert row["alarm"] == (
         "mine: There is no test split: the final figures of fine-tuning are of the select split, on which its settings "
-        "were chosen. They are optimistic, and nothing is claimed from them. Give test examples "
+        "are chosen. They are optimistic, and nothing is claimed from them. Give test examples "
         "(fine_tuning.tasks.mine.test)."
     )
     assert split_check({**tuned, "split": "test"}, "data.test") is None
-    assert split_check({**tuned, "grid": [{}]}, "data.test") is None  # nothing was chosen
 
 
 def test_scores_are_judged_by_their_intervals() -> None:

@@ -17,7 +17,16 @@ from autodistill.engine.score_statistics import (
     over_seeds,
 )
 from autodistill.engine.statistics import interval, paired_difference
-from autodistill.evaluators.measures import CORRELATION, LOSS, SHARE, binary_f1, matthews, pearson, pooled_mean
+from autodistill.evaluators.measures import (
+    CORRELATION,
+    LOSS,
+    SHARE,
+    ClassCounts,
+    binary_f1,
+    matthews,
+    pearson,
+    pooled_mean,
+)
 from autodistill.evaluators.scoring import mean, proportion
 
 
@@ -171,6 +180,22 @@ def test_a_few_lucky_answers_are_no_proof_of_an_f1_or_of_matthews_coefficient(me
     assert judged(0).low < 0 < judged(0).high
 
 
+@pytest.mark.parametrize("words", [1, 20])
+def test_an_f1_of_many_answers_to_an_example_has_an_interval_around_it(words: int) -> None:
+    generator, examples = np.random.default_rng(4), 100
+    owners = np.repeat(np.arange(examples), words)
+    labels = (generator.random(len(owners)) < 0.7).astype(np.int64)
+    given = answers(generator, labels, 0.3)  # worse than chance: further from 1 than all answers are worth
+    for score in (
+        ClassCounts.of_classes(labels, given, 2, owners, examples).macro_f1(absent=False),
+        ClassCounts((labels == 1)[:, None], (given == 1)[:, None], owners, examples).micro_f1(),
+    ):
+        found = estimate(score)
+        assert found.low is not None
+        assert found.high is not None
+        assert score.value - 0.15 < found.low < score.value < found.high < score.value + 0.15
+
+
 def test_matthews_coefficient_without_an_error_is_not_certain() -> None:
     generator, covered = np.random.default_rng(3), 0
     labels = (np.arange(100) % 10 < 3).astype(np.int64)
@@ -253,6 +278,21 @@ def test_metrics_that_are_no_means_are_combined_too() -> None:
     assert found.low > 0
     assert found.seeds == 3
     assert over_seeds([Score(0.5), Score(0.7)]).low is None
+
+
+@pytest.mark.parametrize(
+    "metric", [lambda labels, given: proportion(labels == given), lambda labels, given: matthews(labels, given, 2)]
+)
+def test_a_few_lucky_answers_are_no_proof_over_seeds_either(metric: Any) -> None:
+    labels = (np.arange(1000) % 10 < 3).astype(np.int64)
+
+    def runs_of(right: int) -> list[Score]:
+        """Three runs that answer alike."""
+        return [metric(labels, np.where(np.arange(1000) < right, labels, 1 - labels))] * 3
+
+    few = difference_over_seeds(runs_of(804), runs_of(800))
+    assert few.value > 0 > few.low  # type: ignore[operator]
+    assert difference_over_seeds(runs_of(840), runs_of(800)).low > 0  # type: ignore[operator]
 
 
 def test_seeds_that_all_answer_alike_are_as_sure_as_one() -> None:

@@ -279,6 +279,11 @@ def test_relations_of_pairs_are_the_mean_over_the_layers_that_were_run() -> None
     torch.testing.assert_close(value_of(loss, student, teacher, batch), (upper + lower) / 2)
 
 
+def test_relations_of_pairs_need_a_pair() -> None:
+    with pytest.raises(ConfigError, match=r"loss.minilm_relation compares layers, but the schedule pairs no student"):
+        make("minilm_relation", replace(CONTEXT, layer_pairs=()), layers="pairs")
+
+
 def test_relation_heads_are_chosen_for_any_widths() -> None:
     def heads(student: Dimensions, teacher: Dimensions) -> int:
         chosen: int = make("minilm_relation", replace(CONTEXT, student=student, teacher=teacher)).relation_heads

@@ -128,6 +128,9 @@ def test_void_baselines_alone_are_no_rivals_on_the_average() -> None:
         "failed on rte), collapsed (no better than the trivial answer on rte). Well trained, it may be the strongest."
     )
     assert "nothing is claimed: no baseline" in claim({"odd": (LEARNT, None), "collapsed": (UNLEARNT, 0.25)})
+    lost = claim({}, untrained=("lost",))
+    assert lost.startswith("On the GLUE average nothing is claimed: no baseline has learnt")
+    assert "Void: lost (its training failed)." in lost
 
 
 def test_a_baseline_that_is_ahead_stays_the_rival_although_it_has_not_learnt_a_task() -> None:
