@@ -8,7 +8,7 @@ architectures are those that were drawn there, as far as a variant's space has t
 default recipe. Every variant of `benchmarks.distillation.fidelity_setup.VARIANTS` that suits the task gets flash runs
 with both seeds at the first of ``--fidelities``, and with ``--full`` the full recipe too. The report has, per variant,
 the mean difference of its scores from the default's (paired by architecture and seed, with a bootstrap interval over
-architectures) and how well its flash scores rank the default's full ones.
+architectures) and how well its flash scores rank the default's full ones, and its own.
 """
 
 from __future__ import annotations
@@ -69,6 +69,11 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
         if both.sum() >= 4:
             found[variant]["flash_with_default_full"] = correlations(
                 own["flash"][:, both], default["full"][:, both], apart=len(given.seeds) > 1
+            )
+        alone = np.isfinite(own["flash"]).all(axis=0) & np.isfinite(own["full"]).all(axis=0)
+        if alone.sum() >= 4:
+            found[variant]["flash_with_own_full"] = correlations(
+                own["flash"][:, alone], own["full"][:, alone], apart=len(given.seeds) > 1
             )
         found[variant]["architectures"] = int(there["flash"].sum())
     return found
