@@ -91,14 +91,16 @@ def test_the_gain_of_a_variant_is_paired() -> None:
     assert module("ablations").gain(default + 0.1, default) == {"mean": 0.1, "low": 0.1, "high": 0.1}
 
 
-def test_variants_of_the_loss_are_those_of_the_tasks_own_loss(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "least"), [("sst2", 6), ("corpus", 3)])
+def test_variants_of_the_loss_are_those_of_the_tasks_own_loss(tmp_path: Path, name: str, least: int) -> None:
     setup = module("fidelity_setup")
-    task = setup.fidelity_task("sst2", tmp_path, None)
-    inside = [name for name, changed in setup.VARIANTS.items() if all(item.startswith("loss.") for item in changed)]
-    assert len(inside) > 5
+    task = setup.fidelity_task(name, tmp_path, None)
+    suited = {variant: setup.VARIANTS[variant] for variant in setup.variants_of(name)}
+    inside = [variant for variant, changed in suited.items() if all(item.startswith("loss.") for item in changed)]
+    assert len(inside) >= least
     seen = {
-        str(autodistill.compose(setup.study_overrides(task, "s", name, 0.05, tmp_path)).several["loss"])
-        for name in inside
+        str(autodistill.compose(setup.study_overrides(task, "s", variant, 0.05, tmp_path)).several["loss"])
+        for variant in inside
     }
     assert len(seen) == len(inside)
 

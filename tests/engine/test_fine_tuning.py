@@ -189,7 +189,7 @@ def test_evaluate_without_a_test_split_says_that_its_figures_are_optimistic(
     more += ["fine_tuning.epochs=[1]", "fine_tuning.seeds=1", "study.name=untested"]
     assert main(["evaluate", *replaced(overrides, *more), f"model={teacher}"]) == 0
     printed = capsys.readouterr().out
-    alarm = "of the select split, on which its settings were chosen. They are optimistic, and nothing is claimed"
+    alarm = "of the select split, on which its settings are chosen. They are optimistic, and nothing is claimed"
     assert alarm in printed
     assert "Give test examples (data.test)." in printed
     written: dict[str, Any] = json.loads(Path(printed.split("Written: ")[1].strip()).read_text())
