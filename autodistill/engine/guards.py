@@ -245,6 +245,11 @@ def split_check(found: Mapping[str, Any], key: str) -> dict[str, Any] | None:
     return _check("split of the final figures", split, alarm)
 
 
+def _of_task(label: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A row that names its task."""
+    return {**row, "name": f"{label}: {row['name']}", "alarm": row["alarm"] and f"{label}: {row['alarm']}"}
+
+
 def task_checks(tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows on data and split of the tasks that models were fine-tuned on, and on whether they have learnt them.
 
@@ -252,7 +257,7 @@ def task_checks(tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
         tasks: the stored step ``tasks``; empty without one.
     """
     found = [
-        {**row, "name": f"{label}: {row['name']}", "alarm": row["alarm"] and f"{label}: {row['alarm']}"}
+        _of_task(label, row)
         for label, facts in tasks.get("tasks", {}).items()
         for row in data_checks(facts.get("notes", {}))
     ]
@@ -260,7 +265,7 @@ def task_checks(tasks: Mapping[str, Any]) -> list[dict[str, Any]]:
         outcomes = (model["tasks"][label] for model in tasks["models"])
         tuned = next((outcome for outcome in outcomes if "error" not in outcome), None)
         if tuned and (row := split_check(tuned, f"fine_tuning.tasks.{label}.test")):
-            found.append({**row, "name": f"{label}: {row['name']}", "alarm": f"{label}: {row['alarm']}"})
+            found.append(_of_task(label, row))
     for model in tasks.get("models", ()):
         for label, outcome in model["tasks"].items():
             who = f"{model['name']}, fine-tuned on {label}"

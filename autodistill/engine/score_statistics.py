@@ -110,11 +110,7 @@ def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
     values = np.concatenate([ours.weighted(w) - theirs.weighted(w) for w in draws(units, METRIC_RESAMPLES, SEED)])
     value = ours.value - theirs.value
     low, high = percentile_interval(values, value, units, level)
-    worths = [worth for worth in map(worth_of, (ours, theirs)) if worth is not None]
-    if len(worths) == 2:  # see `paired_difference`, of which this is the form with a variance
-        centre = value * units / (units + 2)
-        half = z_of(level) * math.sqrt(float(np.var(values)) + 2 * (max(worths) / (units + 2)) ** 2)
-        low, high = min(low, centre - half), max(high, centre + half)
+    low, high = _no_surer_than_answers((low, high), [ours, theirs], value, float(np.var(values)), units, z_of(level))
     return Estimate(value, low, high, n)
 
 
@@ -185,22 +181,39 @@ def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Es
     if variance == 0:  # every seed answered alike: what a single one tells
         return replace(_of_first_seeds(groups, level), value=value, seeds=seeds)
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance)
+    reach = float(stats.t.ppf((1 + level) / 2, freedom))
+    half = reach * math.sqrt(variance)
     low, high = value - half, value + half
-    if len(groups) > 1:
-        worths = [worth_of(score) for group in groups for score in group]
-        if None not in worths:  # as in `difference`: runs that agree are of no more answers than one
-            most = max(worth for worth in worths if worth is not None)
-            centre = value * units / (units + 2)
-            half *= math.sqrt(1 + 2 * (most / (units + 2)) ** 2 / variance)
-            low, high = min(low, centre - half), max(high, centre + half)
-        return Estimate(value, low, high, n, seeds)
+    if len(groups) > 1:  # runs that agree are of no more answers than one
+        scores = [score for group in groups for score in group]
+        return Estimate(value, *_no_surer_than_answers((low, high), scores, value, variance, units, reach), n, seeds)
     worth = worth_of(groups[0][0])
     if worth is not None:  # the mean of several runs is of no more examples than one run
         single = max(_effective(score.value, worth, score.variance or 0.0) or units for score in groups[0])
         effective = min(_effective(value, worth, variance) or units, single)
         low, high = _no_surer_than_wilson((low, high), value, worth, effective, level)
     return Estimate(value, *_within(low, high, groups[0][0]), n, seeds)
+
+
+def _no_surer_than_answers(
+    ends: Ends, scores: Sequence[Score], value: float, variance: float, units: int, reach: float
+) -> Ends:
+    """The interval of a paired difference of answers, at least `paired_difference`'s in its form with a variance.
+
+    Args:
+        ends: of the interval.
+        scores: that are compared; where one is not of right and wrong answers, the interval stays.
+        value: the difference.
+        variance: of it.
+        units: examples, or groups of them.
+        reach: half width of the interval in standard deviations.
+    """
+    worths = [worth for worth in map(worth_of, scores) if worth is not None]
+    if len(worths) < len(scores):
+        return ends
+    centre = value * units / (units + 2)
+    half = reach * math.sqrt(variance + 2 * (max(worths) / (units + 2)) ** 2)
+    return min(ends[0], centre - half), max(ends[1], centre + half)
 
 
 def _as_share(value: float, worth: float) -> float:

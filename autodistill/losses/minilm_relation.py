@@ -76,9 +76,10 @@ class MiniLMRelation:
                 f"loss.minilm_relation.teacher_layer is {teacher_layer}, but the teacher has {depth} layers: "
                 f"1 to {depth}, or -1 to -{depth} from the top."
             )
+        self.pairs: tuple[tuple[int, int], ...] = ((context.student.layers, layer),)
         if layers == "pairs":
             require_layer_pairs("minilm_relation", context.layer_pairs)
-        self.pairs = tuple(context.layer_pairs) if layers == "pairs" else ((context.student.layers, layer),)
+            self.pairs = context.layer_pairs
         keys = [paired_features(name, self.pairs) for name in RELATIONS]
         self.student_features: frozenset[FeatureKey] = frozenset().union(*(own for own, _ in keys))
         self.teacher_features: frozenset[FeatureKey] = frozenset().union(*(taught for _, taught in keys))

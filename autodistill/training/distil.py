@@ -132,8 +132,9 @@ def check_phases(phases: Sequence[Phase], losses: Mapping[str, tuple[Distillatio
     """
     if not phases:
         raise ConfigError("A schedule needs at least one phase.")
+    weighty = {label: loss for label, (loss, weight) in losses.items() if weight > 0}
     for phase in phases:
-        if acting({label: loss for label, (loss, weight) in losses.items() if weight > 0}, phase):
+        if acting(weighty, phase):
             continue
         given = ", ".join(
             f"{label} ({loss.role}{'' if weight > 0 else ', of weight 0'})" for label, (loss, weight) in losses.items()

@@ -185,6 +185,8 @@ def scores(
 
 def report(given: argparse.Namespace) -> dict[str, Any]:
     """Statistics of every fidelity against the full recipe."""
+    if len(given.seeds) < 2:
+        raise SystemExit("--seeds: the report holds flash runs against full runs of another seed, so it needs both.")
     metric = fidelity_task(given.task, given.data, given.examples).metric
     found: dict[str, Any] = {}
     with open_study(given, "default", given.fidelities[0]) as session:
@@ -196,8 +198,6 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
         teacher = float(session.step("teacher")["values"][metric])
     latency = np.array([latencies[item] for item in architectures])
     sizes = {name: np.array([item[f"size.{name}"] for item in known]) for name in ("flops", "parameters")}
-    if len(given.seeds) < 2:
-        raise SystemExit("--seeds: the report holds flash runs against full runs of another seed, so it needs both.")
     for share in given.fidelities:
         with open_study(given, "default", share) as session:
             flash = scores(session, architectures, "flash", metric, given.seeds)
