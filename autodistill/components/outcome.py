@@ -83,8 +83,8 @@ class Score:
             theirs.
         bounds: least and largest value that the metric can have, which no interval leaves; None where it has none.
         worth: of a metric of right and wrong answers that is no mean: what one wrong answer of a model that is right
-            otherwise takes from it, times the units; 1 for a share of right answers. Intervals are then no surer than
-            those of as many answers. None for other metrics.
+            otherwise takes from it, times the units; 1 for a share of right answers, less where a unit holds several.
+            Intervals are then no surer than those of as many answers. None for other metrics.
     """
 
     value: float

@@ -28,16 +28,22 @@ from autodistill.engine.statistics import (
     wilson,
     z_of,
 )
-from autodistill.evaluators.measures import SHARE, draws, worth_of
+from autodistill.evaluators.measures import CHUNK, SHARE, draws, worth_of
 
 if TYPE_CHECKING:
-    from autodistill.components.outcome import FloatArray
+    from autodistill.components.outcome import FloatArray, WeightedMetric
 
 Ends: TypeAlias = tuple[float, float]
 
 #: Resamples of a metric that is no mean: each costs an evaluation of the metric. The 2.5 % quantile of so many is
 #: within 0.7 percentage points.
 METRIC_RESAMPLES = 2_000
+
+#: Blocks of units that are left out one after the other, at most: as many evaluations as the resamples are.
+BLOCKS = METRIC_RESAMPLES
+
+#: A smaller change of a metric is rounding: one answer of a million million.
+ROUNDING = 1e-12
 
 #: Seed of every bootstrap here: the same numbers from the same predictions.
 SEED = 0
@@ -90,7 +96,7 @@ def estimate(score: Score, level: float = LEVEL) -> Estimate:
         return Estimate(score.value, n=n)
     values = np.concatenate([score.weighted(weights) for weights in draws(units, METRIC_RESAMPLES, SEED)])
     low, high = percentile_interval(values, score.value, units, level)
-    worth = worth_of(score)
+    worth = _worth_of_share(score)
     if worth is not None:
         effective = _effective(score.value, worth, float(np.var(values))) or units
         low, high = _no_surer_than_wilson((low, high), score.value, worth, effective, level)
@@ -105,12 +111,13 @@ def difference(ours: Score, theirs: Score, level: float = LEVEL) -> Estimate:
     if ours.per_example is not None and theirs.per_example is not None:
         value, low, high = paired_difference(ours.per_example, theirs.per_example, SEED, level=level)
         return Estimate(value, *_numbers(low, high), n, p_value=mcnemar(ours.per_example, theirs.per_example))
-    if units < 2 or ours.weighted is None or theirs.weighted is None:
+    metric = _together([[ours], [theirs]], [1.0, -1.0])
+    if units < 2 or metric is None:
         return Estimate(ours.value - theirs.value, n=n)
-    values = np.concatenate([ours.weighted(w) - theirs.weighted(w) for w in draws(units, METRIC_RESAMPLES, SEED)])
+    values = np.concatenate([metric(weights) for weights in draws(units, METRIC_RESAMPLES, SEED)])
     value = ours.value - theirs.value
-    low, high = percentile_interval(values, value, units, level)
-    low, high = _no_surer_than_answers((low, high), [ours, theirs], value, float(np.var(values)), units, z_of(level))
+    ends, variance = percentile_interval(values, value, units, level), float(np.var(values))
+    low, high = _no_surer_than_answers(ends, [[ours], [theirs]], value, variance, units, z_of(level))
     return Estimate(value, low, high, n)
 
 
@@ -185,9 +192,8 @@ def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Es
     half = reach * math.sqrt(variance)
     low, high = value - half, value + half
     if len(groups) > 1:  # runs that agree are of no more answers than one
-        scores = [score for group in groups for score in group]
-        return Estimate(value, *_no_surer_than_answers((low, high), scores, value, variance, units, reach), n, seeds)
-    worth = worth_of(groups[0][0])
+        return Estimate(value, *_no_surer_than_answers((low, high), groups, value, variance, units, reach), n, seeds)
+    worth = _worth_of_share(groups[0][0])
     if worth is not None:  # the mean of several runs is of no more examples than one run
         single = max(_effective(score.value, worth, score.variance or 0.0) or units for score in groups[0])
         effective = min(_effective(value, worth, variance) or units, single)
@@ -196,24 +202,81 @@ def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Es
 
 
 def _no_surer_than_answers(
-    ends: Ends, scores: Sequence[Score], value: float, variance: float, units: int, reach: float
+    ends: Ends, groups: Sequence[Sequence[Score]], value: float, variance: float, units: int, reach: float
 ) -> Ends:
     """The interval of a paired difference of answers, at least `paired_difference`'s in its form with a variance.
 
+    That one adds a pair which was gained and one which was lost. Here they are units that change the difference as much
+    as those do on which it rests (`_step`), so that a few lucky answers are no proof, nor are many in a few units.
+
     Args:
         ends: of the interval.
-        scores: that are compared; where one is not of right and wrong answers, the interval stays.
+        groups: the scores of both sides; where one is not of right and wrong answers, the interval stays.
         value: the difference.
         variance: of it.
         units: examples, or groups of them.
         reach: half width of the interval in standard deviations.
     """
+    scores = [score for group in groups for score in group]
     worths = [worth for worth in map(worth_of, scores) if worth is not None]
     if len(worths) < len(scores):
         return ends
     centre = value * units / (units + 2)
-    half = reach * math.sqrt(variance + 2 * (max(worths) / (units + 2)) ** 2)
+    half = reach * math.sqrt(variance + 2 * _step(groups, max(worths), units) ** 2)
     return min(ends[0], centre - half), max(ends[1], centre + half)
+
+
+def _step(groups: Sequence[Sequence[Score]], worth: float, units: int) -> float:
+    """How much one more unit may change a difference.
+
+    Where a unit is of one answer, what that is worth. Where it holds several, as much as one of the units on which the
+    variance rests (n equal ones among any number of others count as n), and no less than an answer. Units that differ
+    all alike, or not at all, say nothing of what another one does: it may differ as a whole.
+
+    Args:
+        groups: the scores of both sides.
+        worth: of an answer, see `Score.worth`.
+        units: examples, or groups of them.
+    """
+    metric = _together(groups, [1.0, -1.0])
+    if worth >= 1 or metric is None:
+        return max(1.0, worth) / (units + 2)
+    squares = _changes(metric, units) ** 2
+    if not squares.any():
+        return 1 / (units + 2)
+    return max(worth / (units + 2), math.sqrt(float((squares**2).sum() / squares.sum())))
+
+
+def _changes(metric: WeightedMetric, units: int) -> FloatArray:
+    """How much a metric changes when each unit is left out; of more than `BLOCKS`, neighbours together."""
+    blocks = np.arange(units) * min(units, BLOCKS) // units
+    whole = metric(np.ones((1, units)))
+    parts = np.array_split(np.arange(blocks[-1] + 1), -(-min(units, BLOCKS) * units // CHUNK))
+    found = np.concatenate([metric(np.where(part[:, None] == blocks, 0.0, 1.0)) - whole for part in parts])
+    changes: FloatArray = np.where(np.abs(found) < ROUNDING, 0.0, found)
+    return changes
+
+
+def _together(groups: Sequence[Sequence[Score]], signs: Sequence[float]) -> WeightedMetric | None:
+    """The sum of the groups' means with their signs as a function of the units' weights; None where one is not."""
+    metrics = [[score.weighted for score in group if score.weighted is not None] for group in groups]
+    if any(len(some) < len(group) for some, group in zip(metrics, groups, strict=True)):
+        return None
+
+    def metric(weights: FloatArray) -> FloatArray:
+        means = [np.mean([one(weights) for one in some], axis=0) for some in metrics]
+        together: FloatArray = np.asarray(signs) @ np.asarray(means)
+        return together
+
+    return metric
+
+
+def _worth_of_share(score: Score) -> float | None:
+    """What an answer is worth, at least 1: where it takes less (of several to an example, or among many positives), a
+    value as low as a share of 0 would have is no worse than others.
+    """
+    worth = worth_of(score)
+    return None if worth is None else max(1.0, worth)
 
 
 def _as_share(value: float, worth: float) -> float:
@@ -270,17 +333,10 @@ def _example_variance(groups: list[list[Score]], signs: list[float], n: int | No
             for sign, group in zip(signs, groups, strict=True)
         )
         return float(np.var(contributions, ddof=1)) / n if n > 1 else None
-    metrics = [[score.weighted for score in group] for group in groups]
-    if any(metric is None for group in metrics for metric in group):
+    metric = _together(groups, signs)
+    if metric is None:
         return None
-    values = [
-        sum(
-            sign * np.mean([metric(weights) for metric in group if metric is not None], axis=0)
-            for sign, group in zip(signs, metrics, strict=True)
-        )
-        for weights in draws(n, METRIC_RESAMPLES, SEED)
-    ]
-    return float(np.var(np.concatenate(values), ddof=1))
+    return float(np.var(np.concatenate([metric(weights) for weights in draws(n, METRIC_RESAMPLES, SEED)]), ddof=1))
 
 
 def _numbers(low: float, high: float) -> tuple[float | None, float | None]:

@@ -58,13 +58,8 @@ def weighted_score(
 
 
 def worth_of(score: Score) -> float | None:
-    """See `Score.worth`, which is 1 of a share; None where a metric is not of right and wrong answers.
-
-    At least 1: where an answer takes less (of several to an example, or among many positives), a value as low as a
-    share of 0 would have is no worse than others.
-    """
-    worth = 1.0 if score.worth is None and score.bounds == SHARE else score.worth
-    return None if worth is None else max(1.0, worth)
+    """See `Score.worth`, which is 1 of a share; None where a metric is not of right and wrong answers."""
+    return 1.0 if score.worth is None and score.bounds == SHARE else score.worth
 
 
 def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
@@ -110,11 +105,12 @@ def pooled_mean(
         owners: rows: the example of each.
         examples: how many there are.
         counted: see `Score`.
-        bounds: see `Score`.
+        bounds: see `Score`; of a share, a row is worth its share of an example.
     """
     total, rows = by_owner(values, owners, examples), by_owner(np.ones(len(values)), owners, examples)
-    score = weighted_score(lambda weights: _ratio(weights @ total, weights @ rows), examples)
-    return replace(score, value=float(np.mean(values)), counted=counted, bounds=bounds)
+    worth = examples / len(values) if bounds == SHARE else None
+    score = weighted_score(lambda weights: _ratio(weights @ total, weights @ rows), examples, bounds, worth)
+    return replace(score, value=float(np.mean(values)), counted=counted)
 
 
 class ClassCounts:
@@ -131,7 +127,8 @@ class ClassCounts:
         self, labels: NDArray[Any], answers: NDArray[Any], owners: NDArray[np.int64] | None, examples: int
     ) -> None:
         truth, given = labels.astype(np.float64), answers.astype(np.float64)
-        self.examples, self.rows, self.positives = examples, len(labels), truth.sum(axis=0)
+        self.examples, self.rows, self.decisions = examples, len(labels), labels.size
+        self.positives = truth.sum(axis=0)
         self.hits = by_owner(truth * given, owners, examples)
         self.both = by_owner(truth, owners, examples) + by_owner(given, owners, examples)
 
@@ -161,8 +158,9 @@ class ClassCounts:
     def micro_f1(self) -> Score:
         """F1 of all decisions together."""
         hits, both, positives = self.hits.sum(axis=1), self.both.sum(axis=1), float(self.positives.sum())
-        # Of P positives, one that is missed or one answer too many takes 1 / (2 P) from an F1 of 1.
-        worth = self.examples / (2 * positives) if positives else None
+        # Of P positives, one that is missed or one answer too many takes 1 / (2 P) from an F1 of 1; where they are most
+        # of the decisions, an answer is worth no less than its share of these.
+        worth = self.examples / min(2 * positives, self.decisions) if positives else None
         return weighted_score(lambda weights: _ratio(2 * (weights @ hits), weights @ both), self.examples, SHARE, worth)
 
     def _worth_in_macro_f1(self) -> float | None:

@@ -4,8 +4,8 @@
 
 Draws test sets from models whose true scores are known, makes the 95 % interval of each, and counts. Single scores
 (accuracy, also of questions that share paragraphs, F1, Matthews, Spearman), paired differences of two models that share
-what is hard, and means over three seeds whose true accuracies scatter. The standard error of a coverage is given beside
-it.
+what is hard, also of answers of which five are about a paragraph or 200 about a document (all differ, or only a few),
+and means over three seeds whose true accuracies scatter. The standard error of a coverage is given beside it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from autodistill.components.outcome import Score
 from autodistill.engine.score_statistics import Estimate, difference, difference_over_seeds, estimate, over_seeds
-from autodistill.evaluators.measures import binary_f1, matthews, pooled_mean, spearman
+from autodistill.evaluators.measures import SHARE, binary_f1, matthews, pooled_mean, spearman
 from autodistill.evaluators.scoring import proportion
 from benchmarks.evaluation.results import RESULTS, write_section
 
@@ -99,7 +99,36 @@ def shared(generator: Any, n: int, mean: float) -> Score:
     paragraphs = n // 5
     owners = np.repeat(np.arange(paragraphs), 5)
     shares = generator.beta(4 * mean, 4 * (1 - mean), size=paragraphs)[owners]
-    return pooled_mean((generator.random(len(owners)) < shares).astype(np.float64), owners, paragraphs)
+    right = (generator.random(len(owners)) < shares).astype(np.float64)
+    return pooled_mean(right, owners, paragraphs, bounds=SHARE)
+
+
+def pooled(documents: int, rows: int, *, differ: float, gain: float) -> Callable[[Any], tuple[Score, Score]]:
+    """Right answers of two models about the same documents, of which some are hard for both.
+
+    In a share of the documents one answer of five is right in one model alone; how much more often that is the second
+    model scatters by two points among documents. What it gains in truth is ``differ * gain``.
+
+    Args:
+        documents: that are sampled.
+        rows: answers about each.
+        differ: share of the documents in which answers differ.
+        gain: of the second model in one of these, at most 0.1.
+    """
+    owners = np.repeat(np.arange(documents), rows)
+
+    def draw(generator: Any) -> tuple[Score, Score]:
+        hard, gains = generator.beta(3.2, 0.8, size=documents), generator.normal(gain, 0.02, size=documents)
+        both = generator.random(len(owners)) < hard[owners]
+        one = (generator.random(len(owners)) < 0.2) & (generator.random(documents) < differ)[owners]
+        second = generator.random(len(owners)) < (0.5 + gains / 0.4)[owners]
+        ours, theirs = np.where(one, second, both), np.where(one, ~second, both)
+        return score(ours), score(theirs)
+
+    def score(right: Any) -> Score:
+        return pooled_mean(right.astype(np.float64), owners, documents, bounds=SHARE)
+
+    return draw
 
 
 def single(draw: Callable[[Any, int], Score]) -> tuple[Draw, float]:
@@ -114,6 +143,15 @@ def between(draw: Callable[[Any, int], tuple[Score, Score]]) -> tuple[Draw, floa
     return (lambda generator, n: difference(*draw(generator, n))), ours.value - theirs.value
 
 
+def between_pooled(rows: int, examples: int, differ: float, gain: float) -> tuple[Draw, float]:
+    """Intervals of a paired difference of answers about documents, one for so many of the ``n`` examples; its truth."""
+
+    def draw(generator: Any, n: int) -> Estimate:
+        return difference(*pooled(n // examples, rows, differ=differ, gain=gain)(generator))
+
+    return draw, differ * gain
+
+
 def cases() -> dict[str, Callable[[], tuple[Draw, float]]]:
     """Name -> what gives (how an interval is drawn, the truth), which may take a while."""
     return {
@@ -125,6 +163,9 @@ def cases() -> dict[str, Callable[[], tuple[Draw, float]]]:
         "paired accuracy": lambda: between(paired(accuracy)),
         "paired f1": lambda: between(paired(binary_f1)),
         "paired matthews": lambda: between(paired(mcc)),
+        "paired answers of paragraphs": lambda: between_pooled(5, 5, 1.0, 0.02),
+        "paired answers of documents": lambda: between_pooled(200, 1, 1.0, 0.02),
+        "paired, few documents differ": lambda: between_pooled(200, 1, 0.05, 0.0),
         "three seeds": lambda: (lambda generator, n: over_seeds(seeds(generator, n, 0.8)), 0.8),
         "three seeds, difference": lambda: (
             lambda generator, n: difference_over_seeds(seeds(generator, n, 0.8), seeds(generator, n, 0.75)),

@@ -23,6 +23,7 @@ from autodistill.evaluators.measures import (
     SHARE,
     ClassCounts,
     binary_f1,
+    many_label_f1,
     matthews,
     pearson,
     pooled_mean,
@@ -163,6 +164,72 @@ def test_a_few_lucky_answers_are_no_proof_of_a_pooled_share_either() -> None:
     assert many.low > 0
     plain = difference(proportion(np.arange(872) < 800), proportion(np.arange(872) < 796))
     assert few.low == pytest.approx(plain.low, abs=2e-4)
+
+
+def pooled_accuracy(right: Any) -> Score:
+    """Documents x answers: the share of right ones, and documents are sampled."""
+    units, rows = right.shape
+    return pooled_mean(right.ravel().astype(np.float64), np.repeat(np.arange(units), rows), units, bounds=SHARE)
+
+
+def pooled_f1(right: Any) -> Score:
+    """The same for the F1 of a class that every other answer is of."""
+    units, rows = right.shape
+    labels = (np.arange(right.size) % 2 == 0).astype(np.int64)
+    given = np.where(right.ravel(), labels, 1 - labels)
+    return ClassCounts(labels[:, None], given[:, None], np.repeat(np.arange(units), rows), units).micro_f1()
+
+
+POOLED = pytest.mark.parametrize("metric", [pooled_accuracy, pooled_f1])
+
+
+@POOLED
+def test_a_gain_in_most_documents_is_as_sure_as_a_bootstrap_says(metric: Any) -> None:
+    generator = np.random.default_rng(6)
+    theirs = generator.random((50, 300)) < 0.6
+    ours = np.where(theirs, generator.random(theirs.shape) < 0.97, generator.random(theirs.shape) < 0.1)
+    found = difference(metric(ours), metric(theirs))
+    assert found.value == pytest.approx(0.022, abs=0.01)
+    assert found.low > 0  # type: ignore[operator]
+    error = (ours.mean(axis=1) - theirs.mean(axis=1)).std() / np.sqrt(50)
+    assert found.high - found.low < 1.25 * 2 * 1.96 * error  # type: ignore[operator]
+    several = difference_over_seeds([metric(ours)] * 2, [metric(theirs)] * 2)
+    assert 0 < several.low <= found.low + 0.002  # type: ignore[operator]
+
+
+@POOLED
+@pytest.mark.parametrize(("units", "rows"), [(50, 5), (500, 5), (500, 200), (2500, 5)])
+@pytest.mark.parametrize(("lucky", "each"), [(1, 4), (4, 1), (4, 4)])
+def test_lucky_answers_in_a_few_documents_are_no_proof(
+    metric: Any, units: int, rows: int, lucky: int, each: int
+) -> None:
+    theirs = np.arange(units * rows).reshape(units, rows) % rows >= 4
+    ours = theirs.copy()
+    ours[:: units // lucky][:lucky, :each] = True
+    found = difference(metric(ours), metric(theirs))
+    assert found.value > 0 > found.low  # type: ignore[operator]
+    assert difference_over_seeds([metric(ours)] * 2, [metric(theirs)] * 2).low < 0  # type: ignore[operator]
+    ours[: units // 5, :each] = True
+    assert difference(metric(ours), metric(theirs)).low > 0  # type: ignore[operator]
+
+
+def test_differences_that_are_equal_in_all_documents_are_as_sure_as_these_are_many() -> None:
+    right = np.arange(20 * 10).reshape(20, 10) % 10 < 5
+    same = difference(pooled_accuracy(right), pooled_accuracy(right))
+    assert same.high == pytest.approx(1.96 * np.sqrt(2) / 22, rel=1e-3)
+    one_more = right.copy()
+    one_more[:, 9] = True
+    found = difference(pooled_accuracy(one_more), pooled_accuracy(right))
+    assert found.high - found.low == pytest.approx(2 * same.high, rel=1e-3)  # type: ignore[operator]
+
+
+def test_the_f1_of_many_labels_to_a_text_is_no_less_sure_than_its_texts_say() -> None:
+    generator = np.random.default_rng(8)
+    labels = (generator.random((100, 40)) < 0.5).astype(np.int64)
+    theirs = np.where(generator.random(labels.shape) < 0.8, labels, 1 - labels)
+    ours = np.where(generator.random(labels.shape) < 0.15, labels, theirs)
+    found = difference(many_label_f1(labels, ours)["micro_f1"], many_label_f1(labels, theirs)["micro_f1"])
+    assert 0.01 < found.low < found.value < found.high < 0.05  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("metric", [binary_f1, lambda labels, answers: matthews(labels, answers, 2)])
