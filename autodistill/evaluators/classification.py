@@ -26,21 +26,6 @@ if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray
 
 
-def majority_share(labels: Any) -> float:
-    """Share of the most frequent label: what a model that always gives the same answer scores.
-
-    Args:
-        labels: examples, whole numbers.
-
-    Raises:
-        ValueError: there are none.
-    """
-    array = np.asarray(labels)
-    if array.size == 0:
-        raise ValueError("majority_share needs at least one label.")
-    return float(np.unique(array, return_counts=True)[1].max() / array.size)
-
-
 class Classification:
     """Accuracy, F1, Matthews' coefficient and cross-entropy (nats) against reference labels, as scikit-learn has them.
 

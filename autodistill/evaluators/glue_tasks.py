@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,50 +58,6 @@ def task_of(benchmark: str) -> str | None:
     return found if collection == "glue" and found in GLUE_METRICS else None
 
 
-def task_score(task: str, metrics: Mapping[str, float]) -> float:
-    """The mean of a task's metrics, as on the leaderboard [Wang2019]_; those that are missing are left out.
-
-    Raises:
-        ValueError: none of the task's metrics is there.
-    """
-    values = [metrics[name] for name in GLUE_METRICS[task] if name in metrics]
-    if not values:
-        raise ValueError(f"The score of {task} needs one of {', '.join(GLUE_METRICS[task])}, got {sorted(metrics)}.")
-    return sum(values) / len(values)
-
-
-def leaderboard_average(metrics: Mapping[str, Mapping[str, float]]) -> GlueAverage:
-    """The mean of the tasks' scores, every task once [Wang2019]_.
-
-    Args:
-        metrics: task -> metric -> value.
-
-    Raises:
-        ValueError: no task.
-    """
-    return _average({task: [task_score(task, found)] for task, found in metrics.items()}, tuple(GLUE_METRICS))
-
-
-def paper_average(metrics: Mapping[str, Mapping[str, float]]) -> GlueAverage:
-    """The average that papers since BERT report [Devlin2019]_.
-
-    WNLI is left out, F1 counts for MRPC and QQP, Spearman's correlation for STS-B, and the two parts of MNLI count as
-    two tasks.
-
-    Args:
-        metrics: task -> metric -> value.
-
-    Raises:
-        ValueError: no task.
-    """
-    columns = {
-        task: [metrics[task][name] for name in averaged_metrics("paper", task)]
-        for task in averaged_tasks("paper")
-        if task in metrics
-    }
-    return _average(columns, averaged_tasks("paper"))
-
-
 def averaged_tasks(kind: str) -> tuple[str, ...]:
     """The tasks that an average covers."""
     return tuple(task for task in GLUE_METRICS if kind == "leaderboard" or task != "wnli")
@@ -116,6 +72,10 @@ def averaged_metrics(kind: str, task: str) -> tuple[str, ...]:
 
 def glue_average(kind: str, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> GlueAverage | None:
     """An average with its interval, from estimates of different test sets, which are independent [Zou2008]_.
+
+    ``leaderboard`` is the mean of the tasks' scores, every task once [Wang2019]_. ``paper`` is what papers since BERT
+    report [Devlin2019]_: WNLI is left out, F1 counts for MRPC and QQP, Spearman's correlation for STS-B, and the two
+    parts of MNLI count as two tasks.
 
     What is uncertain of a task's two columns (MNLI's parts come from the same training runs) is added, on the safe
     side.
@@ -136,7 +96,11 @@ def glue_average(kind: str, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]
         return None
     columns = list(found.values())
     entries = [entry for column in columns for entry in column]
-    average = _average({task: [e["value"] for e in column] for task, column in found.items()}, averaged_tasks(kind))
+    average = GlueAverage(
+        value=sum(entry["value"] for entry in entries) / len(entries),
+        tasks=tuple(found),
+        missing=tuple(task for task in averaged_tasks(kind) if task not in found),
+    )
     if any(entry["low"] is None or entry["high"] is None for entry in entries):
         return average
     below, above = (
@@ -144,11 +108,3 @@ def glue_average(kind: str, tasks: Mapping[str, Mapping[str, Mapping[str, Any]]]
         for end in ("low", "high")
     )
     return replace(average, low=average.value - below, high=average.value + above)
-
-
-def _average(columns: Mapping[str, Sequence[float]], expected: Sequence[str]) -> GlueAverage:
-    values = [value for column in columns.values() for value in column]
-    if not values:
-        raise ValueError("An average over GLUE needs at least one of its tasks.")
-    covered = tuple(task for task in expected if task in columns)
-    return GlueAverage(sum(values) / len(values), covered, tuple(task for task in expected if task not in columns))

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score, hamming_loss, log_loss, ma
 from autodistill.components.outcome import Predictions
 from autodistill.components.task import TaskSpec
 from autodistill.errors import DataError, TrialError
-from autodistill.evaluators.classification import Classification, majority_share
+from autodistill.evaluators.classification import Classification
 from autodistill.evaluators.measures import macro_f1
 
 TASK = TaskSpec("classification", ("a", "b", "c"), ("text",), "classification.accuracy")
@@ -128,10 +128,3 @@ def test_it_supports_classification_with_labels_only() -> None:
     assert "the task is regression" in str(evaluator.supports(TaskSpec("regression", (), ("text",), "x.y")))
     with pytest.raises(NotImplementedError, match="scores predictions"):
         evaluator.describe(None)  # type: ignore[arg-type]
-
-
-def test_the_majority_share_is_what_the_trivial_answer_scores() -> None:
-    assert majority_share([0, 1, 1, 2]) == 0.5
-    assert majority_share(np.array([3, 3])) == 1.0
-    with pytest.raises(ValueError, match="at least one label"):
-        majority_share([])
