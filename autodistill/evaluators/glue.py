@@ -121,7 +121,8 @@ def _share_of(right: NDArray[np.bool_], part: NDArray[np.bool_]) -> Score:
         total = weights @ counted
         return np.divide(weights @ hits, total, out=np.zeros_like(total), where=total > 0)
 
-    return replace(weighted_score(metric, len(right), SHARE), counted=int(part.sum()))
+    examples = int(part.sum())
+    return replace(weighted_score(metric, len(right), SHARE, len(right) / examples), counted=examples)
 
 
 def _mean_of(scores: Sequence[Score], n: int) -> Score:
@@ -132,7 +133,11 @@ def _mean_of(scores: Sequence[Score], n: int) -> Score:
     together = weighted_score(lambda weights: np.mean([metric(weights) for metric in metrics], axis=0), n)
     value = float(np.mean([score.value for score in scores]))
     ends = [score.bounds or CORRELATION for score in scores]
-    worths = [worth for worth in map(worth_of, scores) if worth is not None]
+    # An answer about an example outside a metric's part takes nothing from it.
+    shares = [1.0 if score.counted is None else score.counted / n for score in scores]
+    worths = [
+        worth * share for score, share in zip(scores, shares, strict=True) if (worth := worth_of(score)) is not None
+    ]
     return replace(
         together,
         value=value,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from autodistill.components.outcome import Predictions
+from autodistill.components.outcome import Predictions, Score
 from autodistill.components.task import TaskSpec
-from autodistill.engine.score_statistics import estimate
+from autodistill.engine.score_statistics import difference, estimate
 from autodistill.evaluators.glue import Glue
 from autodistill.evaluators.glue_tasks import GLUE_METRICS, glue_average, task_of
+from autodistill.evaluators.scoring import proportion
 
 
 def task(name: str) -> TaskSpec:
@@ -113,6 +115,26 @@ def test_the_usual_average_is_that_of_published_rows(name: str, scores: tuple[fl
     assert (found.low, found.high) == (None, None)
     assert found.missing == ()
     assert "wnli" not in found.tasks
+
+
+def test_a_part_of_mnli_is_no_surer_than_its_own_answers() -> None:
+    """A twentieth of the split is mismatched; a difference on it is that of so few examples."""
+    ids = [f"mismatched-{n}" if n < 50 else str(n) for n in range(1000)]
+    labels = np.arange(1000) % 3
+
+    def scores(wrong: int) -> Mapping[str, Score]:
+        answers = np.where(np.arange(1000) < wrong, (labels + 1) % 3, labels)
+        return Glue().score(Predictions(ids, np.eye(3)[answers], labels, None, task("mnli")))
+
+    few, own = difference(scores(0)["accuracy_mismatched"], scores(4)["accuracy_mismatched"]), np.arange(50)
+    alone = difference(proportion(own >= 0), proportion(own >= 4))
+    assert few.value == pytest.approx(alone.value)
+    assert few.value > 0 > few.low  # type: ignore[operator]
+    assert (few.low, few.high) == pytest.approx((alone.low, alone.high), abs=0.015)
+    assert difference(scores(0)["accuracy_mismatched"], scores(15)["accuracy_mismatched"]).low > 0  # type: ignore[operator]
+    assert scores(0)["score"].worth == pytest.approx(1.0)  # an answer counts in one part alone
+    whole = estimate(scores(0)["accuracy_mismatched"])
+    assert (whole.low, whole.high) == pytest.approx((estimate(proportion(own >= 0)).low, 1.0), abs=0.01)
 
 
 def test_both_parts_of_mnli_come_from_one_model() -> None:
