@@ -255,12 +255,14 @@ def _short_questions(
     tokenizer: PreTrainedTokenizerBase, questions: Sequence[str], task: TaskSpec, max_length: int
 ) -> tuple[list[str], int]:
     """Questions cut to `QUESTION_TOKENS`, or to what leaves room for the context, and how many were cut."""
-    room = max_length - task.stride - 4  # special tokens, and a window that moves by at least one
-    limit = min(QUESTION_TOKENS, max_length // 2, room)
+    taken = tokenizer.num_special_tokens_to_add(pair=True) + 1  # a window moves by one token at least
+    limit = min(QUESTION_TOKENS, max_length // 2, max_length - task.stride - taken)
     if limit < 1:
+        most = min(max_length // 4, max_length - taken - 1)
         raise ConfigError(
-            f"data.stride={task.stride} leaves no room for a question in data.max_length={max_length} tokens. "
-            f"Give data.stride={max_length // 4} or less."
+            f"data.stride={task.stride} leaves no room for a question in data.max_length={max_length} tokens, "
+            f"{taken - 1} of them special ones. Give "
+            + (f"data.stride={most} or less." if most >= 0 else "a larger data.max_length.")
         )
     encoded = tokenizer(list(questions), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     short, cut = [], 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import processors
 from training_tiny import WORDS, make_tokenizer
 
 from autodistill.components.task import IGNORED, TaskData, TaskSpec
 from autodistill.errors import ConfigError, DataError
 from autodistill.losses.hard_label import label_loss
-from autodistill.training.encoding import QUESTION_TOKENS, answer_tokens
+from autodistill.training.encoding import QUESTION_TOKENS, answer_tokens, encode
 from autodistill.training.tokenised import StoredSplit, tokenise
 
 
@@ -135,6 +137,26 @@ def test_a_stride_without_room_is_refused(tmp_path: Path) -> None:
     task = TaskSpec("question_answering", (), ("question", "context"), "squad.f1", stride=13)
     with pytest.raises(ConfigError, match=r"data.stride=13 leaves no room .* data.max_length=16 .* data.stride=4 or"):
         split_of(task, questions("w2 w3", "w3", 3), tmp_path)
+
+
+def test_pairs_of_more_special_tokens_leave_less_room_for_a_question(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(  # as RoBERTa's
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    columns = {"id": ["e0"], **questions(" ".join(WORDS[:30]), "w3", 9, question="w1 w2 w3 w4")}
+    for stride, room in ((10, 1), (9, 2)):
+        task = replace(QUESTIONS, stride=stride)
+        found = encode(tokenizer, columns, task, 16)
+        assert found.truncated == 1
+        assert [len(tokens) for tokens in found.input_ids[:2]] == [16, 16]
+        assert found.input_ids[0][: room + 2] == [2, *(5 + place for place in range(room)), 3]
+    with pytest.raises(
+        ConfigError, match=r"data.stride=11 leaves no room .* 4 of them special ones. Give data.stride=4"
+    ):
+        encode(tokenizer, columns, replace(QUESTIONS, stride=11), 16)
+    with pytest.raises(ConfigError, match=r"data.stride=0 leaves no room .* Give a larger data.max_length"):
+        encode(tokenizer, columns, replace(QUESTIONS, stride=0), 5)
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=12), st.data())
