@@ -11,7 +11,7 @@ from autodistill.components.students import ReferenceContext, ReferenceResult
 from autodistill.configs.settings import Chosen
 from autodistill.engine.cache import cache_key
 from autodistill.engine.finals import time_subject
-from autodistill.engine.scores import predictions_of, write_predictions
+from autodistill.engine.scores import predictions_of, score_all, write_predictions
 from autodistill.engine.session import Session
 from autodistill.folders import private_directory
 
@@ -44,10 +44,16 @@ def _measure(session: Session, label: str, chosen: Chosen) -> dict[str, Any]:
             work_dir=folder,
         ),
     )
+    role = bench.final_role
+    teacher = session.teacher.logits(bench, role)
     with session.timed("evaluate"):
         try:
             reason = reference.available()
             result: ReferenceResult | None = reference.measure() if reason is None else None
+            if result is not None:
+                answers = np.asarray(result.logits[role], dtype=np.float32)
+                predictions = predictions_of(bench, role, answers, teacher)
+                score_all(bench, predictions)  # raises where they are no numbers
         except Exception as error:  # a row beside the comparison must not cost the comparison
             provider = chosen.registered.provider
             failed = f"{type(error).__name__}: {error}"
@@ -56,9 +62,7 @@ def _measure(session: Session, label: str, chosen: Chosen) -> dict[str, Any]:
     if result is None:
         session.progress.message(f"reference {label} is left out: {reason}")
         return {"left_out": reason}
-    role = bench.final_role
-    logits = np.asarray(result.logits[role], dtype=np.float32)
-    write_predictions(folder / "predictions.parquet", predictions_of(bench, role, logits, None), role)
+    write_predictions(folder / "predictions.parquet", predictions, role)
     return {
         "name": result.name,
         "parameters": result.parameters,

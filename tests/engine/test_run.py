@@ -510,6 +510,32 @@ def test_an_export_that_failed_is_tried_again_by_the_next_run(tmp_path: Path) ->
     assert (tmp_path / "outputs" / "study" / done["path"]).exists()
 
 
+def test_a_reference_whose_answers_are_no_numbers_is_told_and_costs_no_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, measure = registry_with(), TfidfLinear.measure
+
+    def diverged(self: Any) -> Any:
+        found = measure(self)
+        return replace(found, logits={role: logits * np.nan for role, logits in found.logits.items()})
+
+    given = ("budget.trials=1", "picks.max=1", "baseline=[]", "reference=[tfidf_linear]")
+    overrides = tiny_study(tmp_path, *given)
+
+    def run() -> dict[str, Any]:
+        study = autodistill.run(autodistill.compose(overrides, registry), overrides=overrides, registry=registry)
+        with Storage(study.config["storage"]["url"]) as storage:
+            return {**study.summary(), "stored": storage.step(storage.get_study("study").id, "reference:tfidf_linear")}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TfidfLinear, "measure", diverged)
+        found = run()
+    assert found["references"] == []
+    assert found["verdict"]["claim"]
+    assert "examples are not finite: the model has diverged" in found["stored"]["left_out"]
+    assert [row["name"] for row in run()["references"]] == ["tfidf_linear"]
+
+
 def test_exports_references_and_latencies_are_made_again_where_they_failed_or_are_chosen_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
