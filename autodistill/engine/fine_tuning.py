@@ -12,7 +12,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,6 +81,7 @@ class FineTuner:
         self._progress, self._stop_requested = progress, stop_requested
         self._runs: list[Run] = []
         self._tried: set[Path] = set()
+        self._ran_out = False
         #: Of each seed of the best point on the final split; filled by `run`.
         self.scores: list[dict[str, Score]] = []
 
@@ -95,7 +96,7 @@ class FineTuner:
             them failed; they are in no mean), ``check`` against the trivial answer, and cost.
 
         Raises:
-            TrialError: every run of the grid failed, or every seed.
+            TrialError: every run of the grid failed, or every seed: in training, or its answers are no numbers.
             StudyInterruptedError: a stop was requested; the same command goes on.
         """
         metric, direction = self.bench.task.metric, self.bench.directions[self.bench.task.metric]
@@ -104,11 +105,11 @@ class FineTuner:
         chosen = self._best_point(grid)
         runs = [Run(chosen, seed) for seed in range(self.protocol.seeds)]
         results = self._results(runs)
-        scores = [self._final_scores(run) for run, result in zip(runs, results, strict=True) if "error" not in result]
+        scores, failed = self._scores_of_seeds(runs, results)
         self._forget_models(first)
-        self.scores = scores
+        self.scores = list(scores.values())
         role = self.bench.final_role
-        entries = {name: entry_of(over_seeds([one[name] for one in scores]), role) for name in scores[0]}
+        entries = {name: entry_of(over_seeds([one[name] for one in self.scores]), role) for name in self.scores[0]}
         return {
             "task": {"kind": self.bench.task.kind, "benchmark": self.bench.task.benchmark, "metric": metric},
             "split": role,
@@ -118,10 +119,10 @@ class FineTuner:
                 {**asdict(run.point), "select": result["select"], "error": result.get("error")}
                 for run, result in zip(first, grid, strict=True)
             ],
-            "seeds": [{name: score.value for name, score in one.items()} for one in scores],
+            "seeds": [{name: score.value for name, score in one.items()} for one in self.scores],
             "seeds_asked": self.protocol.seeds,
-            "failed_seeds": [str(result["error"]) for result in results if "error" in result],
-            "check": self._check(entries[metric], direction, runs[0]),
+            "failed_seeds": failed,
+            "check": self._check(entries[metric], direction, next(iter(scores))),
             "cost": self._cost([*grid, *results[1:]]),
         }
 
@@ -160,7 +161,7 @@ class FineTuner:
     @property
     def out_of_memory(self) -> bool:
         """Whether a run of this call failed for want of memory, so that another call may come to another outcome."""
-        return any(TRY_AGAIN in self._stored(place) for place in self._tried)
+        return self._ran_out or any(TRY_AGAIN in self._stored(place) for place in self._tried)
 
     def _grid(self) -> list[dict[str, Any]]:
         """The outcome of every point of the grid, with its score on the select split; None where the run failed."""
@@ -293,6 +294,26 @@ class FineTuner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # the new head's start
             return self.bench.teacher.load(self.bench.task)
+
+    def _scores_of_seeds(
+        self, runs: Sequence[Run], results: Sequence[Mapping[str, Any]]
+    ) -> tuple[dict[Run, dict[str, Score]], list[str]]:
+        """The final scores of each run that has some, and why each of the others failed."""
+        scores: dict[Run, dict[str, Score]] = {}
+        failed: list[str] = []
+        for run, result in zip(runs, results, strict=True):
+            if "error" in result:
+                failed.append(str(result["error"]))
+                continue
+            try:
+                scores[run] = self._final_scores(run)
+            except TrialError as error:
+                logger.warning("scoring %s, seed %d failed: %s", run.point.name, run.seed, error)
+                self._ran_out |= isinstance(error, OutOfMemoryTrialError)
+                failed.append(str(error))
+        if not scores:
+            raise TrialError(f"Every seed of the best point failed. The first was: {failed[0]}")
+        return scores, failed
 
     def _final_scores(self, run: Run) -> dict[str, Score]:
         """Scores on the final split, which is read once per seed: the answers are kept, without texts."""

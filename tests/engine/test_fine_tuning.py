@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny_studies import replaced, tiny_study
 
@@ -20,6 +21,7 @@ from autodistill.engine.workbench import Workbench
 from autodistill.errors import OutOfMemoryTrialError, StudyInterruptedError, TrialError
 from autodistill.evaluators.classification import Classification
 from autodistill.registry import default_registry
+from autodistill.training.predict import predict
 from autodistill.training.protocol import Point, Protocol
 
 GOOD, POOR, BROKEN = Point(3e-3, 16, 8.0), Point(1e-7, 16, 0.1), Point(1e30, 16, 1.0)
@@ -122,6 +124,38 @@ def test_seeds_that_failed_are_told(bench: Workbench, tmp_path: Path, monkeypatc
     words = failed_seeds_words(found)
     assert words is not None
     assert words.startswith("1 of 2 seeds failed and are in no mean")
+
+
+@pytest.mark.parametrize("diverged", [0, 1])
+def test_final_answers_that_are_no_numbers_fail_their_seed_alone(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, diverged: int
+) -> None:
+    answered = []
+
+    def answer(model: Any, split: Any, **options: Any) -> Any:
+        found = predict(model, split, **options)
+        if split is bench.splits["test"]:
+            answered.append(split)
+            found = found * (np.nan if len(answered) - 1 == diverged else 1.0)
+        return found
+
+    monkeypatch.setattr("autodistill.engine.fine_tuning.predict", answer)
+    found = FineTuner(bench, Protocol((POOR,), 2), tmp_path).run()
+    assert found["metrics"]["classification.accuracy"]["seeds"] == len(found["seeds"]) == 1
+    assert found["seeds_asked"] == 2
+    assert found["failed_seeds"] == ["The logits of 120 of 120 examples are not finite: the model has diverged."]
+    assert FineTuner(bench, Protocol((POOR,), 2), tmp_path).run() == found
+
+
+def test_seeds_that_all_fail_in_the_end_are_an_error(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(self: FineTuner, run: Run) -> dict[str, Score]:
+        raise TrialError(f"Seed {run.seed} is lost.")
+
+    monkeypatch.setattr(FineTuner, "_final_scores", diverge)
+    with pytest.raises(TrialError, match=r"Every seed of the best point failed\. The first was: Seed 0 is lost"):
+        FineTuner(bench, Protocol((POOR,), 1), tmp_path).run()
 
 
 def test_a_run_for_which_memory_ran_out_is_tried_again_by_the_next_call(
