@@ -36,7 +36,7 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
     model = load_saved(settings)
     bench = own_bench(settings, registry)
     if _is_untaught(model, bench):
-        return _fine_tune(settings, bench)
+        return _fine_tune(settings, _without_teacher(bench))
     _check_same_task(bench, model, settings)
     role = bench.final_role
     teacher_answers = _teacher_logits(settings, registry, bench, role)
@@ -108,6 +108,28 @@ def _is_untaught(model: PreTrainedModel, bench: Workbench) -> bool:
     wanted = not bench.data.task.label_free and bench.data.task.kind != "mlm" and not has_any_head
     is_teacher = bench.settings.one("teacher").parameters.get("path") == str(bench.settings.model)
     return wanted and is_teacher and bench.teacher.needs_fine_tuning(bench.task)
+
+
+def _without_teacher(bench: Workbench) -> Workbench:
+    """The workbench without the evaluators that compare with a teacher, which are named on the terminal: a model that
+    is fine-tuned has none, and would be compared with itself. That of the task's own metric stays.
+    """
+    from autodistill.components.outcome import compares_with_teacher
+    from autodistill.engine.workbench import Workbench
+
+    chosen, own = bench.settings.several["evaluator"], bench.task.metric.partition(".")[0]
+    comparing = {label for label, one in bench.evaluators.items() if label != own and compares_with_teacher(one)}
+    kept = {label: one for label, one in chosen.items() if label not in comparing}
+    left_out = [f"evaluator.{label}" for label in chosen if label not in kept]
+    if not left_out:
+        return bench
+    verb = "compares" if len(left_out) == 1 else "compare"
+    print(
+        f"{' and '.join(left_out)} {verb} with a teacher's answers and cannot score fine-tuning on the task's labels: "
+        "left out. Evaluate the fine-tuned model to compare it."
+    )
+    several = {**bench.settings.several, "evaluator": kept}
+    return Workbench(replace(bench.settings, several=several), bench.registry, data=bench.data)
 
 
 def _fine_tune(settings: Settings, bench: Workbench) -> int:

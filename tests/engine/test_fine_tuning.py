@@ -215,6 +215,20 @@ def test_evaluate_fine_tunes_a_model_without_a_head(overrides: list[str], capsys
     assert "no test split" not in printed
 
 
+def test_evaluate_compares_a_model_that_it_fine_tunes_with_no_teacher(
+    overrides: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = next(item for item in overrides if item.startswith("teacher.path=")).partition("=")[2]
+    more = ["evaluator=[agreement,size]", "fine_tuning.learning_rates=[3e-3]", "fine_tuning.batch_sizes=[16]"]
+    more += ["fine_tuning.epochs=[1]", "fine_tuning.seeds=1", "study.name=untaught"]
+    assert main(["evaluate", *replaced(overrides, *more), f"model={teacher}"]) == 0
+    printed = capsys.readouterr().out
+    assert "evaluator.agreement compares with a teacher's answers" in printed
+    assert "left out. Evaluate the fine-tuned model to compare it." in printed
+    written: dict[str, Any] = json.loads(Path(printed.split("Written: ")[1].strip()).read_text())
+    assert {name.partition(".")[0] for name in written["metrics"]} == {"classification"}
+
+
 def test_evaluate_without_a_test_split_says_that_its_figures_are_optimistic(
     overrides: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
