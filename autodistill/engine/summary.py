@@ -14,6 +14,7 @@ import numpy as np
 
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.analytics import study_analytics
+from autodistill.engine.average_claim import average_claim
 from autodistill.engine.explore_clock import BUDGET_STAGE
 from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import alarms, data_checks, failed_check, learnt_checks, task_checks
@@ -102,7 +103,7 @@ class SummaryBuilder:
             "picks": self._students("picks"),
             "verdict": self.finals.get("verdict")
             or {"claim": "The study is not finished; nothing is claimed yet.", "holds": None, "baseline": None},
-            "tasks": {key: self.tasks[key] for key in ("tasks", "models") if self.tasks},
+            "tasks": self._tasks(),
             "flash_fidelity": self._flash_fidelity(),
             "flash_spread": self._flash_spread(),
             "analytics": study_analytics(
@@ -128,6 +129,14 @@ class SummaryBuilder:
         return cleaned
 
     # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _tasks(self) -> dict[str, Any]:
+        """What fine-tuning on tasks came to, and the claim on GLUE's average; empty without tasks."""
+        if not self.tasks:
+            return {}
+        tasks, models = self.tasks["tasks"], self.tasks["models"]
+        failed = [row["name"] for row in self._students("baselines") if row.get("state") == "failed"]
+        return {"tasks": tasks, "models": models, "claim": average_claim(tasks, models, failed)}
 
     def _command(self) -> str:
         """What to type to go on."""

@@ -34,6 +34,9 @@ NO_TEST_SPLIT = (
 #: The split that claims are made on.
 TEST = "test"
 
+#: Why a baseline is void.
+TRAINING_FAILED, UNLEARNT = "its training failed", "no better than the trivial answer"
+
 #: A baseline within this share of a pick's latency counts as no slower, however narrow the intervals of both are.
 SAME_LATENCY = 0.03
 
@@ -122,10 +125,7 @@ class Judge:
 
     def holds(self, ahead: Mapping[str, Any]) -> bool | None:
         """Whether a gain is surely one; None without an interval, or without a test split."""
-        worst = ahead["low"] if self.sign > 0 else ahead["high"]
-        if self.role != TEST:
-            return None
-        return None if worst is None or math.isnan(worst) else bool(self.sign * worst > 0)
+        return None if self.role != TEST else surely_ahead(ahead, self.sign)
 
     def verb(self, holds: bool | None) -> str:
         """What a model that is ahead by a gain does to its rival, where `holds` said so of it."""
@@ -141,6 +141,23 @@ class Judge:
         able = [item for item in baselines if self.has_learnt(item)]
         rivals = [item for item in able if no_slower(item, pick, self.label)] or able
         return max(rivals, key=lambda item: self.sign * item.scores[self.metric].value, default=None)
+
+
+def surely_ahead(ahead: Mapping[str, Any], sign: float = 1.0) -> bool | None:
+    """Whether the interval of a gain is beyond 0; None without an interval.
+
+    Args:
+        ahead: the gain.
+        sign: 1 for a metric to maximise, -1 for one to minimise.
+    """
+    worst = ahead["low"] if sign > 0 else ahead["high"]
+    return None if worst is None or math.isnan(worst) else bool(sign * worst > 0)
+
+
+def void_in_words(reasons: Mapping[str, str], lead: str = "Void") -> str:
+    """Baselines that are void, each with the reason, in a sentence."""
+    named = ", ".join(f"{name} ({reason})" for name, reason in reasons.items())
+    return f"{lead}: {named}. Well trained, it may be the strongest."
 
 
 def verdict(
@@ -171,9 +188,8 @@ def verdict(
     limits += [NO_TEST_SPLIT] if judge.role != TEST else []
     limits += _of_another_precision(picks[0], judge.label)
     if failed or unlearnt:
-        named = [f"{name} (its training failed)" for name in failed]
-        named += [f"{name} (no better than the trivial answer)" for name in unlearnt]
-        limits.insert(0, f"Void, and not compared with: {', '.join(named)}. Well trained, it may be the strongest.")
+        reasons = dict.fromkeys(failed, TRAINING_FAILED) | dict.fromkeys(unlearnt, UNLEARNT)
+        limits.insert(0, void_in_words(reasons, "Void, and not compared with"))
     return {**found, "voided": [*failed, *unlearnt], "limits": limits}
 
 

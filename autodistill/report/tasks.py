@@ -1,6 +1,6 @@
 """What fine-tuning on tasks came to, as rows: each model's scores, the averages over GLUE, and the picks' gains.
 
-Both reports show them; the summary's part is written by `autodistill.engine.tasks`.
+Both reports show them; the summary's part is written by `autodistill.engine.tasks` and ``average_claim``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from autodistill.evaluators.glue_tasks import task_of
 from autodistill.report import formats, tables
 from autodistill.report.markup import Html, details, model_name, number, section, table, tag, term
 from autodistill.report.tables import Summary
@@ -114,73 +113,19 @@ def untested_sentence(summary: Summary) -> str:
 
 
 def claim_sentence(summary: Summary) -> str:
-    """The first pick's gain on the GLUE average over the baseline that is best there; empty without either.
-
-    A baseline that failed on a task of the average, or has not learnt one, is void and named. Void baselines alone are
-    no rivals. One that is the best all the same stays the rival, or the claim would be against a weaker one.
-    """
-    models = tables.entries(tables.mapping(summary, "tasks"), "models")
-    baselines = [model for model in models if model.get("role") == "baseline"]
-    pick = next((model for model in models if model.get("role") == "pick"), None)
-    labels = _averaged_labels(summary)
-    untrained = _untrained(summary)
-    if pick is None or not (baselines or untrained) or not labels:
+    """The summary's claim on the GLUE average in words; empty where there is none."""
+    claim = tables.mapping(tables.mapping(summary, "tasks"), "claim")
+    if not claim:
         return ""
-    reasons = {str(model["name"]): _void_reason(model, labels) for model in baselines} | untrained
-    void = ", ".join(f"{name} ({reason})" for name, reason in reasons.items() if reason)
-    told = f" Void: {void}. Well trained, it may be the strongest." if void else ""
-    untested = ", ".join(label for label in untested_tasks(summary) if label in labels)
-    if not _average_of(pick):
-        return f"On the GLUE average nothing is claimed: {pick['name']} ({_void_reason(pick, labels)}).{told}"
-    if untested:
-        return f"On the GLUE average nothing is claimed: {untested} without a test split.{told}"
-    if all(reasons[str(model["name"])] for model in baselines):
-        return f"On the GLUE average nothing is claimed: no baseline has learnt all of its tasks.{told}"
-    averaged = [model for model in baselines if _average_of(model)]
-    best = max(averaged, key=lambda model: float(_average_of(model)["value"]))["name"]
-    gain = _average_of(tables.mapping(tables.mapping(pick, "versus"), best))
-    low = formats.number_of(gain.get("low"))
-    sure = "no interval" if low is None else "surely better" if low > 0 else "not surely better"
+    told = "".join(f" {limit}" for limit in tables.entries(claim, "limits"))
+    if claim.get("unclaimed"):
+        return f"On the GLUE average nothing is claimed: {claim['unclaimed']}.{told}"
+    sure = {None: "no interval", True: "surely better", False: "not surely better"}[claim.get("holds")]
+    gain = formats.gain_with_interval(_AVERAGE_METRIC, tables.mapping(claim, "gain"))
     return (
-        f"On the GLUE average {pick['name']} gains {formats.gain_with_interval(_AVERAGE_METRIC, gain)} over {best}, "
-        f"the best baseline there at any speed: {sure}.{told}"
+        f"On the GLUE average {claim['pick']} gains {gain} over {claim['baseline']}, the best baseline there at any "
+        f"speed: {sure}.{told}"
     )
-
-
-def _average_of(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The average over GLUE as papers have it, of a model or of a gain; empty without one."""
-    return tables.mapping(tables.mapping(model, "averages"), "paper")
-
-
-def _averaged_labels(summary: Summary) -> list[str]:
-    """Labels of the tasks that the GLUE average covers; none where no model has one."""
-    found = tables.mapping(summary, "tasks")
-    covered = next(
-        (average["tasks"] for model in tables.entries(found, "models") if (average := _average_of(model))), ()
-    )
-    return [
-        label
-        for label, facts in tables.mapping(found, "tasks").items()
-        if task_of(str(facts.get("benchmark"))) in covered
-    ]
-
-
-def _void_reason(model: Mapping[str, Any], labels: list[str]) -> str:
-    """Why comparisons on the average with a model mean nothing; empty where they do not."""
-    outcomes = {label: tables.mapping(tables.mapping(model, "tasks"), label) for label in labels}
-    failed = ", ".join(label for label, outcome in outcomes.items() if "error" in outcome)
-    unlearnt = ", ".join(label for label, found in outcomes.items() if tables.mapping(found, "check").get("alarm"))
-    if failed:
-        return f"fine-tuning failed on {failed}"
-    if unlearnt:
-        return f"no better than the trivial answer on {unlearnt}"
-    return "" if _average_of(model) else "it has no average"
-
-
-def _untrained(summary: Summary) -> dict[str, str]:
-    """Baselines that there is nothing to fine-tune of."""
-    rows = tables.entries(summary, "baselines")
-    return {str(row.get("name")): "its training failed" for row in rows if row.get("state") == "failed"}
 
 
 def _metrics(found: Mapping[str, Any]) -> list[tuple[str, str]]:

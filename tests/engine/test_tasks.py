@@ -114,6 +114,16 @@ def test_the_averages_over_glue_say_what_they_cover(summary: dict[str, Any]) -> 
     assert gain["value"] == pytest.approx(paper["value"] - teacher["averages"]["paper"]["value"])
 
 
+def test_the_claim_on_the_average_stands_in_the_summary(summary: dict[str, Any]) -> None:
+    claim, (_, baseline, pick) = summary["tasks"]["claim"], summary["tasks"]["models"]
+    assert claim["pick"] == pick["name"]
+    assert claim["voided"] == [] or "Void: " in claim["limits"][0]
+    if claim["unclaimed"] is None:
+        assert claim["baseline"] == baseline["name"]
+        assert claim["gain"] == pick["versus"][baseline["name"]]["averages"]["paper"]
+        assert claim["holds"] == (claim["gain"]["low"] > 0)
+
+
 def test_fine_tuning_is_accounted(summary: dict[str, Any]) -> None:
     cost = summary["cost"]["fine_tuning"]
     outcomes = [outcome for row in summary["tasks"]["models"] for outcome in row["tasks"].values()]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from autodistill.engine.average_claim import average_claim
 from autodistill.report.tasks import claim_sentence, gain_rows, task_columns, task_rows, tasks_section
 from autodistill.report.terminal import render_summary
 
@@ -23,7 +24,10 @@ def average(value: float) -> dict[str, Any]:
 def with_tasks(summary: dict[str, Any], *labels: str) -> dict[str, Any]:
     """The summary with a teacher and a pick that were fine-tuned; the pick failed on the last task."""
     facts = {"kind": "classification", "metric": "glue.score", "direction": "maximize", "split": "test"}
-    good = {label: {"metrics": {"glue.score": entry(0.7 + place / 10)}} for place, label in enumerate(labels)}
+    good: dict[str, Any] = {
+        label: {"metrics": {"glue.score": entry(0.7 + place / 10)}, "check": {"alarm": None}}
+        for place, label in enumerate(labels)
+    }
     baseline = {"name": "small", "role": "baseline", "tasks": good, "averages": {"paper": average(0.65)}}
     versus = {"gains": {label: entry(-0.05) for label in labels[:-1]}, "averages": {"paper": average(-0.04)}}
     models = [
@@ -37,10 +41,8 @@ def with_tasks(summary: dict[str, Any], *labels: str) -> dict[str, Any]:
         },
         baseline,
     ]
-    return {
-        **summary,
-        "tasks": {"tasks": {label: {**facts, "benchmark": f"glue/{label}"} for label in labels}, "models": models},
-    }
+    tasks = {label: {**facts, "benchmark": f"glue/{label}"} for label in labels}
+    return {**summary, "tasks": {"tasks": tasks, "models": models, "claim": average_claim(tasks, models)}}
 
 
 def printed(summary: dict[str, Any]) -> str:
@@ -109,8 +111,7 @@ def claim(
     ours = {**row("pick 3", "pick", pick, None if pick is FAILED else 0.7), "versus": gains}
     tasks = {label: {"benchmark": f"glue/{label}", "split": "test"} for label in ("sst2", "wnli")}
     tasks["rte"] = {"benchmark": "glue/rte", "split": split}
-    lost = [{"name": name, "state": "failed"} for name in untrained]
-    return claim_sentence({"baselines": lost, "tasks": {"tasks": tasks, "models": [*models, ours]}})
+    return claim_sentence({"tasks": {"claim": average_claim(tasks, [*models, ours], untrained)}})
 
 
 def test_a_claim_on_the_average_names_the_baselines_that_are_void() -> None:
