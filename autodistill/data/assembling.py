@@ -67,7 +67,7 @@ def assemble(
         counts["carved_select"] = len(found["select"])
     found["train"] = _limited(found["train"], carving.train_limit)
     counts |= {f"{role}_examples": len(examples) for role, examples in found.items()}
-    counts |= _overlaps(task, found) | _empty(task, found) | _without_examples(task, found["train"])
+    counts |= _empty(task, found) | _without_examples(task, found["train"])
     data = {role: datasets.Dataset.from_list(examples) for role, examples in found.items()}
     return TaskData(task, data, _fingerprint(version, task, found), counts)
 
@@ -125,16 +125,6 @@ def _limited(examples: list[Example], limit: int | None) -> list[Example]:
     kept = heapq.nsmallest(limit, examples, key=lambda example: stable_hash(example["id"]))
     ids = {example["id"] for example in kept}
     return [example for example in examples if example["id"] in ids]
-
-
-def _overlaps(task: TaskSpec, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, int]:
-    """How many examples of the other splits have the same text, or pair, as a training example."""
-    seen = {in_either_order(task, example) for example in splits["train"]}
-    return {
-        f"{role}_texts_in_train": sum(in_either_order(task, example) in seen for example in splits[role])
-        for role in splits
-        if role != "train"
-    }
 
 
 def _without_examples(task: TaskSpec, train: Sequence[Mapping[str, Any]]) -> dict[str, int]:

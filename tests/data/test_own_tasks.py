@@ -209,7 +209,6 @@ def test_a_pair_and_the_pair_the_other_way_round_are_on_one_side(tmp_path: Path)
     rows = [{"a": a, "b": b, "label": "yn"[len(a) % 2]} for a, b in [*pairs, *((b, a) for a, b in pairs)]]
     data = load(TextClassification, train=lines(tmp_path / "a.jsonl", rows), text_columns=["a", "b"], labels=["y", "n"])
     assert data.notes["carved_select"] > 0
-    assert data.notes["select_texts_in_train"] == 0
     assert overlaps(data)["overlap_select_train"] == 0
 
 

@@ -16,7 +16,7 @@ import pytest
 from autodistill.components.task import DataContext, TaskData
 from autodistill.data.configs import TextClassificationConfig
 from autodistill.data.text_classification import TextClassification
-from autodistill.engine.guards import data_checks
+from autodistill.engine.guards import data_checks, overlaps
 from autodistill.errors import ConfigError, DataError
 
 ROWS = [(f"this is text number {number} of {number * 7}", "good" if number % 3 else "bad") for number in range(60)]
@@ -123,9 +123,9 @@ def test_the_limit_keeps_the_same_training_examples_each_time(tmp_path: Path) ->
 def test_texts_of_train_that_stand_in_test_are_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tsv", tsv())
     test = write(tmp_path / "t.tsv", tsv([("THIS is text number 1 of 7!", "good"), ("new", "bad")]))
-    notes = load(train=path, select=path, test=test).notes
-    assert notes["test_texts_in_train"] == 1
-    assert notes["select_texts_in_train"] == 60
+    found = overlaps(load(train=path, select=path, test=test))
+    assert found["overlap_test_train"] == 1
+    assert found["overlap_select_train"] == 60
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.jsonl"])
