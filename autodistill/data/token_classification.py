@@ -26,6 +26,9 @@ COMMENTS = "comment_lines_left_out"
 #: What begins a document in the files of CoNLL-2003; no word.
 _DOCUMENT = "-DOCSTART-"
 
+#: What is counted of these.
+DOCUMENTS = "document_lines_left_out"
+
 #: Lines of a file: the number and the columns of each; a comment may have but one.
 Block: TypeAlias = "list[tuple[int, list[str]]]"
 
@@ -146,7 +149,7 @@ def read_conll(path: Path, key: str, columns: tuple[str, str], notes: dict[str, 
         path: the file; unzipped if its name ends in .gz.
         key: the configuration key that named it, for messages.
         columns: what the words and the labels are to be called.
-        notes: comments are counted here, under `COMMENTS`.
+        notes: comments and begins of documents are counted here, under `COMMENTS` and `DOCUMENTS`.
 
     Raises:
         DataError: no such file, not text, a line with a word alone, an empty label or another number of columns than
@@ -155,7 +158,7 @@ def read_conll(path: Path, key: str, columns: tuple[str, str], notes: dict[str, 
     if not path.is_file():
         raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
     with reading_errors(path, key), opened_text(path, key) as file:
-        blocks = list(_blocks(file))
+        blocks = list(_blocks(file, notes))
     # Surely words: from the first line of a sentence on that does not begin with #.
     plain = [line for block in blocks for line in itertools.dropwhile(lambda line: line[1][0].startswith("#"), block)]
     first, width = (plain[0][0], len(plain[0][1])) if plain else (0, 2)
@@ -188,14 +191,19 @@ def _comments(block: Block, width: int, labels: set[str]) -> int:
     return next((place for place, word in enumerate(is_word) if word), len(block))
 
 
-def _blocks(file: Iterable[str]) -> Iterator[Block]:
-    """Lines that follow each other without an empty one or the begin of a document: number and columns of each."""
+def _blocks(file: Iterable[str], notes: dict[str, int]) -> Iterator[Block]:
+    """Lines that follow each other without an empty one or the begin of a document, which is counted in ``notes``:
+    number and columns of each.
+    """
     block: Block = []
     for number, line in enumerate(file, start=1):
         fields = _fields(line)
         if fields and fields[0] != _DOCUMENT:
             block.append((number, fields))
-        elif block:
+            continue
+        if fields:
+            notes[DOCUMENTS] = notes.get(DOCUMENTS, 0) + 1
+        if block:
             yield block
             block = []
     if block:

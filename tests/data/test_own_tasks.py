@@ -143,7 +143,9 @@ def test_words_from_conll_and_from_tables(tmp_path: Path) -> None:
 def test_columns_of_conll_stand_between_tabs_or_spaces(tmp_path: Path, content: str) -> None:
     path = tmp_path / "a.conll"
     path.write_text(content)
-    sentences = [row.values for row in read_conll(path, "data.train", ("words", "labels"), {})]
+    notes = dict[str, int]()
+    sentences = [row.values for row in read_conll(path, "data.train", ("words", "labels"), notes)]
+    assert notes == ({"document_lines_left_out": 1} if "DOCSTART" in content else {})
     assert sentences == [
         {"words": ["Mrs", "Both ways"], "labels": ["B-PER", "O"]},
         {"words": ["n\u00a0b"], "labels": ["O"]},
