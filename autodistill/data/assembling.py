@@ -63,8 +63,8 @@ def assemble(
     for role, examples in found.items():
         check_unique(role, examples)
     if "select" not in found:
-        found["train"], found["select"] = _carved(task, found["train"], carving, where)
-        counts["carved_select"] = len(found["select"])
+        found["train"], found["select"], carved = _carved(task, found["train"], carving, where)
+        counts |= carved
     found["train"] = _limited(found["train"], carving.train_limit)
     counts |= {f"{role}_examples": len(examples) for role, examples in found.items()}
     counts |= _empty(task, found) | _without_examples(task, found["train"])
@@ -98,25 +98,33 @@ def _texts(task: TaskSpec, example: Mapping[str, Any]) -> list[str]:
 
 def _carved(
     task: TaskSpec, examples: list[Example], carving: Carving, where: str
-) -> tuple[list[Example], list[Example]]:
-    """What stays in train, and the select split with ids of its own."""
+) -> tuple[list[Example], list[Example], dict[str, int]]:
+    """What stays in train, the select split with ids of its own, and what was counted."""
     target = min(carving.maximum, round(carving.share * len(examples)))
     # Questions about one context belong together.
     key = "context" if task.kind == "question_answering" else None
     texts = [example[key] if key else text_of(task, example) for example in examples]
     paired = not key and len(task.text_columns) > 1  # of single texts nothing else is the same
-    chosen = carve(texts, target, [in_either_order(task, example) for example in examples] if paired else None)
+    carved = carve(texts, target, [in_either_order(task, example) for example in examples] if paired else None)
     numbered = all(example["id"] == f"train-{place}" for place, example in enumerate(examples))
-    train = [example for example, taken in zip(examples, chosen, strict=True) if not taken]
-    select = [example for example, taken in zip(examples, chosen, strict=True) if taken]
+    train = [example for example, taken in zip(examples, carved.taken, strict=True) if not taken]
+    select = [example for example, taken in zip(examples, carved.taken, strict=True) if taken]
     if not train or not select:
         raise DataError(
             f"data.train: {where} with {len(examples)} examples cannot be split into train and select with "
-            f"data.select_share={carving.share:g}. Give more examples, another share or select examples of your own."
+            f"data.select_share={carving.share:g}: select may have {target}, and up to {carved.largest} are "
+            "near-duplicates of each other, of which the same texts stay together. Give more examples, another share "
+            "or select examples of your own (data.select)."
         )
     if numbered:  # not the user's own ids: they say which split an example is in
         select = [example | {"id": f"select-{example['id'].removeprefix('train-')}"} for example in select]
-    return train, select
+    counts = {
+        "carved_select": len(select),
+        "asked_select": target,
+        "largest_near_duplicates": carved.largest,
+        "divided_near_duplicates": carved.divided,
+    }
+    return train, select, counts
 
 
 def _limited(examples: list[Example], limit: int | None) -> list[Example]:

@@ -11,6 +11,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -47,14 +48,17 @@ def shingles(text: str, words: int = SHINGLE_WORDS) -> set[int]:
     return {hash(tuple(parts[start : start + words])) for start in range(last)}
 
 
-def near_duplicate_groups(texts: Sequence[str], twins: Sequence[str] | None = None) -> list[int]:
+def near_duplicate_groups(
+    texts: Sequence[str], twins: Sequence[str] | None = None, *, phrases: bool = True
+) -> list[int]:
     """Return for each text the index of its group's first member.
 
     Texts are joined when they are equal but for case and punctuation, or share a run of `SHINGLE_WORDS` words that
-    no more than `SHINGLE_MAX_EXAMPLES` texts have, or have equal ``twins``; joining is transitive.
+    no more than `SHINGLE_MAX_EXAMPLES` texts have, or have equal ``twins``; joining is transitive. Without ``phrases``
+    runs of words join nothing.
     """
     parents = list(range(len(texts)))
-    for members in _links(texts, twins):
+    for members in _links(texts, twins, phrases):
         first = _root(parents, members[0])
         for member in members[1:]:
             other = _root(parents, member)
@@ -62,12 +66,12 @@ def near_duplicate_groups(texts: Sequence[str], twins: Sequence[str] | None = No
     return [_root(parents, index) for index in range(len(texts))]
 
 
-def _links(texts: Sequence[str], twins: Sequence[str] | None) -> Iterator[list[int]]:
+def _links(texts: Sequence[str], twins: Sequence[str] | None, phrases: bool) -> Iterator[list[int]]:
     """Lists of examples that belong together, each for one reason."""
     hashes, owners, equal = array("q"), array("q"), array("q")
     for index, text in enumerate(texts):
         equal.append(hash(normalised(text)))
-        found = shingles(text)
+        found = shingles(text) if phrases else set()
         hashes.extend(found)
         owners.extend([index] * len(found))
     yield from _runs(hashes, owners, SHINGLE_MAX_EXAMPLES)
@@ -98,12 +102,29 @@ def _root(parents: list[int], index: int) -> int:
     return index
 
 
-def carve(texts: Sequence[str], target: int, twins: Sequence[str] | None = None) -> list[bool]:
+@dataclass(frozen=True, slots=True)
+class Carved:
+    """What goes to a carved split.
+
+    Args:
+        taken: of each text, whether it does.
+        largest: texts of the largest group of near-duplicates.
+        divided: texts in groups that were divided, because they were larger than the split was to be.
+    """
+
+    taken: list[bool]
+    largest: int
+    divided: int
+
+
+def carve(texts: Sequence[str], target: int, twins: Sequence[str] | None = None) -> Carved:
     """Return for each text whether it goes to the carved split, about ``target`` of them, never splitting a group.
 
     Groups are taken in the order of a stable hash of one of their texts, whatever their size, so that the split is a
     sample of the whole: by the least hash of all their texts large groups would come first. One that would overshoot
-    the target is left out. The answer depends on the texts alone, not on their order.
+    the target is left out. One that is larger than the target never could be taken, and the split would be of untypical
+    texts alone: of such a group only equal texts and twins stay together. The answer depends on the texts alone, not on
+    their order.
 
     Args:
         texts: of the examples.
@@ -112,6 +133,19 @@ def carve(texts: Sequence[str], target: int, twins: Sequence[str] | None = None)
             but its text.
     """
     groups = near_duplicate_groups(texts, twins)
+    sizes, divided = Counter(groups), 0
+    too_large = {group for group, size in sizes.items() if size > target}
+    if too_large:
+        equal = near_duplicate_groups(texts, twins, phrases=False)
+        parted = {group for group, same in zip(groups, equal, strict=True) if group in too_large and same != group}
+        groups = [same if group in parted else group for group, same in zip(groups, equal, strict=True)]
+        divided = sum(sizes[group] for group in parted)
+    chosen = _chosen(texts, groups, target)
+    return Carved([group in chosen for group in groups], max(sizes.values(), default=0), divided)
+
+
+def _chosen(texts: Sequence[str], groups: Sequence[int], target: int) -> set[int]:
+    """The groups that are carved."""
     named_after: dict[int, str] = {}
     for text, group in zip(texts, groups, strict=True):
         plain = normalised(text)
@@ -126,4 +160,4 @@ def carve(texts: Sequence[str], target: int, twins: Sequence[str] | None = None)
             left -= sizes[group]
         if not left:
             break
-    return [group in chosen for group in groups]
+    return chosen

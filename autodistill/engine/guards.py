@@ -36,6 +36,10 @@ OVERLAP_SHARE = 0.01
 #: tell little of texts that are all new. Pairs of known texts are common in published data, so a few are no alarm.
 ONE_SIDE_SHARE = 0.5
 
+#: Share of the examples that select was to be carved of below which it warns: its intervals are then 1.4
+#: times as wide.
+CARVED_SHARE = 0.5
+
 #: Held-out split and the one that its texts are looked for in.
 _COMPARED = (("select", "train"), ("test", "train"), ("test", "select"))
 
@@ -124,6 +128,8 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
                 f"stand beyond {notes['max_length']} tokens, or the teacher's tokeniser drops them."
             )
             rows.append(_share_check(f"words that are not scored, {role}", unscored, words, UNSCORED_SHARE, alarm))
+    if "asked_select" in notes:
+        rows.append(_carved_check(notes))
     if unseen := notes.get("classes_without_training_examples", 0):
         alarm = (
             f"{unseen} of {notes['classes']} classes have no training example, so no model can learn them: raise "
@@ -131,6 +137,29 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
         )
         rows.append(_check("classes without training examples", f"{unseen} of {notes['classes']}", alarm))
     return rows + [row for held_out, other in _COMPARED for row in _overlap_checks(notes, held_out, other)]
+
+
+def _carved_check(notes: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of the select split that was carved from train: whether it is as large, and as far from train, as it is
+    to be.
+    """
+    asked, found = notes["asked_select"], notes["carved_select"]
+    largest, divided = notes["largest_near_duplicates"], notes["divided_near_duplicates"]
+    alarms = []
+    if divided:
+        alarms.append(
+            f"{divided} training examples are near-duplicates in groups larger than the {asked} of select: up to "
+            f"{largest} share phrases, some by way of others. Of these only the same texts were kept on one side, so "
+            "scores on select reward knowing phrases of train."
+        )
+    if found < asked * CARVED_SHARE:
+        alarms.append(
+            f"Select has {found} examples, {asked} were asked for: other near-duplicates that stay together would "
+            "be too many. Choices between models are less sure."
+        )
+    more = " Give select examples of your own (data.select), where the data source takes some."
+    row = f"{found} of {asked} examples, largest group of near-duplicates {largest}"
+    return _check("select as carved from train", row, " ".join(alarms) + more if alarms else None)
 
 
 def _cut_questions(count: int, total: int, role: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,7 +44,7 @@ def test_a_phrase_is_kept_with_its_sentence() -> None:
 def test_twins_are_on_one_side() -> None:
     texts = [f"{first}\n{second}" for first in "abcdefgh" for second in "abcdefgh" if first != second]
     twins = ["\n".join(sorted(text.split("\n"))) for text in texts]
-    carved = dict(zip(texts, carve(texts, 20, twins), strict=True))
+    carved = dict(zip(texts, carve(texts, 20, twins).taken, strict=True))
     assert sum(carved.values()) == 20
     assert all(carved[text] == carved["\n".join(reversed(text.split("\n")))] for text in texts)
     assert near_duplicate_groups(["a b", "c d"], ["same", "same"]) == [0, 0]
@@ -56,12 +57,19 @@ def test_boilerplate_joins_nothing() -> None:
 
 @settings(max_examples=50)
 @given(SENTENCES, st.integers(0, 20))
-def test_no_text_or_shingle_is_on_both_sides(texts: list[str], target: int) -> None:
-    chosen = carve(texts, target)
-    inside = {shingle for text, taken in zip(texts, chosen, strict=True) if taken for shingle in shingles(text)}
-    outside = {shingle for text, taken in zip(texts, chosen, strict=True) if not taken for shingle in shingles(text)}
-    assert not inside & outside
-    assert sum(chosen) <= target
+def test_no_text_is_on_both_sides_nor_a_shingle_of_a_group_that_fits(texts: list[str], target: int) -> None:
+    carved, groups = carve(texts, target), near_duplicate_groups(texts)
+    sizes = Counter(groups)
+    assert carved.largest == max(sizes.values())
+    sides: tuple[set[str], set[str]] = set(), set()
+    phrases: tuple[set[int], set[int]] = set(), set()
+    for text, group, taken in zip(texts, groups, carved.taken, strict=True):
+        sides[taken].add(normalised(text))
+        if sizes[group] <= target:
+            phrases[taken].update(shingles(text))
+    assert not sides[0] & sides[1]
+    assert not phrases[0] & phrases[1]
+    assert sum(carved.taken) <= target
 
 
 @settings(max_examples=50)
@@ -69,8 +77,8 @@ def test_no_text_or_shingle_is_on_both_sides(texts: list[str], target: int) -> N
 def test_the_order_of_the_examples_does_not_matter(texts: list[str], target: int, seed: int) -> None:
     shuffled = list(texts)
     random.Random(seed).shuffle(shuffled)
-    first = {normalised(text) for text, taken in zip(texts, carve(texts, target), strict=True) if taken}
-    second = {normalised(text) for text, taken in zip(shuffled, carve(shuffled, target), strict=True) if taken}
+    first = {normalised(text) for text, taken in zip(texts, carve(texts, target).taken, strict=True) if taken}
+    second = {normalised(text) for text, taken in zip(shuffled, carve(shuffled, target).taken, strict=True) if taken}
     assert first == second
 
 
@@ -78,12 +86,30 @@ def test_large_groups_are_taken_no_sooner_than_single_texts() -> None:
     alone = [f"text number {number}" for number in range(400)]
     phrases = [f"one two three four five {number}" for number in range(40)]
     together = [f"{phrase} {ending}" for phrase in phrases for ending in "abcde"]
-    chosen = carve(alone + together, 120)
+    chosen = carve(alone + together, 120).taken
     assert 20 <= sum(chosen[len(alone) :]) <= 60  # a third of all texts are in groups: 40 are expected
 
 
+def chain(length: int) -> list[str]:
+    """Texts of which each shares a phrase with the next one."""
+    return [" ".join(f"w{start + place}" for place in range(8)) for start in range(0, 3 * length, 3)]
+
+
+def test_a_group_larger_than_the_split_is_divided_and_the_split_is_typical() -> None:
+    typical, odd = chain(900), [f"odd {number}" for number in range(100)]
+    texts = [text for text in typical for _ in range(2)] + odd  # each typical text stands twice
+    carved = carve(texts, 100)
+    assert (carved.largest, carved.divided) == (1800, 1800)
+    assert 98 <= sum(carved.taken) <= 100
+    assert sum(carved.taken[1800:]) <= 15  # 5 of 95 or so
+    assert carved.taken[:1800:2] == carved.taken[1:1800:2]
+    whole = carve(chain(20) + odd, 50)
+    assert (whole.largest, whole.divided) == (20, 0)
+    assert len(set(whole.taken[:20])) == 1
+
+
 def test_enough_distinct_texts_reach_the_target_exactly() -> None:
-    assert sum(carve([f"text number {number}" for number in range(200)], 20)) == 20
+    assert sum(carve([f"text number {number}" for number in range(200)], 20).taken) == 20
 
 
 def test_the_hash_is_the_same_in_another_process_and_forever() -> None:

@@ -128,6 +128,26 @@ def test_texts_of_train_that_stand_in_test_are_counted(tmp_path: Path) -> None:
     assert found["overlap_select_train"] == 60
 
 
+def test_a_select_split_that_near_duplicates_decide_is_told(tmp_path: Path) -> None:
+    phrases = [" ".join(f"w{n + place}" for place in range(8)) for n in range(0, 600, 3)]
+    chained = [(text, "good" if place % 2 else "bad") for place, text in enumerate(phrases)]
+    data = load(train=write(tmp_path / "a.tsv", tsv(chained)))
+    carved = {name: data.notes[name] for name in ("carved_select", "asked_select", "largest_near_duplicates")}
+    assert carved == {"carved_select": 20, "asked_select": 20, "largest_near_duplicates": 200}
+    (alarm,) = [row["alarm"] for row in data_checks(data.notes) if row["name"].startswith("select as carved")]
+    assert alarm.startswith("200 training examples are near-duplicates in groups larger than the 20 of select")
+    assert "data.select" in alarm
+    copies = [(f"text {number % 3}", "good" if number % 3 else "bad") for number in range(60)]
+    few = load(train=write(tmp_path / "b.tsv", tsv([*copies, ("new", "good"), ("other", "bad")])))
+    (alarm,) = [row["alarm"] for row in data_checks(few.notes) if row["name"].startswith("select as carved")]
+    assert alarm.startswith("Select has 2 examples, 6 were asked for")
+    plain = load(train=write(tmp_path / "c.tsv", tsv()))
+    (told,) = [row for row in data_checks(plain.notes) if row["name"].startswith("select as carved")]
+    assert (told["found"], told["alarm"]) == ("6 of 6 examples, largest group of near-duplicates 1", None)
+    with pytest.raises(DataError, match=r"up to 20 are near-duplicates of each other.* your own \(data\.select\)\."):
+        load(train=write(tmp_path / "d.tsv", tsv(copies)))
+
+
 @pytest.mark.parametrize("name", ["a.tsv", "a.jsonl"])
 def test_empty_lines_are_counted(tmp_path: Path, name: str) -> None:
     content = tsv() if name == "a.tsv" else "".join(json.dumps({"text": a, "label": b}) + "\n" for a, b in ROWS)
