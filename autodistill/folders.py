@@ -11,11 +11,15 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 _PRIVATE = 0o700
+
+#: Seconds between two looks at a lock that somebody else holds.
+_LOOK_EVERY = 0.2
 
 
 def private_directory(path: Path) -> Path:
@@ -35,15 +39,23 @@ def write_json(path: Path, content: Any) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold an exclusive lock on the file ``path`` (made if need be); waits for whoever holds it.
 
     The lock is the kernel's and ends with its process, however that ends.
+
+    Args:
+        path: of the lock.
+        waiting: called again and again while somebody else holds it; raises to wait no longer.
     """
-    private_directory(path.parent)
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    while True:
+        with locked_if_free(path) as free:
+            if free:
+                yield
+                return
+        if waiting is not None:
+            waiting()
+        time.sleep(_LOOK_EVERY)
 
 
 @contextlib.contextmanager
@@ -85,7 +97,13 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def build_once(directory: Path, build: Callable[[Path], None], *, resumable: bool = False) -> Path:
+def build_once(
+    directory: Path,
+    build: Callable[[Path], None],
+    *,
+    resumable: bool = False,
+    waiting: Callable[[], None] | None = None,
+) -> Path:
     """Return ``directory``, built by ``build`` unless it is there already.
 
     ``build`` writes into a scratch folder beside it, which is renamed when complete: what has the final name is whole.
@@ -96,9 +114,10 @@ def build_once(directory: Path, build: Callable[[Path], None], *, resumable: boo
         build: writes the content into the folder that it is given.
         resumable: the scratch folder of a build that failed or was killed is given to the next one; else it is
             emptied.
+        waiting: see `locked`, of a process that waits for another's build.
     """
     if not directory.is_dir():
-        with locked(lock_of(directory)):
+        with locked(lock_of(directory), waiting):
             if not directory.is_dir():
                 _build(directory, build, resumable)
     with contextlib.suppress(OSError):

@@ -103,3 +103,17 @@ def test_a_lock_excludes_and_ends_with_its_block(tmp_path: Path) -> None:
         order.append("first")
     thread.join()
     assert order == ["first", "other"]
+
+
+def test_who_waits_for_a_lock_may_give_up(tmp_path: Path) -> None:
+    asked: list[None] = []
+
+    def waiting() -> None:
+        asked.append(None)
+        if len(asked) == 2:
+            raise TimeoutError("long enough")
+
+    with locked(tmp_path / ".key.lock"), pytest.raises(TimeoutError, match="long enough"):
+        build_once(tmp_path / "key", lambda directory: None, waiting=waiting)
+    assert build_once(tmp_path / "key", lambda directory: None, waiting=waiting).is_dir()
+    assert len(asked) == 2

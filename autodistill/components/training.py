@@ -129,6 +129,7 @@ class Phase:
         max_teacher_layer: the teacher layer that student layer k is compared with: no more of it is run; None for all.
         course: of the learning rate; None in all phases is one course over the whole run, as `Optimisation` says.
         trunk: longer runs begin with these very steps, so that they may go on from its end.
+        keep: of a trunk: the state at its end is kept on the disk for them.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Phase:
     max_teacher_layer: int | None = None
     course: Course | None = None
     trunk: bool = False
+    keep: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,10 +213,10 @@ def read_part(part: Part, reading: Reading, found: Found | None = None) -> Itera
         DataError: names file and line.
     """
     counts = found if found is not None else Found()
-    reader = _parquet if _ending(part.path) == ".parquet" else _lines
+    texts = _parquet(part, reading) if _ending(part.path) == ".parquet" else _lines(part, reading, counts)
     with reading_errors(part.path, _KEY):
         given = 0  # pieces with text of the document that is read
-        for text in reader(part, reading, counts):
+        for text in texts:
             begins = not isinstance(text, Continued)
             given = 0 if begins else given
             if not text.strip():
@@ -349,7 +349,7 @@ def _where(part: Part, number: int) -> str:
     return f"{_KEY}: {part.path}, line {before + number}"
 
 
-def _parquet(part: Part, reading: Reading, found: Found) -> Iterator[str]:
+def _parquet(part: Part, reading: Reading) -> Iterator[str]:
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(part.path) as file:

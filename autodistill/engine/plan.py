@@ -245,7 +245,7 @@ class _Planner:
         if bench.teacher.needs_fine_tuning(bench.task):
             recipe = bench.teacher.fine_tuning
             examples = recipe.examples(len(bench.splits["train"]))
-            steps = examples // recipe.batch_size
+            steps = max(1, round(examples / recipe.batch_size))
             flops = TRAINING_FACTOR * examples * self._teacher_forward[0]
             stages.insert(0, PlannedStage("fine-tuning the teacher", 1, steps, examples, flops, examples * step / size))
         return stages
@@ -279,7 +279,7 @@ class _Planner:
         """Flash runs whose training state stays on the disk until the picks are frozen."""
         schedule, teacher = self.bench.schedule, model_dimensions(self.teacher).layers
         phases = schedule.phases(self._layers(self.extremes[1]), teacher, schedule.flash_fidelity)
-        return self.bench.settings.budget_trials if any(phase.trunk for phase in phases) else 0
+        return self.bench.settings.budget_trials if any(phase.trunk and phase.keep for phase in phases) else 0
 
     def _layers(self, architecture: Architecture) -> int:
         return self.bench.family_of(architecture.family).dimensions(architecture, self.bench.task).layers

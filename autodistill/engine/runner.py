@@ -270,13 +270,18 @@ class Runner:
             accumulate=int(settings.trainer.get("accumulate", 1)),
             compile=bool(settings.trainer.get("compile")),
             checkpoint_every_steps=int(settings.trainer["checkpoint_every_steps"]),
-            keep_trunk=self.trunk_file(trial) if job.run == "flash" and trial.origin == "search" else None,
+            keep_trunk=self.trunk_file(trial) if job.run == "flash" and self._may_be_promoted(trial) else None,
             start_from=self.trunk_file(trial) if job.run == "full" else None,
             rungs=self._pruner.rungs if job.run == "flash" else (),
             on_rung=self._on_rung(trial, student) if job.run == "flash" else None,
             stop_requested=lambda: lease.lost or self.context.stop_requested(),
             progress=lambda step, steps: self._step(attempt, step, steps),
         )
+
+    def _may_be_promoted(self, trial: TrialRecord) -> bool:
+        """Whether a trial may become a pick, and so go on from its trunk: those after the picks were frozen do not."""
+        context = self.context
+        return trial.origin == "search" and context.storage.step(context.study.id, "picks_frozen") is None
 
     def _step(self, attempt: _Attempt, step: int, steps: int) -> None:
         attempt.first = step - 1 if attempt.first is None else attempt.first

@@ -52,7 +52,7 @@ class Wsd:
         roles = frozenset({"transfer", "prediction"})
         course = Course(min(self._warmup, trunk), 0)
         return (
-            Phase("trunk", roles, trunk, course=course, trunk=self._keep_trunk),
+            Phase("trunk", roles, trunk, course=course, trunk=True, keep=self._keep_trunk),
             Phase("decay", roles, steps - trunk, course=Course(0, steps - trunk)),
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,6 +39,16 @@ class _Active(threading.local):
 _active = _Active()
 
 
+@torch.compiler.disable
+def _record(given: Mapping[str, Tensor]) -> None:
+    """Keep what this thread wants of a block.
+
+    Not compiled: code that grows a list is compiled anew for every length of it, a few times, and then no more.
+    """
+    if _active.blocks is not None:
+        _active.blocks.append({name: given[name] for name in _active.names})
+
+
 def recorded_attention(
     module: Module,
     query: Tensor,
@@ -67,9 +77,7 @@ def recorded_attention(
     scores = torch.matmul(query, key.transpose(2, 3)) * (query.size(-1) ** -0.5 if scaling is None else scaling)
     masked = scores if attention_mask is None else scores + attention_mask
     weights = torch.softmax(masked, dim=-1)
-    if _active.blocks is not None:
-        given = {"attention_scores": scores, "attentions": weights, "queries": query, "keys": key, "values": value}
-        _active.blocks.append({name: given[name] for name in _active.names})
+    _record({"attention_scores": scores, "attentions": weights, "queries": query, "keys": key, "values": value})
     dropped = torch.nn.functional.dropout(weights, p=dropout, training=module.training)
     return torch.matmul(dropped, value).transpose(1, 2).contiguous(), weights
 

@@ -95,7 +95,7 @@ def distil(request: Distillation) -> TrainingResult:
     check_phases(request.phases, request.losses)
     size = request.optimisation.batch_size
     ends = list(itertools.accumulate(phase.steps for phase in request.phases))
-    trunks = [end for phase, end in zip(request.phases, ends, strict=True) if phase.trunk]
+    trunks = [(end, phase.keep) for phase, end in zip(request.phases, ends, strict=True) if phase.trunk]
     around = Surroundings(
         seed=request.seed,
         checkpoint_dir=request.checkpoint_dir,
@@ -111,11 +111,16 @@ def distil(request: Distillation) -> TrainingResult:
         progress=request.progress,
         identity=_identity(request),
         work=functools.partial(distil, _for_helpers(request)),
-        trunk=Trunk(trunks[-1], _trunk_identity(request), request.keep_trunk, request.start_from) if trunks else None,
+        trunk=_trunk(request, *trunks[-1]) if trunks else None,
     )
     batches = StreamBatches(request.train, request.stream, size, ends[-1])
     with _attention_ready(request), compiled(request.student) if request.compile else contextlib.nullcontext():
         return run(lambda: DistillationModule(request), batches, size, request.optimisation.clip_norm, around)
+
+
+def _trunk(request: Distillation, end: int, keep: bool) -> Trunk:
+    """The trunk that ends after some step."""
+    return Trunk(end, _trunk_identity(request), request.keep_trunk if keep else None, request.start_from)
 
 
 def _for_helpers(request: Distillation) -> Distillation:

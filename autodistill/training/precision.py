@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import cuda
 from torch.backends import mps
 
@@ -77,3 +78,5 @@ def compiled(model: PreTrainedModel) -> Iterator[None]:
     finally:
         for block in blocks:
             block._compiled_call_impl = None
+        # Blocks of all models share their code, which torch compiles for a few shapes and then no more.
+        torch.compiler.reset()

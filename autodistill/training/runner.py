@@ -202,8 +202,8 @@ def make_trainer(
     callbacks = [*around.callbacks, control]
     arguments = {**DEFAULTS, **around.trainer}
     arguments["log_every_n_steps"] = arguments["log_every_n_steps"] or steps + 1  # 0 is Lightning's word for never
-    if place is not None:
-        arguments["strategy"] = strategy_of(place)
+    # Lightning's own ddp, even of one process, would open a port and stop at layers that a stage leaves out.
+    arguments["strategy"] = "auto" if place is None else strategy_of(place)
     return pl.Trainer(
         **arguments,
         max_steps=steps,
@@ -286,6 +286,8 @@ _REMARKS = (
     r"Found \d+ module\(s\) in eval mode at the start of training",
     # Lightning 2.6 on torch >= 2.9: between the two of them.
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    # torch's own, while it compiles.
+    r"The \.grad attribute of a Tensor that is not a leaf Tensor is being accessed",
 )
 
 

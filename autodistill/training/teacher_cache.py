@@ -80,6 +80,11 @@ class PassWatch:
     progress: Callable[[int, int], None] | None = None
     stop_requested: Callable[[], bool] | None = None
 
+    def while_another_builds(self) -> None:
+        """Raise `StudyInterruptedError` when a stop was requested of a process that waits for another's pass."""
+        if self.stop_requested is not None and self.stop_requested():
+            raise StudyInterruptedError("Interrupted while another process computes the teacher's features.")
+
 
 def kept_bytes(directory: Path) -> int:
     """Bytes that are on the disk of a cache, also of one that is not finished."""
@@ -114,7 +119,7 @@ def write_cache(
             except OutOfRangeError as error:  # of another file each time: a wider form takes every value
                 wide.add(error.name)
 
-    build_once(directory, build, resumable=True)
+    build_once(directory, build, resumable=True, waiting=(watch or PassWatch()).while_another_builds)
 
 
 class _CacheWriter:
@@ -160,6 +165,7 @@ class _CacheWriter:
         kept = self._read_progress()
         if not set(wide) <= set(kept["wide"]):
             kept = {"done": 0, "wide": sorted({*wide, *kept["wide"]}), "rows": {}}
+            (self._directory / PROGRESS).unlink(missing_ok=True)  # it tells of rows that are written anew
         forms = [form if set(form.files).isdisjoint(kept["wide"]) else form.wider() for form in self._plan.forms]
         with ExitStack() as stack:
             writers = {

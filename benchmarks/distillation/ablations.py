@@ -76,6 +76,7 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
                 own["flash"][:, alone], own["full"][:, alone], apart=len(given.seeds) > 1
             )
         found[variant]["architectures"] = int(there["flash"].sum())
+        found[variant]["architectures_in_full"] = int(there["full"].sum())
     return found
 
 
@@ -84,6 +85,7 @@ def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--variants", nargs="+", choices=sorted(VARIANTS), help="default: all that suit the task")
     parser.add_argument("--full", action="store_true", help="the full recipe of every variant too")
+    parser.add_argument("--section", help="of the results; default: ablations_TASK. For another draw, or a part of it")
     given = parser.parse_args()
     given.variants = [variant for variant in given.variants or variants_of(given.task) if variant != "default"]
     prepare(given)
@@ -100,7 +102,7 @@ def main() -> int:
             "every": given.every,
             "seeds": len(given.seeds),
         }
-        write_section(given.output, f"ablations_{given.task}", settings, found)
+        write_section(given.output, given.section or f"ablations_{given.task}", settings, found)
         return 0
     until, left = time.monotonic() + given.seconds, 0
     try:

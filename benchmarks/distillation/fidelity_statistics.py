@@ -116,6 +116,27 @@ def regret(flash: FloatArray, full: FloatArray, latency: FloatArray, floor: floa
     return 0.0 if best <= 0 else 1.0 - hypervolume(everything[chosen], reference) / best
 
 
+def noise(scores: FloatArray) -> dict[str, float]:
+    """Standard deviations of a score: over architectures, and of one run between seeds, where there are several.
+
+    What a seed adds to the scores of all architectures alike (its stream of examples) changes no order among them, and
+    is told apart: the largest difference of two seeds' means.
+    """
+    means = scores.mean(axis=1, keepdims=True)
+    found = {"over_architectures": float(scores.mean(axis=0).std(ddof=1))}
+    if len(scores) > 1:
+        left = (scores - means) - (scores - means).mean(axis=0)
+        free = (len(scores) - 1) * (scores.shape[1] - 1)
+        found |= {"between_seeds": float(np.sqrt((left**2).sum() / free)), "shared_by_a_seed": float(np.ptp(means))}
+    return {name: round(value, 5) for name, value in found.items()}
+
+
+def _others(full: FloatArray, seeds: int, apart: bool) -> dict[int, FloatArray]:
+    """Seed of a flash run -> mean of the full scores that it is held against; seeds without any are left out."""
+    columns = {row: [column for column in range(len(full)) if not apart or column != row] for row in range(seeds)}
+    return {row: full[chosen].mean(axis=0) for row, chosen in columns.items() if chosen}
+
+
 def judge(
     flash: FloatArray, full: FloatArray, sizes: Mapping[str, FloatArray], latency: FloatArray, floor: float
 ) -> dict[str, Any]:
@@ -123,16 +144,15 @@ def judge(
 
     Args:
         flash: ``seeds x architectures``.
-        full: the same seeds.
+        full: the same seeds, or fewer of them.
         sizes: name -> what is known before training, per architecture.
         latency: milliseconds per architecture.
         floor: trivial score.
     """
     ceiling = correlations(full[:1], full[1:]) if len(full) > 1 else None
-    mean_full = full.mean(axis=0)
-    apart = len(full) > 1  # one seed alone shows no noise at all, and has no ceiling
+    apart = len(flash) > 1  # one seed alone shows no noise at all
     predictor = correlations(flash, full, apart=apart)
-    others = [np.delete(full, row, axis=0).mean(axis=0) if apart else mean_full for row in range(len(flash))]
+    others = _others(full, len(flash), apart)
     found: dict[str, Any] = {
         "flash_with_full": predictor,
         "full_with_full_between_seeds": ceiling,
@@ -143,9 +163,13 @@ def judge(
         "predictors": {name: correlations(values, full) for name, values in sizes.items()},
         "flash_minus_predictors": leads(flash, full, sizes, apart=apart),
         "regret": round(
-            float(np.mean([regret(row, other, latency, floor) for row, other in zip(flash, others, strict=True)])), 5
+            float(np.mean([regret(flash[row], other, latency, floor) for row, other in others.items()])), 5
         ),
-        "regret_of_log_flops": round(regret(np.log(sizes["flops"]), mean_full, latency, floor), 5),
+        # held against the same full scores as the flash runs
+        "regret_of_log_flops": round(
+            float(np.mean([regret(np.log(sizes["flops"]), other, latency, floor) for other in others.values()])), 5
+        ),
+        "noise": {"flash": noise(flash), "full": noise(full)},
     }
     if ceiling is not None and ceiling["spearman"]["value"] > 0:
         found["share_of_ceiling"] = round(predictor["spearman"]["value"] / ceiling["spearman"]["value"], 4)

@@ -16,8 +16,9 @@ instead of everything.
 
 Results are the engine's own, in one study per fidelity: a step that is cut off goes on with the same command, and
 disjoint shards may run at the same time. ``--seconds`` begins no run after so many; ``--every N`` and ``--seeds 1``
-take every Nth architecture, by latency, and one seed. ``--task tiny`` with an empty folder as DATA tries the script in
-minutes.
+take every Nth architecture, by latency, and one seed. ``--full-seeds 1`` spares the second full run, and with it the
+ceiling. ``--variant`` judges another recipe of `fidelity_setup.VARIANTS` on the architectures of the default.
+``--task tiny`` with an empty folder as DATA tries the script in minutes.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from benchmarks.distillation.fidelity_setup import (
     CANDIDATES,
     SEEDS,
     SPACE,
+    VARIANTS,
     fidelity_task,
     over_bands,
     study_overrides,
@@ -192,14 +194,15 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
     with open_study(given, "default", given.fidelities[0]) as session:
         latencies = drawn_architectures(session, given.every)
         architectures = list(latencies)
-        full = scores(session, architectures, "full", metric, given.seeds)
+    with open_study(given, given.variant, given.fidelities[0]) as session:
+        full = scores(session, architectures, "full", metric, given.full_seeds)
         known = [session.known.exact(item) for item in architectures]
         floor = float(session.step("teacher")["trivial"][metric])
         teacher = float(session.step("teacher")["values"][metric])
     latency = np.array([latencies[item] for item in architectures])
     sizes = {name: np.array([item[f"size.{name}"] for item in known]) for name in ("flops", "parameters")}
     for share in given.fidelities:
-        with open_study(given, "default", share) as session:
+        with open_study(given, given.variant, share) as session:
             flash = scores(session, architectures, "flash", metric, given.seeds)
         whole = np.isfinite(flash).all(axis=0) & np.isfinite(full).all(axis=0)
         if whole.sum() < 4:
@@ -260,7 +263,11 @@ def prepare(given: argparse.Namespace) -> None:
 
 def main() -> int:
     """Do one step."""
-    given = arguments(__doc__).parse_args()
+    parser = arguments(__doc__)
+    parser.add_argument("--full-seeds", type=lambda text: SEEDS[: int(text)], metavar="N", help="default: as --seeds")
+    parser.add_argument("--variant", choices=sorted(VARIANTS), default="default", help="of the recipe")
+    given = parser.parse_args()
+    given.full_seeds = given.full_seeds or given.seeds
     prepare(given)
     until = time.monotonic() + given.seconds
     try:
@@ -269,21 +276,23 @@ def main() -> int:
             for share, item in found["fidelities"].items():
                 print(share, {key: item[key] for key in PRINTED})
             drawn = {"architectures": given.architectures, "every": given.every}
-            settings = {"task": given.task, **drawn, "seeds": len(given.seeds)}
-            write_section(given.output, f"flash_fidelity_{given.task}", settings, found)
+            seeds = {"seeds": len(given.seeds), "full_seeds": len(given.full_seeds)}
+            settings = {"task": given.task, "variant": given.variant, **drawn, **seeds}
+            suffix = "" if given.variant == "default" else f"_{given.variant}"
+            write_section(given.output, f"flash_fidelity_{given.task}{suffix}", settings, found)
             return 0
+        left = 0
         with open_study(given, "default", given.fidelities[0]) as session:
             if given.step == "latency":
                 left = time_candidates(session, given.architectures, until)
             else:
                 architectures = list(drawn_architectures(session, given.every))
-                left = train(session, architectures, ("flash",), given.shard, until, given.seeds)
         if given.step == "train":  # the cheap runs first, so that an interrupted benchmark has whole columns
-            for share in given.fidelities[1:]:
-                with open_study(given, "default", share) as session:
+            for share in given.fidelities:
+                with open_study(given, given.variant, share) as session:
                     left += train(session, architectures, ("flash",), given.shard, until, given.seeds)
-            with open_study(given, "default", given.fidelities[0]) as session:
-                left += train(session, architectures, ("full",), given.shard, until, given.seeds)
+            with open_study(given, given.variant, given.fidelities[0]) as session:
+                left += train(session, architectures, ("full",), given.shard, until, given.full_seeds)
     except StudyInterruptedError as error:
         print(error, file=sys.stderr)
         return 130

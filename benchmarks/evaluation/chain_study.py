@@ -115,7 +115,7 @@ class ChainSetup:
             f"data.test={held_out / 'wikitext2.test.txt.gz'}",
             *("teacher=with_mlm_head", f"teacher.fine_tune_max_examples={self.teacher_examples}"),
             f"teacher.fine_tune_batch_size={self.batch_size}",
-            *("student=bert", "loss=[mlm_soft]", "evaluator=[mlm,size]", "baseline=[teacher_truncated]"),
+            *("student=corpus", "loss=[mlm_soft]", "evaluator=[mlm,size]", "baseline=[teacher_truncated]"),
             *("schedule=corpus", f"schedule.examples={self.examples}", f"schedule.lr={self.lr}"),
             f"schedule.flash_fidelity={self.flash_examples / self.examples}",
             f"schedule.batch_size={self.batch_size}",

@@ -1,11 +1,13 @@
 """Are the metrics those of independent implementations, to the last digit, on real labels and adversarial answers?
 
-    python -m benchmarks.evaluation.metrics --glue GLUE_FOLDER --squad dev-v1.1.json.gz
+    python -m benchmarks.evaluation.metrics --glue GLUE_FOLDER --squad dev-v1.1.json.gz [--runs RUNS]
 
 GLUE's dev labels are answered by adversaries (always one class, nearly right, random, ties, constants) and scored by
-our evaluators and by scikit-learn or SciPy. SQuAD's dev questions are answered by adversaries too (empty, articles,
-a reference in capitals with punctuation, unicode look-alikes) and scored by our rules and by the ones in
-`official_squad_rules`, derived from their description. Prints and writes the largest difference of each metric.
+our evaluators and by scikit-learn or SciPy; with ``--runs``, so are the predictions of real models that
+`glue_protocol` or `chain` kept there, beside the scores that they reported. SQuAD's dev questions are answered by
+adversaries too (empty, articles, a reference in capitals with punctuation, unicode look-alikes) and scored by our rules
+and by `official_squad_rules`, derived from their description: those of version 1.1, and those of 2.0 with every third
+question made unanswerable. Prints and writes the largest difference of each metric.
 """
 
 from __future__ import annotations
@@ -16,19 +18,22 @@ import json
 import string
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as parquet
 from scipy import stats
 from sklearn import metrics as sk
 
 from autodistill.components.outcome import Predictions
-from autodistill.components.task import DataContext
+from autodistill.components.task import DataContext, TaskSpec
 from autodistill.evaluators.glue import Glue
 from autodistill.evaluators.glue_tasks import GLUE_METRICS
 from autodistill.evaluators.squad_rules import question_scores
 from autodistill.registry import default_registry
+from benchmarks.evaluation.fine_tuning_jobs import OUTCOME
 from benchmarks.evaluation.results import RESULTS, write_section
 
 INDEPENDENT: dict[str, Callable[[Any, Any], float]] = {
@@ -64,30 +69,107 @@ def adversaries(labels: Any, width: int) -> Iterator[tuple[str, Any]]:
 
 def glue_differences(root: Path, tasks: list[str]) -> dict[str, dict[str, float]]:
     """Task -> metric -> largest difference over the adversaries."""
-    registry = default_registry()
-    config = registry.get("data", "glue").spec.config
     found: dict[str, dict[str, float]] = {}
     for task in tasks:
-        parameters = {**vars(config()), "task": task, "root": str(root)}
-        data = registry.create("data", "glue", parameters, DataContext(root)).load()
-        test = data.splits["test"]
-        labels = np.asarray(test["label"], dtype=np.float64 if task == "stsb" else np.int64)
-        width = max(1, len(data.task.labels))
+        dev = DevSet.read(root, task)
         differences = dict.fromkeys(GLUE_METRICS[task], 0.0)
-        for _, logits in adversaries(labels, width):
-            scores = Glue().score(Predictions(list(test["id"]), logits, labels, None, data.task))
-            answers = logits[:, 0] if width == 1 else logits.argmax(axis=1)
-            for metric in differences:
-                if metric in scores and metric in INDEPENDENT:
-                    expected = INDEPENDENT[metric](labels, answers)
-                    differences[metric] = max(differences[metric], abs(scores[metric].value - expected))
+        for _, logits in adversaries(dev.labels, dev.width):
+            scores = dev.scores(logits)
+            for metric, expected in dev.independent(logits).items():
+                if metric in scores:
+                    differences[metric] = max(differences[metric], abs(scores[metric] - expected))
         found[task] = differences
-        print(f"{task:6} n = {len(labels):6}", *(f"{name} {value:.1e}" for name, value in differences.items()))
+        print(f"{task:6} n = {len(dev.ids):6}", *(f"{name} {value:.1e}" for name, value in differences.items()))
     return found
 
 
-def official_squad_rules(answer: str, accepted: list[str]) -> tuple[float, float]:
-    """Version 1.1, from its description: lower case, no punctuation, no articles, single blanks; F1 of word bags."""
+@dataclass(frozen=True)
+class DevSet:
+    """A dev set of GLUE.
+
+    Args:
+        task: its specification.
+        ids: of the examples.
+        labels: of the examples, [n].
+        metrics: official ones of the task.
+    """
+
+    task: TaskSpec
+    ids: list[str]
+    labels: Any
+    metrics: tuple[str, ...]
+
+    @classmethod
+    def read(cls, root: Path, task: str) -> DevSet:
+        """Of the task's official files."""
+        registry = default_registry()
+        parameters = {**vars(registry.get("data", "glue").spec.config()), "task": task, "root": str(root)}
+        data = registry.create("data", "glue", parameters, DataContext(root)).load()
+        test = data.splits["test"]
+        labels = np.asarray(test["label"], dtype=np.float64 if task == "stsb" else np.int64)
+        return cls(data.task, list(test["id"]), labels, tuple(GLUE_METRICS[task]))
+
+    @property
+    def width(self) -> int:
+        """Columns of the logits."""
+        return max(1, len(self.task.labels))
+
+    def scores(self, logits: Any) -> dict[str, float]:
+        """Metric -> our value; a correlation of constants has none."""
+        scores = Glue().score(Predictions(self.ids, logits, self.labels, None, self.task))
+        return {name: scores[name].value for name in self.metrics if name in scores}
+
+    def independent(self, logits: Any) -> dict[str, float]:
+        """Metric -> value of the independent implementation."""
+        answers = logits[:, 0] if self.width == 1 else logits.argmax(axis=1)
+        return {name: INDEPENDENT[name](self.labels, answers) for name in self.metrics if name in INDEPENDENT}
+
+
+def run_differences(root: Path, runs: Path) -> dict[str, dict[str, Any]]:
+    """Folder of a fine-tuned model -> task, kept predictions, and largest differences.
+
+    ``metrics`` holds those between our evaluator and the independent one on the same predictions, ``reported`` those
+    between the reported scores of the seeds and the independent ones.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(runs.glob(f"*/{OUTCOME}")):
+        outcome = json.loads(path.read_text())
+        dev = DevSet.read(root, outcome["task"]["benchmark"].removeprefix("glue/"))
+        metrics, reported = dict.fromkeys(dev.metrics, 0.0), dict.fromkeys(dev.metrics, 0.0)
+        kept = sorted((path.parent / "fine_tuning").glob("*/predictions.parquet"), key=_seed_of)
+        if outcome["failed_seeds"] or len(kept) != len(outcome["seeds"]):
+            raise SystemExit(f"{path.parent} has {len(kept)} kept predictions of {len(outcome['seeds'])} seeds.")
+        for predictions, scores in zip(kept, outcome["seeds"], strict=True):
+            table = parquet.read_table(predictions).to_pydict()
+            logits = dict(zip(table["id"], table["logits"], strict=True))
+            answers = np.array([logits[identity] for identity in dev.ids], dtype=np.float64)
+            ours = dev.scores(answers)
+            for metric, expected in dev.independent(answers).items():
+                metrics[metric] = max(metrics[metric], abs(ours[metric] - expected))
+                reported[metric] = max(reported[metric], abs(scores[f"glue.{metric}"] - expected))
+        found[path.parent.name] = {
+            "task": outcome["task"]["benchmark"],
+            "predictions": len(kept),
+            "metrics": metrics,
+            "reported": reported,
+        }
+        print(
+            f"{path.parent.name:12} {len(kept)} x {len(dev.ids)}",
+            *(f"{name} {reported[name]:.1e}" for name in reported),
+        )
+    return found
+
+
+def _seed_of(predictions: Path) -> int:
+    """Of the run whose folder holds the predictions."""
+    return int(predictions.parent.name.split("-seed")[1].split("-")[0])
+
+
+def official_squad_rules(answer: str, accepted: list[str], version_2: bool) -> tuple[float, float]:
+    """From their description: lower case, no punctuation, no articles, single blanks; F1 of word bags.
+
+    In version 2.0, where no accepted answer has a word left, the right answer is the empty one; it is wrong elsewhere.
+    """
 
     def tokens(text: str) -> list[str]:
         kept = "".join(character for character in text.lower() if character not in set(string.punctuation))
@@ -102,6 +184,8 @@ def official_squad_rules(answer: str, accepted: list[str]) -> tuple[float, float
         return "".join(words).split()
 
     def overlap(given: list[str], right: list[str]) -> float:
+        if version_2 and (not given or not right):
+            return 1.0 if given == right else 0.0
         same = sum(min(count, Counter(right)[token]) for token, count in Counter(given).items())
         if not same:
             return 0.0
@@ -110,6 +194,8 @@ def official_squad_rules(answer: str, accepted: list[str]) -> tuple[float, float
 
     given = tokens(answer)
     rights = [tokens(text) for text in accepted]
+    if version_2:
+        rights = [right for right in rights if right] or [[]]
     return max(float(given == right) for right in rights), max(overlap(given, right) for right in rights)
 
 
@@ -124,8 +210,15 @@ def squad_answers(context: str, accepted: list[str], index: int) -> Iterator[tup
     yield "first words", " ".join(context.split()[:8])
 
 
-def squad_differences(path: Path, limit: int | None) -> dict[str, Any]:
-    """Largest differences over questions and adversaries, and how many were compared."""
+def squad_differences(path: Path, limit: int | None, version_2: bool = False) -> dict[str, Any]:
+    """Largest differences over questions and adversaries, and how many were compared.
+
+    Args:
+        path: the dev set of version 1.1.
+        limit: questions at most.
+        version_2: score by the rules of 2.0; every third question counts as unanswerable, every fifth accepts an
+            article beside its answers.
+    """
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     articles = json.loads(content)["data"]
     worst, compared, different = {"exact_match": 0.0, "f1": 0.0}, 0, 0
@@ -138,14 +231,18 @@ def squad_differences(path: Path, limit: int | None) -> dict[str, Any]:
     for index, (context, accepted) in enumerate(questions):
         if limit is not None and index >= limit:
             break
+        rights = accepted
+        if version_2:
+            rights = [] if index % 3 == 0 else ["The", *accepted] if index % 5 == 0 else accepted
         for _, answer in squad_answers(context, accepted, index):
-            ours = question_scores(answer, accepted, version_2=False)
-            theirs = official_squad_rules(answer, accepted)
+            ours = question_scores(answer, rights, version_2=version_2)
+            theirs = official_squad_rules(answer, rights, version_2)
             compared += 1
             different += ours != theirs
             for name, mine, other in zip(worst, ours, theirs, strict=True):
                 worst[name] = max(worst[name], abs(mine - other))
-    print(f"squad  {compared} answers compared, {different} differ, largest differences {worst}")
+    version = "2.0" if version_2 else "1.1"
+    print(f"squad {version}  {compared} answers compared, {different} differ, largest differences {worst}")
     return {"answers": compared, "different": different, "largest_difference": worst}
 
 
@@ -155,14 +252,20 @@ def main() -> None:
     parser.add_argument("--glue", type=Path, help="folder of GLUE's official files")
     parser.add_argument("--tasks", nargs="+", default=["cola", "sst2", "mrpc", "stsb", "rte", "wnli"])
     parser.add_argument("--squad", type=Path, help="SQuAD 1.1's dev set, .json or .json.gz")
+    parser.add_argument("--runs", type=Path, help="folder of `glue_protocol` or `chain`; needs --glue")
     parser.add_argument("--limit", type=int, help="questions at most")
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
+    if given.runs and not given.glue:
+        parser.error("--runs needs --glue, whose labels the kept predictions are scored against.")
     results: dict[str, Any] = {}
     if given.glue:
         results["glue"] = glue_differences(given.glue, given.tasks)
+    if given.runs:
+        results["runs"] = run_differences(given.glue, given.runs)
     if given.squad:
         results["squad"] = squad_differences(given.squad, given.limit)
+        results["squad_2"] = squad_differences(given.squad, given.limit, version_2=True)
     write_section(given.output, "metrics", {"tasks": given.tasks, "limit": given.limit}, results)
 
 

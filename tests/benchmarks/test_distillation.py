@@ -78,6 +78,14 @@ def test_a_perfect_flash_has_the_ceiling_and_no_regret(monkeypatch: pytest.Monke
     )
     assert lucky["flash_with_full_given_latency"]["spearman"]["value"] < 0
     assert lucky["regret"] > 0.01
+    assert lucky["noise"]["full"]["shared_by_a_seed"] == 0.0
+    assert found["noise"]["full"]["between_seeds"] == 0.0
+    # One full run each: the flash run of its seed is not what it is held against, and there is no ceiling.
+    spared = statistics.judge(luck[::-1], full[None], sizes, latency, 0.5)
+    assert spared["flash_with_full"]["spearman"]["value"] == 1.0
+    assert spared["full_with_full_between_seeds"] is None
+    assert "share_of_ceiling" not in spared
+    assert spared["regret"] == 0.0
     level = statistics.leads(np.stack([full, full]), np.stack([full, full]), {"same": full}, apart=True)
     assert level == {"same": {"value": 0.0, "low": 0.0, "high": 0.0}}
     with pytest.raises(ValueError, match="need two seeds at least"):

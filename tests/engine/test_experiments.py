@@ -77,10 +77,10 @@ def tasks(folder: Path) -> list[str]:
         write_tiny_glue(folder / "glue", task)
     return [
         f"fine_tuning.root={folder / 'glue'}",
-        f"+fine_tuning.tasks.squad.train={write_tiny_squad(folder / 'train.json')}",
-        f"+fine_tuning.tasks.squad.test={write_tiny_squad(folder / 'dev.json', 8, seed=1)}",
-        "+fine_tuning.tasks.squad.stride=8",
-        "+fine_tuning.tasks.squad.max_length=32",
+        f"fine_tuning.tasks.squad.train={write_tiny_squad(folder / 'train.json')}",
+        f"fine_tuning.tasks.squad.test={write_tiny_squad(folder / 'dev.json', 8, seed=1)}",
+        "fine_tuning.tasks.squad.stride=8",
+        "fine_tuning.tasks.squad.max_length=32",
         *(f"fine_tuning.tasks.{task}.max_length=32" for task in GLUE),
     ]
 

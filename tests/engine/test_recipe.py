@@ -156,19 +156,24 @@ def run(overrides: list[str], *new: str, explore_only: bool = False) -> None:
 
 def test_a_pick_on_its_trunk_is_the_pick_from_the_beginning(files: list[str], tmp_path: Path) -> None:
     trunks = {}
-    for name in ("promoted", "anew"):
-        output = tmp_path / name
-        run(files, f"output_dir={output}", explore_only=True)
+    for name, keep in (("promoted", "true"), ("anew", "true"), ("spared", "false")):
+        output, kept = tmp_path / name, f"schedule.keep_trunk={keep}"
+        run(files, f"output_dir={output}", kept, explore_only=True)
         trunks[name] = sorted((output / "study").glob("trials/*/trunk/trunk.ckpt"))
-        assert len(trunks[name]) == 2
+        assert len(trunks[name]) == (2 if keep == "true" else 0)
         if name == "anew":
             for trunk in trunks[name]:
                 trunk.unlink()
-        run(files, f"output_dir={output}")
+        run(files, f"output_dir={output}", kept)
         assert not any((output / "study").glob("trials/*/trunk"))  # the picks are frozen: nothing goes on from them
     study = {name: tmp_path / name / "study" for name in trunks}
-    assert weights(study["promoted"]) == weights(study["anew"])
+    assert weights(study["promoted"]) == weights(study["anew"]) == weights(study["spared"])
     assert len(weights(study["anew"])) == 1
+    run(files, f"output_dir={tmp_path / 'promoted'}", "budget.trials=3", explore_only=True)
+    assert (
+        study["promoted"] / "trials" / "2"
+    ).is_dir()  # a trial of later: it is no pick any more, and leaves no trunk
+    assert not any(study["promoted"].glob("trials/*/trunk"))
     costs = {name: json.loads((folder / "summary.json").read_text())["cost"] for name, folder in study.items()}
     saved = costs["anew"]["picks"]["examples"] - costs["promoted"]["picks"]["examples"]
     assert saved == 32 * 4  # flash: 5 steps of 32, one of them decays

@@ -57,7 +57,9 @@ def test_a_longer_run_begins_with_the_trunk_of_the_flash_run(
 
 
 def test_the_trunk_need_not_be_kept() -> None:
-    assert not any(phase.trunk for phase in make(keep_trunk=False).phases(2, 4, 1.0))
+    kept, spared = (make(keep_trunk=keep).phases(2, 4, 1.0) for keep in (True, False))
+    assert [phase.keep for phase in kept if phase.trunk] == [True]
+    assert [phase.keep for phase in spared if phase.trunk] == [False]  # still one: its runs draw the same numbers
 
 
 def test_a_share_without_trunk_or_decay_is_refused() -> None:

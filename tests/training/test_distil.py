@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor
 from training_runs import STEPS, make_request
 
-from autodistill.components.training import Phase
+from autodistill.components.training import Optimisation, Phase
 from autodistill.errors import ConfigError, StudyError, TrialError
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.features import forward_features
@@ -89,6 +89,17 @@ def test_the_result_says_how_it_ended(tmp_path: Path) -> None:
     assert result.losses["total"] == pytest.approx(0.5 * result.losses["hidden"] + result.losses["kl"], rel=1e-5)
     assert result.seconds > 0
     assert reported == [(step, STEPS) for step in range(1, STEPS + 1)]
+
+
+def test_an_interrupted_run_goes_on_with_what_lamb_knows(tmp_path: Path) -> None:
+    optimisation = Optimisation(8, 1e-2, 0.2, 0.01, 1.0, {"_target_": "autodistill.training.lamb.Lamb"})
+    whole, asked = make_request(tmp_path, "whole", optimisation=optimisation), itertools.count(1)
+    distil(whole)
+    stopped = make_request(tmp_path, optimisation=optimisation, stop_requested=lambda: next(asked) == 14)
+    assert distil(stopped).state == "interrupted"
+    request = make_request(tmp_path, optimisation=optimisation)
+    assert distil(request).state == "complete"
+    assert_same(weights(request), weights(whole))
 
 
 @pytest.mark.parametrize("stops", [(1,), (7,), (12,), (13, 20), (29,)])
@@ -402,6 +413,20 @@ def test_nothing_is_said_by_lightning(tmp_path: Path, capfd: pytest.CaptureFixtu
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
     assert caplog.records == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="has no CUDA device")
+def test_a_gpus_memory_is_back_after_a_run(tmp_path: Path) -> None:
+    trainer = {"accelerator": "cuda"}
+    distil(make_request(tmp_path, "first", trainer=trainer))  # libraries keep workspaces from then on
+    before = torch.cuda.memory_allocated()
+    request = make_request(tmp_path, "second", trainer=trainer)
+    request.student.register_buffer("large", torch.zeros(10**7), persistent=False)
+    distil(request)
+    del request
+    gc.collect()
+    assert torch.cuda.memory_allocated() < before + 10**6  # the buffer alone has forty times that
 
 
 @pytest.mark.parametrize("end", ["complete", "interrupted", "failed"])

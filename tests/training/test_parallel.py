@@ -113,6 +113,15 @@ def test_all_devices_are_several_where_there_are_several(devices: Any, monkeypat
     assert processes({"accelerator": "gpu", "devices": devices}) == 1
 
 
+def test_ddp_on_one_device_is_a_run_as_any_other(tmp_path: Path) -> None:
+    """Lightning's own strategy of that name would wait for gradients of layers that the first phase does not run."""
+    alone, named = Losses(), Losses()
+    distil(make_request(tmp_path, "alone", callbacks=[alone]))
+    trainer = {"strategy": "ddp", "devices": 1}
+    assert distil(make_request(tmp_path, "named", callbacks=[named], trainer=trainer)).state == "complete"
+    assert named.seen == alone.seen
+
+
 def test_one_process_is_the_rule() -> None:
     assert processes({}) == processes({"devices": "auto"}) == processes({"strategy": "ddp"}) == 1
     assert processes(DDP) == 2

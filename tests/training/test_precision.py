@@ -3,14 +3,18 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from training_runs import make_request
-from training_tiny import make_model
+from training_runs import Losses, make_request
+from training_tiny import make_data, make_model
 
+from autodistill.components.students import Dimensions
+from autodistill.components.training import LossContext, Phase
 from autodistill.errors import ConfigError
-from autodistill.training.distil import distil
+from autodistill.registry import default_registry
+from autodistill.training.distil import Distillation, distil
 from autodistill.training.features import blocks_of
 from autodistill.training.precision import check_precision, compiled
 from autodistill.training.teacher_features import OnlineTeacherFeatures
@@ -92,6 +96,49 @@ def test_compiled_blocks_compute_the_same() -> None:
         found.append([loss.detach(), *(parameter.grad.clone() for parameter in model.parameters())])
     for plain, fast in zip(*found, strict=True):
         assert torch.allclose(plain, fast, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hidden_mse", "minilm_relation"])
+def test_whole_runs_are_compiled_whatever_the_depth_and_the_runs_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    compile_block = torch.nn.Module.compile
+    # Without the code generator, which takes a minute and is not what is looked at.
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **how: compile_block(self, backend="eager", **how))
+    graphs = []
+    with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):
+        for layers, hidden in ((2, 16), (10, 16), (2, 24)):
+            found = []
+            for fast in (False, True):
+                torch._dynamo.utils.counters.clear()
+                watch, folder = Losses(), tmp_path / f"{layers}-{hidden}"
+                request = deep_request(folder, name, layers, hidden, compile=fast, callbacks=[watch])
+                assert distil(request).state == "complete"
+                found.append(watch.seen)
+                graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+            for plain, quick in zip(*found, strict=True):
+                assert quick == pytest.approx(plain, rel=1e-4, abs=1e-7)
+    assert graphs[::2] == [0, 0, 0]
+    assert graphs[1] == graphs[3] == graphs[5] > 0
+
+
+def deep_request(root: Path, loss: str, layers: int, hidden: int, **changes: Any) -> Distillation:
+    """A run in one phase that compares every block of a student with that of a teacher as deep."""
+    student, teacher = make_model(layers=layers, hidden=hidden, dropout=0.0), make_model(layers=layers, seed=1)
+    pairs = tuple((layer, layer) for layer in range(1, layers + 1))
+    context = LossContext(Dimensions(layers, hidden, 2, 2), Dimensions(layers, 32, 2, 2), pairs, make_data().task)
+    registry = default_registry()
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        built = registry.create("loss", loss, vars(registry.get("loss", loss).spec.config()), context)
+    given: dict[str, Any] = {
+        "student": student,
+        "losses": {loss: (built, 1.0)},
+        "phases": (Phase("all", frozenset({"transfer"}), 3),),
+        "teacher": OnlineTeacherFeatures(teacher, built.teacher_features),
+    }
+    return make_request(root, f"compiled-{changes['compile']}", **given, **changes)
 
 
 def test_blocks_are_compiled_inside_only() -> None:

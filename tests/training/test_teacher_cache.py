@@ -16,11 +16,13 @@ import numpy as np
 import pytest
 import torch
 from cache_process import KEYS, build, train_split
+from training_tiny import make_model
 from transformers import BertConfig, BertForMaskedLM
 
 from autodistill.components.task import IGNORED, TaskSpec
 from autodistill.components.training import Batch, FeatureKey, LossContext
 from autodistill.errors import OutOfMemoryTrialError, StudyInterruptedError
+from autodistill.folders import lock_of, locked
 from autodistill.losses.logits_kl import LogitsKL
 from autodistill.testing.losses import STUDENT, TEACHER, toy_batch
 from autodistill.training import teacher_cache
@@ -30,7 +32,11 @@ from autodistill.training.cache_plan import keeps_likeliest, make_plan
 from autodistill.training.softened import MASKED_LOGITS, features_for, softened_logits, teacher_needs
 from autodistill.training.stored_features import TOKENS, TOP_K, Dense, FeatureShape, TopLogits, form_of
 from autodistill.training.teacher_cache import PassWatch, TeacherCache
-from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
+from autodistill.training.teacher_features import (
+    OnlineTeacherFeatures,
+    cached_teacher_features,
+    feature_directories,
+)
 from autodistill.training.tokenised import TokenisedSplit
 
 LOGITS: FeatureKey = ("logits", None)
@@ -386,3 +392,11 @@ def test_an_array_goes_on_behind_what_is_kept(tmp_path: Path) -> None:
     with ArrayWriter(path, "<i4", (2,), keep_rows=3) as again:
         again.append(np.array([[8, 9]]))
     assert open_array(path).tolist() == [[0, 1], [2, 3], [4, 5], [8, 9]]
+
+
+def test_who_waits_for_another_process_can_be_stopped(train: TokenisedSplit, tmp_path: Path) -> None:
+    teacher = make_model()
+    directory, *_ = feature_directories(teacher, train, KEYS, tmp_path, "words", np.arange(len(train)))
+    watch = PassWatch(stop_requested=lambda: True)
+    with locked(lock_of(directory)), pytest.raises(StudyInterruptedError, match="while another process computes"):
+        cached_teacher_features(teacher, train, KEYS, tmp_path, "words", 10**9, None, watch=watch)
