@@ -119,7 +119,8 @@ def test_an_experiment_takes_a_tiny_step(experiment: str, tmp_path: Path, fresh_
     sizes = [*MOBILEBERT_SIZES, "baseline=[]"] if experiment == "paper_like" else BERT_SIZES
     given = [*overrides(tmp_path, experiment), *SIZES, *sizes]
     if experiment == "paper_like":  # each of its tasks is a task like the others
-        given = [item for item in given if not item.startswith("fine_tuning.tasks") or ".rte." in item]
+        left_out = tuple(f"fine_tuning.tasks.{task}." for task in GLUE if task != "rte")
+        given = [item for item in given if not item.startswith(left_out)]
         given += [f"~fine_tuning.tasks.{task}" for task in GLUE if task != "rte"]
         given += ["fine_tuning.learning_rates=[1e-3]", "fine_tuning.epochs=[0.2]", "fine_tuning.seeds=1"]
     study = autodistill.run(autodistill.compose(given, fresh_registry), registry=fresh_registry, overrides=given)
