@@ -13,6 +13,7 @@ from autodistill.engine.cache import cache_key
 from autodistill.engine.finals import time_subject
 from autodistill.engine.scores import predictions_of, score_all, write_predictions
 from autodistill.engine.session import Session
+from autodistill.errors import TrialError
 from autodistill.folders import private_directory
 
 
@@ -45,23 +46,21 @@ def _measure(session: Session, label: str, chosen: Chosen) -> dict[str, Any]:
         ),
     )
     role = bench.final_role
-    teacher = session.teacher.logits(bench, role)
     with session.timed("evaluate"):
         try:
             reason = reference.available()
             result: ReferenceResult | None = reference.measure() if reason is None else None
-            if result is not None:
-                answers = np.asarray(result.logits[role], dtype=np.float32)
-                predictions = predictions_of(bench, role, answers, teacher)
-                score_all(bench, predictions)  # raises where they are no numbers
+            answers = None if result is None else np.asarray(result.logits[role], dtype=np.float32)
         except Exception as error:  # a row beside the comparison must not cost the comparison
-            provider = chosen.registered.provider
-            failed = f"{type(error).__name__}: {error}"
-            session.progress.message(f"reference {label} ({chosen.name!r} of {provider}) failed: {failed}")
-            return {"left_out": failed, "failed": True}  # perhaps for want of memory: tried again by the next call
-    if result is None:
+            return _failed(session, label, chosen, error)
+    if result is None or answers is None:
         session.progress.message(f"reference {label} is left out: {reason}")
         return {"left_out": reason}
+    predictions = predictions_of(bench, role, answers, session.teacher.logits(bench, role))
+    try:
+        score_all(bench, predictions)
+    except TrialError as error:  # its answers are no numbers
+        return _failed(session, label, chosen, error)
     write_predictions(folder / "predictions.parquet", predictions, role)
     return {
         "name": result.name,
@@ -70,6 +69,13 @@ def _measure(session: Session, label: str, chosen: Chosen) -> dict[str, Any]:
         "latencies": _latencies(session, result),
         "notes": dict(result.notes),
     }
+
+
+def _failed(session: Session, label: str, chosen: Chosen, error: Exception) -> dict[str, Any]:
+    """The row of a reference that failed, perhaps for want of memory: it is tried again by the next call."""
+    failed = f"{type(error).__name__}: {error}"
+    session.progress.message(f"reference {label} ({chosen.name!r} of {chosen.registered.provider}) failed: {failed}")
+    return {"left_out": failed, "failed": True}
 
 
 def _latencies(session: Session, result: ReferenceResult) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from scipy import stats
 
 from autodistill.components.outcome import Score
 from autodistill.engine.statistics import (
+    FEW_UNITS,
     LEVEL,
     interval,
     least_share,
@@ -230,8 +231,9 @@ def _step(groups: Sequence[Sequence[Score]], worth: float, units: int) -> float:
     """How much one more unit may change a difference.
 
     Where a unit is of one answer, what that is worth. Where it holds several, as much as one of the units on which the
-    variance rests (n equal ones among any number of others count as n), and no less than an answer. Units that differ
-    all alike, or not at all, say nothing of what another one does: it may differ as a whole.
+    variance rests (n equal ones among any number of others count as n), and no less than an answer; of more than
+    `BLOCKS` units a block of neighbours counts as one, which is on the safe side. Units that differ all alike, or not
+    at all, or are fewer than `FEW_UNITS`, say nothing of what another one does: it may differ as a whole.
 
     Args:
         groups: the scores of both sides.
@@ -239,7 +241,7 @@ def _step(groups: Sequence[Sequence[Score]], worth: float, units: int) -> float:
         units: examples, or groups of them.
     """
     metric = _together(groups, [1.0, -1.0])
-    if worth >= 1 or metric is None:
+    if worth > 1 - ROUNDING or units < FEW_UNITS or metric is None:
         return max(1.0, worth) / (units + 2)
     squares = _changes(metric, units) ** 2
     if not squares.any():

@@ -68,7 +68,8 @@ def compiled(model: PreTrainedModel) -> Iterator[None]:
     """Let torch.compile compile the model's blocks; they are alike, so that one compilation serves all of them.
 
     Args:
-        model: of any family with a list of blocks; its weights, names and hooks stay as they are.
+        model: of any family with a list of blocks; its weights, names and hooks stay as they are. What this process
+            compiled elsewhere is compiled anew when it is used again.
     """
     blocks = list(blocks_of(model))
     for block in blocks:

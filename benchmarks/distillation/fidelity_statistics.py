@@ -150,7 +150,7 @@ def judge(
         floor: trivial score.
     """
     ceiling = correlations(full[:1], full[1:]) if len(full) > 1 else None
-    apart = len(flash) > 1  # one seed alone shows no noise at all
+    apart = max(len(flash), len(full)) > 1  # one seed alone shows no noise at all
     predictor = correlations(flash, full, apart=apart)
     others = _others(full, len(flash), apart)
     found: dict[str, Any] = {

@@ -267,7 +267,7 @@ def main() -> int:
     parser.add_argument("--full-seeds", type=lambda text: SEEDS[: int(text)], metavar="N", help="default: as --seeds")
     parser.add_argument("--variant", choices=sorted(VARIANTS), default="default", help="of the recipe")
     given = parser.parse_args()
-    given.full_seeds = given.full_seeds or given.seeds
+    given.full_seeds = given.seeds if given.full_seeds is None else given.full_seeds
     prepare(given)
     until = time.monotonic() + given.seconds
     try:

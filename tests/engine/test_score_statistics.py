@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -230,6 +231,16 @@ def test_the_f1_of_many_labels_to_a_text_is_no_less_sure_than_its_texts_say() ->
     ours = np.where(generator.random(labels.shape) < 0.15, labels, theirs)
     found = difference(many_label_f1(labels, ours)["micro_f1"], many_label_f1(labels, theirs)["micro_f1"])
     assert 0.01 < found.low < found.value < found.high < 0.05  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("gains", [(5, 4), (5, 4, 4), (5, 4, 5, 4), (4, 4, 4)])
+def test_a_few_documents_are_no_proof_however_alike_they_gain(gains: tuple[int, ...]) -> None:
+    def scored(more: Sequence[int]) -> Score:
+        return pooled_accuracy(np.stack([np.arange(200) < 156 + extra for extra in more]))
+
+    found = difference(scored(gains), scored([0] * len(gains)))
+    assert found.low is not None
+    assert found.low < 0 < found.value
 
 
 @pytest.mark.parametrize("metric", [binary_f1, lambda labels, answers: matthews(labels, answers, 2)])
