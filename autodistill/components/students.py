@@ -225,6 +225,10 @@ class FineTuning:
         wanted = round(self.epochs * rows)
         return wanted if self.max_examples is None else min(wanted, self.max_examples)
 
+    def steps(self, examples: int) -> int:
+        """Optimiser steps in which so many examples are read; at least one."""
+        return max(1, round(examples / self.batch_size))
+
 
 @dataclass(frozen=True, slots=True)
 class NamedArchitecture:

@@ -245,7 +245,7 @@ class _Planner:
         if bench.teacher.needs_fine_tuning(bench.task):
             recipe = bench.teacher.fine_tuning
             examples = recipe.examples(len(bench.splits["train"]))
-            steps = max(1, round(examples / recipe.batch_size))
+            steps = recipe.steps(examples)
             flops = TRAINING_FACTOR * examples * self._teacher_forward[0]
             stages.insert(0, PlannedStage("fine-tuning the teacher", 1, steps, examples, flops, examples * step / size))
         return stages
@@ -321,7 +321,7 @@ class _Planner:
             examples = max(1, round(sum(one.examples(rows) for one in runs) / len(runs)))
             forward = float(np.mean([forward_flops(self.bench, own, model) for model in models]))
             flops = TRAINING_FACTOR * forward * examples
-            steps = max(1, round(examples / most.batch_size))
+            steps = most.steps(examples)
             count = len(runs) * len(models)
             stages.append(
                 PlannedStage(f"fine-tuning: {label}", count, steps, examples, flops, count * flops * seconds_per_flop)

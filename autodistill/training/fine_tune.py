@@ -84,7 +84,7 @@ def fine_tune(
     """
     if not split.labelled:
         raise ConfigError("A teacher can be fine-tuned only on a train split with labels, and this one has none.")
-    steps = max(1, round(recipe.examples(len(split)) / recipe.batch_size))
+    steps = recipe.steps(recipe.examples(len(split)))
     optimisation = Optimisation(recipe.batch_size, recipe.lr, recipe.warmup_share, recipe.weight_decay, CLIP_NORM)
     stream = ExampleStream(len(split), derive_seed("fine_tune", seed), split.lengths, split.copies)
     identity = {"fine_tune": split.fingerprint, **asdict(recipe)}

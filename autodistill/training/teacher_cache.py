@@ -107,19 +107,20 @@ def write_cache(
     Raises:
         StudyInterruptedError: a stop was requested; the next call goes on from there.
     """
+    follower = watch or PassWatch()
 
     def build(scratch: Path) -> None:
         plan = make_plan(teacher, split, keys, split.lengths_of(rows))
         # Longest first, so that batches are hardly padded.
         order = rows[np.argsort(-split.lengths_of(rows), kind="stable")]
-        writer, wide = _CacheWriter(scratch, teacher, split, plan, order, watch or PassWatch()), set[str]()
+        writer, wide = _CacheWriter(scratch, teacher, split, plan, order, follower), set[str]()
         while True:
             try:
                 return writer.write(wide)
             except OutOfRangeError as error:  # of another file each time: a wider form takes every value
                 wide.add(error.name)
 
-    build_once(directory, build, resumable=True, waiting=(watch or PassWatch()).while_another_builds)
+    build_once(directory, build, resumable=True, waiting=follower.while_another_builds)
 
 
 class _CacheWriter:

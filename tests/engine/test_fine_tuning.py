@@ -215,31 +215,34 @@ def test_evaluate_fine_tunes_a_model_without_a_head(overrides: list[str], capsys
     assert "no test split" not in printed
 
 
+def evaluated_untaught(
+    overrides: list[str], capsys: pytest.CaptureFixture[str], *more: str
+) -> tuple[str, dict[str, Any]]:
+    """What `evaluate` prints and writes of the teacher, which has no head, fine-tuned once at each rate."""
+    teacher = next(item for item in overrides if item.startswith("teacher.path=")).partition("=")[2]
+    small = ["fine_tuning.batch_sizes=[16]", "fine_tuning.epochs=[1]", "fine_tuning.seeds=1"]
+    assert main(["evaluate", *replaced(overrides, *small, *more), f"model={teacher}"]) == 0
+    printed = capsys.readouterr().out
+    return printed, json.loads(Path(printed.split("Written: ")[1].strip()).read_text())
+
+
 def test_evaluate_compares_a_model_that_it_fine_tunes_with_no_teacher(
     overrides: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    teacher = next(item for item in overrides if item.startswith("teacher.path=")).partition("=")[2]
-    more = ["evaluator=[agreement,size]", "fine_tuning.learning_rates=[3e-3]", "fine_tuning.batch_sizes=[16]"]
-    more += ["fine_tuning.epochs=[1]", "fine_tuning.seeds=1", "study.name=untaught"]
-    assert main(["evaluate", *replaced(overrides, *more), f"model={teacher}"]) == 0
-    printed = capsys.readouterr().out
+    more = ["evaluator=[agreement,size]", "fine_tuning.learning_rates=[3e-3]", "study.name=untaught"]
+    printed, written = evaluated_untaught(overrides, capsys, *more)
     assert "evaluator.agreement compares with a teacher's answers" in printed
     assert "left out. Evaluate the fine-tuned model to compare it." in printed
-    written: dict[str, Any] = json.loads(Path(printed.split("Written: ")[1].strip()).read_text())
     assert {name.partition(".")[0] for name in written["metrics"]} == {"classification"}
 
 
 def test_evaluate_without_a_test_split_says_that_its_figures_are_optimistic(
     overrides: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    teacher = next(item for item in overrides if item.startswith("teacher.path=")).partition("=")[2]
-    more = ["data.test=null", "fine_tuning.learning_rates=[3e-3,1e-3]", "fine_tuning.batch_sizes=[16]"]
-    more += ["fine_tuning.epochs=[1]", "fine_tuning.seeds=1", "study.name=untested"]
-    assert main(["evaluate", *replaced(overrides, *more), f"model={teacher}"]) == 0
-    printed = capsys.readouterr().out
+    more = ["data.test=null", "fine_tuning.learning_rates=[3e-3,1e-3]", "study.name=untested"]
+    printed, written = evaluated_untaught(overrides, capsys, *more)
     alarm = "of the select split, on which its settings are chosen. They are optimistic, and nothing is claimed"
     assert alarm in printed
     assert "Give test examples (data.test)." in printed
-    written: dict[str, Any] = json.loads(Path(printed.split("Written: ")[1].strip()).read_text())
     assert written["split"] == "select"
     assert [row["name"] for row in written["checks"] if alarm in (row["alarm"] or "")] == ["split of the final figures"]
