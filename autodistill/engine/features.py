@@ -75,7 +75,9 @@ class FeaturesSize:
             "flash": "cached for flash runs; the rest of the full recipe runs the teacher online",
             "nothing": "the teacher runs online",
         }
-        return f"{self.full / 1e6:.1f} MB, {self.flash / 1e6:.1f} MB of them for flash runs: {told[self.stored]}"
+        unit, size = ("GB", 1e9) if self.full >= 1e9 else ("MB", 1e6)
+        full, flash = (f"{amount / size:,.1f} {unit}" for amount in (self.full, self.flash))
+        return f"{full}, {flash} of them for flash runs: {told[self.stored]}"
 
 
 class StudyFeatures:

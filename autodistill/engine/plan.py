@@ -346,8 +346,8 @@ class _Planner:
         space = self.bench.space
         return {
             "search space": f"{len(space.parameters)} parameters, {space.estimated_size} feasible architectures",
-            "smallest": f"{small}, {times[small] * 1000:.0f} ms per step",
-            "largest": f"{large}, {times[large] * 1000:.0f} ms per step",
+            "smallest": f"{small}, {_per_step(times[small])}",
+            "largest": f"{large}, {_per_step(times[large])}",
             "learning rate": " to ".join(f"{rate:.2g}" for rate in self._rates()),
             "examples": {role: len(split) for role, split in self.bench.splits.items()},
             "tokens per example (median)": self.bench.median_tokens,
@@ -360,3 +360,7 @@ class _Planner:
         student = self.bench.family.dimensions(self.extremes[1], self.bench.task).layers
         teacher = model_dimensions(self.teacher).layers
         return mapping_table(self.bench.schedule.layer_pairs(student, teacher), student, teacher)
+
+
+def _per_step(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms per step" if seconds < 10 else f"{seconds:,.0f} s per step"

@@ -16,6 +16,9 @@ MISSING = "\u2013"
 #: The typographic minus, as wide as a plus, and the sign of multiplication.
 MINUS, TIMES = "\u2212", "\u00d7"
 
+#: Durations of fewer hours are told in hours, of fewer days in days.
+HOURS_SHOWN, DAYS_SHOWN, DAYS_OF_YEAR = 100, 1000, 365.25
+
 #: What stands for a password or token.
 SECRET = "***"
 
@@ -159,7 +162,7 @@ def parameters(value: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """``0.8 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """``0.8 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``, ``12 d 03 h``, ``139 years``."""
     number = number_of(seconds)
     if number is None:
         return MISSING
@@ -170,7 +173,12 @@ def duration(seconds: Any) -> str:
     minutes, rest = divmod(round(number), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    if minutes < 60 * HOURS_SHOWN:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(minutes / 60)
+    if hours < 24 * DAYS_SHOWN:
+        return f"{hours // 24} d {hours % 24:02d} h"
+    return f"{significant(hours / 24 / DAYS_OF_YEAR)} years"
 
 
 def readable(value: Any) -> str:

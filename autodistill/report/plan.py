@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from autodistill.engine.plan import Plan
 
+#: Numbers from here on are told with three digits.
+MOST_WHOLE = 10_000_000
+
 
 def render_plan(plan: Plan, console: Console) -> None:
     """Print stages with their costs, totals, and what the plan rests on."""
@@ -20,24 +23,32 @@ def render_plan(plan: Plan, console: Console) -> None:
     table.columns[0].footer = "in all"
     for name in ("runs", "steps a run", "examples a run", "FLOPs a run", "time"):
         table.add_column(name, justify="right")
+    table.columns[-2].footer = f"{sum(stage.runs * stage.flops for stage in plan.stages):.2e}"
     table.columns[-1].footer = formats.duration(plan.seconds)
     for stage in plan.stages:
         table.add_row(
             stage.name,
             f"{stage.runs:,}",
-            f"{stage.steps:,}" if stage.steps else "",
-            f"{stage.examples:,}" if stage.examples else "",
+            _counted(stage.steps),
+            _counted(stage.examples),
             f"{stage.flops:.2e}" if stage.flops else "",
             formats.duration(stage.seconds),
         )
     console.print(table)
     _render_phases(plan, console)
     console.print(
-        f"disk {plan.disk_bytes / 1e6:,.0f} MB, memory {plan.memory_bytes / 1e9:.1f} GB and activations",
+        f"disk {formats.scaled(plan.disk_bytes, 'B')}, memory {formats.scaled(plan.memory_bytes, 'B')} and activations",
         highlight=False,
     )
     for name, value in plan.facts.items():
         console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
+
+
+def _counted(number: int) -> str:
+    """Steps or examples; nothing where there are none, and no more digits than a column of 80 has room for."""
+    if not number:
+        return ""
+    return f"{number:,}" if number < MOST_WHOLE else formats.scaled(number, "")
 
 
 def _render_phases(plan: Plan, console: Console) -> None:

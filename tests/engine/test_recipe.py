@@ -54,6 +54,8 @@ def test_a_plan_prints_the_steps_of_every_stage(tmp_path: Path, fresh_registry: 
     ):
         lines = [line for line in text.getvalue().splitlines() if all(word in line for word in words)]
         assert lines, words
+    whole = next(line for line in text.getvalue().splitlines() if "in all" in line)
+    assert f"{sum(stage.runs * stage.flops for stage in plan.stages):.2e}" in whole
     json.dumps(plan.as_dict())
 
 

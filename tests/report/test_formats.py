@@ -35,6 +35,11 @@ def test_three_significant_digits_are_within_half_a_per_cent(value: float) -> No
         (200, "3 min 20 s"),
         (7500, "2 h 05 min"),
         (3599.9, "1 h 00 min"),
+        (99.9 * 3600, "99 h 54 min"),
+        (100 * 3600, "4 d 04 h"),
+        (100.99 * 3600, "4 d 05 h"),
+        (999 * 86400, "999 d 00 h"),
+        (1218295 * 3600, "139 years"),
     ],
 )
 def test_durations(seconds: float, text: str) -> None:
