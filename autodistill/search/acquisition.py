@@ -1,8 +1,9 @@
 """Expected improvement under noise by quasi-Monte-Carlo samples, over a discrete set.
 
 Used by the `botorch` strategy when two or more objectives must be learnt; with one, `autodistill.search.closed_form`
-needs no samples. Known objectives are columns of the inputs and enter exactly; the others come from Gaussian processes
-(see `autodistill.search.surrogates`). Everything is on unit-free scales, ratios in logarithms, and to be maximised.
+needs no samples. Known objectives are columns of the inputs, with their standard deviations where these are stated;
+the others come from Gaussian processes (see `autodistill.search.surrogates`). Everything is on unit-free scales, ratios
+in logarithms, and to be maximised.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.objective import MCMultiOutputObjective
+from botorch.acquisition.multi_objective.utils import prune_inferior_points_multi_objective
 from botorch.exceptions.warnings import BotorchWarning
 from botorch.models import ModelListGP
 from botorch.models.model import Model
@@ -26,6 +29,7 @@ from botorch.utils.multi_objective.box_decompositions import FastNondominatedPar
 from botorch.utils.sampling import draw_sobol_normal_samples
 from gpytorch.utils.warnings import GPInputWarning
 from linear_operator.utils.warnings import NumericalWarning
+from scipy.special import ndtri
 from torch import Tensor
 
 from autodistill.search.surrogates import Fitted, Posterior
@@ -37,8 +41,13 @@ if TYPE_CHECKING:
 SHORTLIST = 128
 SCREENING_SAMPLES = 32
 OPTIMISM = 2.0
-# Candidates screened at once: bounds the memory to some hundred megabytes.
-CHUNK = 1024
+# Candidates that are screened at once, and that the acquisition function values at once: bounds the memory to some
+# hundred megabytes.
+CHUNK, VALUED = 1024, 32
+# What was tried may be on the front unless something beats it even with these many standard deviations against it.
+PLAUSIBLE = 3.0
+# Joint draws by which what was tried is told from what is on the front in none of them.
+PRUNING_SAMPLES = 256
 
 _EXPECTED_WARNINGS = (BotorchWarning, NumericalWarning, GPInputWarning)
 
@@ -51,17 +60,23 @@ class Source:
         column: column of the inputs for a known metric, else None.
         output: output of the model for a modelled metric, else None.
         sign: 1 for what is to be maximised, -1 for what is to be minimised.
+        spread: column of the inputs for the standard deviation of a known metric, None where it is exact.
     """
 
     column: int | None
     output: int | None
     sign: float
+    spread: int | None = None
 
     def __call__(self, samples: Tensor, inputs: Tensor) -> Tensor:
-        """Values to be maximised; samples are ``... x outputs``, inputs ``... x columns``."""
-        if self.column is not None:
-            return self.sign * inputs[..., self.column].expand(samples.shape[:-1])
-        return self.sign * samples[..., self.output]
+        """Values to be maximised; samples are ``samples x ... x outputs``, inputs ``... x columns``."""
+        if self.column is None:
+            return self.sign * samples[..., self.output]
+        known = self.sign * inputs[..., self.column].expand(samples.shape[:-1])
+        if self.spread is None:
+            return known
+        draws = _normal_draws(samples.shape[0], self.spread)
+        return known + draws.view(-1, *[1] * (known.ndim - 1)) * inputs[..., self.spread]
 
 
 @dataclass(frozen=True)
@@ -101,9 +116,9 @@ class Problem:
 
     @property
     def model(self) -> Model:
-        """All models as one."""
-        whole = [model.whole for model in self.models]
-        return whole[0] if len(whole) == 1 else ModelListGP(*whole)
+        """All models as one: the coarse ones, since the cost of a candidate grows with the square of their rows."""
+        coarse = [model.coarse for model in self.models]
+        return coarse[0] if len(coarse) == 1 else ModelListGP(*coarse)
 
 
 @contextmanager
@@ -146,6 +161,17 @@ class Screen:
         self._lower, self._upper = _cells(problem)
         self._posteriors = [Posterior(model.coarse) for model in problem.models]
 
+    def plausible(self) -> Tensor:
+        """Rows of the baseline that may be on the front: nothing beats them where they do well and the rest badly."""
+        baseline = self._problem.baseline
+        columns = [posterior(baseline) for posterior in self._posteriors]
+        means = torch.from_numpy(np.stack([mean for mean, _ in columns], axis=1))
+        reach = PLAUSIBLE * torch.from_numpy(np.stack([deviation for _, deviation in columns], axis=1))
+        ends = [_gather(self._problem.sources, (means + side * reach)[None], baseline)[0] for side in (-1.0, 1.0)]
+        low, high = torch.minimum(*ends), torch.maximum(*ends)
+        beaten = (low[None] >= high[:, None]).all(dim=-1) & (low[None] > high[:, None]).any(dim=-1)
+        return torch.nonzero(~beaten.any(dim=1))[:, 0]
+
     def __call__(self, candidates: Tensor) -> Tensor:
         """The estimates of ``rows x columns`` candidates."""
         return torch.cat([self._promise(chunk) for chunk in candidates.split(CHUNK)])
@@ -175,12 +201,14 @@ def choose(problem: Problem, screen: Screen, candidates: Tensor, n: int, samples
         seed: of the samples.
     """
     listed = _shortlist(screen, candidates, max(SHORTLIST, 4 * n))
+    baseline = problem.baseline[screen.plausible()]
     chosen: list[int] = []
     for _ in range(min(n, len(listed))):
         pending = torch.cat([problem.pending, candidates[listed[chosen]]])
-        acquisition = _acquisition(problem, pending, SobolQMCNormalSampler(torch.Size([samples]), seed=seed))
+        acquisition = _acquisition(problem, baseline, pending, SobolQMCNormalSampler(torch.Size([samples]), seed=seed))
         with torch.no_grad():
-            values = acquisition(candidates[listed][:, None, :]).nan_to_num(nan=-torch.inf)
+            parts = [acquisition(part[:, None, :]) for part in candidates[listed].split(VALUED)]
+        values = torch.cat(parts).nan_to_num(nan=-torch.inf)
         values[chosen] = -torch.inf
         chosen.append(int(values.argmax()))
     return [int(index) for index in listed[chosen]]
@@ -201,18 +229,36 @@ def _cells(problem: Problem) -> tuple[Tensor, Tensor]:
     return lower, upper
 
 
-def _acquisition(problem: Problem, pending: Tensor, sampler: SobolQMCNormalSampler) -> AcquisitionFunction:
+@lru_cache(maxsize=32)
+def _normal_draws(n: int, stream: int) -> Tensor:
+    """``n`` standard normal draws, one of each of ``n`` equally likely parts, in an order of the stream's own."""
+    shuffled = np.random.default_rng([n, stream]).permutation(n)
+    return torch.from_numpy(ndtri((shuffled + 0.5) / n))
+
+
+def _acquisition(
+    problem: Problem, baseline: Tensor, pending: Tensor, sampler: SobolQMCNormalSampler
+) -> AcquisitionFunction:
     bounds: list[Callable[[Tensor], Tensor]] | None = list(problem.bounds) or None
     waiting = pending if len(pending) else None
+    model, objective = problem.model, _Objectives(problem.sources)
+    pruned = prune_inferior_points_multi_objective(
+        model,
+        baseline,
+        ref_point=torch.from_numpy(problem.reference),
+        objective=objective,
+        constraints=bounds,
+        num_samples=PRUNING_SAMPLES,
+    )
     return logei.qLogNoisyExpectedHypervolumeImprovement(
-        problem.model,
+        model,
         ref_point=problem.reference.tolist(),
-        X_baseline=problem.baseline,
+        X_baseline=pruned,
         sampler=sampler,
-        objective=_Objectives(problem.sources),
+        objective=objective,
         constraints=bounds,
         X_pending=waiting,
-        prune_baseline=True,
+        prune_baseline=False,
     )
 
 

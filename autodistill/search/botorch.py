@@ -54,8 +54,8 @@ def _as_it_is(pool: Pool) -> Pool:
 
 
 def _often_broken(view: View) -> bool:
-    """Whether enough trials broke a bound for its model to have a say."""
-    return int((view.in_space & ~view.feasible).sum()) >= BROKEN
+    """Whether enough trials broke a bound, or failed, for its model to have a say."""
+    return view.failures_matter or int((view.in_space & ~view.feasible).sum()) >= BROKEN
 
 
 class BotorchSearch:
@@ -63,7 +63,7 @@ class BotorchSearch:
 
     Args:
         context: space, objectives, constraints, known metrics, seed and earlier studies.
-        initial: space-filling proposals before the first model, in trials that were not infeasible.
+        initial: space-filling proposals before the first model, in trials that were not infeasible and did not fail.
         max_candidates: spaces of at most so many architectures are scored whole.
         samples: posterior draws of the front, and quasi-Monte-Carlo samples where two objectives must be learnt.
         size_features: whether logarithms of known sizes are features of the models.
@@ -104,7 +104,7 @@ class BotorchSearch:
         """
         rng = generator(self.context, history)
         rows = zip(history.in_space, history.states, strict=True)
-        begun = sum(here and state != "infeasible" for here, state in rows)
+        begun = sum(here and state not in ("infeasible", "failed") for here, state in rows)
         # Earlier studies have no say here: where they erred, starts that they chose cost a search forty trials.
         if begun < self.initial:
             return self._space_filling(history, n, {"by": "start"})
@@ -125,8 +125,8 @@ class BotorchSearch:
     def _likely_feasible(self, history: History, n: int) -> list[Architecture]:
         """Random candidates that probably keep the bounds on what is measured or learnt.
 
-        None before `BROKEN` trials broke them. Few points of a sequence keep a tight bound, and every one that does not
-        costs a measurement, or a flash run.
+        None before `BROKEN` trials broke them, or some failed. Few points of a sequence keep a tight bound, and every
+        one that does not costs a measurement, or a flash run.
         """
         view, rng = View(self.context, self.candidates, history), generator(self.context, history)
         if not _often_broken(view):
@@ -144,7 +144,10 @@ class BotorchSearch:
         return [pool.architectures[row] for row in rows[:n]]
 
     def _log_chances(self, view: View, pool: Pool) -> FloatArray | None:
-        """Log probability that candidates keep the bounds on what is measured or learnt; None where none was seen."""
+        """Log probability that candidates keep what is measured or learnt within bounds and do not fail.
+
+        None where no such bound was seen to be kept or broken, and few trials failed.
+        """
         return log_chances_of(view, pool, view.feature_map(pool, None, self.size_features))
 
     def _model_based(self, history: History, n: int, rng: np.random.Generator) -> list[Proposal]:
@@ -155,11 +158,16 @@ class BotorchSearch:
         modelled, measured = len(view.modelled_objectives), len(view.measured_objectives)
         if modelled == 1 or modelled - measured == 1:
             return self._closed_form(view, pool, n, rng)
+        complete: Callable[[Pool], Pool] = _as_it_is
+        if 0 < measured < modelled:
+            view, seen = with_measured(view, view.feature_map(pool, self.earlier or None, self.size_features))
+            complete = seen.completed
+            pool = complete(pool)
         problem, inputs_of = self._problem(view, pool)
         seed = int(rng.integers(2**31))
         screen = Screen(problem, seed)
         if not self.candidates.countable(self.max_candidates):
-            pool = self._climb(lambda some: screen(inputs_of(some)).numpy(), pool, history)
+            pool = self._climb(lambda some: screen(inputs_of(some)).numpy(), pool, history, complete)
         chosen = choose(problem, screen, inputs_of(pool), n, self.samples, seed)
         return [Proposal(pool.architectures[index], note={"by": "model"}) for index in chosen]
 
@@ -253,14 +261,22 @@ class BotorchSearch:
         scales |= {item.metric: view.known_scale(item.metric, pool) for item in view.known_objectives}
         width, outputs = features.layout.width, list(observed)
         columns = {item.metric: width + index for index, item in enumerate(view.known_objectives)}
+        uncertain = [item.metric for item in view.known_objectives if (pool.variances[item.metric] > 0).any()]
+        spreads = {metric: width + len(columns) + index for index, metric in enumerate(uncertain)}
 
-        def inputs_of(some: Pool) -> torch.Tensor:
-            """Features, then one column per known objective; unknown values count as ten deviations worse."""
+        def inputs_of(some: Pool, tried: bool = False) -> torch.Tensor:
+            """Features, a column per known objective, and one with the deviation of each that is uncertain.
+
+            Unknown values count as ten deviations worse. What is known of what was tried is taken as exact, as in the
+            closed form.
+            """
             known = [
-                np.nan_to_num(scales[item.metric](some.known[item.metric]), nan=-10.0 * sign_of(item))[:, None]
+                np.nan_to_num(scales[item.metric](some.known[item.metric]), nan=-10.0 * sign_of(item))
                 for item in view.known_objectives
             ]
-            return torch.from_numpy(np.hstack([features(some), *known]))
+            variances = [scales[metric].variances(some.known[metric], some.variances[metric]) for metric in uncertain]
+            deviations = [np.sqrt(np.nan_to_num(item) * (0.0 if tried else 1.0)) for item in variances]
+            return torch.from_numpy(np.column_stack([features(some), *known, *deviations]))
 
         signed: list[FloatArray] = [
             sign_of(item) * scales[item.metric](view.values(item.metric)) for item in self.context.objectives
@@ -269,7 +285,7 @@ class BotorchSearch:
         usable = np.isfinite(values).all(axis=1) & view.feasible & view.complete & view.in_space
         if not usable.any():
             raise NothingLearntError("no feasible trial has a value for every objective")
-        past = inputs_of(view.past)
+        past = inputs_of(view.past, tried=True)
         bounds = [
             Bound(outputs.index(bound.metric), bound.sign, bound.bound)
             for item in view.modelled_constraints
@@ -282,6 +298,7 @@ class BotorchSearch:
                     columns.get(item.metric),
                     outputs.index(item.metric) if item.metric in observed else None,
                     sign_of(item),
+                    spreads.get(item.metric),
                 )
                 for item in self.context.objectives
             ),

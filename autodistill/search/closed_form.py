@@ -7,7 +7,6 @@ been observed is noisy. Known objectives enter exactly, or by quadrature where t
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 SHORTLIST = 512
 # Candidates that are compared under its mean; they are the best by an upper bound from the coarse model.
 PROMISING = 8192
-# Gauss-Hermite nodes over a known objective with a variance: exact for polynomials up to the ninth degree.
+# Gauss-Hermite nodes over one known objective with a variance: exact for polynomials up to the ninth degree.
 NODES = 5
 # An architecture may be on the front when it would be, had it these many standard deviations more than the rest.
 PLAUSIBLE = 3.0
@@ -116,7 +115,7 @@ class ClosedForm:
         if not (usable & ~view.pending).any():
             raise NothingLearntError("no feasible trial has a value for every objective")
         runs = np.bincount(groups, minlength=len(groups))[rows]
-        waiting = torch.from_numpy(np.flatnonzero(view.pending & view.feasible))
+        waiting = torch.from_numpy(np.flatnonzero(view.pending & view.feasible & view.in_space))
         front = _Front(self._known(view.past)[rows], inputs[torch.from_numpy(rows)], rows, runs)
         if len(waiting):
             front.believed.append(inputs[waiting])
@@ -245,14 +244,12 @@ class ClosedForm:
                 spreads.append((column, spread))
         if not spreads:
             return [(known, 0.0)]
-        positions, weights = np.polynomial.hermite_e.hermegauss(NODES)
-        logs = np.log(weights / weights.sum())
         found = []
-        for nodes in itertools.product(range(NODES), repeat=len(spreads)):
+        for steps, log_weight in _nodes_of(len(spreads)):
             moved = known.copy()
-            for node, (column, spread) in zip(nodes, spreads, strict=True):
-                moved[:, column] += positions[node] * spread
-            found.append((moved, float(sum(logs[node] for node in nodes))))
+            for step, (column, spread) in zip(steps, spreads, strict=True):
+                moved[:, column] += step * spread
+            found.append((moved, log_weight))
         return found
 
     def _least(self) -> float | None:
@@ -316,3 +313,23 @@ class ClosedForm:
             return -math.inf
         allowed = self._log_feasible(self.front.inputs[[entry]], self._posteriors)[0]
         return float(rise + np.log(-np.expm1(sure - rise)) + allowed)
+
+
+def _nodes_of(dimensions: int) -> list[tuple[tuple[float, ...], float]]:
+    """Nodes over independent standard normal numbers, with the logarithms of their weights.
+
+    Over two numbers the centre and two nodes on either axis, exact for polynomials up to the third degree (and the
+    fifth in one number alone): a product of one-dimensional nodes would cost five times as much.
+    """
+    if dimensions == 1:
+        positions, weights = np.polynomial.hermite_e.hermegauss(NODES)
+        logs = np.log(weights / weights.sum())
+        return [((float(position),), float(log)) for position, log in zip(positions, logs, strict=True)]
+    reach = math.sqrt(3.0)
+    axes = [
+        tuple(side * reach if axis == other else 0.0 for other in range(dimensions))
+        for axis in range(dimensions)
+        for side in (-1.0, 1.0)
+    ]
+    centre = (0.0,) * dimensions
+    return [(centre, math.log(1.0 - dimensions / 3.0)), *((axis, math.log(1.0 / 6.0)) for axis in axes)]

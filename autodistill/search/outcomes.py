@@ -15,6 +15,8 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.search import History, SearchContext
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from autodistill.components.search import FloatArray
 
 
@@ -22,13 +24,13 @@ if TYPE_CHECKING:
 class Outcomes:
     """Architectures of the space with a finite value of every objective, in the order of their last tell.
 
-    Those that were never trained, because they break a constraint, have the worst value of what they lack.
+    Those that were never trained, because they break a constraint, or failed, have the worst value of what they lack.
 
     Args:
         architectures: ``n`` distinct ones; the values of replicates are averaged.
         values: ``n x objectives``, smaller is better.
         violations: ``n`` numbers >= 0: by how much the constraints are broken, each relative to the worst of the
-            history; 0 where they hold or nothing is known.
+            history, and 1 more where every trial failed; 0 where they hold or nothing is known.
     """
 
     architectures: tuple[Architecture, ...]
@@ -48,8 +50,9 @@ def outcomes_of(context: SearchContext, history: History) -> Outcomes:
     excess = np.zeros(len(rows))
     for item in context.constraints:
         excess += _excess(values[item.metric], item.bound, 1.0 if item.sense == "<=" else -1.0)
+    excess += _all_among(history, rows, "failed")
     table = np.stack(objectives, axis=1)
-    broken = (excess > 0) & np.array([_untrained(history, group) for group in rows.values()], dtype=bool)
+    broken = (excess > 0) & _all_among(history, rows, "infeasible", "failed")
     table = np.where(broken[:, None] & ~np.isfinite(table), _worst(table), table)
     kept = np.flatnonzero(np.isfinite(table).all(axis=1))
     architectures = tuple(rows)
@@ -65,9 +68,9 @@ def ranked(values: FloatArray) -> FloatArray:
     return ranks
 
 
-def _untrained(history: History, rows: Sequence[int]) -> bool:
-    """Whether every trial of an architecture ended before its training."""
-    return all(history.states[row] == "infeasible" for row in rows)
+def _all_among(history: History, rows: Mapping[Architecture, Sequence[int]], *states: str) -> NDArray[np.bool_]:
+    """Of every architecture whether all its trials are in one of some states."""
+    return np.array([all(history.states[row] in states for row in group) for group in rows.values()], dtype=bool)
 
 
 def _worst(table: FloatArray) -> FloatArray:
@@ -78,7 +81,7 @@ def _worst(table: FloatArray) -> FloatArray:
 
 def _rows(history: History) -> dict[Architecture, list[int]]:
     """The trials that tell something of every architecture of the space, ordered by the last tell."""
-    telling = ("complete", "stopped", "infeasible")
+    telling = ("complete", "stopped", "infeasible", "failed")
     usable = [row for row in range(len(history)) if history.in_space[row] and history.states[row] in telling]
     rows: dict[Architecture, list[int]] = {}
     for row in sorted(usable, key=lambda row: history.told[row]):

@@ -31,6 +31,11 @@ ExtraFeatures = Callable[[Pool], "FloatArray"]
 # A reference point of our own lies beyond the worst values by this part of their extent (BoTorch's own margin).
 REFERENCE_MARGIN = 0.1
 
+#: 1 of trials that failed, 0 of those that ended well; learnt like a metric that is bounded.
+FAILED = Constraint("failed", "trial.failed", "<=", 0.5)
+# Failed trials from which on it is learnt where they fail: one alone may fail for any reason.
+LEAST_FAILED = 2
+
 
 class NothingLearntError(Exception):
     """The history cannot carry a model; the text says why and becomes part of the proposal's note."""
@@ -60,6 +65,8 @@ class View:
         self.modelled_objectives = [item for item in context.objectives if item.metric not in known]
         self.measured_objectives = [item for item in self.modelled_objectives if item.metric in context.measured]
         self.modelled_constraints = [item for item in context.constraints if item.metric not in known]
+        if self.failures_matter:
+            self.modelled_constraints.append(FAILED)
 
     def knowing(self, past: Pool) -> View:
         """The same, but ``past`` knows the measured objectives too."""
@@ -74,6 +81,8 @@ class View:
 
     def values(self, metric: str) -> FloatArray:
         """What is known or observed of a metric, one value per row; NaN where there is none."""
+        if metric == FAILED.metric:
+            return np.where(self.failed, 1.0, np.where(self._state("complete", "stopped"), 0.0, np.nan))
         if metric in self.past.known:
             return self.past.known[metric]
         column = self.history.metrics.get(metric)
@@ -87,7 +96,7 @@ class View:
             instead of variances where no trial was stopped.
         """
         values = self.values(metric)
-        if not self._state("stopped").any() or not self.history.curves:
+        if metric == FAILED.metric or not self._state("stopped").any() or not self.history.curves:
             return values, None
         ends, variances = (column[self.rows] for column in expected_ends(self.history, metric))
         observed, predicted = np.isfinite(values), np.isfinite(variances)
@@ -111,6 +120,16 @@ class View:
     def complete(self) -> NDArray[np.bool_]:
         """Rows whose flash run has ended; a stopped one is never on the front."""
         return self._state("complete")
+
+    @cached_property
+    def failed(self) -> NDArray[np.bool_]:
+        """Rows that could not be timed or trained."""
+        return self._state("failed")
+
+    @cached_property
+    def failures_matter(self) -> bool:
+        """Whether enough trials failed, and others ended well, for a model to tell where they do."""
+        return int(self.failed.sum()) >= LEAST_FAILED and bool(self._state("complete", "stopped").any())
 
     @cached_property
     def feasible(self) -> NDArray[np.bool_]:

@@ -11,10 +11,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autodistill.components.search import Constraint, History, SearchContext, SearchSpace, SearchStrategy
+from autodistill.components.search import (
+    Constraint,
+    EarlierStudy,
+    History,
+    SearchContext,
+    SearchSpace,
+    SearchStrategy,
+)
 from autodistill.engine.space import build_space
 from autodistill.plugin_manager import PluginManager
 from autodistill.registry import Registry
@@ -69,6 +77,8 @@ def cases() -> dict[str, tuple[SearchContext, History, int]]:
     repeated = [*alone.space.sample(12, seed=5)]
     known = toy_context(known=ToyKnown(latency=True), seed=4)
     measured = toy_context(measured=[LATENCY.metric], constraints=limits[1:], seed=4)
+    before = EarlierStudy("before", plain.space, toy_history(plain, plain.space.sample(40, seed=9), noise=0.01))
+    warm = replace(known, earlier=(before,))
     return {
         "nothing yet": (plain, History(), 3),
         "mixed states": (plain, _history(plain, 18), 2),
@@ -76,6 +86,7 @@ def cases() -> dict[str, tuple[SearchContext, History, int]]:
         "too large to enumerate": (large, _history(large, 18), 2),
         "known latency": (known, _history(known, 18), 2),
         "measured latency": (measured, _history(measured, 18), 2),
+        "known latency, with an earlier study": (warm, _history(known, 18), 2),
         "one objective, with replicates": (alone, toy_history(alone, [*repeated, *repeated[:3]], noise=0.02), 1),
     }
 

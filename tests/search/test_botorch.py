@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 
 # BoTorch's dependencies script a function on import, which torch has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
@@ -21,9 +22,11 @@ from autodistill.components.search import (  # noqa: E402
 )
 from autodistill.engine.space import build_space  # noqa: E402
 from autodistill.errors import ConfigError  # noqa: E402
-from autodistill.pareto import hypervolume  # noqa: E402
+from autodistill.pareto import hypervolume, non_dominated  # noqa: E402
+from autodistill.search.acquisition import Problem, Screen, choose  # noqa: E402
 from autodistill.search.botorch import BotorchSearch  # noqa: E402
 from autodistill.search.candidates import Candidates, Pool  # noqa: E402
+from autodistill.search.closed_form import ClosedForm, _nodes_of  # noqa: E402
 from autodistill.search.configs import BotorchConfig  # noqa: E402
 from autodistill.search.measured import with_measured  # noqa: E402
 from autodistill.search.random import RandomSearch  # noqa: E402
@@ -358,13 +361,141 @@ def test_a_reference_that_nothing_has_reached_yet_does_not_hide_the_front() -> N
     assert min(chosen) < 4.0  # not the largest models alone
 
 
-def test_a_stated_variance_of_a_known_objective_is_integrated_over() -> None:
+@pytest.mark.parametrize("objectives", [(ACCURACY, LATENCY), (ACCURACY, LATENCY, PARAMETERS)])
+def test_a_stated_variance_of_known_objectives_is_integrated_over(objectives: tuple[Objective, ...]) -> None:
+    context = toy_context(objectives=objectives, known=UncertainKnown(0.15))
+    history, candidates, rng = drawn_history(context, 12), Candidates(context), np.random.default_rng(0)
+    view, pool = View(context, candidates, history), candidates.pool(history, 20_000, 100, [], rng)
+    features = view.feature_map(pool, None, sizes=True)
+    acquisition = ClosedForm(view, pool, features, draws=4, rng=rng)
+    values = acquisition.screen(pool)
+    certain = replace(pool, variances={metric: np.zeros(len(pool)) for metric in pool.variances})
+    gained = values - acquisition.screen(certain)
+    promising = np.argsort(-values)[:250]
+    rows = promising[np.argsort(-gained[promising])[:10]]  # where the variance matters most
+    assert gained[rows].min() > 0.25
+    means = np.zeros(len(pool))
+    for _ in range(300):
+        factors = {item.metric: np.exp(0.15 * rng.standard_normal(len(pool))) for item in objectives[1:]}
+        known = {metric: column * factors.get(metric, 1.0) for metric, column in pool.known.items()}
+        means += np.exp(acquisition.screen(replace(certain, known=known))) / 300
+    assert values[rows] == pytest.approx(np.log(means[rows]), abs=0.2)
+
+
+def test_a_variance_that_is_next_to_nothing_changes_nothing() -> None:
     history = drawn_history(toy_context(), 10)
-    for spread in (1e-9, 0.3):
-        proposal = make(toy_context(known=LatencyKnown(spread))).propose(history, 1)[0]
-        assert proposal.note == {"by": "model"}
     exact = make(toy_context(known=LatencyKnown())).propose(history, 1)
     assert make(toy_context(known=LatencyKnown(1e-9))).propose(history, 1) == exact
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_nodes_have_the_moments_of_the_normal_distribution(dimensions: int) -> None:
+    nodes = _nodes_of(dimensions)
+    points, weights = np.array([node for node, _ in nodes]), np.exp([log_weight for _, log_weight in nodes])
+    assert weights.sum() == pytest.approx(1.0)
+    assert weights @ points == pytest.approx(np.zeros(dimensions), abs=1e-12)
+    assert (points.T * weights) @ points == pytest.approx(np.eye(dimensions), abs=1e-12)
+
+
+def test_what_is_tried_outside_of_the_space_is_no_flash_run_that_is_under_way() -> None:
+    context = toy_context(known=LatencyKnown())
+    outside = Architecture("toy", {"num_layers": 5, "hidden_size": 312, "num_heads": 6, "activation": "gelu"})
+    inside = drawn_history(context, 8).architectures
+    history = toy_history(context, [*inside, outside], states=["complete"] * 8 + ["pending"])
+    view, candidates = View(context, Candidates(context), history), Candidates(context)
+    assert len(view.rows) == 9
+    pool = candidates.pool(history, 20_000, 100, [], np.random.default_rng(0))
+    features = view.feature_map(pool, None, sizes=True)
+    assert not ClosedForm(view, pool, features, draws=4, rng=np.random.default_rng(0)).front.believed
+
+
+# -- two objectives to be learnt ------------------------------------------------------------------------------------
+
+SECOND = Objective("second", "second.accuracy", "maximize")
+
+
+def two_scores(context: SearchContext, n: int) -> History:
+    history = drawn_history(context, n)
+    noise = 0.01 * np.random.default_rng(1).standard_normal(n)
+    return replace(history, metrics={**history.metrics, SECOND.metric: 0.5 * history.metrics[ACCURACY.metric] + noise})
+
+
+def problems(monkeypatch: pytest.MonkeyPatch) -> list[Problem]:
+    """The acquisition problems that are put from now on."""
+    found: list[Problem] = []
+
+    def noted(problem: Problem, *others: Any) -> list[int]:
+        found.append(problem)
+        return choose(problem, *others)
+
+    monkeypatch.setattr("autodistill.search.botorch.choose", noted)
+    return found
+
+
+def test_a_measured_latency_beside_two_scores_is_no_third_thing_to_be_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = toy_context(objectives=[ACCURACY, SECOND, LATENCY], measured=[LATENCY.metric])
+    history, found = two_scores(context, 14), problems(monkeypatch)
+    assert make(context).propose(history, 1)[0].note == {"by": "model"}
+    (problem,) = found
+    assert len(problem.models) == 2
+    latency = problem.sources[2]
+    assert latency.column is not None
+    assert latency.spread is not None
+    assert problem.baseline[:, latency.spread].max() == 0.0  # what was measured is known
+
+
+def test_with_two_scores_to_be_learnt_stated_variances_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = problems(monkeypatch)
+    for spread in (0.0, 0.5):
+        context = toy_context(objectives=[ACCURACY, SECOND, LATENCY], known=LatencyKnown(spread))
+        make(context).propose(two_scores(context, 14), 1)
+    exact, uncertain = found
+    assert exact.sources[2].spread is None
+    assert uncertain.sources[2].spread == exact.baseline.shape[1]
+    candidates = torch.cat([exact.baseline, torch.full((len(exact.baseline), 1), 0.7, dtype=torch.float64)], dim=1)
+    samples = torch.zeros(512, len(candidates), 2, dtype=torch.float64)
+    values = uncertain.sources[2](samples, candidates)
+    assert values.mean(dim=0).numpy() == pytest.approx(-candidates[:, exact.sources[2].column].numpy(), abs=1e-6)
+    assert values.std(dim=0).numpy() == pytest.approx(0.7, rel=0.02)
+
+
+def test_what_is_surely_beaten_is_no_part_of_the_front_that_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = toy_context(objectives=[ACCURACY, SECOND, LATENCY], known=LatencyKnown())
+    found = problems(monkeypatch)
+    make(context).propose(two_scores(context, 60), 1)
+    kept = set(Screen(found[0], 0).plausible().tolist())
+    assert set(np.flatnonzero(non_dominated(-found[0].values)).tolist()) <= kept
+    assert len(kept) < 60
+
+
+# -- trials that fail -----------------------------------------------------------------------------------------------
+
+
+def fails(architecture: Architecture) -> bool:
+    return int(architecture.choices["num_layers"]) >= 3
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("objectives", [(ACCURACY, LATENCY), (ACCURACY, SECOND, LATENCY), (LATENCY,)])
+def test_where_trials_fail_is_learnt(objectives: tuple[Objective, ...], seed: int) -> None:
+    context = toy_context(objectives=objectives, known=LatencyKnown(), seed=seed)  # half of the space fails
+    search, tried = make(context), list[Architecture]()
+    for _ in range(16):
+        states = ["failed" if fails(item) else "complete" for item in tried]
+        history = toy_history(context, tried, states=states)
+        second = 0.5 * history.metrics[ACCURACY.metric]
+        history = replace(history, metrics={**history.metrics, SECOND.metric: second})
+        tried.append(search.propose(history, 1)[0].architecture)
+    assert sum(map(fails, tried)) <= 8
+    assert sum(map(fails, tried[8:])) <= 2
+
+
+def test_one_failure_says_nothing_of_its_neighbours() -> None:
+    context = toy_context(known=LatencyKnown())
+    history = toy_history(context, drawn_history(context, 8).architectures, states=["failed"] + ["complete"] * 7)
+    view = View(context, Candidates(context), history)
+    assert not view.failures_matter
+    assert view.observed_constraints() == {}
 
 
 def test_noise_that_hides_the_front_asks_for_a_replicate_and_a_precise_score_does_not() -> None:
@@ -397,6 +528,15 @@ def test_where_no_new_candidate_can_add_anything_what_was_tried_is_looked_at_aga
     (anew,) = make(context, max_replicates=1).propose(history, 1)
     assert anew.note == {"by": "fallback", "why": "no candidate can add to the hypervolume"}
     assert anew.architecture not in fast
+
+
+class UncertainKnown(LatencyKnown):
+    """As `LatencyKnown`, and the number of parameters is as uncertain."""
+
+    def __call__(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]]:
+        found = dict(super().__call__(architectures))
+        values, _ = found[PARAMETERS.metric]
+        return {**found, PARAMETERS.metric: (values, (self.spread * values) ** 2)}
 
 
 class SomeLatencies(LatencyKnown):

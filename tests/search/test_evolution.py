@@ -131,6 +131,16 @@ def test_impossible_parameters_are_refused(changes: dict[str, float], message: s
         EvolutionConfig(**changes)  # type: ignore[arg-type]
 
 
+def test_trials_that_failed_say_where_not_to_look() -> None:
+    context = toy_context(known=NothingKnown())
+    good, bad, luckier = context.space.enumerate()[:3]
+    states = ["complete", "failed", "failed", "complete"]
+    outcomes = outcomes_of(context, toy_history(context, [good, bad, luckier, luckier], states=states))
+    assert outcomes.architectures == (good, bad, luckier)
+    assert outcomes.violations.tolist() == [0.0, 1.0, 0.0]  # one that ended well after all is as any other
+    assert outcomes.values[1].tolist() == outcomes.values[[0, 2]].max(axis=0).tolist()
+
+
 def test_trials_that_broke_a_bound_before_training_say_where_not_to_look() -> None:
     context = toy_context(constraints=[Constraint("fast", LATENCY.metric, "<=", 1.0)], known=NothingKnown())
     tried = context.space.sample(12, seed=0)

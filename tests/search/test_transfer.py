@@ -76,6 +76,8 @@ def test_proposals_follow_related_and_unrelated_studies_without_trouble(
     context = context_with(earlier(30, change))
     history = toy_history(context, [p.architecture for p in RandomSearch(context).propose(History(), 8)], noise=0.01)
     proposals = make(context).propose(history, 2)
+    cold = BotorchSearch(toy_context(), **vars(BotorchConfig())).propose(history, 2)
+    assert [item.architecture for item in proposals] != [item.architecture for item in cold]
     assert {item.note["by"] for item in proposals if item.note} <= {"model", "replicate"}
     assert make(context).propose(history, 2) == proposals
 
