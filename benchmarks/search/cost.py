@@ -1,6 +1,6 @@
 """Time and memory of one proposal: 27 parameters, 100 and 1,000 trials, each searcher in a fresh process.
 
-    python -m benchmarks.search.cost [--searchers ours peers botorch:known=false] [--trials 100 1000] [--output FILE.json]
+    python -m benchmarks.search.cost [--searchers ours botorch:known=false] [--trials 100 1000] [--output FILE.json]
 
 The history holds random architectures of the problem ``layers``. A small proposal comes first, so that imports and
 warm-up do not count; then the median of ``--repeats`` proposals with as many threads as there are cores. Memory is the
