@@ -28,7 +28,7 @@ import numpy as np
 import pytest
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.search import Constraint, History, Proposal, SearchContext, SearchSpace
+from autodistill.components.search import Constraint, History, Proposal, SearchContext, SearchSpace, SearchStrategy
 from autodistill.components.training import RungReport
 from autodistill.engine.space import build_space
 from autodistill.errors import SpaceExhaustedError
@@ -106,7 +106,7 @@ class SearchStrategySuite:
         states = ["complete", "pending", "stopped", "infeasible", "failed"]
         tried = everything[:-2]
         history = toy_history(context, tried, states=[states[row % len(states)] for row in range(len(tried))])
-        _assert_allowed(context, history, make_strategy(context).propose(history, 4))
+        _allowed(make_strategy(context), context, history, 4)
 
     def test_replicates_in_the_history_are_understood(self, make_strategy: MakeStrategy) -> None:
         """Several rows of one architecture, some of them pending or failed, are one architecture that was tried."""
@@ -117,7 +117,7 @@ class SearchStrategySuite:
         history = toy_history(context, tried, states=states, noise=0.01, variances=True)
         assert history.replicates == (0, 0, 0, 0, 0, 1, 2, 1, 1)
         strategy = make_strategy(context)
-        _assert_allowed(context, history, strategy.propose(history, 2))
+        _allowed(strategy, context, history, 2)
         _assert_repeatable(make_strategy, context, history)
 
     def test_the_same_history_gives_the_same_proposals(self, make_strategy: MakeStrategy) -> None:
@@ -163,18 +163,18 @@ class SearchStrategySuite:
             architectures=(stranger, *history.architectures[1:]),
             in_space=(False, *history.in_space[1:]),
         )
-        _assert_allowed(context, history, make_strategy(context).propose(history, 1))
+        _allowed(make_strategy(context), context, history, 1)
         bare = toy_history(context, [larger])
-        _assert_allowed(context, bare, make_strategy(context).propose(bare, 1))
+        _allowed(make_strategy(context), context, bare, 1)
 
     def test_missing_metrics_are_tolerated(self, make_strategy: MakeStrategy) -> None:
         """Trials that failed, were infeasible or lack one metric; a history without any metric."""
         context = toy_context()
         history = _some_history(context, states=("failed", "infeasible", "complete", "stopped", "pending"))
         history.metrics[ACCURACY.metric][2] = math.nan
-        _assert_allowed(context, history, make_strategy(context).propose(history, 1))
+        _allowed(make_strategy(context), context, history, 1)
         bare = replace(history, metrics={}, variances={})
-        _assert_allowed(context, bare, make_strategy(context).propose(bare, 1))
+        _allowed(make_strategy(context), context, bare, 1)
 
     @pytest.mark.parametrize("value", [0.7, math.nan, math.inf, -math.inf], ids=["equal", "nan", "inf", "minus inf"])
     def test_results_that_teach_nothing_are_tolerated(self, make_strategy: MakeStrategy, value: float) -> None:
@@ -182,10 +182,10 @@ class SearchStrategySuite:
         context = toy_context()
         history = _some_history(context)
         flat = replace(history, metrics={name: np.full(len(history), value) for name in history.metrics})
-        _assert_allowed(context, flat, make_strategy(context).propose(flat, 2))
+        _allowed(make_strategy(context), context, flat, 2)
         single = {**history.metrics, ACCURACY.metric: np.where(np.arange(len(history)) == 2, value, 0.7)}
         mixed = replace(history, metrics=single)
-        _assert_allowed(context, mixed, make_strategy(context).propose(mixed, 1))
+        _allowed(make_strategy(context), context, mixed, 1)
 
     def test_stopped_trials_and_their_curves_are_tolerated(self, make_strategy: MakeStrategy) -> None:
         """Scores at a rung, of which some trials went no further; two latencies are no numbers."""
@@ -195,13 +195,13 @@ class SearchStrategySuite:
         curves = tuple((RungReport(0, 0.5, {ACCURACY.metric: 0.4 + 0.2 * end}),) for end in ends)
         history.metrics[LATENCY.metric][2:4] = math.nan, math.inf
         history = replace(history, curves=curves)
-        _assert_allowed(context, history, make_strategy(context).propose(history, 2))
+        _allowed(make_strategy(context), context, history, 2)
 
     def test_a_history_of_failed_trials_is_tolerated(self, make_strategy: MakeStrategy) -> None:
         """Nothing but failures: go on elsewhere."""
         context = toy_context()
         history = _some_history(context, states=("failed",) * 8)
-        _assert_allowed(context, history, make_strategy(context).propose(history, 2))
+        _allowed(make_strategy(context), context, history, 2)
 
     def test_known_constraints_are_honoured(self, make_strategy: MakeStrategy) -> None:
         """What is known to break a bound before training is not proposed."""
@@ -216,7 +216,7 @@ class SearchStrategySuite:
             limits = [Constraint("fast", LATENCY.metric, "<=", bound), Constraint("good", ACCURACY.metric, ">=", 0.6)]
             context = toy_context(constraints=limits)
             history = _some_history(context)
-            _assert_allowed(context, history, make_strategy(context).propose(history, 2))
+            _allowed(make_strategy(context), context, history, 2)
 
     def test_conditions_and_derived_values_are_honoured(self, make_strategy: MakeStrategy) -> None:
         """Parameters that do not matter have their defaults; what is worked out from others is worked out."""
@@ -230,8 +230,7 @@ class SearchStrategySuite:
         context = toy_context(space=_tiny_space())
         everything = list(context.space.enumerate())
         history = toy_history(context, everything[:-1])
-        last = make_strategy(context).propose(history, 3)
-        _assert_allowed(context, history, last)
+        last = _allowed(make_strategy(context), context, history, 3)
         assert everything[-1] in [item.architecture for item in last]
         _assert_exhausted(make_strategy, context, everything)
 
@@ -261,7 +260,7 @@ class SearchStrategySuite:
         """Accuracy alone; accuracy, latency and the number of parameters, which is known before training."""
         context = toy_context(objectives=[ACCURACY, LATENCY, PARAMETERS][:count])
         history = _some_history(context)
-        _assert_allowed(context, history, make_strategy(context).propose(history, 2))
+        _allowed(make_strategy(context), context, history, 2)
 
     def test_the_unit_of_a_metric_changes_nothing(self, make_strategy: MakeStrategy) -> None:
         """Checked when ``UNIT_FREE`` is set: each metric, measured and known, 1024 times as large."""
@@ -290,8 +289,7 @@ def _search(make_strategy: MakeStrategy, context: SearchContext, trials: int) ->
     tried: list[Architecture] = []
     while len(tried) < trials:
         history = toy_history(context, tried, noise=0.01)
-        proposals = make_strategy(context).propose(history, 2)
-        _assert_allowed(context, history, proposals)
+        proposals = _allowed(make_strategy(context), context, history, 2)
         tried += [item.architecture for item in proposals]
     return tried
 
@@ -345,9 +343,11 @@ def _choices(proposals: Sequence[Proposal]) -> list[str]:
     return [f"{item.architecture.canonical}{' again' if item.replicate else ''}" for item in proposals]
 
 
-def _assert_allowed(context: SearchContext, history: History, proposals: Sequence[Proposal]) -> None:
-    """Something is proposed, it lies in the space, and it is new and distinct or a replicate of what was tried."""
+def _allowed(strategy: SearchStrategy, context: SearchContext, history: History, n: int) -> list[Proposal]:
+    """Proposals: one to ``n``, in the space, and each new and distinct or a replicate of what was tried."""
+    proposals = strategy.propose(history, n)
     assert proposals, "nothing was proposed"
+    assert len(proposals) <= n, f"{len(proposals)} architectures were proposed, {n} were asked for"
     fresh = [item.architecture for item in proposals if not item.replicate]
     assert len(set(fresh)) == len(fresh), "an architecture was proposed twice at once"
     for proposal in proposals:
@@ -355,6 +355,7 @@ def _assert_allowed(context: SearchContext, history: History, proposals: Sequenc
         tried = proposal.architecture in history.architectures
         assert tried == proposal.replicate, f"{proposal.architecture} is {'tried' if tried else 'new'}"
         json.dumps(proposal.note)
+    return proposals
 
 
 def _assert_repeatable(make_strategy: MakeStrategy, context: SearchContext, history: History) -> None:

@@ -55,6 +55,10 @@ def too_many(context: SearchContext, history: History, n: int) -> list[Architect
     return fresh(context, history, n + 1)
 
 
+def too_many_once_there_is_a_history(context: SearchContext, history: History, n: int) -> list[Architecture]:
+    return fresh(context, history, n + min(len(history), 1))
+
+
 def largest(context: SearchContext, history: History, n: int) -> list[Architecture]:
     """Breaks every bound on the size."""
     return fresh(context, history, len(context.space.enumerate()))[-n:]
@@ -101,6 +105,9 @@ class UnitFree(SearchStrategySuite):
         (nothing, SUITE.test_the_first_proposal_needs_no_history),
         (nothing, SUITE.test_a_history_of_failed_trials_is_tolerated),
         (too_many, SUITE.test_the_first_proposal_needs_no_history),
+        (too_many_once_there_is_a_history, SUITE.test_proposals_are_feasible_new_and_distinct_throughout_a_search),
+        (too_many_once_there_is_a_history, SUITE.test_replicates_in_the_history_are_understood),
+        (too_many_once_there_is_a_history, SUITE.test_a_history_of_failed_trials_is_tolerated),
         (whatever_the_seed, SUITE.test_the_seed_is_the_only_source_of_randomness),
         (whatever_the_seed, SUITE.test_the_same_history_gives_the_same_proposals),
         (forgetful(), SUITE.test_the_same_history_gives_the_same_proposals),
