@@ -17,7 +17,7 @@ class NoneConfig:
 
     def __post_init__(self) -> None:
         """Check the rungs."""
-        check_rungs("none", self.rungs)
+        check_rungs(self.rungs)
 
 
 @dataclass
@@ -37,15 +37,15 @@ class LatencyBandsConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        check_rungs("latency_bands", self.rungs)
+        check_rungs(self.rungs)
         if self.bands < 1:
-            raise ConfigError(f"pruner.latency_bands.bands must be >= 1, got {self.bands}.")
+            raise ConfigError(f"pruner.bands must be >= 1, got {self.bands}.")
         if not self.reduction_factor > 1:
-            raise ConfigError(f"pruner.latency_bands.reduction_factor must be > 1, got {self.reduction_factor}.")
+            raise ConfigError(f"pruner.reduction_factor must be > 1, got {self.reduction_factor}.")
         if self.min_trials < 2:
-            raise ConfigError(f"pruner.latency_bands.min_trials must be >= 2, got {self.min_trials}.")
+            raise ConfigError(f"pruner.min_trials must be >= 2, got {self.min_trials}.")
         if self.grace_trials < 1:
-            raise ConfigError(f"pruner.latency_bands.grace_trials must be >= 1, got {self.grace_trials}.")
+            raise ConfigError(f"pruner.grace_trials must be >= 1, got {self.grace_trials}.")
 
 
 @dataclass
@@ -62,14 +62,14 @@ class LearningCurveConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        check_rungs("learning_curve", self.rungs)
+        check_rungs(self.rungs)
         if not 0.5 < self.confidence < 1:
-            raise ConfigError(f"pruner.learning_curve.confidence must be in (0.5, 1), got {self.confidence}.")
+            raise ConfigError(f"pruner.confidence must be in (0.5, 1), got {self.confidence}.")
         if self.min_trials < 3:
-            raise ConfigError(f"pruner.learning_curve.min_trials must be >= 3, got {self.min_trials}.")
+            raise ConfigError(f"pruner.min_trials must be >= 3, got {self.min_trials}.")
 
 
-def check_rungs(pruner: str, rungs: list[float]) -> None:
+def check_rungs(rungs: list[float]) -> None:
     """Raise `ConfigError` unless ``rungs`` rise strictly within (0, 1)."""
     if any(not 0 < rung < 1 for rung in rungs) or any(b <= a for a, b in pairwise(rungs)):
-        raise ConfigError(f"pruner.{pruner}.rungs must rise strictly within (0, 1), e.g. [0.25, 0.5], got {rungs}.")
+        raise ConfigError(f"pruner.rungs must rise strictly within (0, 1), e.g. [0.25, 0.5], got {rungs}.")

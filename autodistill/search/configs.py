@@ -50,11 +50,11 @@ class EvolutionConfig:
         for name, least in (("initial", 2), ("population", 2), ("tournament", 1)):
             value = getattr(self, name)
             if value < least:
-                raise ConfigError(f"search.evolution.{name} must be >= {least}, got {value}.")
+                raise ConfigError(f"search.{name} must be >= {least}, got {value}.")
         if not 0 <= self.crossover <= 1:
-            raise ConfigError(f"search.evolution.crossover must be in [0, 1], got {self.crossover}.")
+            raise ConfigError(f"search.crossover must be in [0, 1], got {self.crossover}.")
         if not self.mutations > 0:
-            raise ConfigError(f"search.evolution.mutations must be > 0, got {self.mutations}.")
+            raise ConfigError(f"search.mutations must be > 0, got {self.mutations}.")
 
 
 @dataclass
@@ -80,10 +80,10 @@ class BotorchConfig:
         for name, least in (("initial", 2), ("max_candidates", 1), ("samples", 16), ("max_replicates", 1)):
             value = getattr(self, name)
             if value < least:
-                raise ConfigError(f"search.botorch.{name} must be >= {least}, got {value}.")
+                raise ConfigError(f"search.{name} must be >= {least}, got {value}.")
         if self.max_candidates > MOST_CANDIDATES:
             raise ConfigError(
-                f"search.botorch.max_candidates must be <= {MOST_CANDIDATES}, got {self.max_candidates}: larger spaces "
+                f"search.max_candidates must be <= {MOST_CANDIDATES}, got {self.max_candidates}: larger spaces "
                 "are never listed."
             )
 
@@ -99,6 +99,4 @@ class NevergradConfig:
     def __post_init__(self) -> None:
         """Check that a name was given; the strategy compares it with the registry."""
         if not self.optimizer:
-            raise ConfigError(
-                "search.nevergrad.optimizer must name one of Nevergrad's optimisers, e.g. TwoPointsDE; got ''."
-            )
+            raise ConfigError("search.optimizer must name one of Nevergrad's optimisers, e.g. TwoPointsDE; got ''.")

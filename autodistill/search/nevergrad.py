@@ -71,7 +71,7 @@ class NevergradSearch:
         registry = nevergrad.optimizers.registry
         if optimizer not in registry:
             raise ConfigError(
-                f"search.nevergrad.optimizer must name one of Nevergrad's {len(registry)} optimisers, e.g. "
+                f"search.optimizer must name one of Nevergrad's {len(registry)} optimisers, e.g. "
                 f"{_listed(PROVEN)}; got {optimizer!r}.{did_you_mean(optimizer, registry)}"
             )
         self.context, self.optimizer = context, optimizer
@@ -198,7 +198,7 @@ class NevergradSearch:
             worker.join(TIME_LIMIT)
         if why:
             raise ConfigError(
-                f"search.nevergrad.optimizer {self.optimizer!r} {why[0]}: it cannot take up a history of trials in "
+                f"search.optimizer {self.optimizer!r} {why[0]}: it cannot take up a history of trials in "
                 f"this search space. Use e.g. {_listed(PROVEN)}."
             )
 

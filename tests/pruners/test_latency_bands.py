@@ -155,11 +155,11 @@ def test_a_trial_that_nothing_dominates_at_the_rung_goes_on(
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("bands", 0, r"pruner\.latency_bands\.bands must be >= 1, got 0\."),
-        ("reduction_factor", 1.0, r"pruner\.latency_bands\.reduction_factor must be > 1, got 1\.0\."),
-        ("min_trials", 1, r"pruner\.latency_bands\.min_trials must be >= 2, got 1\."),
-        ("grace_trials", 0, r"pruner\.latency_bands\.grace_trials must be >= 1, got 0\."),
-        ("rungs", [0.5, 0.2], r"pruner\.latency_bands\.rungs must rise strictly"),
+        ("bands", 0, r"^pruner\.bands must be >= 1, got 0\."),
+        ("reduction_factor", 1.0, r"^pruner\.reduction_factor must be > 1, got 1\.0\."),
+        ("min_trials", 1, r"^pruner\.min_trials must be >= 2, got 1\."),
+        ("grace_trials", 0, r"^pruner\.grace_trials must be >= 1, got 0\."),
+        ("rungs", [0.5, 0.2], r"^pruner\.rungs must rise strictly"),
     ],
 )
 def test_parameters_out_of_range_are_refused(field: str, value: Any, message: str) -> None:

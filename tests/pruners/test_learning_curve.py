@@ -150,10 +150,10 @@ def test_units_change_nothing(
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("confidence", 0.5, r"pruner\.learning_curve\.confidence must be in \(0\.5, 1\), got 0\.5\."),
-        ("confidence", 1.0, r"pruner\.learning_curve\.confidence must be in \(0\.5, 1\), got 1\.0\."),
-        ("min_trials", 2, r"pruner\.learning_curve\.min_trials must be >= 3, got 2\."),
-        ("rungs", [0.0], r"pruner\.learning_curve\.rungs must rise strictly"),
+        ("confidence", 0.5, r"^pruner\.confidence must be in \(0\.5, 1\), got 0\.5\."),
+        ("confidence", 1.0, r"^pruner\.confidence must be in \(0\.5, 1\), got 1\.0\."),
+        ("min_trials", 2, r"^pruner\.min_trials must be >= 3, got 2\."),
+        ("rungs", [0.0], r"^pruner\.rungs must rise strictly"),
     ],
 )
 def test_parameters_out_of_range_are_refused(field: str, value: Any, message: str) -> None:

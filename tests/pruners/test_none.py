@@ -24,5 +24,5 @@ def test_it_records_at_its_rungs_and_stops_nothing() -> None:
 
 @pytest.mark.parametrize("rungs", [[0.0], [1.0], [0.5, 0.5], [0.5, 0.25]])
 def test_rungs_that_do_not_rise_within_a_run_are_refused(rungs: list[float]) -> None:
-    with pytest.raises(ConfigError, match=r"pruner\.none\.rungs must rise strictly within \(0, 1\)"):
+    with pytest.raises(ConfigError, match=r"^pruner\.rungs must rise strictly within \(0, 1\)"):
         NoneConfig(rungs=rungs)

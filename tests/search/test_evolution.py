@@ -119,11 +119,11 @@ def test_ranks_have_neither_unit_nor_outliers() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"initial": 1}, r"search\.evolution\.initial must be >= 2, got 1"),
-        ({"population": 1}, r"population must be >= 2, got 1"),
-        ({"tournament": 0}, r"tournament must be >= 1, got 0"),
-        ({"crossover": 1.5}, r"crossover must be in \[0, 1\], got 1\.5"),
-        ({"mutations": 0.0}, r"mutations must be > 0, got 0\.0"),
+        ({"initial": 1}, r"^search\.initial must be >= 2, got 1"),
+        ({"population": 1}, r"^search\.population must be >= 2, got 1"),
+        ({"tournament": 0}, r"^search\.tournament must be >= 1, got 0"),
+        ({"crossover": 1.5}, r"^search\.crossover must be in \[0, 1\], got 1\.5"),
+        ({"mutations": 0.0}, r"^search\.mutations must be > 0, got 0\.0"),
     ],
 )
 def test_impossible_parameters_are_refused(changes: dict[str, float], message: str) -> None:

@@ -90,7 +90,9 @@ def test_broken_constraints_count_more_than_any_objective() -> None:
 
 
 def test_an_unknown_optimiser_is_named_with_a_guess() -> None:
-    with pytest.raises(ConfigError, match=r"got 'TwoPointDE'\. Did you mean 'TwoPointsDE'\?"):
+    with pytest.raises(
+        ConfigError, match=r"^search\.optimizer must .* got 'TwoPointDE'\. Did you mean 'TwoPointsDE'\?"
+    ):
         NevergradSearch(toy_context(), optimizer="TwoPointDE")
 
 
@@ -107,7 +109,7 @@ def test_an_unknown_optimiser_is_named_with_a_guess() -> None:
     ],
 )
 def test_an_optimiser_that_cannot_take_up_a_history_is_refused_at_once(optimizer: str, why: str) -> None:
-    with pytest.raises(ConfigError, match=f"{why}.*Use e.g. TwoPointsDE, DE or DiscreteOnePlusOne"):
+    with pytest.raises(ConfigError, match=rf"^search\.optimizer {why}.*Use e.g. TwoPointsDE, DE or DiscreteOnePlusOne"):
         NevergradSearch(toy_context(), optimizer=optimizer)
 
 
@@ -164,5 +166,5 @@ def test_an_optimiser_that_can_never_be_asked_is_not_tried() -> None:
 
 
 def test_an_empty_name_is_refused_by_the_config() -> None:
-    with pytest.raises(ConfigError, match="must name one of Nevergrad's optimisers"):
+    with pytest.raises(ConfigError, match=r"^search\.optimizer must name one of Nevergrad's optimisers"):
         NevergradConfig(optimizer="")
