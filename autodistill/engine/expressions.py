@@ -3,8 +3,8 @@
 Expressions have Python's syntax and a small part of its meaning: numbers, text, names of the space, arithmetic
 (``+ - * / // %``), comparisons (also chained), ``and``, ``or``, ``not``, parentheses, ``x in (2, 4)``, and the
 functions ``min``, ``max`` and ``abs``. They are parsed into a tree and translated into closures by the functions
-below; nothing is ever handed to Python's own evaluation. What a search space does with them is in
-`autodistill.engine.space`.
+below; nothing is ever handed to Python's own evaluation. That text is compared with text alone is checked in
+`autodistill.engine.expression_kinds`. What a search space does with expressions is in `autodistill.engine.space`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from autodistill.components.architecture import Choice
+from autodistill.engine.expression_kinds import NameValues, check_comparisons
 from autodistill.errors import ConfigError, did_you_mean
 
 Values: TypeAlias = Mapping[str, Choice]
@@ -76,7 +77,7 @@ class Expression:
         """Whether the expression is true for ``values`` (name -> value of at least every name in `names`).
 
         Raises:
-            ConfigError: it divides by zero, compares text with numbers, or is not true or false.
+            ConfigError: it divides by zero, computes with text, or is not true or false.
         """
         try:
             result = self._evaluate(values)
@@ -91,7 +92,7 @@ class Expression:
         """The finite number that the expression gives for ``values``; a whole one is an integer.
 
         Raises:
-            ConfigError: it divides by zero, mixes text with numbers, or is no finite number.
+            ConfigError: it divides by zero, computes with text, or is no finite number.
         """
         try:
             result = _number(self._evaluate(values), "the whole expression")
@@ -106,13 +107,22 @@ class Expression:
         return f"{self.where}: {self.text!r} cannot be worked out for {given or 'any values'}: {error}."
 
 
-def parse_expression(text: str, names: Collection[str], where: str) -> Expression:
-    """Parse ``text``, which may use ``names``; ``where`` is the configuration key for messages.
+def parse_expression(text: str, values: NameValues, where: str) -> Expression:
+    """Parse an expression.
+
+    Args:
+        text: what the user wrote.
+        values: names that it may use -> what each may be; nothing for a derived one, which is a number.
+        where: the configuration key it comes from, for messages.
 
     Raises:
-        ConfigError: it is no expression, uses something that is not allowed, or an unknown name.
+        ConfigError: it is no expression, uses something that is not allowed, or an unknown name, or compares what can
+            never be equal.
     """
-    return _compiled(text, _parse(text, where), names, where)
+    tree = _parse(text, where)
+    expression = _compiled(text, tree, values, where)
+    check_comparisons(tree, values, where)
+    return expression
 
 
 def expression_of(part: ast.expr, names: Collection[str], where: str) -> Expression:
@@ -248,7 +258,11 @@ class _Compiler:
         value = node.operand if isinstance(node, ast.UnaryOp) and negative else node
         if not isinstance(value, ast.Constant) or not isinstance(value.value, bool | int | float | str):
             raise self._error(node, "is no literal; `in` takes numbers and text only")
-        return -_number(value.value, "a negative literal") if negative else value.value
+        if not negative:
+            return value.value
+        if isinstance(value.value, str):
+            raise self._error(node, "is no number")
+        return -value.value
 
     def _compile_call(self, node: ast.Call) -> Evaluator:
         name = node.func.id if isinstance(node.func, ast.Name) else None

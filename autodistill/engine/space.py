@@ -25,6 +25,7 @@ from autodistill.engine.space_config import (
     parse_derived,
     parse_parameters,
     parse_rules,
+    values_of,
 )
 from autodistill.engine.space_points import RULES_KEY, SPACE_KEY, Points
 from autodistill.errors import ConfigError
@@ -49,9 +50,9 @@ def build_space(family: str, space: Mapping[str, Any], rules: Mapping[str, str |
         ConfigError: something of it cannot be, or no architecture satisfies the rules.
     """
     parameters = parse_parameters(space, SPACE_KEY)
-    derived = parse_derived(space, SPACE_KEY)
+    derived = parse_derived(space, parameters, SPACE_KEY)
     conditions, order = parse_conditions(space, parameters, derived, SPACE_KEY)
-    parsed = parse_rules(rules or {}, [*(parameter.name for parameter in parameters), *derived], RULES_KEY)
+    parsed = parse_rules(rules or {}, values_of(parameters, derived), RULES_KEY)
     source = _plain({"space": space, "rules": rules or {}})
     built = Space(family, parameters, derived, conditions, parsed, order, source=source)
     built.check_feasible()

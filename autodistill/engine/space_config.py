@@ -10,12 +10,13 @@ import graphlib
 import keyword
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
 from autodistill.components.architecture import Choice, canonical_choice
 from autodistill.components.search import Parameter
+from autodistill.engine.expression_kinds import NameValues
 from autodistill.engine.expressions import RESERVED, Expression, parse_expression
 from autodistill.errors import ConfigError, did_you_mean
 
@@ -61,13 +62,19 @@ def parse_parameters(space: Mapping[str, Any], where: str) -> tuple[Parameter, .
     return tuple(_parameter(name, given, f"{where}.{name}") for name, given in parameters.items())
 
 
-def parse_derived(space: Mapping[str, Any], where: str) -> dict[str, Expression]:
+def values_of(parameters: Iterable[Parameter], derived: Iterable[str]) -> NameValues:
+    """What each name of a space may be; nothing is listed for derived values, which are numbers."""
+    return {**{parameter.name: parameter.values for parameter in parameters}, **dict.fromkeys(derived, ())}
+
+
+def parse_derived(space: Mapping[str, Any], parameters: Sequence[Parameter], where: str) -> dict[str, Expression]:
     """Return the derived values of ``space``, each after those it is worked out from.
 
     Raises:
         ConfigError: a derived value that is no expression over the other names, or some that need each other.
     """
     found = {name: given for name, given in space.items() if _is_derived(given)}
+    values = values_of(parameters, found)
     parsed: dict[str, Expression] = {}
     for name, given in found.items():
         _check_name(name, f"{where}.{name}")
@@ -76,7 +83,7 @@ def parse_derived(space: Mapping[str, Any], where: str) -> dict[str, Expression]
             raise ConfigError(
                 f"{where}.{name}.value must be an expression such as 'hidden_size * 4', got {given.get('value')!r}."
             )
-        parsed[name] = parse_expression(given["value"], [other for other in space if other != name], f"{where}.{name}")
+        parsed[name] = parse_expression(given["value"], _without(name, values), f"{where}.{name}")
     needs = {name: expression.names & parsed.keys() for name, expression in parsed.items()}
     return {name: parsed[name] for name in _sorted(needs, f"{where}: the derived values")}
 
@@ -89,23 +96,23 @@ def parse_conditions(
     Raises:
         ConfigError: a condition that cannot be parsed, a default that is no choice, or conditions in a circle.
     """
-    names = [*(parameter.name for parameter in parameters), *derived]
+    values = values_of(parameters, derived)
     conditions = {
-        parameter.name: _condition(space[parameter.name], parameter, names, f"{where}.{parameter.name}")
+        parameter.name: _condition(space[parameter.name], parameter, values, f"{where}.{parameter.name}")
         for parameter in parameters
         if isinstance(space[parameter.name], Mapping) and space[parameter.name].get("when") not in (None, "")
     }
     expressions = {**derived, **{name: condition.expression for name, condition in conditions.items()}}
-    needs = {name: expressions[name].names if name in expressions else frozenset() for name in names}
+    needs = {name: expressions[name].names if name in expressions else frozenset() for name in values}
     order = _sorted(needs, f"{where}: the conditions (`when`)")
     return conditions, tuple(name for name in order if name not in derived)
 
 
-def parse_rules(rules: Mapping[str, Any], names: Collection[str], where: str) -> dict[str, Expression]:
+def parse_rules(rules: Mapping[str, Any], values: NameValues, where: str) -> dict[str, Expression]:
     """Return the rules that are switched on, by label; null or an empty text switches one off.
 
     Raises:
-        ConfigError: a rule that is no expression over ``names``.
+        ConfigError: a rule that is no expression over the names of the space, or compares what can never be equal.
     """
     parsed: dict[str, Expression] = {}
     for label, text in rules.items():
@@ -113,7 +120,7 @@ def parse_rules(rules: Mapping[str, Any], names: Collection[str], where: str) ->
             continue
         if not isinstance(text, str):
             raise ConfigError(f"{where}.{label} must be an expression such as 'a <= b', got {text!r}.")
-        parsed[label] = parse_expression(text, names, f"{where}.{label}")
+        parsed[label] = parse_expression(text, values, f"{where}.{label}")
     return parsed
 
 
@@ -245,16 +252,20 @@ def _geometric(low: int, high: int, count: int, where: str) -> tuple[int, ...]:
     return tuple(sorted({low, *inner, high}))
 
 
-def _condition(given: Mapping[str, Any], parameter: Parameter, names: Collection[str], where: str) -> Condition:
+def _condition(given: Mapping[str, Any], parameter: Parameter, values: NameValues, where: str) -> Condition:
     when = given["when"]
     if not isinstance(when, str):
         raise ConfigError(f"{where}.when must be an expression such as 'a <= b', got {when!r}.")
-    others = [name for name in names if name != parameter.name]
     default = parameter.values[0] if given.get("default") is None else canonical_choice(given["default"])
     if default not in parameter.values:
         possible = ", ".join(str(value) for value in parameter.values[:20])
         raise ConfigError(f"{where}.default must be one of its choices ({possible}), got {default!r}.")
-    return Condition(parse_expression(when, others, f"{where}.when"), default)
+    return Condition(parse_expression(when, _without(parameter.name, values), f"{where}.when"), default)
+
+
+def _without(name: str, values: NameValues) -> NameValues:
+    """The other names of the space; what an expression of ``name`` may use."""
+    return {other: possible for other, possible in values.items() if other != name}
 
 
 def _sorted(needs: Mapping[str, Collection[str]], what: str) -> tuple[str, ...]:

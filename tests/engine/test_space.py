@@ -343,3 +343,32 @@ def test_parts_of_a_rule_may_be_longer_than_a_rule() -> None:
     assert len(rule) < 1000
     space = build_space("f", {name: [0, 1] for name in names}, {"r": rule})
     assert [item.choices["a"] for item in space.enumerate() or ()] == [0]
+
+
+@pytest.mark.parametrize(
+    ("space", "rules", "message"),
+    [
+        ({}, {"r": "layers != '4'"}, r"^student\.rules\.r: layers is compared with '4', .* Did you mean 4\?"),
+        ({}, {"r": "double == '4'"}, r"^student\.rules\.r: double is compared with '4', but double is a number, and "),
+        (
+            {},
+            {"r": "act in ('gelu', 'reul')"},
+            r"^student\.rules\.r: .* Did you mean 'relu'\? act is one of 'gelu', 'r",
+        ),
+        (
+            {"width": {"values": [1, 2], "when": "act == 4"}},
+            {},
+            r"^student\.space\.width\.when: act is compared with 4",
+        ),
+        (
+            {"wide": {"type": "derived", "value": "2 * (act == 'relo')"}},
+            {},
+            r"^student\.space\.wide: .* Did you mean 'relu'\?",
+        ),
+    ],
+)
+def test_comparisons_without_effect_are_refused(space: dict[str, Any], rules: dict[str, str], message: str) -> None:
+    double = {"type": "derived", "value": "2 * layers"}
+    act = {"type": "categorical", "values": ["gelu", "relu"]}
+    with pytest.raises(ConfigError, match=message):
+        build_space("f", {"layers": [2, 4], "act": act, "double": double, **space}, rules)
