@@ -33,8 +33,11 @@ logger = logging.getLogger(__name__)
 #: hardly overlap, and looking on costs a latency measurement each.
 MAX_FRUITLESS = 200
 
-#: Trials in a row that may fail in training; more means that something other than the architecture is wrong.
+#: Trials in a row that fail in training before it is asked whether something other than the architecture is wrong.
 MAX_FAILED = 3
+
+#: So many failures in a row are no chance where their probability, by how trials ended before, is below this.
+LEAST_PROBABILITY = 0.01
 
 
 class Explorer:
@@ -109,12 +112,18 @@ class Explorer:
         self._show()
 
     def _count_failed(self, result: JobResult) -> None:
-        self.failed = self.failed + 1 if result.state == "failed" else 0
-        if result.state == "failed":
-            self.session.progress.message(f"trial {result.job.trial} failed: {result.error}")
-        if self.failed >= MAX_FAILED:
+        if result.state != "failed":
+            self.failed = 0
+            return
+        self.failed += 1
+        self.session.progress.message(f"trial {result.job.trial} failed: {result.error}")
+        ended = [trial for trial in self._trials() if trial.began_training and trial.number not in self.under_way]
+        states = [trial.state for trial in ended]
+        trained, failed = states.count("complete") + states.count("stopped"), states.count("failed") - self.failed
+        if is_hopeless(self.failed, trained, failed):
             raise TrialError(
-                f"{self.failed} trials in a row failed, the last one being trial {result.job.trial}: {result.error} "
+                f"{self.failed} trials in a row failed (before them: {trained} trained, {failed} failed), the last one "
+                f"being trial {result.job.trial}: {result.error} "
                 f"The log is in {self.session.settings.study_dir / 'autodistill.log'}."
             )
 
@@ -241,6 +250,24 @@ class Explorer:
             best = min(front, key=lambda row: sign * history.metrics[first.metric][row])
             values = [f"{item.metric} {history.metrics[item.metric][best]:.4g}" for item in session.bench.objectives]
             session.progress.best(f"{', '.join(values)} ({history.architectures[best]})")
+
+
+def is_hopeless(streak: int, trained: int, failed: int) -> bool:
+    """Whether failures in a row mean that something other than the architectures is wrong.
+
+    There may be architectures that cannot be trained, so that where some trials were trained, only more failures in
+    a row than chance would give are a sign. The probability of one is taken from the trials before by Laplace's rule of
+    succession.
+
+    Args:
+        streak: trials that failed in a row.
+        trained: trials of the study before those that were trained, to the end or until they were stopped.
+        failed: trials of the study before those that failed in training.
+    """
+    if streak < MAX_FAILED:
+        return False
+    share = (failed + 1) / (trained + failed + 2)
+    return trained == 0 or share**streak < LEAST_PROBABILITY
 
 
 def searched_trials(session: Session) -> list[TrialRecord]:

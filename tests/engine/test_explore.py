@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_studies import tiny_study
 
 from autodistill.cli import main
+from autodistill.engine import runner
+from autodistill.engine.explore import MAX_FAILED, is_hopeless
 
 
 def test_a_search_that_could_train_nothing_is_an_error_and_trains_no_baselines(
@@ -29,3 +35,92 @@ def test_a_search_that_could_train_nothing_is_an_error_and_trains_no_baselines(
     summary = json.loads(next(tmp_path.rglob("summary.json")).read_text())
     assert {row["state"] for row in summary["history"]} == {"failed"}
     assert summary["baselines"] == []
+
+
+@pytest.mark.parametrize(
+    ("trained", "failed", "streak"),
+    [
+        (0, 0, 3),  # nothing could be trained yet
+        (0, 40, 3),
+        (1, 0, 5),  # a third to the fifth is the first power below 0.01
+        (3, 0, 3),
+        (100, 0, 3),
+        (1, 1, 7),  # half of the space cannot be trained
+        (20, 20, 7),
+        (2, 6, 13),  # 7 of 10
+    ],
+)
+def test_a_study_ends_with_the_first_failure_in_a_row_that_is_no_chance(trained: int, failed: int, streak: int) -> None:
+    assert [is_hopeless(count, trained, failed) for count in range(1, streak + 2)] == [False] * (streak - 1) + [
+        True
+    ] * 2
+
+
+@given(st.integers(1, 50), st.integers(0, 50), st.integers(0, 50))
+def test_failures_before_make_those_in_a_row_more_plausible(trained: int, failed: int, streak: int) -> None:
+    if is_hopeless(streak, trained, failed + 1):
+        assert is_hopeless(streak, trained, failed)
+    if is_hopeless(streak, trained, failed):
+        assert streak >= MAX_FAILED
+        assert is_hopeless(streak, trained + 1, failed)
+        assert is_hopeless(streak + 1, trained, failed)
+
+
+REAL_DISTIL = runner.distil
+
+
+def only_trained(monkeypatch: pytest.MonkeyPatch, *good: int) -> None:
+    """From now on, let all trainings fail but these, counted from 0."""
+    count = itertools.count()
+
+    def distil(request: Any) -> Any:
+        if next(count) not in good:
+            raise ValueError("cannot be trained.")
+        return REAL_DISTIL(request)
+
+    monkeypatch.setattr(runner, "distil", distil)
+
+
+def states_of(directory: Path, *overrides: str) -> list[str]:
+    """State of every trial, in the order of proposals."""
+    assert main(["report", "study.name=study", *(item for item in overrides if item.startswith("output_dir="))]) == 0
+    summary = json.loads(next(directory.rglob("summary.json")).read_text())
+    return [row["state"] for row in summary["history"]]
+
+
+def test_a_search_goes_on_after_failures_in_a_row_that_may_be_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_trained(monkeypatch, 0, 5)
+    given = tiny_study(tmp_path, "study.name=study", "budget.trials=6")
+    assert main(["explore", *given]) == 0
+    assert states_of(tmp_path, *given) == ["complete", *["failed"] * 4, "complete"]
+
+
+def test_failures_in_a_row_of_a_resumed_search_are_judged_by_the_trials_of_earlier_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tiny_study(tmp_path, "study.name=study", "student.space.num_layers=[1]")
+    given.append(f"student.space.intermediate_size={[16 * rank for rank in range(1, 11)]}".replace(" ", ""))
+    only_trained(monkeypatch, 1)
+    assert main(["explore", *given, "budget.trials=2"]) == 0
+    only_trained(monkeypatch)
+    assert main(["explore", *given, "budget.trials=10"]) == 1
+    error = capsys.readouterr().err
+    assert (
+        "7 trials in a row failed (before them: 1 trained, 1 failed), the last one being trial 8: "
+        "ValueError: cannot be trained. The log is in "
+    ) in error
+    assert states_of(tmp_path, *given) == ["failed", "complete", *["failed"] * 7]
+
+
+def test_a_search_ends_with_the_third_failure_where_nothing_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    only_trained(monkeypatch)
+    given = tiny_study(tmp_path, "study.name=study", "budget.trials=6")
+    assert main(["explore", *given]) == 1
+    assert "3 trials in a row failed (before them: 0 trained, 0 failed), the last one being trial 2" in (
+        capsys.readouterr().err
+    )
+    assert states_of(tmp_path, *given) == ["failed"] * 3
