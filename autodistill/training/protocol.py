@@ -19,8 +19,9 @@ from autodistill.components.students import FineTuning
 from autodistill.errors import ConfigError
 from autodistill.evaluators.glue_tasks import SMALL_TASKS, task_of
 
-#: Seeds unless told otherwise: tasks of a few thousand examples scatter more.
+#: Unless told otherwise: tasks of a few thousand examples scatter more, and have few steps to an epoch.
 SEEDS, SEEDS_OF_SMALL_TASKS = 3, 5
+EPOCHS, EPOCHS_OF_SMALL_TASKS = 3.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ def read_protocol(given: Mapping[str, Any], benchmark: str = "") -> Protocol:
     """The protocol that the configuration's ``fine_tuning`` says.
 
     Args:
-        given: ``learning_rates``, ``batch_sizes``, ``epochs`` (lists) and ``seeds`` (None: what the task needs).
+        given: ``learning_rates``, ``batch_sizes`` (lists), ``epochs`` (a list) and ``seeds`` (None of either: what the
+            task needs).
         benchmark: of the task.
 
     Raises:
@@ -68,10 +70,14 @@ def read_protocol(given: Mapping[str, Any], benchmark: str = "") -> Protocol:
     for key in given:
         if key not in known:
             raise ConfigError(f"Unknown key fine_tuning.{key}. It has: {', '.join(known)}.")
-    rates, sizes, epochs = (_numbers(given, key, key == "batch_sizes") for key in known[:3])
+    small = task_of(benchmark) in SMALL_TASKS
+    needed = {**given}
+    if given.get("epochs") is None:
+        needed["epochs"] = [EPOCHS_OF_SMALL_TASKS if small else EPOCHS]
+    rates, sizes, epochs = (_numbers(needed, key, key == "batch_sizes") for key in known[:3])
     seeds = given.get("seeds")
     if seeds is None:
-        seeds = SEEDS_OF_SMALL_TASKS if task_of(benchmark) in SMALL_TASKS else SEEDS
+        seeds = SEEDS_OF_SMALL_TASKS if small else SEEDS
     if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
         raise ConfigError(f"fine_tuning.seeds must be a whole number >= 1, or null, got {seeds!r}.")
     points = (Point(float(lr), int(size), float(many)) for lr, size, many in itertools.product(rates, sizes, epochs))

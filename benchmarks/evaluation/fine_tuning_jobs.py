@@ -19,9 +19,8 @@ from autodistill.registry import default_registry
 from autodistill.training.protocol import Protocol, read_protocol
 from benchmarks.evaluation.jobs import Job
 
-#: Epochs of the grid: one pass over a large task is several times the steps of five over a small one.
+#: Epochs of the grid, where they are fewer than the default, which takes days of two cores.
 EPOCHS = {"sst2": [1.0], "qqp": [1.0], "mnli": [1.0], "qnli": [1.0]}
-EPOCHS_OF_SMALL_TASKS = [5.0]
 
 #: What the protocol found for a model and a task.
 OUTCOME = "fine_tuned.json"
@@ -36,7 +35,7 @@ class FineTuningSetup:
         work: folder of all runs.
         learning_rates: of the grid.
         batch_sizes: of the grid.
-        epochs: of the grid; None for what the task needs.
+        epochs: of the grid; None for what the task needs, and one for large tasks.
         seeds: training runs of the best point; None for what the task needs.
         train_limit: training examples at most, or None.
         max_length: tokens per example.
@@ -65,8 +64,8 @@ class FineTuningSetup:
         }
         return read_protocol(given, f"glue/{task}")
 
-    def _epochs(self, task: str) -> list[float]:
-        return list(self.epochs or EPOCHS.get(task, EPOCHS_OF_SMALL_TASKS))
+    def _epochs(self, task: str) -> list[float] | None:
+        return list(self.epochs) if self.epochs else EPOCHS.get(task)
 
     def overrides(self, name: str, model: Path | None, task: str) -> list[str]:
         """The configuration of one model and task.
@@ -85,7 +84,7 @@ class FineTuningSetup:
             *self.trainer,
             f"fine_tuning.learning_rates={list(self.learning_rates)}",
             f"fine_tuning.batch_sizes={list(self.batch_sizes)}",
-            f"fine_tuning.epochs={self._epochs(task)}",
+            f"fine_tuning.epochs={self._epochs(task) or 'null'}",
             f"fine_tuning.seeds={self.seeds or 'null'}",
             *self.more,
         ]
@@ -102,7 +101,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of all runs; outside the repository")
     parser.add_argument("--learning-rates", nargs="+", type=float, default=[5e-5, 1e-4, 2e-4])
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[32])
-    parser.add_argument("--epochs", nargs="+", type=float, help="the same for all tasks")
+    parser.add_argument("--epochs", nargs="+", type=float, help="of all tasks; else 1, and 5 for small ones")
     parser.add_argument("--seeds", type=int, help="of all tasks; else 3, and 5 for small ones")
     parser.add_argument("--train-limit", type=int, help="training examples of a task; for trying")
     parser.add_argument("--max-length", type=int, default=128, help="tokens per example")

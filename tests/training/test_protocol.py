@@ -25,6 +25,13 @@ def test_small_tasks_get_five_seeds_and_others_three() -> None:
     assert read_protocol({**GIVEN, "seeds": 1}, "glue/rte").seeds == 1
 
 
+def test_small_tasks_get_five_epochs_and_others_three_unless_told() -> None:
+    untold: dict[str, Any] = {**GIVEN, "epochs": None}
+    assert {point.epochs for point in read_protocol(untold, "glue/rte").points} == {5.0}
+    assert {point.epochs for point in read_protocol(untold, "glue/sst2").points} == {3.0}
+    assert {point.epochs for point in read_protocol({**GIVEN, "epochs": [2, 4]}, "glue/rte").points} == {2.0, 4.0}
+
+
 def test_a_point_changes_what_it_names_and_nothing_else() -> None:
     base = FineTuning(epochs=1, batch_size=8, lr=1e-3, warmup_share=0.2, weight_decay=0.3, head_lr_factor=5.0)
     recipe = Point(2e-5, 32, 4.0).recipe(base)
