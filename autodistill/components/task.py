@@ -94,6 +94,12 @@ class TaskSpec:
         return max(1, len(self.labels))
 
 
+class Continued(str):
+    """A piece of a long document that is not its first."""
+
+    __slots__ = ()
+
+
 class TextStream(Protocol):
     """A split that is too large for the memory: documents, read in parts by several processes. Small to pickle."""
 
@@ -108,7 +114,7 @@ class TextStream(Protocol):
         ...
 
     def documents(self, part: int) -> Iterator[str]:
-        """The documents of a part, in order; each at most some megabytes.
+        """The documents of a part, in order; each at most some megabytes, longer ones in pieces, see `Continued`.
 
         Raises:
             DataError: the data cannot be read; names file and line.

@@ -1,45 +1,31 @@
 """The data source `corpus`: any amount of text for masked-language-model distillation, read as a stream.
 
 Files are read in parts (`autodistill.data.corpus_files`) by as many processes as there are cores. A first pass counts
-the documents, makes the fingerprint, and finds the documents that are held out: those with the smallest hashes, so
-that equal documents are on the same side and the answer does not depend on the order of files. Tokenising, packing and
-masking are in `autodistill.training.packed`.
+the documents, makes the fingerprint, and finds the documents that are held out: those with the smallest keys
+(`autodistill.data.document_keys`), so that documents with the same key are on the same side and the answer does not
+depend on the order of files. Tokenising, packing and masking are in `autodistill.training.packed`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import heapq
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from autodistill.components.task import DataContext, Masking, TaskData, TaskSpec
-from autodistill.data.corpus_files import (
-    Continued,
-    Found,
-    Part,
-    Reading,
-    corpus_files,
-    cut_into_parts,
-    missing_column,
-    read_part,
-)
+from autodistill.data.corpus_files import Part, Reading, corpus_files, cut_into_parts, missing_column, read_part
+from autodistill.data.corpus_survey import SURVEY_FORMAT, CorpusFiles, Survey, SurveyPayload
+from autodistill.data.document_keys import DocumentKeys, with_keys
 from autodistill.data.hub import load_from_hub
 from autodistill.data.part_workers import cores, map_parts
 from autodistill.errors import DataError
 from autodistill.folders import build_once, private_directory
 
 #: Part of every fingerprint; raise it when reading or dealing changes.
-FORMAT = "corpus/3"
-
-#: Part of the place of what the first pass found; raise it when other things are counted.
-SURVEY_FORMAT = "survey/2"
-
-#: Above every hash.
-HASH_END = 2**64
+FORMAT = "corpus/4"
 
 #: Documents of the hub per local file.
 HUB_SHARD = 100_000
@@ -50,6 +36,40 @@ COMPARED = 100_000
 #: Share of the documents that may be held out; more would be another data set.
 LARGEST_SHARE = 0.5
 
+#: Of the documents among which those that are held out are chosen, the share in groups too large to be held out above
+#: which near-duplicates are not kept together: what is held out would be untypical.
+TOO_LARGE_SHARE = 0.5
+
+#: Share of the documents that are to be held out that suffices; more cannot always be had without dividing a group.
+FOUND_SHARE = 0.5
+
+#: Keys among which those that are held out are chosen, per document that is held out: some may be of too many.
+CANDIDATES = 2
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """Which of the documents of train's files are of a role.
+
+    Args:
+        by: the key that decides, ``near`` or ``same`` of `DocumentKeys`.
+        keys: of the documents of the role, or of those that are not.
+        inside: which of these.
+    """
+
+    by: str
+    keys: frozenset[int]
+    inside: bool
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is held out."""
+        return not (self.inside or self.keys)
+
+    def has(self, keys: DocumentKeys) -> bool:
+        """Whether a document with these keys is of the role."""
+        return (getattr(keys, self.by) in self.keys) is self.inside
+
 
 @dataclass(frozen=True)
 class CorpusStream:
@@ -58,15 +78,13 @@ class CorpusStream:
     Args:
         pieces: what is read, by part.
         reading: how.
-        low: documents with a smaller hash are of another role.
-        high: so are those with this hash or a larger one.
+        dealt: which of them; None for all.
         workers: processes that tokenise them; None for as many as there are cores.
     """
 
     pieces: tuple[Part, ...]
     reading: Reading
-    low: int = 0
-    high: int = HASH_END
+    dealt: Dealt | None = None
     workers: int | None = None
 
     @property
@@ -76,56 +94,10 @@ class CorpusStream:
 
     def documents(self, part: int) -> Iterator[str]:
         """The documents of a part that are of this role."""
-        everything = self.low == 0 and self.high == HASH_END
         texts = read_part(self.pieces[part], self.reading)
-        if everything:
-            yield from texts
-            return
-        for text, number in with_hashes(texts):
-            if self.low <= number < self.high:
-                yield text
-
-
-def document_hash(text: str) -> int:
-    """64 bits of a document's words, whatever their case and the white space between them."""
-    words = " ".join(text.lower().split())
-    return int.from_bytes(hashlib.blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
-
-
-def with_hashes(texts: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Texts with the hash of their document: all pieces of a long one belong to one split, by its first piece."""
-    number = 0
-    for text in texts:
-        if not isinstance(text, Continued):
-            number = document_hash(text)
-        yield text, number
-
-
-def survey_part(payload: tuple[tuple[Part, ...], Reading, int, frozenset[int]], part: int) -> dict[str, Any]:
-    """Counts, digest, smallest hashes and hashes that were looked for, of one part; run by `map_parts`."""
-    pieces, reading, smallest, wanted = payload
-    met: set[int] = set()
-    found, digest = Found(), hashlib.blake2b(digest_size=16)
-    heap: list[int] = []  # negated, so that the largest of the smallest is on top
-    held: set[int] = set()
-    for text, number in with_hashes(read_part(pieces[part], reading, found)):
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\x00")
-        if number in wanted:
-            met.add(number)
-        if number in held or smallest == 0:
-            continue
-        if len(heap) < smallest:
-            heapq.heappush(heap, -number)
-            held.add(number)
-        elif number < -heap[0]:
-            held.discard(-heapq.heapreplace(heap, -number))
-            held.add(number)
-    return {
-        **{key: getattr(found, key) for key in found.__slots__},
-        "digest": digest.hexdigest(),
-        "hashes": sorted(held),
-        "met": sorted(met),
-    }
+        if self.dealt is None or self.dealt.everything:
+            return texts
+        return (text for text, keys in with_keys(texts) if self.dealt.has(keys))
 
 
 class Corpus:
@@ -192,41 +164,61 @@ class Corpus:
         carved = {role: count for role, count in self._held_out.items() if self._paths[role] is None and count}
         files = self._files()
         surveys = {role: self._survey(files[role], COMPARED) for role in files if role != "train"}
-        wanted = frozenset(number for survey in surveys.values() for number in survey.hashes)
-        surveys["train"] = self._survey(files["train"], sum(carved.values()), wanted)
-        splits, borders = self._deal(surveys["train"], carved)
+        wanted = frozenset(key for survey in surveys.values() for key in survey.same)
+        candidates = CANDIDATES * sum(carved.values())
+        surveys["train"] = self._survey(files["train"], candidates, candidates, wanted)
+        dealt, dealing = self._deal(surveys["train"], carved)
+        splits = {
+            role: CorpusStream(surveys["train"].pieces, self._reading, found, self._workers)
+            for role, found in dealt.items()
+        }
         splits |= {
             role: CorpusStream(survey.pieces, self._reading, workers=self._workers)
             for role, survey in surveys.items()
             if role != "train"
         }
         task = TaskSpec("mlm", (), ("text",), "mlm.accuracy", masking=self._masking)
-        parts = [FORMAT, *[[role, surveys[role].digest] for role in sorted(surveys)], borders]
+        keys = [[role, found.by, sorted(found.keys)] for role, found in sorted(dealt.items())]
+        parts = [FORMAT, *[[role, surveys[role].digest] for role in sorted(surveys)], keys]
         fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-        notes = self._notes(surveys, carved) | _overlaps(surveys, splits, carved)
+        notes = self._notes(surveys) | dealing | _overlaps(surveys, splits, dealing)
         return TaskData(task, splits, fingerprint, notes)
 
-    def _deal(self, survey: _Survey, carved: Mapping[str, int]) -> tuple[dict[str, CorpusStream], list[int]]:
-        """The streams of train and of what is held out from it, and the hashes between them."""
-        wanted = sum(carved.values())
-        if wanted > survey.counts["documents"] * LARGEST_SHARE or wanted > len(survey.hashes):
-            raise DataError(
-                f"data.path: {self._paths['train']} has {survey.counts['documents']} documents ({len(survey.hashes)} "
-                f"different ones were looked for), too few to hold out {wanted} of them. Lower data.select_documents "
-                "and data.test_documents, set data.documents=line, or give files as data.select and data.test."
-            )
-        streams, low, place = {}, 0, 0
-        borders = []
-        for role in sorted(carved, reverse=True):
-            place += carved[role]
-            high = survey.hashes[place - 1] + 1
-            streams[role] = CorpusStream(survey.pieces, self._reading, low, high, self._workers)
-            borders.append(high)
-            low = high
-        return {"train": CorpusStream(survey.pieces, self._reading, low, workers=self._workers), **streams}, borders
+    def _deal(self, survey: Survey, carved: Mapping[str, int]) -> tuple[dict[str, Dealt], dict[str, int]]:
+        """Which documents are of train and of the roles that are held out from it, and what was counted.
 
-    def _notes(self, surveys: Mapping[str, _Survey], carved: Mapping[str, int]) -> dict[str, Any]:
-        notes: dict[str, Any] = {f"held_out_{role}_documents": count for role, count in carved.items()}
+        Near-duplicates stay together, unless most documents have too many of them; then equal documents do.
+
+        Args:
+            survey: of train's files.
+            carved: role -> documents that are held out from them.
+        """
+        documents, wanted = survey.counts["documents"], sum(carved.values())
+        least, largest = min(carved.values(), default=0), max(survey.near.values(), default=0)
+        too_large = sum(size for size in survey.near.values() if size > least)
+        by, chosen = "near", _chosen(survey.near, carved)
+        if too_large > TOO_LARGE_SHARE * survey.near.total() or not chosen.suffice(carved):
+            by, chosen = "same", _chosen(survey.same, carved)
+        if wanted > documents * LARGEST_SHARE or not chosen.suffice(carved):
+            raise DataError(
+                f"data.path: {self._paths['train']} has {documents} documents ({len(survey.same)} different ones were "
+                f"looked for), too few to hold out {wanted} of them. Lower data.select_documents and "
+                "data.test_documents, set data.documents=line, or give files as data.select and data.test."
+            )
+        dealt = {role: Dealt(by, keys, True) for role, keys in chosen.keys.items()}
+        dealt["train"] = Dealt(by, frozenset().union(*chosen.keys.values()), False)
+        notes = {f"held_out_{role}_documents": count for role, count in chosen.counts.items()}
+        if "select" in carved:
+            notes |= {
+                "asked_select": carved["select"],
+                "carved_select": chosen.counts["select"],
+                "largest_near_duplicates": largest,
+                "divided_near_duplicates": too_large if by == "same" else 0,
+            }
+        return dealt, notes
+
+    def _notes(self, surveys: Mapping[str, Survey]) -> dict[str, Any]:
+        notes: dict[str, Any] = {}
         for role, survey in surveys.items():
             counts = survey.counts
             notes |= {f"{role}_documents": counts["documents"], f"{role}_characters": counts["characters"]}
@@ -242,13 +234,13 @@ class Corpus:
             }
         return notes
 
-    def _files(self) -> dict[str, _Files]:
+    def _files(self) -> dict[str, CorpusFiles]:
         """The files of each role: one that is given for test is not read for select, nor either of them for train.
 
         Raises:
             DataError: nothing is left for a role.
         """
-        found: dict[str, _Files] = {}
+        found: dict[str, CorpusFiles] = {}
         taken: set[Path] = set()
         for role in ("test", "select", "train"):
             path = self._paths[role]
@@ -263,7 +255,7 @@ class Corpus:
                     "different files."
                 )
             taken |= {file.resolve() for file in files}
-            found[role] = _Files(tuple(files), unknown, len(everything) - len(files))
+            found[role] = CorpusFiles(tuple(files), unknown, len(everything) - len(files))
         return found
 
     def _place(self, path: str) -> Path:
@@ -272,26 +264,27 @@ class Corpus:
         from_hub = not place.exists() and not path.startswith((".", "/", "~")) and self._hub[0]
         return self._downloaded(path) if from_hub else place
 
-    def _survey(self, files: _Files, smallest: int, wanted: frozenset[int] = frozenset()) -> _Survey:
+    def _survey(self, files: CorpusFiles, same: int, near: int = 0, wanted: frozenset[int] = frozenset()) -> Survey:
         """What the first pass finds, from the cache when these files have been seen before.
 
         Args:
             files: to be read.
-            smallest: hashes that are kept.
-            wanted: hashes that are looked for.
+            same: see `SurveyPayload`, as are the others.
+            near: see there.
+            wanted: see there.
         """
         pieces = tuple(part for file in files.paths for part in cut_into_parts(file, self._reading))
+        payload = SurveyPayload(pieces, self._reading, same, near, wanted)
         seen = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files.paths]
-        parts = [FORMAT, SURVEY_FORMAT, seen, asdict(self._reading), smallest, sorted(wanted)]
+        parts = [FORMAT, SURVEY_FORMAT, seen, asdict(self._reading), same, near, sorted(wanted)]
         key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
         def build(directory: Path) -> None:
-            payload = (pieces, self._reading, smallest, wanted)
             results = dict(map_parts(_SURVEY, payload, range(len(pieces)), self._workers))
             (directory / "survey.json").write_text(json.dumps([results[part] for part in range(len(pieces))]))
 
         folder = build_once(private_directory(self._cache / "corpus") / key, build)
-        return _Survey.of(pieces, json.loads((folder / "survey.json").read_text()), smallest, files)
+        return Survey.of(payload, json.loads((folder / "survey.json").read_text()), files)
 
     def _downloaded(self, name: str) -> Path:
         """A data set of the hub as local JSON lines, read as a stream, once."""
@@ -316,77 +309,72 @@ class Corpus:
         return build_once(private_directory(self._cache / "corpus") / f"hub-{key}", build)
 
 
-_SURVEY = "autodistill.data.corpus:survey_part"
+_SURVEY = "autodistill.data.corpus_survey:survey_part"
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What is held out from train's files.
+
+    Args:
+        keys: of the documents of each role.
+        counts: of the documents of each role.
+    """
+
+    keys: dict[str, frozenset[int]]
+    counts: dict[str, int]
+
+    def suffice(self, wanted: Mapping[str, int]) -> bool:
+        """Whether every role has about as many documents as are wanted."""
+        return all(self.counts[role] >= max(1, count * FOUND_SHARE) for role, count in wanted.items())
+
+
+def _chosen(groups: Mapping[int, int], wanted: Mapping[str, int]) -> _Chosen:
+    """Groups for each role that is held out; test has the first choice, and one that would overshoot is left out.
+
+    Args:
+        groups: key -> documents, rising.
+        wanted: role -> documents.
+    """
+    found, counts = dict[str, frozenset[int]](), dict[str, int]()
+    left = dict(groups)
+    for role in sorted(wanted, reverse=True):
+        keys, room = set[int](), wanted[role]
+        for key, size in left.items():
+            if size <= room:
+                keys.add(key)
+                room -= size
+            if not room:
+                break
+        left = {key: size for key, size in left.items() if key not in keys}
+        found[role], counts[role] = frozenset(keys), wanted[role] - room
+    return _Chosen(found, counts)
 
 
 def _overlaps(
-    surveys: Mapping[str, _Survey], splits: Mapping[str, CorpusStream], carved: Mapping[str, int]
+    surveys: Mapping[str, Survey], splits: Mapping[str, CorpusStream], dealing: Mapping[str, int]
 ) -> dict[str, int]:
     """Of the user's own select and test documents, how many stand in another split; what the guards read.
 
     Args:
         surveys: of the files of each role.
-        splits: what was made of them; those from the files of train share them by the hashes.
-        carved: role -> documents of those that were held out from train.
+        splits: what was made of them; those from the files of train share them by the keys.
+        dealing: what was counted when documents were held out from train.
     """
-    own = {role: set(survey.hashes) for role, survey in surveys.items() if role != "train"}
-    found = {f"texts_{role}": len(hashes) for role, hashes in own.items()}
+    own = {role: set(survey.same) for role, survey in surveys.items() if role != "train"}
+    found = {f"texts_{role}": len(keys) for role, keys in own.items()}
 
     def shared(role: str, other: str) -> int:
         """Documents of the user's own role that are dealt to another one."""
-        there = surveys["train"].met if other in ("train", *carved) else own[other]
-        low, high = splits[other].low, splits[other].high
-        return sum(low <= number < high for number in own[role].intersection(there))
+        if other in own:
+            return len(own[role] & own[other])
+        met, dealt = surveys["train"].met, splits[other].dealt
+        return sum(dealt is None or dealt.has(DocumentKeys(key, met[key])) for key in own[role].intersection(met))
 
     found |= {f"overlap_{role}_train": shared(role, "train") for role in own}
     if "test" in own and "select" in splits:
         found["overlap_test_select"] = shared("test", "select")
-    elif "select" in own and "test" in carved:
-        found |= {"texts_test": carved["test"], "overlap_test_select": shared("select", "test")}
+    elif "select" in own and "test" in splits:
+        held_out = dealing["held_out_test_documents"]
+        found |= {"texts_test": held_out, "overlap_test_select": shared("select", "test")}
     return found
-
-
-@dataclass(frozen=True)
-class _Files:
-    """The files of a role.
-
-    Args:
-        paths: what is read.
-        unknown: files of the folder that are not understood.
-        held_out: files of the folder that are another role's.
-    """
-
-    paths: tuple[Path, ...]
-    unknown: int
-    held_out: int
-
-
-@dataclass(frozen=True)
-class _Survey:
-    """What the first pass found.
-
-    Args:
-        pieces: the parts.
-        digest: of all documents in their order.
-        hashes: the smallest ones, rising.
-        met: those that were looked for and found.
-        counts: see `Found`.
-        files: that were read.
-    """
-
-    pieces: tuple[Part, ...]
-    digest: str
-    hashes: list[int]
-    met: frozenset[int]
-    counts: dict[str, int]
-    files: _Files
-
-    @classmethod
-    def of(cls, pieces: tuple[Part, ...], results: list[dict[str, Any]], smallest: int, files: _Files) -> _Survey:
-        """Put the parts together."""
-        digest = hashlib.sha256("".join(result["digest"] for result in results).encode()).hexdigest()
-        hashes = heapq.nsmallest(smallest, {number for result in results for number in result["hashes"]})
-        names = ("documents", "characters", "empty", "cut")
-        counts = {name: sum(result[name] for result in results) for name in names}
-        met = frozenset(number for result in results for number in result["met"])
-        return cls(pieces, digest, hashes, met, counts, files)

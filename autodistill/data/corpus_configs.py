@@ -22,7 +22,7 @@ class CorpusConfig:
     """Documents that are read once at the end; None holds some of path out."""
 
     select_documents: int = 500
-    """Documents held out for select when it is None; >= 1. Equal documents are on one side."""
+    """Documents held out for select when it is None; >= 1. Equal documents and most near-duplicates are on one side."""
 
     test_documents: int = 500
     """Documents held out for test when it is None; 0 for no test."""

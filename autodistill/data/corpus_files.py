@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from autodistill.components.task import Continued
 from autodistill.data.tables import check_is_text, json_object, opened_text, reading_errors
 from autodistill.errors import DataError, did_you_mean
 
@@ -176,12 +177,6 @@ def _parquet_parts(path: Path, reading: Reading, part_bytes: int) -> list[Part]:
             parts.append(Part(path, start, group))
             start, held = group, 0
     return parts
-
-
-class Continued(str):
-    """A piece of a long document that is not its first."""
-
-    __slots__ = ()
 
 
 @dataclass(slots=True)

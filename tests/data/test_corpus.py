@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import tempfile
 import time
 from collections import Counter
@@ -20,10 +21,11 @@ from hypothesis import strategies as st
 
 from autodistill.components.task import DataContext, TaskData
 from autodistill.data import corpus_files
-from autodistill.data.corpus import Corpus, with_hashes
+from autodistill.data.corpus import Corpus
 from autodistill.data.corpus_configs import CorpusConfig
 from autodistill.data.corpus_files import Found, Reading, cut_into_parts, read_part
 from autodistill.data.corpus_files import corpus_files as files_of
+from autodistill.data.document_keys import with_keys
 from autodistill.data.part_workers import map_parts
 from autodistill.engine.guards import data_checks
 from autodistill.errors import ConfigError, DataError
@@ -85,7 +87,60 @@ def test_equal_documents_are_on_one_side(tmp_path: Path) -> None:
     data = load(tmp_path / "cache", path=str(write(tmp_path / "a.txt", [*TEXTS, *map(str.upper, TEXTS)])))
     sides = [{text.lower() for text in documents_of(data, role)} for role in data.splits]
     assert sum(map(len, sides)) == 200
-    assert len(documents_of(data, "select")) == 40  # twenty, each twice
+    assert len(documents_of(data, "select")) == 20  # ten, each twice
+
+
+def dealt_alike(data: TaskData, pairs: list[tuple[str, str]]) -> float:
+    """Share of the pairs of documents that are of one split, of those of which one is held out."""
+    role_of = {text: role for role in data.splits for text in documents_of(data, role)}
+    roles = [(role_of[first], role_of[second]) for first, second in pairs]
+    held_out = [(first, second) for first, second in roles if (first, second) != ("train", "train")]
+    assert len(held_out) >= 10
+    return sum(first == second for first, second in held_out) / len(held_out)
+
+
+def test_documents_that_differ_in_punctuation_alone_are_on_one_side(tmp_path: Path) -> None:
+    signs = [text.title().replace(" ", ", ") + "\u2026" for text in TEXTS]
+    data = load(tmp_path / "cache", path=str(write(tmp_path / "a.jsonl", [*TEXTS, *signs])))
+    assert dealt_alike(data, list(zip(TEXTS, signs, strict=True))) == 1
+
+
+def test_documents_with_a_line_more_are_mostly_on_one_side(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    texts = [" ".join(f"w{rng.randrange(10_000)}" for _ in range(200)) for _ in range(400)]
+    longer = [f"{text}\nRead more texts like this one on our pages." for text in texts]
+    path = write(tmp_path / "a.txt", [*texts, *longer])
+    data = load(tmp_path / "cache", path=str(path), select_documents=100, test_documents=100)
+    assert dealt_alike(data, list(zip(texts, longer, strict=True))) > 0.8
+    assert len(documents_of(data, "select")) == len(documents_of(data, "test")) == 100
+    checks = [row for row in data_checks({**data.notes, "max_length": 16}) if row["name"].startswith("select as")]
+    assert checks == [
+        {
+            "name": "select as carved from train",
+            "found": "100 of 100 examples, largest group of near-duplicates 2",
+            "alarm": None,
+        }
+    ]
+
+
+def test_documents_of_a_form_are_divided_with_an_alarm_but_equal_ones_are_not(tmp_path: Path) -> None:
+    form = " ".join(f"entry{number} is left blank by whoever asks" for number in range(40))
+    filled = [f"{form} name {number}" for number in range(150)]
+    path = write(tmp_path / "a.txt", [*filled, *map(str.upper, filled)])
+    data = load(tmp_path / "cache", path=str(path))
+    assert {role: len(documents_of(data, role)) for role in data.splits} == {"train": 270, "select": 20, "test": 10}
+    assert dealt_alike(data, [(text, text.upper()) for text in filled]) == 1
+    alarms = [row["alarm"] for row in data_checks({**data.notes, "max_length": 16}) if row["alarm"]]
+    assert any("near-duplicates in groups larger than the 20 of select" in alarm for alarm in alarms)
+
+
+def test_a_text_that_stands_too_often_is_not_held_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", [*TEXTS, *["This page was not found."] * 60])
+    data = load(tmp_path / "cache", path=str(path))
+    for role, count in (("select", 20), ("test", 10)):
+        texts = documents_of(data, role)
+        assert len(texts) == count
+        assert "This page was not found." not in texts
 
 
 def test_the_fingerprint_follows_content_and_dealing(tmp_path: Path) -> None:
@@ -293,7 +348,7 @@ def test_files_that_are_held_out_are_not_trained_on(tmp_path: Path) -> None:
 
 def test_documents_of_ones_own_held_out_files_are_looked_for_in_the_others(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", TEXTS[:150])
-    again = [text.upper().replace(" ", "  ") for text in TEXTS[100:120]]  # equal but for case and white space
+    again = [text.upper().replace(" ", ",  ") for text in TEXTS[100:120]]  # equal but for case, signs and spaces
     test = write(tmp_path / "test.txt", [*again, *TEXTS[150:180]])
     select = write(tmp_path / "select.txt", [*TEXTS[0:5], *TEXTS[150:160], *TEXTS[180:]])
     notes = load(tmp_path / "cache", path=str(path), select=str(select), test=str(test)).notes
@@ -418,7 +473,7 @@ def test_what_follows_a_blank_first_piece_is_a_document_of_its_own(
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "short"}) + "\n" + json.dumps({"text": " " * 20 + "x" * 50}))
     (part,) = cut_into_parts(tmp_path / "a.jsonl", Reading("line", "text"))
     counts = Found()
-    texts = list(with_hashes(read_part(part, Reading("line", "text"), counts)))
+    texts = list(with_keys(read_part(part, Reading("line", "text"), counts)))
     assert (counts.documents, counts.cut, counts.empty) == (2, 1, 0)
     assert [text for text, _ in texts] == ["short", "x" * 20, "x" * 20, "x" * 10]
     assert len({number for _, number in texts}) == 2
