@@ -6,7 +6,6 @@ evaluator's. The dev set is ``test``; ``select`` is carved from train, whole par
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Carving, Example, assemble
 from autodistill.data.hub import load_from_hub
-from autodistill.data.tables import check_characters, count_one, reading_errors
+from autodistill.data.tables import check_characters, count_one, opened_text, reading_errors
 from autodistill.errors import DataError
 
 #: Part of every fingerprint; raise it when reading or carving changes.
@@ -139,8 +138,8 @@ def read_squad(path: Path, key: str) -> Iterator[tuple[str, Example]]:
     """
     if not path.is_file():
         raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
-    with reading_errors(path, key), (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        content = file.read().decode("utf-8-sig")
+    with reading_errors(path, key), opened_text(path, key) as file:
+        content = file.read()
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:  # the latter: nested more deeply than Python's parser goes

@@ -104,6 +104,9 @@ def test_files_that_cannot_be_read_are_explained(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(write_tiny_squad(tmp_path / "a.json").read_bytes())[:-20])
     with pytest.raises(DataError, match=r"data.train: .*train.json.gz breaks off or is damaged in line"):
         load(train=str(path))
+    (tmp_path / "c.json").write_bytes(gzip.compress(b"{}"))
+    with pytest.raises(DataError, match=r"c.json is a gzip file whatever its name says. Rename it to end in .json.gz"):
+        load(train=str(tmp_path / "c.json"))
     (tmp_path / "b.json").write_text("{")
     with pytest.raises(DataError, match=r"b.json is not JSON"):
         load(train=str(tmp_path / "b.json"))
@@ -114,6 +117,13 @@ def test_files_that_cannot_be_read_are_explained(tmp_path: Path) -> None:
         load(train="none.json")
     with pytest.raises(DataError, match="rajpurkar/squad would be read from the hub"):
         load()
+
+
+def test_a_file_is_unzipped_whatever_the_case_of_its_ending(tmp_path: Path) -> None:
+    plain = write_tiny_squad(tmp_path / "train.json")
+    zipped = tmp_path / "train.json.GZ"
+    zipped.write_bytes(gzip.compress(plain.read_bytes()))
+    assert load(train=str(zipped)).fingerprint == load(train=str(plain)).fingerprint
 
 
 def test_questions_of_the_hub_are_read_and_one_without_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
