@@ -175,7 +175,13 @@ def class_names(file: RoleFile, row: Row, column: str, separator: str) -> list[s
     """The names of any number of classes: a list, or names with a separator between them."""
     value = row.values[column]
     if isinstance(value, list):
-        return [name for item in value if (name := _named(file, row, column, item))]
+        names = [_named(file, row, column, item) for item in value]
+        if "" in names:
+            raise DataError(
+                f"{file.where(row)}: the label in place {names.index('') + 1} of the list in column {column!r} is "
+                "empty. Leave it out; a list without labels is [] or null."
+            )
+        return names
     if value is None or isinstance(value, str | int | float):
         return [part.strip() for part in _named(file, row, column, value).split(separator) if part.strip()]
     raise DataError(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from autodistill.components.task import DataContext, TaskData, TaskSpec
+from autodistill.components.task import IGNORED, DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Example, assemble
 from autodistill.data.examples import OwnFiles, RoleFile, check_ids, class_id, example_of, notes_of, sorted_classes
 from autodistill.data.tables import Row, opened_text, reading_errors
@@ -67,8 +67,9 @@ class TokenClassification:
         """Read the files, carve ``select`` if there is none, and number the classes.
 
         Raises:
-            DataError: a file is missing or not what its name says, words and labels are not as many, fewer than two
-                classes, a label that is none of the classes, or numbers for labels whose names are not given.
+            DataError: a file is missing or not what its name says, words and labels are not as many, a label that is
+                empty, a truth value, a negative number or none of the classes, fewer than two classes, or numbers for
+                labels whose names are not given.
         """
         files = self._files.by_role("names.conll", "Set data.words_column and data.labels_column.")
         rows = {role: self._rows(file) for role, file in files.items()}
@@ -110,7 +111,20 @@ class TokenClassification:
         words, labels = (_list(file, row, column) for column in (self._words_column, self._labels_column))
         if len(words) != len(labels):
             raise DataError(f"{file.where(row)}: {len(words)} words, but {len(labels)} labels. Expected one per word.")
-        return [str(label) for label in labels]
+        return [self._label(file, row, place, label) for place, label in enumerate(labels, start=1)]
+
+    def _label(self, file: RoleFile, row: Row, place: int, value: str) -> str:
+        """The name of a class, without the white space around it."""
+        name = value.strip()
+        where = f"{file.where(row)}: the label in place {place} of column {self._labels_column!r}"
+        if not name:
+            raise DataError(f"{where} is empty. Every word needs a label, such as {OUTSIDE} outside of entities.")
+        if name[0] == "-" and name[1:].isdecimal() and name not in (self._named or ()):
+            raise DataError(
+                f"{where} is {name:.80}, and negative numbers are no classes. Where {IGNORED} marks pieces of words "
+                "that are not learnt, give whole words with one label each; they are cut into pieces here."
+            )
+        return name
 
     def _example(self, file: RoleFile, index: int, row: Row, numbers: Mapping[str, int]) -> Example:
         identity = self._files.id_column if self._files.id_column in row.values else None
@@ -125,7 +139,7 @@ def _list(file: RoleFile, row: Row, column: str) -> list[Any]:
     if not isinstance(value, list):
         raise DataError(f"{file.where(row)}: expected a list in column {column!r}, got {value!r:.80}.")
     for place, item in enumerate(value):
-        if not isinstance(item, str | int):
+        if not isinstance(item, str | int) or isinstance(item, bool):
             raise DataError(
                 f"{file.where(row)}: expected text in place {place + 1} of the list in column {column!r}, got "
                 f"{item!r:.80}."

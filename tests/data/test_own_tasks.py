@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from autodistill.components.task import DataContext, TaskData
@@ -52,6 +55,17 @@ def test_several_labels_as_lists_and_as_text(tmp_path: Path) -> None:
     expected = {row["text"]: ["abc".index(name) for name in row["label"]] for row in rows}
     assert all(row["label"] == expected[row["text"]] for role in ("train", "select") for row in listed.splits[role])
     assert listed.notes["train_without_label"] == 10  # before select was carved
+
+
+@pytest.mark.parametrize("bad", [None, "", "  ", math.nan])
+def test_an_empty_name_among_several_labels_is_an_error(tmp_path: Path, bad: Any) -> None:
+    rows: list[dict[str, Any]] = [{"text": f"text {n} {n * n}", "label": ["a", "b"][: n % 3]} for n in range(30)]
+    rows[4]["label"] = ["a", bad]
+    with pytest.raises(DataError, match=r"a.jsonl, line 5: the label in place 2 of the list .*'label' is empty"):
+        load(TextClassification, train=lines(tmp_path / "a.jsonl", rows), multi_label=True)
+    rows[4]["label"] = None
+    data = load(TextClassification, train=lines(tmp_path / "a.jsonl", rows), multi_label=True)
+    assert data.notes["train_without_label"] == 11
 
 
 def test_given_classes_keep_their_order_and_are_all_there_is(tmp_path: Path) -> None:
@@ -190,12 +204,54 @@ def test_numbers_for_labels_want_their_names(tmp_path: Path) -> None:
         ("a.conll", "w O\n", "a.conll has 1 classes of words; expected two or more"),
         ("a.jsonl", '{"words": ["a", "b"], "labels": ["O"]}', "line 1: 2 words, but 1 labels. Expected one per word"),
         ("a.jsonl", '{"words": "a b", "labels": ["O"]}', "line 1: expected a list in column 'words', got 'a b'"),
+        (
+            "a.jsonl",
+            '{"words": ["a", "b"], "labels": ["O", ""]}',
+            "line 1: the label in place 2 .*'labels' is empty",
+        ),
+        (
+            "a.jsonl",
+            '{"words": ["a", "b"], "labels": ["O", " \\t"]}',
+            "line 1: the label in place 2 .* is empty. Ever",
+        ),
+        ("a.jsonl", '{"words": ["a", "b"], "labels": [true, "O"]}', "line 1: expected text in place 1 of .*, got True"),
+        (
+            "a.jsonl",
+            '{"words": ["a", "b"], "labels": [1, -100]}',
+            "place 2 of column 'labels' is -100, and negative",
+        ),
+        (
+            "a.jsonl",
+            '{"words": ["a", "b"], "labels": ["-1", "1"]}',
+            "place 1 of column 'labels' is -1, .* give whole",
+        ),
     ],
 )
 def test_bad_words_are_explained(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=message):
         load(TokenClassification, train=str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_white_space_around_a_label_makes_no_other_class(tmp_path: Path, name: str) -> None:
+    rows = [{"words": ["Mrs", f"w{n}"], "labels": ["B-PER ", " O" if n % 2 else "O\t"]} for n in range(30)]
+    path = tmp_path / name
+    if name.endswith(".parquet"):
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    else:
+        lines(path, rows)
+    data = load(TokenClassification, train=str(path))
+    assert data.task.labels == ("O", "B-PER")
+    assert data.task.metric == "token_classification.entity_f1"
+
+
+def test_a_negative_number_may_be_the_name_of_a_class(tmp_path: Path) -> None:
+    rows = [{"words": ["a", f"w{n}"], "labels": [-1, 1]} for n in range(30)]
+    train = lines(tmp_path / "a.jsonl", rows)
+    assert load(TokenClassification, train=train, labels=["-1", "1"]).splits["train"][0]["label"] == [0, 1]
+    with pytest.raises(DataError, match=r"a.jsonl, line 1: .* is -1, and negative numbers are no classes"):
+        load(TokenClassification, train=train, labels=["O", "B-PER"])
 
 
 def test_a_label_that_only_the_test_has_is_named(tmp_path: Path) -> None:
