@@ -11,13 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autodistill.components.task import DataContext, Masking, TaskData, TaskSpec
-from autodistill.data.corpus_files import Part, Reading, corpus_files, cut_into_parts, missing_column, read_part
-from autodistill.data.corpus_survey import SURVEY_FORMAT, CorpusFiles, Survey, SurveyPayload
+from autodistill.data.corpus_files import (
+    CorpusFiles,
+    Part,
+    Reading,
+    corpus_files,
+    cut_into_parts,
+    missing_column,
+    read_part,
+)
+from autodistill.data.corpus_survey import SURVEY_FORMAT, Survey, SurveyPayload
 from autodistill.data.document_keys import DocumentKeys, with_keys
 from autodistill.data.hub import load_from_hub
 from autodistill.data.part_workers import cores, map_parts
@@ -157,16 +165,16 @@ class Corpus:
         """Survey the files and deal the documents to the splits.
 
         Raises:
-            DataError: no path, nothing to read, or too few documents to hold some out.
+            DataError: no path, nothing to read, a role without text, or too few documents to hold some out.
         """
         if self._paths["train"] is None:
             raise DataError("data.path must name a text file, a folder of them or a hub data set, got null.")
         carved = {role: count for role, count in self._held_out.items() if self._paths[role] is None and count}
         files = self._files()
-        surveys = {role: self._survey(files[role], COMPARED) for role in files if role != "train"}
+        surveys = {role: self._survey(role, files[role], COMPARED) for role in files if role != "train"}
         wanted = frozenset(key for survey in surveys.values() for key in survey.same)
         candidates = CANDIDATES * sum(carved.values())
-        surveys["train"] = self._survey(files["train"], candidates, candidates, wanted)
+        surveys["train"] = self._survey("train", files["train"], candidates, candidates, wanted)
         dealt, dealing = self._deal(surveys["train"], carved)
         splits = {
             role: CorpusStream(surveys["train"].pieces, self._reading, found, self._workers)
@@ -229,6 +237,7 @@ class Corpus:
                     ("documents_cut_at_a_million_characters", counts["cut"]),
                     ("files_of_other_kinds_left_out", survey.files.unknown),
                     ("files_of_other_splits_left_out", survey.files.held_out),
+                    ("hidden_files_left_out", survey.files.hidden),
                 )
                 if count
             }
@@ -246,16 +255,15 @@ class Corpus:
             path = self._paths[role]
             if path is None:
                 continue
-            everything, unknown = corpus_files(self._place(path))
-            files = [file for file in everything if file.resolve() not in taken]
+            everything = corpus_files(self._place(path), _key(role))
+            files = tuple(file for file in everything.paths if file.resolve() not in taken)
             if not files:
                 raise DataError(
-                    f"data.{'path' if role == 'train' else role}: all files of {path} are given as data.select or "
-                    "data.test too, and a model must not be trained or chosen on what it is tested with. Give "
-                    "different files."
+                    f"{_key(role)}: all files of {path} are given as data.select or data.test too, and a model must "
+                    "not be trained or chosen on what it is tested with. Give different files."
                 )
             taken |= {file.resolve() for file in files}
-            found[role] = CorpusFiles(tuple(files), unknown, len(everything) - len(files))
+            found[role] = replace(everything, paths=files, held_out=len(everything.paths) - len(files))
         return found
 
     def _place(self, path: str) -> Path:
@@ -264,14 +272,20 @@ class Corpus:
         from_hub = not place.exists() and not path.startswith((".", "/", "~")) and self._hub[0]
         return self._downloaded(path) if from_hub else place
 
-    def _survey(self, files: CorpusFiles, same: int, near: int = 0, wanted: frozenset[int] = frozenset()) -> Survey:
+    def _survey(
+        self, role: str, files: CorpusFiles, same: int, near: int = 0, wanted: frozenset[int] = frozenset()
+    ) -> Survey:
         """What the first pass finds, from the cache when these files have been seen before.
 
         Args:
+            role: of the files.
             files: to be read.
             same: see `SurveyPayload`, as are the others.
             near: see there.
             wanted: see there.
+
+        Raises:
+            DataError: they have no text.
         """
         pieces = tuple(part for file in files.paths for part in cut_into_parts(file, self._reading))
         payload = SurveyPayload(pieces, self._reading, same, near, wanted)
@@ -284,7 +298,15 @@ class Corpus:
             (directory / "survey.json").write_text(json.dumps([results[part] for part in range(len(pieces))]))
 
         folder = build_once(private_directory(self._cache / "corpus") / key, build)
-        return Survey.of(payload, json.loads((folder / "survey.json").read_text()), files)
+        survey = Survey.of(payload, json.loads((folder / "survey.json").read_text()), files)
+        if not survey.counts["documents"]:
+            empty = survey.counts["empty"]
+            raise DataError(
+                f"{_key(role)}: {self._paths[role]} has no text for the {role} split: no document"
+                + (f", and {empty} that are empty. " if empty else ". ")
+                + ("Give others." if role == "train" else "Give others, or null to hold some out of data.path.")
+            )
+        return survey
 
     def _downloaded(self, name: str) -> Path:
         """A data set of the hub as local JSON lines, read as a stream, once."""
@@ -310,6 +332,11 @@ class Corpus:
 
 
 _SURVEY = "autodistill.data.corpus_survey:survey_part"
+
+
+def _key(role: str) -> str:
+    """The configuration key that names a role's files."""
+    return "data.path" if role == "train" else f"data.{role}"
 
 
 @dataclass(frozen=True)

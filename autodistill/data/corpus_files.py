@@ -7,6 +7,7 @@ What becomes of the documents is in `autodistill.data.corpus`.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -64,28 +65,78 @@ class Reading:
     column: str
 
 
-def corpus_files(path: Path) -> tuple[list[Path], int]:
-    """The files of a corpus, sorted, and how many files of a folder are none.
+@dataclass(frozen=True, slots=True)
+class CorpusFiles:
+    """The files of a corpus.
 
     Args:
-        path: a file, or a folder that is searched with its subfolders.
+        paths: what is read, sorted.
+        unknown: files of the folder that are not understood, and links to nothing.
+        hidden: files of the folder that are hidden, or in a hidden folder.
+        held_out: files of the folder that are another role's.
+    """
+
+    paths: tuple[Path, ...]
+    unknown: int = 0
+    hidden: int = 0
+    held_out: int = 0
+
+
+def corpus_files(path: Path, key: str = _KEY) -> CorpusFiles:
+    """The files of a corpus, each once, and what is left out.
+
+    Args:
+        path: a file, or a folder that is searched with its subfolders and those that links lead to. Whatever has a
+            name that begins with a dot, or is in a folder that has, is left out.
+        key: the configuration key that named it, for messages.
 
     Raises:
-        DataError: nothing there, or nothing that is understood.
+        DataError: nothing there, nothing that is understood, or a folder that may not be read.
     """
     if path.is_file():
-        _ending(path)
-        return [path], 0
+        _ending(path, key)
+        return CorpusFiles((path,))
     if not path.is_dir():
-        raise DataError(f"{_KEY} names {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
-    found = sorted(item for item in path.rglob("*") if item.is_file() and not item.name.startswith("."))
-    wanted = [item for item in found if _is_known(item)]
-    if not wanted:
+        raise DataError(f"{key} names {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
+    met, concealed = set[Path](), list[Path]()
+    found = sorted(_below(path, met, concealed))
+    visible = [file for file in found if not file.name.startswith(".")]
+    hidden = len(found) - len(visible) + sum(1 for folder in concealed for _ in _below(folder, met))
+    known = [file for file in visible if file.is_file() and _is_known(file)]
+    if not known:
         raise DataError(
-            f"{_KEY}: {path} has no file that is understood. Expected {', '.join(ENDINGS)}; all but .parquet may be "
+            f"{key}: {path} has no file that is understood. Expected {', '.join(ENDINGS)}; all but .parquet may be "
             "followed by .gz."
+            + (f" Its {hidden} hidden files, whose names or folders begin with a dot, are not read." if hidden else "")
         )
-    return wanted, len(found) - len(wanted)
+    wanted = {file.resolve(): file for file in reversed(known)}  # of two names of a file the first
+    return CorpusFiles(tuple(sorted(wanted.values())), len(visible) - len(known), hidden)
+
+
+def _below(path: Path, met: set[Path], concealed: list[Path] | None = None) -> Iterator[Path]:
+    """The files of a folder and its subfolders, each folder once, though links lead to it again or form circles.
+
+    Args:
+        path: of the folder.
+        met: where the folders are that were searched; those that are new are added.
+        concealed: gets the hidden subfolders, which then are not searched, and a folder that cannot be read is an
+            error; None: hidden ones are searched like others.
+    """
+
+    def refuse(error: OSError) -> None:
+        if concealed is not None:
+            raise DataError(f"{_KEY}: the folder {error.filename} cannot be read ({error}). Change its permissions.")
+
+    for folder, subfolders, files in os.walk(path, onerror=refuse, followlinks=True):
+        place = Path(folder).resolve()
+        if place in met:
+            subfolders.clear()
+            continue
+        met.add(place)
+        if concealed is not None:
+            concealed += [Path(folder, name) for name in subfolders if name.startswith(".")]
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        yield from (Path(folder, name) for name in files)
 
 
 def _is_known(path: Path) -> bool:
@@ -94,10 +145,10 @@ def _is_known(path: Path) -> bool:
     return ending in ENDINGS and not (name.endswith(".gz") and ending == ".parquet")
 
 
-def _ending(path: Path) -> str:
+def _ending(path: Path, key: str = _KEY) -> str:
     if not _is_known(path):
         raise DataError(
-            f"{_KEY}: {path} has an ending that is not understood. Expected one of {', '.join(ENDINGS)}; all but "
+            f"{key}: {path} has an ending that is not understood. Expected one of {', '.join(ENDINGS)}; all but "
             ".parquet may be followed by .gz."
         )
     return Path(path.name.lower().removesuffix(".gz")).suffix

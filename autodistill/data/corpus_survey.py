@@ -9,11 +9,10 @@ import hashlib
 import heapq
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from autodistill.components.task import Continued
-from autodistill.data.corpus_files import Found, Part, Reading, read_part
+from autodistill.data.corpus_files import CorpusFiles, Found, Part, Reading, read_part
 from autodistill.data.document_keys import with_keys
 
 #: Part of the place of what the first pass found; raise it when other things are counted.
@@ -83,21 +82,6 @@ def survey_part(payload: SurveyPayload, part: int) -> dict[str, Any]:
         "near": list(near.counts.items()),
         "met": list(met.items()),
     }
-
-
-@dataclass(frozen=True)
-class CorpusFiles:
-    """The files of a role.
-
-    Args:
-        paths: what is read.
-        unknown: files of the folder that are not understood.
-        held_out: files of the folder that are another role's.
-    """
-
-    paths: tuple[Path, ...]
-    unknown: int
-    held_out: int
 
 
 @dataclass(frozen=True)

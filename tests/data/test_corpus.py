@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import tempfile
 import time
@@ -23,7 +24,7 @@ from autodistill.components.task import DataContext, TaskData
 from autodistill.data import corpus_files
 from autodistill.data.corpus import Corpus
 from autodistill.data.corpus_configs import CorpusConfig
-from autodistill.data.corpus_files import Found, Reading, cut_into_parts, read_part
+from autodistill.data.corpus_files import CorpusFiles, Found, Reading, cut_into_parts, read_part
 from autodistill.data.corpus_files import corpus_files as files_of
 from autodistill.data.document_keys import with_keys
 from autodistill.data.part_workers import map_parts
@@ -344,6 +345,70 @@ def test_files_that_are_held_out_are_not_trained_on(tmp_path: Path) -> None:
     assert data.notes["train_files_of_other_splits_left_out"] == 2
     with pytest.raises(DataError, match=r"data.path: all files of .*test.jsonl are given as data.select or data.test"):
         load(tmp_path / "cache", path=str(test), test=str(test))
+
+
+def test_hidden_files_and_folders_are_counted_and_not_read(tmp_path: Path) -> None:
+    root = tmp_path / ".corpora" / "texts"  # what is hidden above the folder does not count
+    for place in ("b", "b/.ipynb_checkpoints", ".git/deep"):
+        (root / place).mkdir(parents=True)
+    read = [write(root / "a.txt", ["a"]), write(root / "b" / "c.jsonl", ["c"])]
+    for name in (".d.txt", "b/.ipynb_checkpoints/c.txt", ".git/deep/e.txt", ".git/index"):
+        (root / name).write_text("hidden")
+    (root / "b" / "README.md").write_text("another kind")
+    assert files_of(root) == CorpusFiles(tuple(read), unknown=1, hidden=4)
+    write(root / "a.txt", TEXTS)
+    assert load(tmp_path / "cache", path=str(root)).notes["train_hidden_files_left_out"] == 4
+    for path in read:
+        path.unlink()
+    with pytest.raises(DataError, match=r"has no file that is understood.* Its 4 hidden files, whose names or folders"):
+        files_of(root)
+
+
+def test_links_to_folders_are_followed_and_each_file_is_read_once(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "texts", tmp_path / "elsewhere"
+    for place in (root / "b" / "c", elsewhere):
+        place.mkdir(parents=True)
+    read = [write(root / "a.txt", ["a"]), write(root / "b" / "c" / "d.txt", ["d"]), write(elsewhere / "e.txt", ["e"])]
+    (root / "linked").symlink_to(elsewhere)
+    (root / "b" / "circle").symlink_to(root)
+    (root / "again").symlink_to(root / "b")
+    (root / ".hidden").symlink_to(root / "b" / "c")
+    (root / "z.txt").symlink_to(root / "a.txt")
+    (root / "lost.txt").symlink_to(tmp_path / "nothing.txt")
+    found = files_of(root)
+    assert [path.resolve() for path in found.paths] == [read[0], read[1], read[2]]
+    assert found.paths[-1] == root / "linked" / "e.txt"
+    assert (found.unknown, found.hidden) == (1, 0)
+
+
+def test_a_folder_that_may_not_be_read_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.txt", ["a"])
+    (tmp_path / "b").mkdir()
+    listed = os.scandir
+
+    def refuse(place: Any) -> Any:  # as for a user who is not root
+        if Path(place).name == "b":
+            raise PermissionError(13, "Permission denied", str(place))
+        return listed(place)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(DataError, match=r"data.path: the folder .*/b cannot be read .* Change its permissions"):
+        files_of(tmp_path)
+
+
+@pytest.mark.parametrize("role", ["select", "test"])
+def test_a_role_without_text_is_named_before_the_rest_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    path, empty = write(tmp_path / "a.txt", TEXTS), tmp_path / "empty.jsonl"
+    empty.write_text('{"text": " "}\n\n')
+    monkeypatch.setattr("autodistill.data.corpus.Corpus._deal", None)
+    with pytest.raises(DataError, match=rf"data.{role}: .*empty.jsonl has no text for the {role} split: .* 2 that are"):
+        load(tmp_path / "cache", path=str(path), **{role: str(empty)})
+    with pytest.raises(DataError, match=r"data.path: .*empty.jsonl has no text for the train split"):
+        load(tmp_path / "cache", path=str(empty), select=str(path), test_documents=0)
+    with pytest.raises(DataError, match=rf"data.{role} names .*none.txt', which does not exist"):
+        load(tmp_path / "cache", path=str(path), **{role: str(tmp_path / "none.txt")})
 
 
 def test_documents_of_ones_own_held_out_files_are_looked_for_in_the_others(tmp_path: Path) -> None:
