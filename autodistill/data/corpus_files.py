@@ -422,8 +422,15 @@ def _text(value: Any, part: Part, number: int) -> str:
 
 def _cut(text: str) -> Iterator[str]:
     """A document that is in memory already, in pieces if it is too long."""
-    if len(text) <= DOCUMENT_CHARACTERS:
-        yield text
-        return
-    places = range(0, len(text), DOCUMENT_CHARACTERS)
-    yield from _one_document(text[start : start + DOCUMENT_CHARACTERS] for start in places)
+    return _one_document(_between_words(text))
+
+
+def _between_words(text: str) -> Iterator[str]:
+    """A text in pieces that end before white space where they can."""
+    start = 0
+    while len(text) - start > DOCUMENT_CHARACTERS:
+        stop = start + DOCUMENT_CHARACTERS
+        at = max(text.rfind(space, start + 1, stop) for space in (" ", "\n"))
+        yield text[start : at if at > 0 else stop]
+        start = at if at > 0 else stop
+    yield text[start:]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from tokenizers import Tokenizer
 
+from autodistill.components.task import Continued
+from autodistill.data.document_keys import batches
 from autodistill.training.arrays import ArrayWriter
 from autodistill.training.word_cache import WordCache, splits_at_spaces
 
@@ -121,9 +123,12 @@ def _write(packing: Packing, part: int, directory: Path) -> dict[str, int]:
             rows, tokens = rows + len(found.tokens), tokens + sum(map(len, found.tokens))
 
         maker = (_pairs if packing.pairs else _packed)(packing)
-        for texts in _batches(packing.stream.documents(part)):
-            append(maker.rows(encode(texts), documents))
-            documents += len(texts)
+        for texts in batches(packing.stream.documents(part), BATCH_CHARACTERS):
+            begins = [not isinstance(text, Continued) for text in texts]
+            begins[0] = begins[0] or not documents  # of a part, whatever its stream says
+            numbers = documents - 1 + np.cumsum(begins)
+            append(maker.rows(encode(texts), numbers.tolist(), begins))
+            documents += sum(begins)
         append(maker.last())
     return {"rows": rows, "tokens": tokens, "documents": documents}
 
@@ -143,47 +148,56 @@ class Rows:
     documents: list[int]
 
 
-def _batches(documents: Iterator[str]) -> Iterator[list[str]]:
-    """Documents in lists of about `BATCH_CHARACTERS`."""
-    batch: list[str] = []
-    held = 0
-    for text in documents:
-        batch.append(text)
-        held += len(text)
-        if held >= BATCH_CHARACTERS:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
-
-
 class _packed:  # noqa: N801 - used like a function
     """Rows of full length: documents one after another, a separator after each."""
 
     def __init__(self, packing: Packing) -> None:
         self._packing = packing
         self._room = packing.length - len(packing.start) - 1
+        self._separator = np.array([packing.separator], dtype=np.int32)
         self._left: Tokens = np.empty(0, dtype=np.int32)
-        self._left_of = 0
+        self._left_of = self._number = -1
 
-    def rows(self, documents: list[Tokens], first: int) -> Rows:
-        """The full rows; what is left waits for the next documents, of which ``first`` is the number of the first."""
-        separator = np.array([self._packing.separator], dtype=np.int32)
-        pieces = [self._left, *(piece for document in documents for piece in (document, separator))]
-        text = np.concatenate(pieces)
-        full = len(text) // self._room
-        # Where what was left and each document end; a row begins in the first that ends behind its beginning.
-        ends = np.cumsum([len(self._left), *(len(document) + 1 for document in documents)])
-        numbers = np.array([self._left_of, *range(first, first + len(documents)), first + len(documents)])
-        owners = numbers[np.searchsorted(ends, self._room * np.arange(full + 1), side="right")].tolist()
-        self._left, self._left_of = text[full * self._room :], owners[-1]
-        found = [self._row(row) for row in text[: full * self._room].reshape(full, self._room)]
-        return Rows(found, [0] * full, owners[:-1])
+    def rows(self, texts: list[Tokens], numbers: list[int], begins: list[bool]) -> Rows:
+        """The full rows; what is left waits for the next texts.
+
+        Args:
+            texts: tokens of documents or pieces of them.
+            numbers: of their documents.
+            begins: whether each is the first piece; then a separator ends the document before.
+        """
+        pieces, owners = [self._left], [self._left_of]
+        for text, number, first in zip(texts, numbers, begins, strict=True):
+            if first and self._number >= 0:
+                pieces.append(self._separator)
+                owners.append(self._number)
+            pieces.append(text)
+            owners.append(number)
+            self._number = number
+        return self._cut(pieces, owners)
 
     def last(self) -> Rows:
-        """The row that was not filled."""
+        """The rows at the end."""
+        if self._number < 0:
+            return Rows([], [], [])
+        found = self._cut([self._left, self._separator], [self._left_of, self._number])
         # A lone separator after a full row says nothing.
-        return Rows([self._row(self._left)], [0], [self._left_of]) if len(self._left) > 1 else Rows([], [], [])
+        if len(self._left) > 1:
+            found.tokens.append(self._row(self._left))
+            found.seconds.append(0)
+            found.documents.append(self._left_of)
+        return found
+
+    def _cut(self, pieces: list[Tokens], owners: list[int]) -> Rows:
+        """The full rows of these pieces, each of a document's; the rest is kept."""
+        text = np.concatenate(pieces)
+        full = len(text) // self._room
+        # A row begins in the first piece that ends behind its beginning; what is left may be nothing.
+        places = np.searchsorted(np.cumsum([*map(len, pieces)]), self._room * np.arange(full + 1), side="right")
+        rows_of = np.array([*owners, self._number])[places].tolist()
+        self._left, self._left_of = text[full * self._room :], rows_of[-1]
+        found = [self._row(row) for row in text[: full * self._room].reshape(full, self._room)]
+        return Rows(found, [0] * full, rows_of[:-1])
 
     def _row(self, text: Tokens) -> Tokens:
         return np.concatenate([self._packing.start, text, [self._packing.separator]]).astype(np.int32)
@@ -196,12 +210,18 @@ class _pairs:  # noqa: N801 - used like a function
         self._packing = packing
         self._room = packing.length - len(packing.start) - 2
 
-    def rows(self, documents: list[Tokens], first: int) -> Rows:
-        """The rows of these documents, of which ``first`` is the number of the first."""
+    def rows(self, texts: list[Tokens], numbers: list[int], begins: list[bool]) -> Rows:
+        """The rows of these documents or pieces of them; a piece's last row is short too.
+
+        Args:
+            texts: their tokens.
+            numbers: of their documents.
+            begins: not used.
+        """
         found = Rows([], [], [])
-        for number, document in enumerate(documents, start=first):
-            for start in range(0, len(document), self._room):
-                text = document[start : start + self._room]
+        for number, tokens in zip(numbers, texts, strict=True):
+            for start in range(0, len(tokens), self._room):
+                text = tokens[start : start + self._room]
                 half = (len(text) + 1) // 2
                 end = [self._packing.separator]
                 opening = np.concatenate([self._packing.start, text[:half], end])

@@ -41,8 +41,8 @@ TokenisedSplit: TypeAlias = "StoredSplit | PackedSplit"
 #: Changes when the files' layout does.
 FORMAT = 4
 
-#: The same of a corpus, whose rows and maskings stay the same.
-PACKED_FORMAT = 1
+#: Changes when the rows of a corpus do, or their files' layout.
+PACKED_FORMAT = 2
 
 #: Examples that are tokenised at a time.
 CHUNK = 1000
@@ -203,7 +203,8 @@ def _packed_splits(
     The rows are the same for every masking and seed, so they are written once for all of them.
     """
     masking = data.task.masking or Masking()
-    key = _digest(FORMAT, data.fingerprint, masking.pairs, tokenizer_fingerprint(tokenizer), max_length, type_size)
+    parts = [data.fingerprint, masking.pairs, tokenizer_fingerprint(tokenizer), max_length, type_size]
+    key = _digest(PACKED_FORMAT, *parts)
     masked = {
         role: RowMasking.of(
             tokenizer,
@@ -227,7 +228,7 @@ def _packed_splits(
                 directory=directory / role,
             )
 
-    directory = build_once(cache_dir / "tokenised" / _digest(PACKED_FORMAT, key), build, resumable=True)
+    directory = build_once(cache_dir / "tokenised" / key, build, resumable=True)
     return {role: PackedSplit(directory / role, masked[role]) for role in data.splits}
 
 

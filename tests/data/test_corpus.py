@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autodistill.components.task import DataContext, TaskData
+from autodistill.components.task import Continued, DataContext, TaskData
 from autodistill.data import corpus_files
 from autodistill.data.corpus import Corpus
 from autodistill.data.corpus_configs import CorpusConfig
@@ -218,6 +218,23 @@ def test_documents_of_any_length_are_read_in_pieces_and_counted(
     assert max(map(len, read)) <= 100
     assert "".join("".join(read).split()) == "".join(f"short {long} end".split())
     assert (found.documents, found.cut, found.empty) == (3, 1, 0)
+
+
+@pytest.mark.parametrize("separator", [" ", "\n"])
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.parquet"])
+def test_long_documents_are_cut_between_words(
+    tmp_path: Path, name: str, separator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus_files, "DOCUMENT_CHARACTERS", 100)
+    words = [f"word{number}" for number in range(300)] + ["x" * 250, "end"]
+    path = write(tmp_path / name, [separator.join(words)])
+    reading = Reading("blank_line", "text")
+    pieces = [text for part in cut_into_parts(path, reading) for text in read_part(part, reading)]
+    assert max(map(len, pieces)) <= 100
+    found = [word for piece in pieces for word in piece.split()]
+    assert [word for word in found if "x" not in word] == [word for word in words if "x" not in word]
+    assert "".join(word for word in found if "x" in word) == "x" * 250  # longer than a piece: it has to be cut
+    assert [isinstance(piece, Continued) for piece in pieces] == [False] + [True] * (len(pieces) - 1)
 
 
 @pytest.mark.parametrize("separator", [" ", "\n"])

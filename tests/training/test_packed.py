@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, PreTrainedTokenizerFast
 
-from autodistill.components.task import IGNORED, Masking, TaskData, TaskSpec
+from autodistill.components.task import IGNORED, Continued, Masking, TaskData, TaskSpec
 from autodistill.components.training import FeatureKey
 from autodistill.errors import ConfigError, DataError
 from autodistill.training.packed import Masker, PackedSplit, continuing_tokens
@@ -120,6 +120,41 @@ def test_a_row_is_of_the_document_in_which_it_begins(
             expected += every[: len(every) - (len(every) % 14 == 1)][::14]
     order = {one: number for number, one in enumerate(sorted(set(expected)))}
     assert found == [order[one] for one in expected]
+
+
+def in_pieces(text: str, words: int) -> list[str]:
+    """A document as a stream gives it that is too long."""
+    every = text.split()
+    pieces = [" ".join(every[start : start + words]) for start in range(0, len(every), words)]
+    return [piece if not place else Continued(f" {piece}") for place, piece in enumerate(pieces)]
+
+
+@pytest.mark.parametrize("characters", [1, 100, 10**6])
+def test_a_document_in_pieces_makes_the_rows_of_the_whole(
+    bert: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, characters: int
+) -> None:
+    monkeypatch.setattr("autodistill.training.packing.BATCH_CHARACTERS", characters)  # pieces in batches of their own
+    parts = (documents(0, 12, 60), documents(1, 9, 200))
+    whole = packed(bert, tmp_path / "a", parts)
+    cut = packed(
+        bert, tmp_path / "b", tuple(tuple(piece for text in part for piece in in_pieces(text, 7)) for part in parts)
+    )
+    assert len(cut) == len(whole)
+    assert cut.batch(np.arange(len(cut))).input_ids.equal(whole.batch(np.arange(len(whole))).input_ids)
+    assert cut.documents.tolist() == whole.documents.tolist()
+    counts = [json.loads((cut.directory / f"part-{part:05}" / "counts.json").read_text()) for part in range(2)]
+    assert [found["documents"] for found in counts] == [12, 9]
+
+
+def test_pairs_of_a_document_in_pieces_are_of_one_document(bert: Any, tmp_path: Path) -> None:
+    texts = documents(0, 6, 60)
+    split = packed(bert, tmp_path, (tuple(piece for text in texts for piece in in_pieces(text, 7)),), pairs=True)
+    owners = split.documents
+    assert owners.max() == 5
+    tokens, _ = unmasked(split, range(len(split)))
+    for number, text in enumerate(texts):
+        found = [token for token in tokens[owners == number].ravel().tolist() if token not in bert.all_special_ids]
+        assert found == bert(text)["input_ids"][1:-1]
 
 
 def test_pairs_are_two_pieces_of_one_document(bert: Any, tmp_path: Path) -> None:
