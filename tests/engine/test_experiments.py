@@ -203,11 +203,18 @@ def test_the_plan_of_the_paper_prints_its_cost(tmp_path: Path, fresh_registry: R
 
 @pytest.mark.slow
 def test_all_of_glue_is_a_sweep(tmp_path: Path) -> None:
-    for task in ("rte", "stsb"):
+    # Every kind of score: Matthews' coefficient, correlations, accuracy with F1, and two parts of the test split.
+    metrics = {
+        "cola": {"matthews"},
+        "stsb": {"pearson", "spearman"},
+        "qqp": {"accuracy", "f1"},
+        "mnli": {"accuracy", "accuracy_mismatched"},
+    }
+    for task in metrics:
         write_tiny_glue(tmp_path / "glue", task)
     given = [
         "experiment=glue_all",
-        "hydra.sweeper.params.data='glue_rte,glue_stsb'",
+        f"hydra.sweeper.params.data='{','.join(f'glue_{task}' for task in metrics)}'",
         f"data.root={tmp_path / 'glue'}",
         "data.max_length=32",
         f"teacher.path={write_tiny_teacher(tmp_path / 'teacher')}",
@@ -216,8 +223,13 @@ def test_all_of_glue_is_a_sweep(tmp_path: Path) -> None:
     ]
     done = subprocess.run(command("run", *given), capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    names = sorted(path.parent.name for path in (tmp_path / "outputs").glob("*/summary.json"))
-    assert names == ["glue_all-data=glue_rte", "glue_all-data=glue_stsb"]
+    found = {path.parent.name: path for path in (tmp_path / "outputs").glob("*/summary.json")}
+    assert set(found) == {f"glue_all-data=glue_{task}" for task in metrics}
+    for task, expected in metrics.items():
+        (pick,) = json.loads(found[f"glue_all-data=glue_{task}"].read_text())["picks"]
+        scores = {name: entry for name, entry in pick["final"].items() if name.startswith("glue.")}
+        assert set(scores) == {"glue.score", *(f"glue.{name}" for name in expected)}, task
+        assert all(entry["split"] == "test" for entry in scores.values())
 
 
 def test_every_experiment_is_tested() -> None:
