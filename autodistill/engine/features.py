@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from autodistill.components.training import FeatureKey
     from autodistill.engine.teacher import PreparedTeacher
     from autodistill.engine.workbench import Workbench
-    from autodistill.training.stream import IntArray
+    from autodistill.training.row_sets import RowSet
     from autodistill.training.teacher_cache import PassWatch
 
 #: Share of the cache that the features of one teacher on one data set may take; what is larger runs online.
@@ -103,12 +103,12 @@ class StudyFeatures:
         return cls(bench, teacher.model, teacher.dimensions, teacher.key)
 
     @property
-    def _rows(self) -> IntArray:
-        """Rows that full runs read; made anew where they are needed, because of a corpus they fill gigabytes."""
+    def _rows(self) -> RowSet:
+        """Rows that full runs read; made anew where they are needed, because of a corpus they are not small."""
         return self._bench.stream.prefix(self._bench.schedule.total_examples)
 
     @property
-    def _first_rows(self) -> IntArray:
+    def _first_rows(self) -> RowSet:
         """Rows that flash runs read; made anew too."""
         schedule = self._bench.schedule
         # A step reads whole batches, and phases round to whole steps.
@@ -125,7 +125,7 @@ class StudyFeatures:
         return FeaturesSize(full, flash, self._room)
 
     @property
-    def _stored_rows(self) -> IntArray | None:
+    def _stored_rows(self) -> RowSet | None:
         """Rows that are cached; None where nothing is."""
         stored = self.size.stored
         if stored == "nothing":

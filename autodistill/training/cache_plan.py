@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from autodistill.components.training import Batch, FeatureKey
+    from autodistill.training.row_sets import RowSet
     from autodistill.training.tokenised import TokenisedSplit
 
     IntArray: TypeAlias = "NDArray[np.int64]"
@@ -67,13 +68,13 @@ class CachePlan:
         """Features that the teacher computes."""
         return frozenset(form.key for form in self.forms)
 
-    def total_bytes(self, lengths: NDArray[np.int32]) -> int:
-        """Bytes of all examples of these lengths."""
-        return sum(form.total_bytes(lengths) for form in self.forms)
+    def total_bytes(self, counts: IntArray) -> int:
+        """Bytes of all examples; ``counts``: how many of them have 0 tokens, how many have 1, and so on."""
+        return sum(form.total_bytes(counts) for form in self.forms)
 
 
 def make_plan(
-    teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey], lengths: NDArray[np.int32]
+    teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey], counts: IntArray
 ) -> CachePlan:
     """Decide what to store; runs the teacher on the shortest example.
 
@@ -81,7 +82,7 @@ def make_plan(
         teacher: whose features they are.
         split: the examples.
         keys: features that will be asked for.
-        lengths: tokens of the examples to be kept.
+        counts: how many of the examples to be kept have 0 tokens, how many have 1, and so on; see `counts_of`.
     """
     base = frozenset(_base(key) for key in keys)
     maps = {key[1] for key in base if key[0] in MAPS}
@@ -97,10 +98,18 @@ def make_plan(
     for layer in sorted(maps, key=lambda item: item or 0):
         wanted = {key for key in base if key[0] in MAPS and key[1] == layer}
         factors: set[FeatureKey] = {("queries", layer), ("keys", layer)}
-        cost = sum(forms[key].total_bytes(lengths) for key in factors - chosen)
-        smaller = cost < sum(forms[key].total_bytes(lengths) for key in wanted)
+        cost = sum(forms[key].total_bytes(counts) for key in factors - chosen)
+        smaller = cost < sum(forms[key].total_bytes(counts) for key in wanted)
         chosen |= factors if smaller and layer not in windowed and _follows(values, layer) else wanted
     return CachePlan(tuple(ordered(keys)), tuple(forms[key] for key in ordered(chosen)))
+
+
+def counts_of(split: TokenisedSplit, rows: RowSet) -> IntArray:
+    """How many of these rows have 0 tokens, how many have 1, and so on."""
+    counts = np.zeros(int(split.lengths.max(initial=0)) + 1, dtype=np.int64)
+    for piece in rows.pieces():
+        counts += np.bincount(split.lengths_of(piece), minlength=len(counts))
+    return counts
 
 
 def compute(teacher: PreTrainedModel, batch: Batch, keys: Iterable[FeatureKey]) -> Mapping[FeatureKey, Tensor]:

@@ -40,6 +40,10 @@ SHOWN_AS_MASK, SHOWN_AS_ANOTHER = 0.8, 0.1
 #: Rows that are masked at a time when all labels are wanted.
 _CHUNK = 1024
 
+#: Of so many rows the place of one among the tokens is kept, and lengths are added up from there: of all rows it would
+#: take eight bytes each.
+_STRIDE = 64
+
 
 @dataclass(frozen=True, slots=True)
 class RowMasking:
@@ -122,6 +126,9 @@ class PackedSplit:
         self.lengths: NDArray[np.int32] = _joined([open_array(part / "lengths.npy") for part in filled], "<i4")
         self._borders: IntArray = np.cumsum([0, *(size for size in sizes if size)], dtype=np.int64)
         self._parts = [_Part(part) for part in filled]
+        self._token_borders: IntArray = np.cumsum([0, *(len(part.tokens) for part in self._parts)], dtype=np.int64)
+        strides = self.lengths[: len(self) // _STRIDE * _STRIDE].reshape(-1, _STRIDE).sum(axis=1, dtype=np.int64)
+        self._strides: IntArray = np.concatenate([[0], np.cumsum(strides)])
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -175,8 +182,10 @@ class PackedSplit:
         tokens = np.full(mask.shape, self.pad_token_id, dtype=np.int64)
         types = np.zeros(mask.shape, dtype=np.int64)
         owners = np.searchsorted(self._borders, places, side="right") - 1
-        for index, (place, owner, length) in enumerate(zip(places, owners, lengths, strict=True)):
-            tokens[index, :length], second = self._parts[owner].row(int(place - self._borders[owner]))
+        within = places - self._borders[owners], self._first_tokens(places) - self._token_borders[owners]
+        found = np.stack([owners, *within, lengths], axis=1).tolist()
+        for index, (owner, place, start, length) in enumerate(found):
+            tokens[index, :length], second = self._parts[owner].row(place, start, length)
             if second:
                 types[index, second:length] = self._second_type
         shown, labels = self._masker.masked(tokens, mask, rows)
@@ -188,6 +197,15 @@ class PackedSplit:
             rows=torch.from_numpy(rows),
         )
 
+    def _first_tokens(self, places: IntArray) -> IntArray:
+        """Where each of these rows begins among the tokens of all parts."""
+        strides = places // _STRIDE
+        earlier = strides[:, None] * _STRIDE + np.arange(_STRIDE)
+        counts = earlier < places[:, None]
+        lengths = self.lengths[np.where(counts, earlier, 0)]
+        first: IntArray = self._strides[strides] + np.where(counts, lengths, 0).sum(axis=1, dtype=np.int64)
+        return first
+
     def __reduce__(self) -> tuple[type[PackedSplit], tuple[Path, RowMasking]]:
         return PackedSplit, (self.directory, self._masking)
 
@@ -196,20 +214,17 @@ class _Part:
     """The files of a part; its tokens stay on the disk."""
 
     def __init__(self, directory: Path) -> None:
-        self._tokens = open_array(directory / "tokens.npy")
+        self.tokens = open_array(directory / "tokens.npy")
         self._seconds = open_array(directory / "seconds.npy")
-        lengths = open_array(directory / "lengths.npy")
-        self._stops: IntArray = np.cumsum(lengths, dtype=np.int64)
         self._directory = directory
 
     def documents(self) -> NDArray[Any]:
         """Number within the part of the document in which each row begins."""
         return open_array(self._directory / "documents.npy")
 
-    def row(self, index: int) -> tuple[NDArray[Any], int]:
+    def row(self, index: int, start: int, length: int) -> tuple[NDArray[Any], int]:
         """Tokens of a row, and where its second piece begins."""
-        start = int(self._stops[index - 1]) if index else 0
-        return self._tokens[start : int(self._stops[index])], int(self._seconds[index])
+        return self.tokens[start : start + length], int(self._seconds[index])
 
 
 def _joined(arrays: list[NDArray[Any]], dtype: str) -> NDArray[Any]:

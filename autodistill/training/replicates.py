@@ -33,10 +33,6 @@ class Stream(Protocol):
         """The rows at the stream's indices ``start`` to ``stop`` (excluded)."""
         ...
 
-    def prefix(self, examples: int) -> IntArray:
-        """The distinct rows among the first ``examples``, sorted."""
-        ...
-
 
 class ReplicateStream:
     """A stream with the blocks of each of its parts in another order; beyond the last part, the stream as it is.
@@ -67,12 +63,6 @@ class ReplicateStream:
             found.append(rows[start - first : stop - first])
             start = min(stop, last)
         return np.concatenate(found)
-
-    def prefix(self, examples: int) -> IntArray:
-        """The distinct rows among the first ``examples``, sorted."""
-        if examples in self._ends or examples > self._ends[-1]:
-            return self._stream.prefix(examples)
-        return np.unique(self.rows_at(0, examples))
 
     def _borders(self, index: int, stop: int) -> tuple[int, int]:
         """Where the piece begins and ends that an index lies in; beyond the last part, from there to ``stop``."""

@@ -7,7 +7,7 @@ other without padding. Which features are stored at all is decided in `autodisti
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -89,8 +89,12 @@ class StoredForm(Protocol):
         """File name -> dtype of a flat array."""
         ...
 
-    def total_bytes(self, lengths: NDArray[Any]) -> int:
-        """Bytes of all examples of these lengths."""
+    def total_bytes(self, counts: IntArray) -> int:
+        """Bytes of all examples.
+
+        Args:
+            counts: how many examples have 0 tokens, how many have 1, and so on.
+        """
         ...
 
     def encode(self, value: Tensor, batch: Batch) -> Mapping[str, NDArray[Any]]:
@@ -154,9 +158,10 @@ class Dense:
         """See `StoredForm.files`."""
         return {self.name: NUMPY_TYPES[self.precision]}
 
-    def total_bytes(self, lengths: NDArray[Any]) -> int:
+    def total_bytes(self, counts: IntArray) -> int:
         """See `StoredForm.total_bytes`."""
-        return int(self.shape.elements(lengths).sum()) * np.dtype(NUMPY_TYPES[self.precision]).itemsize
+        elements = self.shape.elements(np.arange(len(counts))) * counts
+        return int(elements.sum()) * np.dtype(NUMPY_TYPES[self.precision]).itemsize
 
     def encode(self, value: Tensor, batch: Batch) -> Mapping[str, NDArray[Any]]:
         """See `StoredForm.encode`."""
@@ -191,9 +196,7 @@ class _DenseReader:
     def __init__(self, form: Dense, directory: Path, lengths: NDArray[Any]) -> None:
         self._form = form
         self._lengths = lengths
-        elements = form.shape.elements(lengths)
-        self._stops: IntArray = np.cumsum(elements, dtype=np.int64)
-        self._starts: IntArray = self._stops - elements
+        self._borders = _borders(form.shape.elements(lengths))
         self._values = open_array(directory / form.name)
 
     def padded(self, places: IntArray, batch: Batch) -> Tensor:
@@ -203,7 +206,7 @@ class _DenseReader:
         target = result.view(torch.uint16).numpy() if precision == "bfloat16" else result.numpy()
         for index, place in enumerate(places):
             own = shape.of(int(self._lengths[place]))
-            target[index][_corner(own)] = self._values[self._starts[place] : self._stops[place]].reshape(own)
+            target[index][_corner(own)] = self._values[self._borders[place] : self._borders[place + 1]].reshape(own)
         return result.to(batch.input_ids.device).float()
 
 
@@ -239,12 +242,13 @@ class TopLogits:
         ids = "<u2" if self.outputs <= 2**16 else "<i4"
         return dict(zip(self.NAMES, ("<f2", ids, "<f4", "<i4"), strict=True))
 
-    def total_bytes(self, lengths: NDArray[Any]) -> int:
+    def total_bytes(self, counts: IntArray) -> int:
         """See `StoredForm.total_bytes`."""
         sizes = {name: np.dtype(dtype).itemsize for name, dtype in self.files.items()}
-        items = self.counted * float(lengths.sum(dtype=np.int64)) if self.per_token else float(len(lengths))
+        examples, tokens = int(counts.sum()), int((counts * np.arange(len(counts))).sum())
+        items = self.counted * float(tokens) if self.per_token else float(examples)
         top, ids, rest, count = (sizes[name] for name in self.NAMES)
-        return int(items * (TOP_K * (top + ids) + len(self.temperatures) * rest)) + len(lengths) * count
+        return int(items * (TOP_K * (top + ids) + len(self.temperatures) * rest)) + examples * count
 
     def encode(self, value: Tensor, batch: Batch) -> Mapping[str, NDArray[Any]]:
         """See `StoredForm.encode`."""
@@ -284,12 +288,14 @@ class TopLogits:
 
     def open(self, directory: Path, lengths: NDArray[Any]) -> Mapping[FeatureKey, StoredReader]:
         """See `StoredForm.open`."""
+        *files, counts = (open_array(directory / name) for name in self.NAMES)
+        borders = _borders(counts)  # eight bytes an example, shared
         readers: dict[FeatureKey, StoredReader] = {
-            softened_logits(temperature): _TopReader(self, directory, place)
+            softened_logits(temperature): _TopReader(self, files, borders, place)
             for place, temperature in enumerate(self.temperatures)
         }
         if self.per_token and 1.0 in self.temperatures:
-            readers[MASKED_LOGITS] = _TopReader(self, directory, self.temperatures.index(1.0), in_place=False)
+            readers[MASKED_LOGITS] = _TopReader(self, files, borders, self.temperatures.index(1.0), in_place=False)
         return readers
 
 
@@ -299,19 +305,20 @@ class _TopReader:
     With ``in_place`` as logits where their tokens are, else of the tokens that count alone.
     """
 
-    def __init__(self, form: TopLogits, directory: Path, place: int, in_place: bool = True) -> None:
+    def __init__(
+        self, form: TopLogits, files: Iterable[NDArray[Any]], borders: IntArray, place: int, in_place: bool = True
+    ) -> None:
         self._form = form
+        self._borders = borders
         self._place = place
         self._in_place = in_place
-        self._top, self._ids, self._rest, counts = (open_array(directory / name) for name in form.NAMES)
-        self._stops: IntArray = np.cumsum(counts, dtype=np.int64)
-        self._starts: IntArray = self._stops - counts
+        self._top, self._ids, self._rest = files
 
     def padded(self, places: IntArray, batch: Batch) -> Tensor:
         """See `StoredReader.padded`."""
         form, mask = self._form, self._form.mask(batch)
         device = mask.device  # whole rows of the vocabulary are many times what is stored, so they are made there
-        items = np.concatenate([np.arange(self._starts[place], self._stops[place]) for place in places])
+        items = np.concatenate([np.arange(*self._borders[place : place + 2]) for place in places])
         kept = min(TOP_K, form.outputs)
         columns = items[:, None] * kept + np.arange(kept)
         mass = torch.from_numpy(self._rest[items * len(form.temperatures) + self._place]).to(device)
@@ -334,6 +341,13 @@ def form_of(description: Mapping[str, Any]) -> StoredForm:
         temperatures = tuple(description["temperatures"])
         return TopLogits(key, description["outputs"], description["per_token"], temperatures=temperatures)
     return Dense(key, FeatureShape(tuple(description["shape"])), description["precision"])
+
+
+def _borders(sizes: NDArray[Any]) -> IntArray:
+    """Where each of some pieces begins that lie one after the other, and where the last one ends."""
+    borders = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=borders[1:])
+    return borders
 
 
 @functools.lru_cache

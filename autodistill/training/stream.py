@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from autodistill.training.row_sets import RowSet
 from autodistill.training.seeds import derive_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     IntArray: TypeAlias = "NDArray[np.int64]"
+    OrderArray: TypeAlias = "NDArray[np.signedinteger[Any]]"
 
 
 #: Examples among which neighbours of like length are brought together: small beside an epoch, so that what a run reads
@@ -20,6 +22,12 @@ WINDOW = 512
 
 #: Neighbours of like length; the blocks of a window stand in random order, so that length does not follow the step.
 BLOCK = 32
+
+#: Windows that are rearranged at a time: 64 kB of lengths.
+_WINDOWS = 32
+
+#: An order of fewer rows than this takes four bytes a row, else eight.
+_FEW_ROWS = 2**31
 
 
 class ExampleStream:
@@ -50,8 +58,7 @@ class ExampleStream:
         self.seed = seed
         self.copies = copies
         self._lengths = None if lengths is None else np.asarray(lengths)
-        self._epoch = -1
-        self._order: IntArray = np.empty(0, dtype=np.int64)
+        self._kept: tuple[int, OrderArray | None] = (-1, None)
 
     def rows_at(self, start: int, stop: int) -> IntArray:
         """Return the rows at the stream's indices ``start`` to ``stop`` (excluded).
@@ -71,37 +78,53 @@ class ExampleStream:
         parts = []
         while start < stop:
             epoch, offset = divmod(start, self.rows)
-            part = self._permutation(epoch)[offset : offset + stop - start]
+            part = self._permutation(epoch)[offset : offset + stop - start].astype(np.int64)
             parts.append(part + epoch % self.copies * self.rows)
             start += len(part)
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
-    def prefix(self, examples: int) -> IntArray:
-        """Return the distinct rows among the first ``examples``, sorted: what a run of that length reads."""
-        if examples >= self.rows * self.copies:
-            return np.arange(self.rows * self.copies, dtype=np.int64)
-        return np.unique(self.rows_at(0, examples))
+    def prefix(self, examples: int) -> RowSet:
+        """Return the distinct rows among the first ``examples``: what a run of that length reads."""
+        epochs, rest = divmod(examples, self.rows)
+        if epochs >= self.copies:
+            return RowSet(self.copies * self.rows)
+        if not rest:
+            return RowSet(epochs * self.rows)
+        read = np.zeros(self.rows, dtype=np.bool_)
+        read[self._permutation(epochs)[:rest]] = True
+        return RowSet(epochs * self.rows, read)
 
-    def _permutation(self, epoch: int) -> IntArray:
+    def _permutation(self, epoch: int) -> OrderArray:
         """The rows in the order of an epoch; the last one asked for is kept."""
-        if epoch != self._epoch:
-            # RandomState, not Generator: only its streams are promised never to change between numpy versions (NEP 19).
-            generator = np.random.RandomState(derive_seed("stream", self.seed, epoch))
-            order = generator.permutation(self.rows).astype(np.int64, copy=False)
-            self._order = order if self._lengths is None else _grouped(order, self._lengths, generator)
-            self._epoch = epoch
-        return self._order
+        kept, order = self._kept
+        if kept == epoch and order is not None:
+            return order
+        self._kept, order = (-1, None), None  # two at a time would take twice the memory
+        # RandomState, not Generator: only its streams are promised never to change between numpy versions (NEP 19).
+        generator = np.random.RandomState(derive_seed("stream", self.seed, epoch))
+        order = np.arange(self.rows, dtype=np.int32 if self.rows < _FEW_ROWS else np.int64)
+        generator.shuffle(order)
+        if self._lengths is not None:
+            _group(order, self._lengths, generator)
+        self._kept = (epoch, order)
+        return order
 
 
-def _grouped(order: IntArray, lengths: NDArray[Any], generator: np.random.RandomState) -> IntArray:
-    """Rearrange every window into blocks of like length, the blocks in random order."""
-    parts: list[IntArray] = []
-    for start in range(0, len(order), WINDOW):
-        window = order[start : start + WINDOW]
-        by_length = window[np.argsort(lengths[window], kind="stable")]
-        blocks = [by_length[at : at + BLOCK] for at in range(0, len(by_length), BLOCK)]
-        # A short block stands last, so that the blocks before it fall on the borders of batches.
-        full = len(by_length) // BLOCK
-        places = [*generator.permutation(full), *range(full, len(blocks))]
-        parts += [blocks[int(place)] for place in places]
-    return np.concatenate(parts)
+def _group(order: OrderArray, lengths: NDArray[np.integer[Any]], generator: np.random.RandomState) -> None:
+    """Rearrange every window, in place, into blocks of like length, the blocks in random order."""
+    whole = len(order) // WINDOW * WINDOW
+    for start in range(0, whole, _WINDOWS * WINDOW):
+        _group_windows(order[start : min(start + _WINDOWS * WINDOW, whole)].reshape(-1, WINDOW), lengths, generator)
+    if whole < len(order):
+        _group_windows(order[None, whole:], lengths, generator)
+
+
+def _group_windows(windows: OrderArray, lengths: NDArray[np.integer[Any]], generator: np.random.RandomState) -> None:
+    """Rearrange windows of the same size, ``windows x examples``, in place."""
+    count, full = len(windows), windows.shape[1] // BLOCK
+    by_length = np.take_along_axis(windows, np.argsort(lengths[windows], axis=1, kind="stable"), axis=1)
+    blocks = by_length[:, : full * BLOCK].reshape(count, full, BLOCK)
+    places = np.array([generator.permutation(full) for _ in range(count)])
+    windows[:, : full * BLOCK] = np.take_along_axis(blocks, places[:, :, None], axis=1).reshape(count, full * BLOCK)
+    # A short block stands last, so that the blocks before it fall on the borders of batches.
+    windows[:, full * BLOCK :] = by_length[:, full * BLOCK :]

@@ -22,7 +22,7 @@ from autodistill.errors import StudyInterruptedError
 from autodistill.folders import build_once, directory_bytes, flush_file, scratch_of
 from autodistill.training.arrays import ArrayWriter
 from autodistill.training.batches import on_device
-from autodistill.training.cache_plan import CachePlan, compute, derive, make_plan, needed, ordered
+from autodistill.training.cache_plan import CachePlan, compute, counts_of, derive, make_plan, needed, ordered
 from autodistill.training.health import give_back_memory, halved
 from autodistill.training.stored_features import OutOfRangeError, StoredForm, form_of
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from autodistill.components.training import Batch, FeatureKey, Features
+    from autodistill.training.row_sets import RowSet
     from autodistill.training.tokenised import TokenisedSplit
 
     IntArray: TypeAlias = "NDArray[np.int64]"
@@ -52,7 +53,7 @@ PROGRESS = "progress.json"
 
 
 def cache_directory(
-    cache_dir: Path, split: TokenisedSplit, keys: frozenset[FeatureKey], fingerprint: str, rows: IntArray
+    cache_dir: Path, split: TokenisedSplit, keys: frozenset[FeatureKey], fingerprint: str, rows: RowSet
 ) -> Path:
     """Return where the features of these rows are kept.
 
@@ -61,10 +62,12 @@ def cache_directory(
         split: the examples.
         keys: features kept.
         fingerprint: of the teacher.
-        rows: sorted, distinct.
+        rows: of the examples.
     """
-    row_digest = hashlib.sha256(np.ascontiguousarray(rows, dtype="<i8").tobytes()).hexdigest()
-    parts = [FORMAT, fingerprint, split.fingerprint, ordered(keys), row_digest]
+    row_digest = hashlib.sha256()
+    for piece in rows.pieces():
+        row_digest.update(piece.astype("<i8", copy=False).tobytes())
+    parts = [FORMAT, fingerprint, split.fingerprint, ordered(keys), row_digest.hexdigest()]
     return cache_dir / "teacher_features" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
 
@@ -96,10 +99,10 @@ def write_cache(
     teacher: PreTrainedModel,
     split: TokenisedSplit,
     keys: frozenset[FeatureKey],
-    rows: IntArray,
+    rows: RowSet,
     watch: PassWatch | None = None,
 ) -> None:
-    """Compute and publish the features of ``rows`` (sorted, distinct).
+    """Compute and publish the features of ``rows``.
 
     Of several processes one writes and the others wait. A process that is killed leaves a scratch folder under another
     name, with which the next one goes on from the last saving; nobody reads it. See `build_once`.
@@ -110,10 +113,9 @@ def write_cache(
     follower = watch or PassWatch()
 
     def build(scratch: Path) -> None:
-        plan = make_plan(teacher, split, keys, split.lengths_of(rows))
-        # Longest first, so that batches are hardly padded.
-        order = rows[np.argsort(-split.lengths_of(rows), kind="stable")]
-        writer, wide = _CacheWriter(scratch, teacher, split, plan, order, follower), set[str]()
+        plan = make_plan(teacher, split, keys, counts_of(split, rows))
+        writer = _CacheWriter(scratch, teacher, split, plan, _longest_first(split, rows), follower)
+        wide = set[str]()
         while True:
             try:
                 return writer.write(wide)
@@ -121,6 +123,12 @@ def write_cache(
                 wide.add(error.name)
 
     build_once(directory, build, resumable=True, waiting=follower.while_another_builds)
+
+
+def _longest_first(split: TokenisedSplit, rows: RowSet) -> IntArray:
+    """The row numbers in an order in which batches are hardly padded."""
+    numbers = rows.numbers()
+    return numbers[np.argsort(-split.lengths_of(numbers), kind="stable")]
 
 
 class _CacheWriter:

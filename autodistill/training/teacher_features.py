@@ -16,8 +16,9 @@ import torch
 
 from autodistill.errors import ConfigError
 from autodistill.folders import directory_bytes, free_bytes
-from autodistill.training.cache_plan import keeps_likeliest, make_plan
+from autodistill.training.cache_plan import counts_of, keeps_likeliest, make_plan
 from autodistill.training.features import forward_features, has_blocks
+from autodistill.training.row_sets import RowSet
 from autodistill.training.softened import LOGITS, MASKED_LOGITS, temperature_of, without_temperature
 from autodistill.training.teacher_cache import PassWatch, TeacherCache, cache_directory, kept_bytes, write_cache
 
@@ -129,7 +130,7 @@ def still_there(source: TeacherFeatures) -> bool:
 
 
 def estimate_bytes(
-    teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey], rows: IntArray | None = None
+    teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey], rows: RowSet | None = None
 ) -> int:
     """Return the size in bytes of a cache of these features; runs the teacher on one example.
 
@@ -137,10 +138,10 @@ def estimate_bytes(
         teacher: whose features they are.
         split: the examples.
         keys: features to keep.
-        rows: examples to keep, or None for all; those named twice count once.
+        rows: examples to keep, or None for all in their first form.
     """
-    lengths = split.lengths if rows is None else split.lengths_of(np.unique(rows))
-    return make_plan(teacher, split, keys, lengths).total_bytes(lengths)
+    counts = counts_of(split, RowSet(len(split)) if rows is None else rows)
+    return make_plan(teacher, split, keys, counts).total_bytes(counts)
 
 
 def cached_teacher_features(
@@ -150,8 +151,8 @@ def cached_teacher_features(
     cache_dir: Path,
     fingerprint: str,
     max_bytes: int,
-    rows: IntArray | None,
-    first_rows: IntArray | None = None,
+    rows: RowSet | None,
+    first_rows: RowSet | None = None,
     watch: PassWatch | None = None,
 ) -> TeacherFeatures:
     """Return the teacher's features, computed once for ``rows`` and shared by all processes that use ``cache_dir``.
@@ -166,7 +167,7 @@ def cached_teacher_features(
         cache_dir: files are kept under ``teacher_features/<key>``.
         fingerprint: of the teacher's weights, as they are now.
         max_bytes: largest size of these files; 0 = never write.
-        rows: examples that will be asked for (repetitions do no harm), or None for all.
+        rows: examples that will be asked for, or None for all.
         first_rows: those of them that every run asks for, or None.
         watch: who follows the teacher's pass.
 
@@ -178,7 +179,7 @@ def cached_teacher_features(
     keys = _cached_keys(teacher, split, keys)
     if not keys or not len(split):
         return online
-    wanted = _everything(split) if rows is None else _distinct(rows)
+    wanted = _everything(split) if rows is None else rows
     for directory in feature_directories(teacher, split, keys, cache_dir, fingerprint, wanted):
         with suppress(FileNotFoundError):  # not there, or evicted by another process just now
             os.utime(directory)  # eviction goes by last use
@@ -201,13 +202,11 @@ def feature_directories(
     keys: frozenset[FeatureKey],
     cache_dir: Path,
     fingerprint: str,
-    rows: IntArray,
+    rows: RowSet,
 ) -> tuple[Path, ...]:
     """Where `cached_teacher_features` looks, by its arguments: features of all rows, then of these, which it writes."""
     keys = _cached_keys(teacher, split, keys)
-    places = (
-        cache_directory(cache_dir, split, keys, fingerprint, some) for some in (_everything(split), _distinct(rows))
-    )
+    places = (cache_directory(cache_dir, split, keys, fingerprint, some) for some in (_everything(split), rows))
     return tuple(dict.fromkeys(places))
 
 
@@ -216,20 +215,15 @@ def bytes_there(directories: Sequence[Path]) -> int:
     return max(kept_bytes(directories[-1]), *map(directory_bytes, directories))
 
 
-def _everything(split: TokenisedSplit) -> IntArray:
+def _everything(split: TokenisedSplit) -> RowSet:
     """All row numbers of a split."""
-    return np.arange(len(split) * split.copies, dtype=np.int64)
+    return RowSet(len(split) * split.copies)
 
 
 def _cached_keys(teacher: PreTrainedModel, split: TokenisedSplit, keys: frozenset[FeatureKey]) -> frozenset[FeatureKey]:
     """What a cache of these features is made for; logits that are kept whole are the same at every temperature."""
     keys = frozenset(LOGITS if key == MASKED_LOGITS else key for key in keys)
     return keys if keeps_likeliest(teacher, split) else frozenset(without_temperature(key) for key in keys)
-
-
-def _distinct(rows: IntArray) -> IntArray:
-    """Sorted rows, each once."""
-    return np.unique(rows).astype(np.int64)
 
 
 def check_disk(cache_dir: Path, needed: int, evictable: int = 0) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import autodistill
+from autodistill.teachers.configs import FineTunedTeacherConfig
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,8 +35,24 @@ def test_throughput_is_measured_once(tmp_path: Path) -> None:
 
 def test_memory_is_watched(tmp_path: Path) -> None:
     output = tmp_path / "data.json"
-    run("memory", "--megabytes", "1", "--work", str(tmp_path / "work"), "--output", str(output))
-    results = json.loads(output.read_text())["memory"]["results"]
+    arguments = ("--megabytes", "1", "--batch-size", "8", "--work", str(tmp_path / "work"))
+    run("memory", *arguments, "--output", str(output))
+    section = json.loads(output.read_text())["memory"]
+    assert section["settings"] == {"megabytes": 1, "batch_size": 8}
+    results = section["results"]
     assert results["tokenise"]["rows"] > 1000
     assert 0 < results["tokenise"]["peak_private_megabytes"] < 2000
-    assert results["teach"]["rows"] == 32
+    assert results["teach"]["rows"] == 4 * 8
+
+
+def test_a_head_is_taught_in_batches_of_the_preset() -> None:
+    teacher = autodistill.compose(["experiment=corpus_mlm", "data.path=texts"]).one("teacher")
+    assert teacher.parameters["fine_tune_batch_size"] == FineTunedTeacherConfig.fine_tune_batch_size == 32
+
+
+def test_memory_of_rows_is_some_bytes_each(tmp_path: Path) -> None:
+    output = tmp_path / "data.json"
+    run("rows", "--rows", "300000", "--output", str(output))
+    results = json.loads(output.read_text())["rows"]["results"]
+    assert 4 <= results["order"]["bytes_per_row"] < 8
+    assert all(found["bytes_per_row"] < 40 for found in results.values())

@@ -111,7 +111,7 @@ def test_the_teacher_answers_every_form_once(
     keys: frozenset[FeatureKey] = frozenset({("logits", None)})
     teacher = model_of()
     stream = ExampleStream(len(split), 0, split.lengths, split.copies)
-    cached = cached_teacher_features(teacher, split, keys, tmp_path, "teacher", 10**9, stream.rows_at(0, 150))
+    cached = cached_teacher_features(teacher, split, keys, tmp_path, "teacher", 10**9, stream.prefix(150))
     assert isinstance(cached, TeacherCache)
     for start in (0, 64, 128):
         batch = split.batch(stream.rows_at(start, start + 8))

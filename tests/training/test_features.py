@@ -186,7 +186,11 @@ def test_maps_of_layers_with_windows_are_cached_as_they_are(
     model = modern_bert()
     assert windowed_layers(model.config) == {2, 3}
     keys: frozenset[FeatureKey] = frozenset(("attentions", layer) for layer in (1, 2))
-    assert make_plan(model, train, keys, train.lengths).stored == {("queries", 1), ("keys", 1), ("attentions", 2)}
+    assert make_plan(model, train, keys, np.bincount(train.lengths)).stored == {
+        ("queries", 1),
+        ("keys", 1),
+        ("attentions", 2),
+    }
     cached = cached_teacher_features(model, train, keys, tmp_path, "teacher", 10**9, None).get(batch)
     for key, value in forward_features(model, batch, keys).items():
         pairs = (batch.attention_mask[:, None, :, None] & batch.attention_mask[:, None, None, :]).expand_as(value)

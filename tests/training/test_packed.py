@@ -21,6 +21,7 @@ from autodistill.components.task import IGNORED, Continued, Masking, TaskData, T
 from autodistill.components.training import FeatureKey
 from autodistill.errors import ConfigError, DataError
 from autodistill.training.packed import Masker, PackedSplit, continuing_tokens
+from autodistill.training.packing import part_directory
 from autodistill.training.stream import ExampleStream
 from autodistill.training.teacher_cache import TeacherCache
 from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
@@ -210,6 +211,24 @@ def test_the_teachers_answers_to_every_masking_are_cached(bert: Any, tmp_path: P
             torch.testing.assert_close(found[key][kept], expected[key][kept], atol=2e-3, rtol=2e-3)
 
 
+@pytest.mark.parametrize("pairs", [False, True])
+def test_every_row_of_many_is_found_in_its_part(bert: Any, tmp_path: Path, pairs: bool) -> None:
+    parts = (documents(0, 300, 40), documents(1, 1), (), documents(2, 130, 40), documents(3, 250, 40))
+    split = packed(bert, tmp_path, parts, pairs=pairs)
+    assert len(split) > 500
+    written = []
+    for part in range(len(parts)):
+        tokens, lengths = (
+            np.load(part_directory(split.directory, part) / f"{name}.npy") for name in ("tokens", "lengths")
+        )
+        written += [row.tolist() for row in np.split(tokens, np.cumsum(lengths))[:-1]]
+    random = np.random.default_rng(0).permutation(len(split))
+    for rows in (random[:200], random[200:]):
+        found, _ = unmasked(split, rows)
+        for row, length, tokens in zip(rows, split.lengths[rows], found, strict=True):
+            assert tokens[:length].tolist() == written[row]
+
+
 def test_a_mask_depends_on_the_row_alone(bert: Any, tmp_path: Path) -> None:
     parts = (documents(0, 60), documents(1, 50))
     one = packed(bert, tmp_path / "a", parts)
@@ -238,7 +257,7 @@ def test_copies_mask_the_same_rows_differently(bert: Any, tmp_path: Path) -> Non
     rows = stream.rows_at(0, 4 * len(split))
     assert sorted(rows[: 3 * len(split)].tolist()) == list(range(3 * len(split)))
     assert sorted(rows[3 * len(split) :].tolist()) == list(range(len(split)))
-    assert stream.prefix(10**6).tolist() == list(range(3 * len(split)))
+    assert stream.prefix(10**6).numbers().tolist() == list(range(3 * len(split)))
 
 
 def masker(share: float = 0.15, continues: tuple[int, ...] = (), seed: int = 1) -> Masker:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import signal
 import subprocess
 import sys
@@ -16,6 +18,8 @@ import numpy as np
 import pytest
 import torch
 from cache_process import KEYS, build, train_split
+from hypothesis import given
+from hypothesis import strategies as st
 from training_tiny import make_model
 from transformers import BertConfig, BertForMaskedLM
 
@@ -25,13 +29,14 @@ from autodistill.errors import OutOfMemoryTrialError, StudyInterruptedError
 from autodistill.folders import lock_of, locked
 from autodistill.losses.logits_kl import LogitsKL
 from autodistill.testing.losses import STUDENT, TEACHER, toy_batch
-from autodistill.training import teacher_cache
+from autodistill.training import row_sets, teacher_cache
 from autodistill.training.arrays import ArrayWriter, open_array
 from autodistill.training.batches import on_device
-from autodistill.training.cache_plan import keeps_likeliest, make_plan
+from autodistill.training.cache_plan import counts_of, keeps_likeliest, make_plan
+from autodistill.training.row_sets import RowSet
 from autodistill.training.softened import MASKED_LOGITS, features_for, softened_logits, teacher_needs
 from autodistill.training.stored_features import TOKENS, TOP_K, Dense, FeatureShape, TopLogits, form_of
-from autodistill.training.teacher_cache import PassWatch, TeacherCache
+from autodistill.training.teacher_cache import FORMAT, PassWatch, TeacherCache, cache_directory
 from autodistill.training.teacher_features import (
     OnlineTeacherFeatures,
     cached_teacher_features,
@@ -212,12 +217,12 @@ def test_maps_follow_from_queries_and_keys_where_those_are_smaller(
 ) -> None:
     keys: frozenset[FeatureKey] = frozenset({("attentions", 1), ("attention_scores", 2), ("embeddings", None)})
     few, many = model_of(heads=2), model_of(heads=16)
-    assert make_plan(few, train, keys, train.lengths).stored == {
+    assert make_plan(few, train, keys, np.bincount(train.lengths)).stored == {
         ("attentions", 1),
         ("attention_scores", 2),
         ("hidden_states", 0),
     }
-    plan = make_plan(many, train, keys, train.lengths)
+    plan = make_plan(many, train, keys, np.bincount(train.lengths))
     assert plan.stored == {(name, layer) for name in ("queries", "keys") for layer in (1, 2)} | {("hidden_states", 0)}
     cached = cached_teacher_features(many, train, keys, tmp_path, "many", 10**9, None)
     online = OnlineTeacherFeatures(many, keys)
@@ -236,7 +241,7 @@ def test_maps_that_do_not_follow_are_kept(model_of: Callable[..., Any], train: T
     teacher = model_of(heads=16)
     teacher.bert.encoder.layer[0].attention.self.scaling = 0.1
     keys: frozenset[FeatureKey] = frozenset({("attentions", 1), ("attentions", 2)})
-    assert make_plan(teacher, train, keys, train.lengths).stored == {
+    assert make_plan(teacher, train, keys, np.bincount(train.lengths)).stored == {
         ("attentions", 1),
         ("queries", 2),
         ("keys", 2),
@@ -248,7 +253,7 @@ def test_relations_share_their_queries_and_keys_with_the_maps(
 ) -> None:
     """A map that costs nothing more because a relation needs the factors anyway is never stored."""
     keys: frozenset[FeatureKey] = frozenset({("attentions", 1), ("queries", 1), ("keys", 1), ("values", 1)})
-    assert make_plan(model_of(heads=2), train, keys, train.lengths).stored == keys - {("attentions", 1)}
+    assert make_plan(model_of(heads=2), train, keys, np.bincount(train.lengths)).stored == keys - {("attentions", 1)}
 
 
 def test_only_what_is_asked_for_is_read(model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path) -> None:
@@ -396,7 +401,28 @@ def test_an_array_goes_on_behind_what_is_kept(tmp_path: Path) -> None:
 
 def test_who_waits_for_another_process_can_be_stopped(train: TokenisedSplit, tmp_path: Path) -> None:
     teacher = make_model()
-    directory, *_ = feature_directories(teacher, train, KEYS, tmp_path, "words", np.arange(len(train)))
+    directory, *_ = feature_directories(teacher, train, KEYS, tmp_path, "words", RowSet(len(train)))
     watch = PassWatch(stop_requested=lambda: True)
     with locked(lock_of(directory)), pytest.raises(StudyInterruptedError, match="while another process computes"):
         cached_teacher_features(teacher, train, KEYS, tmp_path, "words", 10**9, None, watch=watch)
+
+
+@given(st.integers(0, 9), st.lists(st.booleans(), max_size=20), st.integers(1, 6))
+def test_the_key_of_a_cache_is_that_of_its_row_numbers(whole: int, more: list[bool], piece: int) -> None:
+    """Caches that were written before row sets are found again."""
+    numbers = [*range(whole), *(whole + index for index, there in enumerate(more) if there)]
+    digest = hashlib.sha256(np.array(numbers, dtype="<i8").tobytes()).hexdigest()
+    parts = [FORMAT, "teacher", "split", [["logits", None]], digest]
+    name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+    split: Any = SimpleNamespace(fingerprint="split")
+    rows = RowSet(whole, np.array(more, dtype=np.bool_))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_sets, "PIECE", piece)
+        assert cache_directory(Path("cache"), split, frozenset({LOGITS}), "teacher", rows).name == name
+
+
+def test_rows_are_counted_by_their_tokens(train: TokenisedSplit) -> None:
+    rows = RowSet.of(np.array([40, 3, 3, 9]))
+    lengths = train.lengths[[3, 9, 40]].tolist()
+    assert counts_of(train, rows).tolist() == [lengths.count(tokens) for tokens in range(max(train.lengths) + 1)]
+    assert counts_of(train, RowSet(0)).sum() == 0

@@ -11,6 +11,7 @@ import torch
 
 from autodistill.components.training import FeatureKey, Features
 from autodistill.errors import ConfigError
+from autodistill.training.row_sets import RowSet
 from autodistill.training.teacher_cache import TeacherCache
 from autodistill.training.teacher_features import (
     OnlineTeacherFeatures,
@@ -89,7 +90,7 @@ def test_the_teacher_runs_once_over_the_rows(
     seen = examples_seen(teacher)
     rows = np.array([9, 2, 9, 40, 2])
     for _ in range(2):
-        features = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, rows)
+        features = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, RowSet.of(rows))
         features.get(train.batch(rows))
     probes = 2  # of one example each: the estimate and the shapes
     assert sum(seen) == 3 + probes
@@ -98,7 +99,7 @@ def test_the_teacher_runs_once_over_the_rows(
 def test_rows_that_were_not_asked_for_are_missing(
     model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
 ) -> None:
-    features = cached_teacher_features(model_of(), train, KEYS, tmp_path, "teacher", LARGE, np.array([9, 2]))
+    features = cached_teacher_features(model_of(), train, KEYS, tmp_path, "teacher", LARGE, RowSet.of(np.array([9, 2])))
     with pytest.raises(KeyError, match="Row 63 is not in the teacher cache"):
         features.get(train.batch(np.array([2, 63])))
 
@@ -107,12 +108,12 @@ def test_the_cache_key_has_teacher_features_and_rows(
     model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
 ) -> None:
     teacher, logits = model_of(), frozenset({("logits", None)})
-    some = np.array([1, 2])
+    some = RowSet.of(np.array([1, 2]))
     caches = [
         cached_teacher_features(teacher, train, logits, tmp_path, "teacher", LARGE, some),
         cached_teacher_features(teacher, train, logits, tmp_path, "other", LARGE, some),
         cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, some),
-        cached_teacher_features(teacher, train, logits, tmp_path, "teacher", LARGE, np.array([1, 3])),
+        cached_teacher_features(teacher, train, logits, tmp_path, "teacher", LARGE, RowSet.of(np.array([1, 3]))),
         cached_teacher_features(teacher, train, logits, tmp_path, "teacher", LARGE, None),
     ]
     assert len({cache.directory for cache in caches if isinstance(cache, TeacherCache)}) == 5
@@ -127,13 +128,13 @@ def test_the_estimate_is_the_size_of_the_files(
     files = [path for path in cache.directory.glob("*.npy") if path.name not in ("rows.npy", "lengths.npy")]
     header = 128
     assert estimate_bytes(teacher, train, KEYS) == sum(path.stat().st_size - header for path in files)
-    assert estimate_bytes(teacher, train, frozenset({("logits", None)}), np.array([1, 1, 2])) == 2 * 2 * 4
+    assert estimate_bytes(teacher, train, frozenset({("logits", None)}), RowSet.of(np.array([1, 1, 2]))) == 2 * 2 * 4
 
 
 def test_a_cache_of_all_rows_serves_some(model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path) -> None:
     teacher = model_of()
     whole = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, None)
-    some = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, np.array([1, 2]))
+    some = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", LARGE, RowSet.of(np.array([1, 2])))
     assert isinstance(whole, TeacherCache)
     assert isinstance(some, TeacherCache)
     assert whole.directory == some.directory
@@ -152,7 +153,7 @@ def test_what_every_run_reads_first_is_cached_where_all_of_it_is_too_large(
     model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
 ) -> None:
     teacher = model_of()
-    first = np.array([4, 9, 2])
+    first = RowSet.of(np.array([4, 9, 2]))
     room = estimate_bytes(teacher, train, KEYS, first)
     features = cached_teacher_features(teacher, train, KEYS, tmp_path, "teacher", room, None, first)
     assert isinstance(features, PartlyCachedTeacherFeatures)
