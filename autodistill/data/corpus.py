@@ -205,7 +205,7 @@ class Corpus:
         least, largest = min(carved.values(), default=0), max(survey.near.values(), default=0)
         too_large = sum(size for size in survey.near.values() if size > least)
         by, chosen = "near", _chosen(survey.near, carved)
-        if too_large > TOO_LARGE_SHARE * survey.near.total() or not chosen.suffice(carved):
+        if _share_of_too_large(survey.near, least, documents) > TOO_LARGE_SHARE or not chosen.suffice(carved):
             by, chosen = "same", _chosen(survey.same, carved)
         if wanted > documents * LARGEST_SHARE or not chosen.suffice(carved):
             raise DataError(
@@ -376,6 +376,24 @@ def _chosen(groups: Mapping[int, int], wanted: Mapping[str, int]) -> _Chosen:
         left = {key: size for key, size in left.items() if key not in keys}
         found[role], counts[role] = frozenset(keys), wanted[role] - room
     return _Chosen(found, counts)
+
+
+def _share_of_too_large(groups: Mapping[int, int], least: int, documents: int) -> float:
+    """The share of all documents that are in groups of more than ``least``, as some of the groups tell.
+
+    Args:
+        groups: key -> documents, of a part of the keys.
+        least: documents.
+        documents: of all groups.
+    """
+    largest = max(groups.values(), default=0)
+    if largest <= least:
+        return 0.0
+    # One group may hold a good part of all documents: it stands for itself, and only the others for the rest.
+    others = [size for size in groups.values() if size > least]
+    rest = sum(groups.values()) - largest
+    share = (sum(others) - largest) / rest if rest else 0.0
+    return (largest + share * (documents - largest)) / documents
 
 
 def _overlaps(

@@ -99,7 +99,7 @@ def corpus_files(path: Path, key: str = _KEY) -> CorpusFiles:
     if not path.is_dir():
         raise DataError(f"{key} names {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
     met, concealed = set[Path](), list[Path]()
-    found = sorted(_below(path, met, concealed))
+    found = sorted(_below(path, met, concealed, key))
     visible = [file for file in found if not file.name.startswith(".")]
     hidden = len(found) - len(visible) + sum(1 for folder in concealed for _ in _below(folder, met))
     known = [file for file in visible if file.is_file() and _is_known(file)]
@@ -113,21 +113,24 @@ def corpus_files(path: Path, key: str = _KEY) -> CorpusFiles:
     return CorpusFiles(tuple(sorted(wanted.values())), len(visible) - len(known), hidden)
 
 
-def _below(path: Path, met: set[Path], concealed: list[Path] | None = None) -> Iterator[Path]:
+def _below(path: Path, met: set[Path], concealed: list[Path] | None = None, key: str = _KEY) -> Iterator[Path]:
     """The files of a folder and its subfolders, each folder once, though links lead to it again or form circles.
 
     Args:
         path: of the folder.
         met: where the folders are that were searched; those that are new are added.
         concealed: gets the hidden subfolders, which then are not searched, and a folder that cannot be read is an
-            error; None: hidden ones are searched like others.
+            error; None: hidden ones are searched like others, but links, which may lead anywhere, are not followed.
+        key: the configuration key that named the folder, for messages.
     """
 
     def refuse(error: OSError) -> None:
         if concealed is not None:
-            raise DataError(f"{_KEY}: the folder {error.filename} cannot be read ({error}). Change its permissions.")
+            raise DataError(f"{key}: the folder {error.filename} cannot be read ({error}). Change its permissions.")
 
-    for folder, subfolders, files in os.walk(path, onerror=refuse, followlinks=True):
+    if concealed is None and path.is_symlink():
+        return
+    for folder, subfolders, files in os.walk(path, onerror=refuse, followlinks=concealed is not None):
         place = Path(folder).resolve()
         if place in met:
             subfolders.clear()

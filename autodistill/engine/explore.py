@@ -63,6 +63,7 @@ class Explorer:
         release_dead(session.storage, session.study.id)
         session.progress.stage("exploring", session.settings.budget_trials)
         with ExploreClock(session.storage, session.study.id) as clock, closing(self.executor):
+            self.failed = self._failed_at_last()
             self._take_up()
             while not self._time_is_up(clock.seconds) and self._fill():
                 self._wait()
@@ -126,6 +127,14 @@ class Explorer:
                 f"being trial {result.job.trial}: {result.error} "
                 f"The log is in {self.session.settings.study_dir / 'autodistill.log'}."
             )
+
+    def _failed_at_last(self) -> int:
+        """How many of the study's latest trainings failed in a row: they may have ended an earlier process."""
+        ended = [
+            (trial.told, trial.state) for trial in self._trials() if trial.began_training and trial.told is not None
+        ]
+        latest = [state for _, state in sorted(ended, reverse=True)]
+        return next((place for place, state in enumerate(latest) if state != "failed"), len(latest))
 
     def _count_fruitless(self) -> None:
         self.fruitless += 1

@@ -43,7 +43,7 @@ SCREENING_SAMPLES = 32
 OPTIMISM = 2.0
 # Candidates that are screened at once, and that the acquisition function values at once: bounds the memory to some
 # hundred megabytes.
-CHUNK, VALUED = 1024, 32
+CHUNK, VALUED = 1024, 8
 # What was tried may be on the front unless something beats it even with these many standard deviations against it.
 PLAUSIBLE = 3.0
 # Joint draws by which what was tried is told from what is on the front in none of them.
@@ -116,9 +116,9 @@ class Problem:
 
     @property
     def model(self) -> Model:
-        """All models as one: the coarse ones, since the cost of a candidate grows with the square of their rows."""
-        coarse = [model.coarse for model in self.models]
-        return coarse[0] if len(coarse) == 1 else ModelListGP(*coarse)
+        """All models as one."""
+        whole = [model.whole for model in self.models]
+        return whole[0] if len(whole) == 1 else ModelListGP(*whole)
 
 
 @contextmanager

@@ -316,20 +316,16 @@ class ClosedForm:
 
 
 def _nodes_of(dimensions: int) -> list[tuple[tuple[float, ...], float]]:
-    """Nodes over independent standard normal numbers, with the logarithms of their weights.
+    """Nodes over one or two independent standard normal numbers, with the logarithms of their weights.
 
-    Over two numbers the centre and two nodes on either axis, exact for polynomials up to the third degree (and the
-    fifth in one number alone): a product of one-dimensional nodes would cost five times as much.
+    Two, because one of three objectives is learnt. Over two numbers the centre and two nodes on either axis, exact for
+    polynomials up to the third degree (and the fifth in one number alone): a product of one-dimensional nodes would
+    cost five times as much.
     """
     if dimensions == 1:
         positions, weights = np.polynomial.hermite_e.hermegauss(NODES)
         logs = np.log(weights / weights.sum())
         return [((float(position),), float(log)) for position, log in zip(positions, logs, strict=True)]
     reach = math.sqrt(3.0)
-    axes = [
-        tuple(side * reach if axis == other else 0.0 for other in range(dimensions))
-        for axis in range(dimensions)
-        for side in (-1.0, 1.0)
-    ]
-    centre = (0.0,) * dimensions
-    return [(centre, math.log(1.0 - dimensions / 3.0)), *((axis, math.log(1.0 / 6.0)) for axis in axes)]
+    axes = ((-reach, 0.0), (reach, 0.0), (0.0, -reach), (0.0, reach))
+    return [((0.0, 0.0), math.log(1.0 / 3.0)), *((axis, math.log(1.0 / 6.0)) for axis in axes)]

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from autodistill.components.task import Continued, DataContext, TaskData
 from autodistill.data import corpus_files
-from autodistill.data.corpus import Corpus
+from autodistill.data.corpus import Corpus, _share_of_too_large
 from autodistill.data.corpus_configs import CorpusConfig
 from autodistill.data.corpus_files import CorpusFiles, Found, Reading, cut_into_parts, read_part
 from autodistill.data.corpus_files import corpus_files as files_of
@@ -122,6 +122,21 @@ def test_documents_with_a_line_more_are_mostly_on_one_side(tmp_path: Path) -> No
             "alarm": None,
         }
     ]
+
+
+@pytest.mark.parametrize(
+    ("groups", "documents", "share"),
+    [
+        ([1] * 20, 1000, 0.0),
+        ([300, *[1] * 19], 1000, 0.3),  # however few of the others were looked at
+        ([300, *[1] * 700], 1000, 0.3),
+        ([60, 60, 60, *[1] * 20], 10_000, (60 + 120 / 140 * 9940) / 10_000),
+        ([100], 100, 1.0),
+        ([], 0, 0.0),
+    ],
+)
+def test_one_large_group_of_documents_stands_for_itself_alone(groups: list[int], documents: int, share: float) -> None:
+    assert _share_of_too_large(dict(enumerate(groups)), 50, documents) == pytest.approx(share)
 
 
 def test_documents_of_a_form_are_divided_with_an_alarm_but_equal_ones_are_not(tmp_path: Path) -> None:
@@ -419,9 +434,16 @@ def test_a_role_without_text_is_named_before_the_rest_is_read(
 ) -> None:
     path, empty = write(tmp_path / "a.txt", TEXTS), tmp_path / "empty.jsonl"
     empty.write_text('{"text": " "}\n\n')
-    monkeypatch.setattr("autodistill.data.corpus.Corpus._deal", None)
+    surveyed, survey = [], Corpus._survey
+
+    def noted(corpus: Corpus, of: str, *others: Any) -> Any:
+        surveyed.append(of)
+        return survey(corpus, of, *others)
+
+    monkeypatch.setattr(Corpus, "_survey", noted)
     with pytest.raises(DataError, match=rf"data.{role}: .*empty.jsonl has no text for the {role} split: .* 2 that are"):
         load(tmp_path / "cache", path=str(path), **{role: str(empty)})
+    assert surveyed == [role]
     with pytest.raises(DataError, match=r"data.path: .*empty.jsonl has no text for the train split"):
         load(tmp_path / "cache", path=str(empty), select=str(path), test_documents=0)
     with pytest.raises(DataError, match=rf"data.{role} names .*none.txt', which does not exist"):
@@ -557,6 +579,6 @@ def test_what_follows_a_blank_first_piece_is_a_document_of_its_own(
     counts = Found()
     texts = list(with_keys(read_part(part, Reading("line", "text"), counts)))
     assert (counts.documents, counts.cut, counts.empty) == (2, 1, 0)
-    assert [text for text, _ in texts] == ["short", "x" * 20, "x" * 20, "x" * 10]
+    assert [text for text, _ in texts] == ["short", " " + "x" * 19, "x" * 20, "x" * 11]
     assert len({number for _, number in texts}) == 2
     assert len({number for _, number in texts[1:]}) == 1

@@ -111,7 +111,11 @@ def test_failures_in_a_row_of_a_resumed_search_are_judged_by_the_trials_of_earli
         "7 trials in a row failed (before them: 1 trained, 1 failed), the last one being trial 8: "
         "ValueError: cannot be trained. The log is in "
     ) in error
-    assert states_of(tmp_path, *given) == ["failed", "complete", *["failed"] * 7]
+    assert main(["explore", *given, "budget.trials=10"]) == 1  # what ended the last process goes on
+    assert "8 trials in a row failed (before them: 1 trained, 1 failed), the last one being trial 9" in (
+        capsys.readouterr().err
+    )
+    assert states_of(tmp_path, *given) == ["failed", "complete", *["failed"] * 8]
 
 
 def test_a_search_ends_with_the_third_failure_where_nothing_was_trained(
