@@ -7,11 +7,14 @@ and by the full one, reads the test split once for each, and compares them with 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from autodistill.components.outcome import Job as EngineJob
 from autodistill.components.task import TaskSpec
@@ -21,6 +24,8 @@ from autodistill.engine.manual import manual_trial
 from autodistill.engine.records import FINAL_RUN_STATES, RunKind, TrialRecord
 from autodistill.engine.session import Session
 from autodistill.errors import DataError, TrialError
+from autodistill.training.arrays import open_array
+from autodistill.training.packing import part_directory
 from benchmarks.evaluation.jobs import Job
 from benchmarks.quiet_study import quiet_session
 
@@ -62,6 +67,9 @@ MODELS = (TEACHER, BASELINE, *STUDENTS)
 
 #: The job that makes data and teacher.
 PREPARE = "prepare"
+
+#: The title of an article of WikiText; those of its sections have more signs.
+TITLE = re.compile(r"= [^=].* =$")
 
 
 @dataclass(frozen=True)
@@ -197,6 +205,7 @@ def distilled_rows(setup: ChainSetup) -> dict[str, dict[str, Any]]:
     Rows whose full run is not complete are left out.
     """
     with open_chain(setup) as session:
+        by_article(session)
         finals, trials = compare(session), trials_of(session)
         flash = {
             run.trial: run.metrics["mlm.accuracy"]["value"]
@@ -212,6 +221,20 @@ def distilled_rows(setup: ChainSetup) -> dict[str, dict[str, Any]]:
                 share = _encoder_flops(session, trial.architecture) / whole
                 rows[name] = {**_row(found), "share_of_flops": share, "flash_accuracy": flash.get(trial.number)}
     return rows
+
+
+def by_article(session: Session) -> None:
+    """Let whole articles of the test split count as independent, of which WikiText's blank lines make sections."""
+    bench = session.bench
+    split, stream = bench.splits["test"], bench.data.splits["test"]
+    articles, first = [], 0
+    for part in range(stream.parts):
+        begun = first + np.cumsum([bool(TITLE.match(text.strip())) for text in stream.documents(part)])
+        articles.append(begun[open_array(part_directory(split.directory, part) / "documents.npy")])
+        first = int(begun[-1]) if len(begun) else first
+    _, numbers = np.unique(np.concatenate(articles), return_inverse=True)
+    if numbers.any():  # other texts have no titles
+        vars(split)["documents"] = numbers
 
 
 def _row(found: Mapping[str, Any]) -> dict[str, Any]:

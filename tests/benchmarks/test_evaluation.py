@@ -8,8 +8,10 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import autodistill
@@ -132,3 +134,21 @@ def test_the_chain_is_a_study_and_the_protocol_on_each_of_its_models(
     assert jobs["bert_half-rte, seed 1"] == tuple(points)
     assert set(jobs["bert_half-rte"]) == {*points, "bert_half-rte, seed 1"}
     assert jobs["teacher-rte, lr5e-05-batch32-epochs5"] == ("prepare",)
+
+
+def test_articles_and_not_their_sections_are_independent_in_the_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    study: Any = importlib.import_module("benchmarks.evaluation.chain_study")
+    parts = [["= One =", "text", "= = Part = =", "more"], ["again", "= Two = ", "last"], []]
+    for part, numbers in enumerate(([0, 1, 1, 3], [0, 2], [])):
+        (tmp_path / f"part-{part:05}").mkdir()
+        np.save(tmp_path / f"part-{part:05}" / "documents.npy", np.array(numbers, dtype=np.int32))
+    split = SimpleNamespace(directory=tmp_path, documents="sections")
+    stream = SimpleNamespace(parts=3, documents=lambda part: iter(parts[part]))
+    session = SimpleNamespace(
+        bench=SimpleNamespace(splits={"test": split}, data=SimpleNamespace(splits={"test": stream}))
+    )
+    study.by_article(session)
+    assert split.documents.tolist() == [0, 0, 0, 0, 0, 1]
