@@ -1,6 +1,7 @@
 """Time and memory of one proposal: 27 parameters, 100 and 1,000 trials, each searcher in a fresh process.
 
-    python -m benchmarks.search.cost [--searchers ours botorch:known=false] [--trials 100 1000] [--output FILE.json]
+    python -m benchmarks.search.cost [--searchers ours peers] [--trials 100 1000] [--output FILE.json]
+    python -m benchmarks.search.cost --searchers botorch:known=false --section cost_two_learnt   # both to be learnt
 
 The history holds random architectures of the problem ``layers``. A small proposal comes first, so that imports and
 warm-up do not count; then the median of ``--repeats`` proposals with as many threads as there are cores. Memory is the
@@ -93,10 +94,11 @@ def peak_bytes() -> int:
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--searchers", nargs="+", default=["ours", "peers", "botorch:known=false"])
+    parser.add_argument("--searchers", nargs="+", default=["ours", "peers"])
     parser.add_argument("--trials", nargs="+", type=int, default=[100, 1000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds after which a searcher is given up")
+    parser.add_argument("--section", default="cost", help="of the results")
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
     found: dict[str, list[dict[str, Any]]] = {}
@@ -114,7 +116,7 @@ def main() -> int:
                 f"{name:40s} {trials:6d} {row['seconds_median']:9.3f} {row['seconds_max']:9.3f} {memory:8.2f}",
                 flush=True,
             )
-    write_section(given.output, "cost", {"problem": layers().about, "repeats": given.repeats}, found)
+    write_section(given.output, given.section, {"problem": layers().about, "repeats": given.repeats}, found)
     return 0
 
 
