@@ -6,6 +6,7 @@ taken up first, and the strategy, which is a pure function of the history, propo
 
 from __future__ import annotations
 
+import itertools
 import logging
 from contextlib import closing
 
@@ -50,7 +51,6 @@ class Explorer:
         self.executor: Executor = bench.create(settings.one("executor"), ExecutorContext(session.runner().work))
         self.under_way: set[int] = set()
         self.fruitless = 0
-        self.failed = 0
 
     def run(self) -> None:
         """Explore until the budget is spent or the space is exhausted.
@@ -63,7 +63,6 @@ class Explorer:
         release_dead(session.storage, session.study.id)
         session.progress.stage("exploring", session.settings.budget_trials)
         with ExploreClock(session.storage, session.study.id) as clock, closing(self.executor):
-            self.failed = self._failed_at_last()
             self._take_up()
             while not self._time_is_up(clock.seconds) and self._fill():
                 self._wait()
@@ -114,27 +113,24 @@ class Explorer:
 
     def _count_failed(self, result: JobResult) -> None:
         if result.state != "failed":
-            self.failed = 0
             return
-        self.failed += 1
         self.session.progress.message(f"trial {result.job.trial} failed: {result.error}")
-        ended = [trial for trial in self._trials() if trial.began_training and trial.number not in self.under_way]
-        states = [trial.state for trial in ended]
-        trained, failed = states.count("complete") + states.count("stopped"), states.count("failed") - self.failed
-        if is_hopeless(self.failed, trained, failed):
+        # Of earlier processes too: what ended one of them may go on.
+        ended = [
+            (trial.told, trial.state)
+            for trial in self._trials()
+            if trial.began_training and trial.told is not None and trial.number not in self.under_way
+        ]
+        states = [state for _, state in sorted(ended)]
+        streak = len(list(itertools.takewhile("failed".__eq__, reversed(states))))
+        before = states[: len(states) - streak]
+        failed = before.count("failed")
+        if is_hopeless(streak, len(before) - failed, failed):
             raise TrialError(
-                f"{self.failed} trials in a row failed (before them: {trained} trained, {failed} failed), the last one "
-                f"being trial {result.job.trial}: {result.error} "
+                f"{streak} trials in a row failed (before them: {len(before) - failed} trained, {failed} failed), the "
+                f"last one being trial {result.job.trial}: {result.error} "
                 f"The log is in {self.session.settings.study_dir / 'autodistill.log'}."
             )
-
-    def _failed_at_last(self) -> int:
-        """How many of the study's latest trainings failed in a row: they may have ended an earlier process."""
-        ended = [
-            (trial.told, trial.state) for trial in self._trials() if trial.began_training and trial.told is not None
-        ]
-        latest = [state for _, state in sorted(ended, reverse=True)]
-        return next((place for place, state in enumerate(latest) if state != "failed"), len(latest))
 
     def _count_fruitless(self) -> None:
         self.fruitless += 1

@@ -32,6 +32,7 @@ from linear_operator.utils.warnings import NumericalWarning
 from scipy.special import ndtri
 from torch import Tensor
 
+from autodistill.search.closed_form import PLAUSIBLE
 from autodistill.search.surrogates import Fitted, Posterior
 
 if TYPE_CHECKING:
@@ -44,8 +45,6 @@ OPTIMISM = 2.0
 # Candidates that are screened at once, and that the acquisition function values at once: bounds the memory to some
 # hundred megabytes.
 CHUNK, VALUED = 1024, 8
-# What was tried may be on the front unless something beats it even with these many standard deviations against it.
-PLAUSIBLE = 3.0
 # Joint draws by which what was tried is told from what is on the front in none of them.
 PRUNING_SAMPLES = 256
 

@@ -33,7 +33,7 @@ from autodistill.search.ehvi import cells_of, log_ehvi
 from autodistill.search.feasibility import log_chances_of
 from autodistill.search.measured import with_measured
 from autodistill.search.sobol import SobolSearch
-from autodistill.search.surrogates import NUMERICAL_ERRORS, fit_models
+from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, fit_models
 from autodistill.search.transfer import Earlier
 from autodistill.search.view import NothingLearntError, View, scaled_bound, sign_of
 
@@ -51,6 +51,18 @@ BROKEN, LIKELY = 5, -0.7
 
 def _as_it_is(pool: Pool) -> Pool:
     return pool
+
+
+def _completed(view: View, pool: Pool, features: FeatureMap) -> tuple[View, Pool, Callable[[Pool], Pool]]:
+    """View and pool that know what is measured beside what must be learnt, and what completes further candidates.
+
+    Raises:
+        NothingLearntError: see `with_measured`.
+    """
+    if not 0 < len(view.measured_objectives) < len(view.modelled_objectives):
+        return view, pool, _as_it_is
+    view, measured = with_measured(view, features)
+    return view, measured.completed(pool), measured.completed
 
 
 def _often_broken(view: View) -> bool:
@@ -158,12 +170,9 @@ class BotorchSearch:
         modelled, measured = len(view.modelled_objectives), len(view.measured_objectives)
         if modelled == 1 or modelled - measured == 1:
             return self._closed_form(view, pool, n, rng)
-        complete: Callable[[Pool], Pool] = _as_it_is
-        if 0 < measured < modelled:
-            view, seen = with_measured(view, view.feature_map(pool, self.earlier or None, self.size_features))
-            complete = seen.completed
-            pool = complete(pool)
-        problem, inputs_of = self._problem(view, pool)
+        features = view.feature_map(pool, self.earlier or None, self.size_features)
+        view, pool, complete = _completed(view, pool, features)
+        problem, inputs_of = self._problem(view, pool, features)
         seed = int(rng.integers(2**31))
         screen = Screen(problem, seed)
         if not self.candidates.countable(self.max_candidates):
@@ -198,13 +207,9 @@ class BotorchSearch:
 
     def _closed_form(self, view: View, pool: Pool, n: int, rng: np.random.Generator) -> list[Proposal]:
         features = view.feature_map(pool, self.earlier or None, self.size_features)
-        complete: Callable[[Pool], Pool] = _as_it_is
         # Another replicate would be trained, not measured, anew.
         most = 1 if view.modelled_objectives == view.measured_objectives else self.max_replicates
-        if len(view.modelled_objectives) > 1:
-            view, measured = with_measured(view, features)
-            complete = measured.completed
-        pool = complete(pool)
+        view, pool, complete = _completed(view, pool, features)
         acquisition = ClosedForm(view, pool, features, draws=self.samples, rng=rng)
         if not self.candidates.countable(self.max_candidates):
             pool = self._climb(acquisition.screen, pool, view.history, complete)
@@ -250,13 +255,13 @@ class BotorchSearch:
 
     # -- two or more objectives to be learnt ---------------------------------------------------------------------
 
-    def _problem(self, view: View, pool: Pool) -> tuple[Problem, Callable[[Pool], torch.Tensor]]:
+    def _problem(self, view: View, pool: Pool, features: FeatureMap) -> tuple[Problem, Callable[[Pool], torch.Tensor]]:
         """The acquisition problem, and what gives its inputs for candidates.
 
         Raises:
             NothingLearntError: too little was observed.
         """
-        features, observed = view.feature_map(pool, self.earlier or None, self.size_features), view.observed()
+        observed = view.observed()
         scales = {name: item.scale for name, item in observed.items()}
         scales |= {item.metric: view.known_scale(item.metric, pool) for item in view.known_objectives}
         width, outputs = features.layout.width, list(observed)
@@ -274,8 +279,10 @@ class BotorchSearch:
                 np.nan_to_num(scales[item.metric](some.known[item.metric]), nan=-10.0 * sign_of(item))
                 for item in view.known_objectives
             ]
-            variances = [scales[metric].variances(some.known[metric], some.variances[metric]) for metric in uncertain]
-            deviations = [np.sqrt(np.nan_to_num(item) * (0.0 if tried else 1.0)) for item in variances]
+            deviations = [
+                np.zeros(len(some)) if tried else scales[metric].deviations(some.known[metric], some.variances[metric])
+                for metric in uncertain
+            ]
             return torch.from_numpy(np.column_stack([features(some), *known, *deviations]))
 
         signed: list[FloatArray] = [

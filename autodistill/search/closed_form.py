@@ -237,9 +237,7 @@ class ClosedForm:
         known = self._known(pool)
         spreads = []
         for column, item in enumerate(self._known_items):
-            scale, values = self._scales[item.metric], pool.known[item.metric]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                spread = np.nan_to_num(np.sqrt(scale.variances(values, pool.variances[item.metric])))
+            spread = self._scales[item.metric].deviations(pool.known[item.metric], pool.variances[item.metric])
             if (spread > 0).any():
                 spreads.append((column, spread))
         if not spreads:

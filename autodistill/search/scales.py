@@ -75,6 +75,11 @@ class Scale:
             flat = variances / values**2 if self.log else variances / self.unit / self.unit
         return flat / self.deviation**2
 
+    def deviations(self, values: FloatArray, variances: FloatArray) -> FloatArray:
+        """The images of the standard deviations of ``values``, to first order; 0 where nothing is known."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.nan_to_num(np.sqrt(self.variances(values, variances)))
+
 
 def deviation_of(values: FloatArray) -> float:
     """The standard deviation, or 1 where the values are equal but for rounding: nothing can be told from that."""

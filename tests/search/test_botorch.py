@@ -154,7 +154,7 @@ def test_what_lies_outside_the_space_is_learnt_from_but_is_not_on_the_front() ->
     history = toy_history(context, [*tried, *drawn_history(context, 8).architectures], states=states)
     search = make(context)
     view, pool = View(context, search.candidates, history), search.candidates.describe(context.space.enumerate())
-    problem, _ = search._problem(view, pool)
+    problem, _ = search._problem(view, pool, view.feature_map(pool, None, sizes=True))
     assert len(problem.models[0].whole.train_targets) == 8
     assert (len(problem.baseline), len(problem.pending)) == (7, 1)
 
