@@ -287,7 +287,7 @@ class Corpus:
         Raises:
             DataError: they have no text.
         """
-        pieces = tuple(part for file in files.paths for part in cut_into_parts(file, self._reading))
+        pieces = tuple(part for file in files.paths for part in cut_into_parts(file, self._reading, key=_key(role)))
         payload = SurveyPayload(pieces, self._reading, same, near, wanted)
         seen = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files.paths]
         parts = [FORMAT, SURVEY_FORMAT, seen, asdict(self._reading), same, near, sorted(wanted)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ RECORD_CHARACTERS = 64 * 2**20
 #: Bytes of a line that are looked at at a time.
 _LINE_BYTES = 2**20
 
-#: Keyword in messages.
+#: The configuration key that names the files that are trained on, for messages.
 _KEY = "data.path"
 
 
@@ -45,11 +45,13 @@ class Part:
         path: of the file.
         start: first byte of a text file, or row group of a Parquet file.
         stop: the one after the last.
+        key: the configuration key that named the file, for messages.
     """
 
     path: Path
     start: int
     stop: int
+    key: str = _KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +100,8 @@ def corpus_files(path: Path, key: str = _KEY) -> CorpusFiles:
         return CorpusFiles((path,))
     if not path.is_dir():
         raise DataError(f"{key} names {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
-    met, concealed = set[Path](), list[Path]()
-    found = sorted(_below(path, met, concealed, key))
-    visible = [file for file in found if not file.name.startswith(".")]
-    hidden = len(found) - len(visible) + sum(1 for folder in concealed for _ in _below(folder, met))
+    met = set[Path]()
+    visible, hidden = _searched(path, met, key)
     known = [file for file in visible if file.is_file() and _is_known(file)]
     if not known:
         raise DataError(
@@ -113,33 +113,54 @@ def corpus_files(path: Path, key: str = _KEY) -> CorpusFiles:
     return CorpusFiles(tuple(sorted(wanted.values())), len(visible) - len(known), hidden)
 
 
-def _below(path: Path, met: set[Path], concealed: list[Path] | None = None, key: str = _KEY) -> Iterator[Path]:
-    """The files of a folder and its subfolders, each folder once, though links lead to it again or form circles.
+def _searched(path: Path, met: set[Path], key: str) -> tuple[list[Path], int]:
+    """The visible files of a folder, sorted, and how many are hidden or in hidden folders.
+
+    Links are followed, and each folder is searched once, though links lead to it again or form circles.
 
     Args:
         path: of the folder.
-        met: where the folders are that were searched; those that are new are added.
-        concealed: gets the hidden subfolders, which then are not searched, and a folder that cannot be read is an
-            error; None: hidden ones are searched like others, but links, which may lead anywhere, are not followed.
+        met: gets where the folders are that were searched.
         key: the configuration key that named the folder, for messages.
+
+    Raises:
+        DataError: a folder cannot be read.
     """
 
     def refuse(error: OSError) -> None:
-        if concealed is not None:
-            raise DataError(f"{key}: the folder {error.filename} cannot be read ({error}). Change its permissions.")
+        raise DataError(f"{key}: the folder {error.filename} cannot be read ({error}). Change its permissions.")
 
-    if concealed is None and path.is_symlink():
-        return
-    for folder, subfolders, files in os.walk(path, onerror=refuse, followlinks=concealed is not None):
-        place = Path(folder).resolve()
-        if place in met:
+    found, concealed = list[Path](), list[Path]()
+    for folder, subfolders, files in _walk_once(path, met, refuse, follow=True):
+        concealed += [folder / name for name in subfolders if _is_hidden(name)]
+        subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name))
+        found += [folder / name for name in files]
+    visible = sorted(file for file in found if not _is_hidden(file.name))
+    return visible, len(found) - len(visible) + sum(_files_below(folder, met) for folder in concealed)
+
+
+def _files_below(path: Path, met: set[Path]) -> int:
+    """The number of files below a hidden folder, but not behind its links, which may lead anywhere."""
+    if path.is_symlink():
+        return 0
+    return sum(len(files) for _, _, files in _walk_once(path, met, lambda _: None, follow=False))
+
+
+def _walk_once(
+    path: Path, met: set[Path], refuse: Callable[[OSError], None], follow: bool
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """`os.walk` without the folders that ``met`` has; those that are new are added."""
+    for name, subfolders, files in os.walk(path, onerror=refuse, followlinks=follow):
+        folder = Path(name)
+        if folder.resolve() in met:
             subfolders.clear()
             continue
-        met.add(place)
-        if concealed is not None:
-            concealed += [Path(folder, name) for name in subfolders if name.startswith(".")]
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield from (Path(folder, name) for name in files)
+        met.add(folder.resolve())
+        yield folder, subfolders, files
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _is_known(path: Path) -> bool:
@@ -157,17 +178,23 @@ def _ending(path: Path, key: str = _KEY) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def cut_into_parts(path: Path, reading: Reading, part_bytes: int = PART_BYTES) -> list[Part]:
+def cut_into_parts(path: Path, reading: Reading, part_bytes: int = PART_BYTES, key: str = _KEY) -> list[Part]:
     """Cut a file into parts that begin and end between documents; the same for the same file.
+
+    Args:
+        path: of the file.
+        reading: how documents are found.
+        part_bytes: of a part, roughly.
+        key: the configuration key that named the file, for messages.
 
     Raises:
         DataError: a Parquet file that is none, or has no such column.
     """
     if _ending(path) == ".parquet":
-        return _parquet_parts(path, reading, part_bytes)
+        return _parquet_parts(path, reading, part_bytes, key)
     size = path.stat().st_size
     if path.name.lower().endswith(".gz"):
-        return [Part(path, 0, size)]
+        return [Part(path, 0, size, key)]
     blank = reading.documents == "blank_line" and _ending(path) in (".txt", ".text")
     borders = [0]
     with path.open("rb") as file:
@@ -178,7 +205,8 @@ def cut_into_parts(path: Path, reading: Reading, part_bytes: int = PART_BYTES) -
             if border >= size:  # no document begins behind this place: looking again would read the rest again
                 break
             borders.append(border)
-    return [Part(path, start, stop) for start, stop in zip(borders, [*borders[1:], size], strict=True) if stop > start]
+    pairs = zip(borders, [*borders[1:], size], strict=True)
+    return [Part(path, start, stop, key) for start, stop in pairs if stop > start]
 
 
 def _next_border(file: IO[bytes], position: int, blank: bool) -> int:
@@ -216,19 +244,19 @@ def missing_column(where: str, kind: str, column: str, given: Iterable[str]) -> 
     )
 
 
-def _parquet_parts(path: Path, reading: Reading, part_bytes: int) -> list[Part]:
+def _parquet_parts(path: Path, reading: Reading, part_bytes: int, key: str) -> list[Part]:
     import pyarrow.parquet
 
-    with reading_errors(path, _KEY), pyarrow.parquet.ParquetFile(path) as file:
+    with reading_errors(path, key), pyarrow.parquet.ParquetFile(path) as file:
         names = file.schema_arrow.names
         if reading.column not in names:
-            raise missing_column(f"{_KEY}: {path}", "column", reading.column, names)
+            raise missing_column(f"{key}: {path}", "column", reading.column, names)
         sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)]
     parts, start, held = [], 0, 0
     for group, size in enumerate(sizes, start=1):
         held += size
         if held >= part_bytes or group == len(sizes):
-            parts.append(Part(path, start, group))
+            parts.append(Part(path, start, group, key))
             start, held = group, 0
     return parts
 
@@ -263,7 +291,7 @@ def read_part(part: Part, reading: Reading, found: Found | None = None) -> Itera
     """
     counts = found if found is not None else Found()
     texts = _parquet(part, reading) if _ending(part.path) == ".parquet" else _lines(part, reading, counts)
-    with reading_errors(part.path, _KEY):
+    with reading_errors(part.path, part.key):
         given = 0  # pieces with text of the document that is read
         for text in texts:
             begins = not isinstance(text, Continued)
@@ -316,9 +344,9 @@ class _Window(io.RawIOBase):
 def _opened(part: Part) -> Any:
     """A part as text; gzip is unzipped, a byte-order mark is skipped."""
     if part.path.name.lower().endswith(".gz"):
-        return opened_text(part.path, _KEY)
+        return opened_text(part.path, part.key)
     if not part.start:
-        check_is_text(part.path, _KEY)
+        check_is_text(part.path, part.key)
     raw = io.BufferedReader(_Window(part.path, part.start, part.stop), 2**20)
     encoding = "utf-8" if part.start else "utf-8-sig"
     return io.TextIOWrapper(raw, encoding=encoding, newline=None if _plain(part.path) else "")
@@ -395,7 +423,7 @@ def _where(part: Part, number: int) -> str:
                 block = file.read(min(left, 2**20))
                 before += block.count(b"\n")
                 left -= len(block)
-    return f"{_KEY}: {part.path}, line {before + number}"
+    return f"{part.key}: {part.path}, line {before + number}"
 
 
 def _parquet(part: Part, reading: Reading) -> Iterator[str]:
@@ -409,7 +437,7 @@ def _parquet(part: Part, reading: Reading) -> Iterator[str]:
                 number += 1
                 if value is not None and not isinstance(value, str):
                     raise DataError(
-                        f"{_KEY}: {part.path}, row {number}: expected text in column {reading.column!r}, "
+                        f"{part.key}: {part.path}, row {number}: expected text in column {reading.column!r}, "
                         f"got {value!r:.80}."
                     )
                 yield from _cut(value or "")

@@ -560,6 +560,15 @@ def test_processes_share_the_parts_and_pass_on_what_goes_wrong(monkeypatch: pyte
         list(map_parts("test_corpus:failing", "x", [1, 5], 2))
 
 
+@pytest.mark.parametrize("role", ["select", "test"])
+@pytest.mark.parametrize("name", ["bad.jsonl", "bad.txt", "bad.parquet", "bad.txt.gz"])
+def test_what_cannot_be_read_is_told_with_the_key_that_named_it(tmp_path: Path, role: str, name: str) -> None:
+    (tmp_path / "train.txt").write_text("one\n\ntwo\n")
+    (tmp_path / name).write_bytes(b"\xff\xfe\xfd")
+    with pytest.raises(DataError, match=rf"^data\.{role}: .*{name}"):
+        load(tmp_path / "cache", path=str(tmp_path / "train.txt"), **{role: str(tmp_path / name)})
+
+
 def test_a_hub_that_breaks_off_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def rows(*unused: Any, **also: Any) -> Iterator[dict[str, str]]:
         yield {"text": "one"}
