@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -96,19 +96,27 @@ class Registry:
             UnknownComponentError: lists the alternatives with their providers.
         """
         if name not in self._components[kind]:
-            raise UnknownComponentError(self._unknown(kind, name))
+            raise self.unknown(kind, name)
         return self._components[kind][name]
 
-    def _unknown(self, kind: str, name: str) -> str:
+    def unknown(self, kind: str, name: str, presets: Sequence[str] = ()) -> UnknownComponentError:
+        """The error that lists the alternatives with their providers.
+
+        Args:
+            kind: of the component.
+            name: that no plugin provides.
+            presets: of the kind, which may be chosen where components are.
+        """
         title = KINDS[kind].title
-        lines = [f"Unknown {title} {name!r}.{did_you_mean(name, self.names(kind))}"]
+        lines = [f"Unknown {title} {name!r}.{did_you_mean(name, [*self.names(kind), *presets])}"]
         if (kind, name) in INSTALLABLE:
             lines[0] += f" It is a separate distribution: {INSTALLABLE[kind, name]}"
         lines.append(f"Available {KINDS[kind].plural}:")
         width = max((len(other) for other in self.names(kind)), default=0)
         lines += [f"  {other:<{width}}  {self._components[kind][other].provider}" for other in self.names(kind)]
+        lines += [f"Presets: {', '.join(presets)}"] if presets else []
         lines += [f"Not loaded: {failure}" for failure in self.failures]
-        return "\n".join(lines)
+        return UnknownComponentError("\n".join(lines))
 
     def load(self, kind: str, name: str) -> Any:
         """Import a component's implementation.

@@ -7,6 +7,7 @@ also works when a launcher runs jobs in other processes.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -25,8 +26,10 @@ from autodistill.configs.composition import (
     compose_raw,
     is_sweep,
     prepare_hydra,
-    search_path_overrides,
+    search_path_override,
     translated_errors,
+    user_search_path,
+    with_search_path,
 )
 from autodistill.configs.settings import read_settings
 from autodistill.configs.store import CONFIG_NAME, CONFIG_PACKAGE
@@ -63,6 +66,8 @@ def run_verb(verb: str, arguments: Sequence[str]) -> int:
     """Run ``verb`` with Hydra's arguments and return the exit code (of a sweep, the worst of its jobs')."""
     registry = default_registry()
     flags, overrides = split_arguments(arguments)
+    flags, added = _without_config_dir(flags)
+    overrides = [*overrides, *added]
     if verb == "run" and not overrides and not set(flags) & set(_MULTIRUN):
         overrides = ["experiment=quickstart"]
     multirun = bool(set(flags) & set(_MULTIRUN)) or (
@@ -72,8 +77,8 @@ def run_verb(verb: str, arguments: Sequence[str]) -> int:
         overrides = [*overrides, *_sweep_overrides(overrides, registry)]
     elif not set(flags) & set(_SHOWING):
         overrides = with_stored_overrides(overrides, registry)
-        _check_before_hydra(verb, overrides, flags, registry)
-    return _run_hydra(verb, [*flags, *overrides, *search_path_overrides(registry)], registry, multirun)
+        _check_before_hydra(verb, overrides, registry)
+    return _run_hydra(verb, [*flags, *with_search_path(overrides, registry)], registry, multirun)
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -90,10 +95,17 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return flags, overrides
 
 
-def _check_before_hydra(verb: str, overrides: list[str], flags: list[str], registry: Registry) -> None:
+def _without_config_dir(flags: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags without Hydra's ``--config-dir``, and the override that says the same wherever we compose ourselves."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    given, rest = parser.parse_known_args(flags)
+    added = [] if given.config_dir is None else [search_path_override([str(Path(given.config_dir).absolute())])]
+    return rest, added
+
+
+def _check_before_hydra(verb: str, overrides: list[str], registry: Registry) -> None:
     """Refuse a wrong configuration before Hydra makes a folder for it."""
-    if "--config-dir" in flags or "-cd" in flags:
-        return  # the job checks again, with the directory on the search path
     from autodistill.cli.verbs import check
 
     check(verb, compose(overrides, registry))
@@ -165,6 +177,8 @@ class _Job:
         settings = read_settings(config, registry, name)
         check(self.verb, settings)
         overrides = [str(override) for override in hydra.overrides.task]
+        places = user_search_path(hydra.overrides.hydra, registry)
+        overrides += [search_path_override(places)] if places else []  # presets that the study is made of are there
         return perform(self.verb, settings, registry, overrides), str(settings.study_dir)
 
 

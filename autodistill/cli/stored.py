@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autodistill.configs.composition import compose_raw, prepare_hydra, translated_errors
+from autodistill.configs.composition import SEARCH_PATH, compose_raw, prepare_hydra, translated_errors
 from autodistill.configs.settings import to_plain
 from autodistill.registry import Registry
 
-#: Keys that say where a study is, not what it is.
-_LOCATING = ("study.name", "output_dir", "storage", "storage.url")
+#: Keys that say where a study is, not what it is; a preset of storage may be in a folder of the user's.
+_LOCATING = ("study.name", "output_dir", "storage", "storage.url", SEARCH_PATH)
 
 
 def with_stored_overrides(overrides: Sequence[str], registry: Registry) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.components.specs import KINDS
@@ -20,11 +21,14 @@ from autodistill.configs.store import (
     config_packages,
     store_components,
 )
-from autodistill.errors import ConfigError, UnknownComponentError, did_you_mean
+from autodistill.errors import ConfigError, did_you_mean
 from autodistill.registry import Registry, default_registry
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+#: Where Hydra looks for presets and experiments besides our own files.
+SEARCH_PATH = "hydra.searchpath"
 
 #: What a study without a name and without an experiment is called.
 DEFAULT_STUDY_NAME = "study"
@@ -75,9 +79,7 @@ def _with_hydra(overrides: Sequence[str], registry: Registry) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_module(config_module=CONFIG_PACKAGE, version_base="1.3"), translated_errors(registry):
-            config = hydra_compose(
-                CONFIG_NAME, [*overrides, *search_path_overrides(registry)], return_hydra_config=True
-            )
+            config = hydra_compose(CONFIG_NAME, with_search_path(overrides, registry), return_hydra_config=True)
     finally:
         if previous is not None:
             GlobalHydra.instance().initialize(previous)
@@ -93,10 +95,50 @@ def prepare_hydra(registry: Registry) -> None:
     OmegaConf.register_new_resolver("autodistill.study_name", _study_name, replace=True)
 
 
-def search_path_overrides(registry: Registry) -> list[str]:
-    """The override that adds the plugins' config packages to Hydra's search path; empty without any."""
-    packages = config_packages(registry.manager)
-    return [f"hydra.searchpath=[{','.join(f'pkg://{package}' for package in packages)}]"] if packages else []
+def with_search_path(overrides: Sequence[str], registry: Registry) -> list[str]:
+    """The overrides with one for Hydra's search path: the user's own places first, then the plugins' packages.
+
+    Raises:
+        ConfigError: a place is a folder that does not exist, which Hydra would ignore silently.
+    """
+    own = user_search_path(overrides, registry)
+    places = list(dict.fromkeys([*own, *_plugin_search_path(registry)]))
+    kept = [item for item in overrides if not item.startswith(SEARCH_PATH + "=")]
+    return [*kept, search_path_override(places)] if places else kept
+
+
+def user_search_path(overrides: Sequence[str], registry: Registry) -> list[str]:
+    """What overrides add to Hydra's search path, but for the plugins' packages.
+
+    Raises:
+        ConfigError: it is no list, or one is a folder that does not exist.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    given = [item for item in overrides if item.startswith(SEARCH_PATH + "=")]
+    if not given:
+        return []
+    with translated_errors(registry):
+        places = OverridesParser.create().parse_override(given[-1]).value()
+    if not isinstance(places, list):
+        raise ConfigError(f"{SEARCH_PATH} must be a list such as ['file:///home/me/conf'], got {places!r}.")
+    plugins = _plugin_search_path(registry)
+    found = [str(place) for place in places if str(place) not in plugins]
+    for place in found:
+        folder = Path(place.removeprefix("file://"))
+        if "://" not in str(place.removeprefix("file://")) and not folder.is_dir():
+            raise ConfigError(f"{SEARCH_PATH} names {place!r}, which is no folder (looked in {Path.cwd()}).")
+    return found
+
+
+def search_path_override(places: Sequence[str]) -> str:
+    """The override that makes Hydra look there too."""
+    quoted = ("'" + place.replace("\\", "\\\\").replace("'", "\\'") + "'" for place in places)
+    return f"{SEARCH_PATH}=[{','.join(quoted)}]"
+
+
+def _plugin_search_path(registry: Registry) -> list[str]:
+    return [f"pkg://{package}" for package in config_packages(registry.manager)]
 
 
 def _study_name(given: str | None) -> str:
@@ -127,18 +169,9 @@ def translated_errors(registry: Registry) -> Iterator[None]:
 
 def _translate(error: Exception, registry: Registry) -> ConfigError:
     text = str(error)
-    missing = re.search(r"(?:Could not find|In '[^']*': Could not find) '([^/']+)/([^']+)'", text)
-    if missing and missing[1] in KINDS:
-        try:
-            registry.get(missing[1], missing[2])
-        except UnknownComponentError as unknown:
-            return unknown
+    missing = re.search(r"Could not (?:find|load) '([^/']+)/([^']+)'", text)
     if missing:
-        available = re.findall(r"^\t(\S+)", text, flags=re.MULTILINE)
-        return ConfigError(
-            f"Unknown {missing[1]} {missing[2]!r}.{did_you_mean(missing[2], available)}"
-            + (f" Available: {', '.join(available)}." if available else "")
-        )
+        return _unknown_choice(missing[1], missing[2], registry)
     key = re.search(r"Could not override '([^']+)'", text)
     if key:
         # What OmegaConf could not find: the key itself, or the entry that it would be in.
@@ -148,6 +181,30 @@ def _translate(error: Exception, registry: Registry) -> ConfigError:
     hint = f" A list becomes a mapping in two steps: ~{listed[1]} +{listed[1]}={{...}}." if listed else ""
     said = " ".join(line.strip() for line in text.splitlines())
     return ConfigError(f"The configuration cannot be composed: {said}{hint}")
+
+
+def _siblings(key: str, registry: Registry) -> set[str]:
+    """The keys beside which a key would be, in the configuration that no override has changed."""
+    from omegaconf import DictConfig, OmegaConf
+
+    config, _ = compose_raw((), registry)
+    parent = key.rpartition(".")[0]
+    section = OmegaConf.select(config, parent) if parent else config
+    names = section.keys() if isinstance(section, DictConfig) else ()
+    return {f"{parent}.{name}" if parent else str(name) for name in names}
+
+
+def _unknown_choice(group: str, name: str, registry: Registry) -> ConfigError:
+    from hydra.core.global_hydra import GlobalHydra
+
+    hydra = GlobalHydra.instance()
+    options = hydra.config_loader().get_group_options(group) if hydra.is_initialized() else []
+    if group in KINDS and name not in registry.names(group):
+        return registry.unknown(group, name, [option for option in options if option not in registry.names(group)])
+    return ConfigError(
+        f"Unknown {group} {name!r}.{did_you_mean(name, options)}"
+        + (f" Available: {', '.join(options)}." if options else "")
+    )
 
 
 def _unknown_key(key: str, absent: str, text: str, registry: Registry) -> ConfigError:
@@ -183,6 +240,7 @@ def _unknown_key(key: str, absent: str, text: str, registry: Registry) -> Config
                 f"{key} is a mapping, and {key}={{...}} changes keys that it has. Add one: +{key}.NAME=VALUE; or "
                 f"replace the whole mapping: ~{key} +{key}={{...}}."
             )
+    possible = possible or _siblings(key, registry)
     hint = did_you_mean(key, possible) or (" Possible here: " + ", ".join(sorted(possible)) + "." if possible else "")
     reason = " ".join(
         line.strip() for line in text.splitlines()[1:] if "append" not in line and "Key" not in line

@@ -224,10 +224,17 @@ class ClosedForm:
     def _values(self, pool: Pool, inputs: torch.Tensor, fronts: list[Cells]) -> FloatArray:
         """Log of the improvement averaged over fronts and over what is uncertain of known objectives."""
         mean, deviation = self._posteriors[self.objective.metric](inputs)
+        return self._log_improvements(pool, inputs, mean, deviation, fronts)
+
+    def _log_improvements(
+        self, pool: Pool, inputs: torch.Tensor, mean: FloatArray, deviation: FloatArray, fronts: list[Cells]
+    ) -> FloatArray:
+        """The same, where the learnt objective is distributed as given; -inf where a known one is not known."""
         least = self._least()
         total = []
         for known, log_weight in self._nodes(pool):
-            safe, _ = self._reachable(known)
+            # Beyond the reference: what is not known adds nothing.
+            safe = np.where(np.isfinite(known).all(axis=1)[:, None], known, self._known_reference - 1.0)
             values = [log_ehvi(cells, safe, self._sign * mean, deviation, least) for cells in fronts]
             total.append(log_sum(np.stack(values, axis=1)) - math.log(len(fronts)) + log_weight)
         return log_sum(np.stack(total, axis=1)) + self._log_feasible(inputs, self._posteriors)
@@ -287,16 +294,9 @@ class ClosedForm:
 
     def _worth_of_a_first_look(self, pool: Pool, inputs: torch.Tensor, values: FloatArray) -> float:
         rows = np.argsort(-values, kind="stable")[:32]  # the best by one measure are among the first by the other
-        mean, deviation = self._posteriors[self.objective.metric](inputs[torch.from_numpy(rows)])
-        known, reachable = self._reachable(self._known(pool.take(rows)))
-        gains = log_ehvi(self._mean_cells, known, self._sign * mean, self._update(deviation), self._least())
-        allowed = self._log_feasible(inputs[torch.from_numpy(rows)], self._posteriors)
-        return float(np.where(reachable, gains + allowed, -np.inf).max())
-
-    def _reachable(self, known: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-        """Known objectives, those of candidates of which one is not known beyond the reference; which are known."""
-        reachable = np.asarray(np.isfinite(known).all(axis=1), dtype=np.bool_)
-        return np.where(reachable[:, None], known, self._known_reference - 1.0), reachable
+        best, where = pool.take(rows), inputs[torch.from_numpy(rows)]
+        mean, deviation = self._posteriors[self.objective.metric](where)
+        return float(self._log_improvements(best, where, mean, self._update(deviation), [self._mean_cells]).max())
 
     def _worth_of_another_look(self, entry: int) -> float:
         """Log of the expected rise of the hypervolume over what the entry's mean adds already."""

@@ -68,6 +68,22 @@ def test_an_unknown_component_lists_alternatives() -> None:
 def test_an_unknown_experiment_lists_those_that_exist() -> None:
     with pytest.raises(ConfigError, match=r"Unknown experiment 'quikstart'. Did you mean 'quickstart'"):
         compose(["experiment=quikstart"])
+    with pytest.raises(ConfigError, match=r"Unknown storage 'postgres'.* Available: postgresql, sqlite\.$"):
+        composed("storage=postgres")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("latency=[onnxrutime]", r"Unknown latency backend 'onnxrutime'. Did you mean 'onnxruntime'"),
+        ("loss=[logit_kl]", r"Unknown distillation loss 'logit_kl'. Did you mean 'logits_kl'"),
+        ("teacher=fine_tune", r"Unknown teacher 'fine_tune'. Did you mean 'fine_tuned'(.|\n)*Presets: .*fine_tuned"),
+        ("fine_tuning=[glu]", r"Unknown fine_tuning 'glu'. Did you mean 'glue'\? Available: glue, squad\.$"),
+    ],
+)
+def test_an_unknown_entry_of_a_list_or_preset_lists_those_that_exist(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        composed(override)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +100,12 @@ def test_an_unknown_experiment_lists_those_that_exist() -> None:
         ("+schedule.larning_rate=1", r"Unknown key schedule.larning_rate"),
         ("+latency.b8.threads=2", r"latency.b8 names no component"),
         ("+nonsense=3", r"Unknown configuration key 'nonsense'"),
+        ("budgets=3", r"Unknown configuration key 'budgets'. Did you mean 'budget'"),
+        ("picks.maxi=3", r"Unknown configuration key 'picks.maxi'. Did you mean 'picks.max'"),
+        (
+            "picks.how_often_of_all=3",
+            r"Unknown configuration key 'picks.how_often_of_all'. Possible here: picks.margin, picks.max\.$",
+        ),
         ("budget.trials=0", r"budget.trials must be >= 1, got 0"),
         ("budget.trials=many", r"budget.trials must be a whole number"),
         ("picks.margin=-0.1", r"picks.margin must be >= 0"),
