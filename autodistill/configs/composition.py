@@ -191,7 +191,7 @@ def _siblings(key: str, registry: Registry) -> set[str]:
     parent = key.rpartition(".")[0]
     section = OmegaConf.select(config, parent) if parent else config
     names = section.keys() if isinstance(section, DictConfig) else ()
-    return {f"{parent}.{name}" if parent else str(name) for name in names}
+    return {f"{parent}.{name!s}" if parent else str(name) for name in names}
 
 
 def _unknown_choice(group: str, name: str, registry: Registry) -> ConfigError:

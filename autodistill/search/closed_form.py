@@ -234,7 +234,8 @@ class ClosedForm:
         total = []
         for known, log_weight in self._nodes(pool):
             # Beyond the reference: what is not known adds nothing.
-            safe = np.where(np.isfinite(known).all(axis=1)[:, None], known, self._known_reference - 1.0)
+            told = np.isfinite(known).all(axis=1, keepdims=True)
+            safe = np.where(told, known, self._known_reference - 1.0)
             values = [log_ehvi(cells, safe, self._sign * mean, deviation, least) for cells in fronts]
             total.append(log_sum(np.stack(values, axis=1)) - math.log(len(fronts)) + log_weight)
         return log_sum(np.stack(total, axis=1)) + self._log_feasible(inputs, self._posteriors)
