@@ -12,6 +12,7 @@ import json
 import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -248,7 +249,23 @@ def _line(key: str, path: Path, number: int) -> str:
     return f"{key}: {path}, line {number}"
 
 
-def json_object(line: str | bytes, where: Callable[[], str], example: str) -> dict[str, Any]:
+class _Repeating(dict[str, Any]):
+    """A JSON object in which keys stand several times; a plain one would have the last value of each."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Repeating(pairs)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def json_object(line: str, where: Callable[[], str], example: str) -> dict[str, Any]:
     """The object of one line.
 
     Args:
@@ -257,16 +274,19 @@ def json_object(line: str | bytes, where: Callable[[], str], example: str) -> di
         example: of such an object, for the error.
 
     Raises:
-        DataError: it is no JSON, or no object, or has half of a character.
+        DataError: it is no JSON, or no object, or has a key twice or half of a character.
     """
     expected = f"Expected one JSON object per line, e.g. {example}."
     try:
-        record = json.loads(line)
+        record = _DECODER.decode(line)
     except (ValueError, RecursionError) as error:  # the latter: nested more deeply than Python's parser goes
         raise DataError(f"{where()} is not JSON ({error}). {expected}") from error
     if not isinstance(record, dict):
         raise DataError(f"{where()} is not an object. {expected}")
-    if _SURROGATE.search(line if isinstance(line, str) else line.decode("utf-8", "replace")):
+    if isinstance(record, _Repeating):
+        names = ", ".join(map(repr, record.repeated))
+        raise DataError(f"{where()} has {names} several times, and only one can be meant. Rename the others.")
+    if _SURROGATE.search(line):
         check_characters(json.dumps(record, ensure_ascii=False), where)
     return record
 
