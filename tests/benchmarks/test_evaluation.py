@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
+import os
 import random
 import subprocess
 import sys
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -110,6 +114,60 @@ def test_jobs_wait_for_what_they_need_and_a_failure_stops_only_what_needs_it(
     assert done == ["first", "last"]
     assert "no such thing" in capsys.readouterr().out
     assert jobs.run_jobs([job("late")], seconds=0) == ["late"]
+
+
+def test_jobs_go_on_in_other_processes_where_one_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    jobs: Any = importlib.import_module("benchmarks.evaluation.jobs")
+    given = [
+        jobs.Job("killed", os._exit, (3,)),
+        jobs.Job("beside it", time.sleep, (600,)),
+        jobs.Job("needs", abs, (1,), ("killed",)),
+        jobs.Job("later", abs, (1,)),
+    ]
+    assert jobs.run_jobs(given, workers=2) == ["killed", "beside it", "needs"]
+
+
+def test_what_is_set_of_the_protocol_holds_for_jobs_and_runs_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    glue, model = write_rte(tmp_path / "glue"), write_tiny_teacher(tmp_path / "model")
+    protocol: Any = importlib.import_module("benchmarks.evaluation.glue_protocol")
+    tuning: Any = importlib.import_module("benchmarks.evaluation.fine_tuning_jobs")
+    parser = argparse.ArgumentParser()
+    protocol.arguments(parser)
+    changed = ["fine_tuning.learning_rates=[3e-4]", "fine_tuning.epochs=[2]", "fine_tuning.seeds=2"]
+    read = parser.parse_args(
+        ["--work", str(tmp_path / "runs"), "--seeds", "3", "--max-length", "32", "--set", *changed]
+    )
+    setup = tuning.setup_of(read, glue, tmp_path / "runs")
+    names = [job.name for job in tuning.jobs_of(setup, "rte", model, "rte")]
+    assert names == ["rte, lr0.0003-batch32-epochs2", "rte, seed 1", "rte"]
+    assert tuning.make_tuner(setup, "rte", model, "rte").protocol == setup.protocol("rte")
+
+
+def test_a_student_whose_run_failed_is_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    study: Any = importlib.import_module("benchmarks.evaluation.chain_study")
+    runs = [
+        SimpleNamespace(trial=4, kind=kind, state=state) for kind, state in (("flash", "failed"), ("full", "complete"))
+    ]
+    worked: list[tuple[str, bool]] = []
+
+    def runner(retry_failed: bool = False) -> Any:
+        return SimpleNamespace(
+            work=lambda job: worked.append((job.run, retry_failed)) or SimpleNamespace(state="complete")
+        )
+
+    session = SimpleNamespace(
+        storage=SimpleNamespace(runs=lambda study: runs), study=SimpleNamespace(id=1, name="chain"), runner=runner
+    )
+    monkeypatch.setattr(study, "open_chain", lambda setup: nullcontext(session))
+    monkeypatch.setattr(study, "trials_of", lambda session: {"bert_half": SimpleNamespace(number=4)})
+    monkeypatch.setattr(study, "model_directory", lambda session, trial: tmp_path)
+    study.distil(SimpleNamespace(model=lambda name: tmp_path / "models" / name), "bert_half")
+    assert worked == [("flash", True)]
 
 
 def test_the_chain_is_a_study_and_the_protocol_on_each_of_its_models(
