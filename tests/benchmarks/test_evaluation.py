@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import random
 import subprocess
@@ -68,6 +69,46 @@ def test_coverage_is_counted(tmp_path: Path) -> None:
     _, results = script("coverage", *given, output=tmp_path / "out.json")
     assert len(results) == 4
     assert all(0 <= row["coverage"] <= 1 and row["median_width"] > 0 for row in results.values())
+
+
+def test_each_of_mnlis_metrics_is_compared_on_its_own_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    metrics: Any = importlib.import_module("benchmarks.evaluation.metrics")
+    (tmp_path / "MNLI").mkdir()
+    kinds = ["entailment", "neutral", "contradiction"]
+    for name, count in (("train", 30), ("dev_matched", 40), ("dev_mismatched", 25)):
+        lines = ["index\tsentence1\tsentence2\tgold_label"]
+        lines += [f"{row}\tw{row} a\tw{row} b\t{kinds[row * row % 3]}" for row in range(count)]
+        (tmp_path / "MNLI" / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+    assert metrics.glue_differences(tmp_path, ["mnli"]) == {"mnli": {"accuracy": 0.0, "accuracy_mismatched": 0.0}}
+
+
+def test_what_cannot_be_compared_is_no_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    metrics: Any = importlib.import_module("benchmarks.evaluation.metrics")
+    differences = metrics.Differences("a dev set", ["f1", "accuracy"])
+    differences.compare({"f1": 0.5, "score": 1.0}, {"f1": 0.25})
+    with pytest.raises(SystemExit, match="accuracy of a dev set was not compared"):
+        differences.largest()
+    with pytest.raises(SystemExit, match=r"f1 of a dev set is nan here and 0.5 elsewhere"):
+        differences.compare({"f1": math.nan}, {"f1": 0.5})
+    differences.compare({"f1": 0.5, "accuracy": 1.0}, {"f1": 0.5, "accuracy": 1.0})
+    assert differences.largest() == {"f1": 0.25, "accuracy": 0.0}
+
+
+def test_two_recipes_are_compared_on_one_test_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    coverage: Any = importlib.import_module("benchmarks.evaluation.coverage")
+    given: list[Any] = []
+    drawn = coverage.seeds
+
+    def seeds(generator: Any, hard: Any, mean: float) -> Any:
+        given.append(hard)
+        return drawn(generator, hard, mean)
+
+    monkeypatch.setattr(coverage, "seeds", seeds)
+    assert coverage.two_recipes(np.random.default_rng(0), 50).seeds == 3
+    assert given[0] is given[1]
 
 
 def test_the_protocol_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
