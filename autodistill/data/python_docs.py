@@ -33,8 +33,9 @@ Examples = list[dict[str, Any]]
 class PythonDocs:
     """Sentences from the docstrings of installed libraries; the label is the library.
 
-    Source files, not sentences, are dealt to the splits, and near-duplicates are dropped, so that nothing like an
-    example of ``test`` was seen in training. All libraries have the same shares of the splits.
+    Source files, not sentences, are dealt to the splits, and a sentence of which half was met before is dropped, so
+    that hardly anything like an example of ``test`` was seen in training: what may be is a short one within a much
+    longer one. All libraries have the same shares of the splits.
 
     Args:
         context: where the snapshot is kept.
