@@ -13,7 +13,7 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -77,9 +77,9 @@ def read_table(path: Path, columns: Sequence[str], key: str, notes: dict[str, in
         MissingColumnError: a column is missing.
         DataError: no such file, an unknown ending, content that is not what the ending says, or no rows.
     """
-    if not path.is_file():
-        raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
-    reader = {".tsv": _delimited, ".csv": _delimited, ".parquet": _parquet}.get(_ending(path, key), _json_lines)
+    check_exists(path, key)
+    readers = {".tsv": _delimited, ".csv": _delimited, ".parquet": _parquet}
+    reader = readers.get(ending_of(path, key, ENDINGS), _json_lines)
     with reading_errors(path, key):
         rows = list(reader(path, columns, key, notes))
     if not rows:
@@ -101,13 +101,37 @@ def finite_number(value: Any) -> float:
     return found if math.isfinite(found) and "_" not in str(value) else math.nan
 
 
-def _ending(path: Path, key: str) -> str:
+def check_exists(path: Path, key: str) -> None:
+    """Raise `DataError` when there is no such file.
+
+    Args:
+        path: of the file.
+        key: the configuration key that named it.
+    """
+    if not path.is_file():
+        raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
+
+
+def known_ending(path: Path, endings: Collection[str]) -> str | None:
+    """The ending of a file, before a .gz, which all but Parquet may have; None if it is none of these."""
     name = path.name.lower()
-    zipped = name.endswith(".gz")
     ending = Path(name.removesuffix(".gz")).suffix
-    if ending not in ENDINGS or (zipped and ending == ".parquet"):
+    zipped_parquet = ending == ".parquet" and name.endswith(".gz")
+    return ending if ending in endings and not zipped_parquet else None
+
+
+def ending_of(path: Path, key: str, endings: Collection[str]) -> str:
+    """The same, but `DataError` in place of None.
+
+    Args:
+        path: of the file.
+        key: the configuration key that named it.
+        endings: that are understood.
+    """
+    ending = known_ending(path, endings)
+    if ending is None:
         raise DataError(
-            f"{key}: {path} has an ending that is not understood. Expected one of {', '.join(ENDINGS)}; all but "
+            f"{key}: {path} has an ending that is not understood. Expected one of {', '.join(endings)}; all but "
             ".parquet may be followed by .gz."
         )
     return ending
@@ -179,7 +203,12 @@ def check_is_text(path: Path, key: str) -> None:
 
 @contextmanager
 def opened_text(path: Path, key: str) -> Iterator[IO[str]]:
-    """Open a text file, unzipped if its name ends in .gz; a byte-order mark is skipped."""
+    """Open a text file, unzipped if its name ends in .gz; a byte-order mark is skipped.
+
+    Raises:
+        DataError: no such file, or no text.
+    """
+    check_exists(path, key)
     zipped = path.name.lower().endswith(".gz")
     magic = _head(path, 4)
     if magic == _PARQUET_MAGIC or (magic[:2] == _GZIP_MAGIC and not zipped):
@@ -195,7 +224,7 @@ def opened_text(path: Path, key: str) -> Iterator[IO[str]]:
 def _delimited(path: Path, columns: Sequence[str], key: str, notes: dict[str, int]) -> Iterator[Row]:
     """Read TSV as GLUE does (quotes are plain characters) and CSV with the usual quoting."""
     csv.field_size_limit(FIELD_LIMIT)
-    tabs = _ending(path, key) == ".tsv"
+    tabs = known_ending(path, ENDINGS) == ".tsv"
     options: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
     with opened_text(path, key) as file:
         yield from _table(_records(csv.reader(file, **options), path, key), path, columns, key, notes)
