@@ -197,9 +197,11 @@ def test_a_student_whose_run_failed_is_trained_again(tmp_path: Path, monkeypatch
     worked: list[tuple[str, bool]] = []
 
     def runner(retry_failed: bool = False) -> Any:
-        return SimpleNamespace(
-            work=lambda job: worked.append((job.run, retry_failed)) or SimpleNamespace(state="complete")
-        )
+        def work(job: Any) -> Any:
+            worked.append((job.run, retry_failed))
+            return SimpleNamespace(state="complete")
+
+        return SimpleNamespace(work=work)
 
     session = SimpleNamespace(
         storage=SimpleNamespace(runs=lambda study: runs), study=SimpleNamespace(id=1, name="chain"), runner=runner
