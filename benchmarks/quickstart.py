@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,8 @@ def main() -> int:
         return code
     summary = json.loads((directory / "quickstart" / "summary.json").read_text())
     result = {
+        "benchmark": "quickstart",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shown,
         "machine": describe_environment(),
         "wall_seconds": seconds,

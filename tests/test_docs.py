@@ -31,8 +31,7 @@ README, PLUGINS, CONFIGURATION = ROOT / "README.md", ROOT / "plugins" / "README.
 DOCUMENTS = [
     README,
     PLUGINS,
-    CONFIGURATION,
-    ROOT / "docs" / "data.md",
+    *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "CONTRIBUTING.md",
     ROOT / "plugins/autodistill-template/README.md",
 ]

@@ -21,7 +21,7 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
         "autodistill run                                   # the quickstart",
         "autodistill run experiment=quickstart budget.trials=20 search=random",
         "autodistill run data=text_classification data.train=train.tsv data.test=dev.tsv "
-        "data.text_columns=[sentence] data.label_column=label teacher.path=DIR",
+        "'data.text_columns=[sentence]' data.label_column=label teacher.path=DIR",
         "autodistill run -m experiment=quickstart search=random,botorch seed=0,1",
     ),
     "explore": ("autodistill explore experiment=quickstart study.name=wide budget.trials=40",),
@@ -30,14 +30,14 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
         "autodistill distill experiment=quickstart "
         "'architecture={family: bert, choices: {num_layers: 2, hidden_size: 384, num_heads: 12, "
         "intermediate_size: 768}}'",
-        "autodistill distill experiment=quickstart baseline=[tinybert_4l]",
+        "autodistill distill experiment=quickstart 'baseline=[tinybert_4l]'",
     ),
-    "evaluate": ("autodistill evaluate experiment=quickstart model=outputs/quickstart/picks/3/hf",),
+    "evaluate": ("autodistill evaluate experiment=quickstart model=outputs/quickstart/picks/N/hf",),
     "latency": (
-        "autodistill latency experiment=quickstart model=outputs/quickstart/picks/3/hf",
-        "autodistill latency experiment=quickstart baseline=[tinybert_4l,minilm_6l] latency=[torch,onnxruntime]",
+        "autodistill latency experiment=quickstart model=outputs/quickstart/picks/N/hf",
+        "autodistill latency experiment=quickstart 'baseline=[tinybert_4l,minilm_6l]' 'latency=[torch,onnxruntime]'",
     ),
-    "export": ("autodistill export experiment=quickstart model=outputs/quickstart/picks/3/hf export=[onnx]",),
+    "export": ("autodistill export experiment=quickstart model=outputs/quickstart/picks/N/hf 'export=[onnx]'",),
     "report": ("autodistill report study.name=quickstart",),
     "plan": ("autodistill plan experiment=quickstart budget.trials=100",),
     "plugins": ("autodistill plugins", "autodistill plugins --check   # exit code 1 when a plugin is broken"),

@@ -32,7 +32,7 @@ def check(verb: str, settings: Settings) -> None:
     if settings.model is not None and not (Path(settings.model) / "config.json").is_file():
         raise ConfigError(
             f"model={settings.model} is no saved model: there is no config.json in it. Give the directory that "
-            "holds config.json and model.safetensors, e.g. outputs/quickstart/picks/3/hf."
+            "holds config.json and model.safetensors, e.g. outputs/quickstart/picks/N/hf, where N is a pick's number."
         )
     if settings.trial is not None and (isinstance(settings.trial, bool) or not isinstance(settings.trial, int)):
         raise ConfigError(f"trial must be a trial's number, got {settings.trial!r}.")

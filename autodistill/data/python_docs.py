@@ -91,7 +91,7 @@ class PythonDocs:
         return {library: library_version(library) for library in self._libraries}
 
     def _fingerprint(self, versions: Mapping[str, str | None]) -> str:
-        """Of what the data is made of, so that a snapshot is found without making it anew; `_read` checks its content."""
+        """Of what the data is made of, so that it is found without making it anew; `_read` checks the content."""
         key = [FORMAT, versions, self._limit, self._file_limit, self._words, self._shares]
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
 

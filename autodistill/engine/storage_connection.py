@@ -178,5 +178,5 @@ def _server_engine(url: URL) -> Engine:
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"storage.url {url.render_as_string(hide_password=True)} needs the package {error.name!r}. "
-            "Try: pip install 'autodistill[postgresql]'"
+            "Try: pip install 'psycopg[binary]'"
         ) from error

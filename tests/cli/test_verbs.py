@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_studies import replaced, tiny_study
 
 from autodistill.cli import main
+from autodistill.configs.composition import SEARCH_PATH, search_path_override
 
 Verb = Callable[..., str]
 
@@ -328,6 +329,30 @@ def test_a_helper_of_a_derived_value_is_searched_and_not_handed_to_the_family(
     )
     assert "search space: 4 parameters, 4 feasible architectures" in printed
     assert "largest: bert(ffn_ratio=2, hidden_size=32, intermediate_size=64, num_heads=4, num_layers=2)" in printed
+
+
+@pytest.mark.parametrize("how", ["--config-dir", "-cd", "hydra.searchpath"])
+def test_presets_and_experiments_of_a_folder_of_ones_own_are_found_and_remembered(
+    tiny: Tiny, tmp_path: Path, out: Verb, how: str
+) -> None:
+    folder, output = tmp_path / "it's my conf", f"output_dir={tmp_path / 'outputs'}"
+    latencies = tiny.output.parent / "latencies.json"
+    for name, text in {
+        "latency/noted.yaml": f"# @package latency.noted\ndefaults: [replay@_here_, _self_]\npath: {latencies}\n",
+        "experiment/ours.yaml": "# @package _global_\ndefaults:\n  - override /latency: [noted]\nbudget: {trials: 1}\n",
+    }.items():
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(text)
+    dropped = ("latency", "budget", "output_dir")
+    overrides = [item for item in tiny.overrides if not item.startswith(dropped)]
+    given = [search_path_override([str(folder)])] if how == SEARCH_PATH else [how, str(folder)]
+    out("explore", *overrides, output, "experiment=ours", *given, "study.name=mine")
+    out("explore", output, "study.name=mine", "budget.trials=2")  # without the folder, this would be an error
+
+
+def test_a_folder_of_ones_own_that_is_not_there_is_an_error(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *tiny.overrides, "--config-dir", "/no/such/folder"]) == 2
+    assert "hydra.searchpath names '/no/such/folder', which is no folder" in capsys.readouterr().err
 
 
 def test_studies_lists_and_shows(tiny: Tiny, out: Verb, tmp_path: Path) -> None:

