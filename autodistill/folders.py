@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,31 @@ def scratch_of(directory: Path) -> Path:
 def lock_of(directory: Path) -> Path:
     """The file that is locked while `build_once` builds a folder."""
     return directory.with_name(f".{directory.name}.lock")
+
+
+class InUse:
+    """Keeps a folder from being removed for space, from before it is built until this is closed or forgotten.
+
+    The lock is a shared one, and another than that of `build_once`: what is lost all the same can be built anew. Like
+    that one it ends with its process.
+
+    Args:
+        directory: final name of the folder; its parents are made private when they are missing.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.close: Callable[[], object] = lambda: None
+        with contextlib.suppress(OSError):  # where nothing can be written, nothing is removed either
+            lock = os.open(
+                use_of(private_directory(directory.parent) / directory.name), os.O_RDONLY | os.O_CREAT, 0o600
+            )
+            self.close = weakref.finalize(self, os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def use_of(directory: Path) -> Path:
+    """The file that is locked while a folder is `InUse`."""
+    return directory.with_name(f".{directory.name}.use")
 
 
 def directory_bytes(path: Path) -> int:

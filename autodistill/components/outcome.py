@@ -67,6 +67,17 @@ class Predictions:
 class Score:
     """One metric on one split.
 
+    What is given beside ``value`` and ``variance`` says what kind of metric it is:
+
+    ========================================  =====================================================================
+    a mean of contributions                   ``per_example``, and ``bounds``; without these, one of zeros and ones
+                                              alone is taken for a share
+    another metric of the examples            ``weighted`` and ``n``, ``bounds`` where it has some, and ``worth``
+                                              where it is of right and wrong answers
+    the least of several shares               the same and ``least_of``, which its interval is made of
+    a number of which no more is known        nothing: it has no interval, and differences from it have none
+    ========================================  =====================================================================
+
     Args:
         value: the metric.
         variance: variance of the estimate (sampling of the examples).

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from autodistill.components.task import Continued
-from autodistill.data.tables import check_is_text, json_object, opened_text, reading_errors
+from autodistill.data.tables import (
+    check_is_text,
+    ending_of,
+    json_object,
+    known_ending,
+    opened_text,
+    reading_errors,
+)
 from autodistill.errors import DataError, did_you_mean
 
 #: Endings that are understood; all but Parquet may be followed by ``.gz``.
@@ -96,13 +103,13 @@ def corpus_files(path: Path, key: str = _KEY) -> CorpusFiles:
         DataError: nothing there, nothing that is understood, or a folder that may not be read.
     """
     if path.is_file():
-        _ending(path, key)
+        ending_of(path, key, ENDINGS)
         return CorpusFiles((path,))
     if not path.is_dir():
         raise DataError(f"{key} names {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
     met = set[Path]()
     visible, hidden = _searched(path, met, key)
-    known = [file for file in visible if file.is_file() and _is_known(file)]
+    known = [file for file in visible if file.is_file() and known_ending(file, ENDINGS)]
     if not known:
         raise DataError(
             f"{key}: {path} has no file that is understood. Expected {', '.join(ENDINGS)}; all but .parquet may be "
@@ -163,21 +170,6 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def _is_known(path: Path) -> bool:
-    name = path.name.lower()
-    ending = Path(name.removesuffix(".gz")).suffix
-    return ending in ENDINGS and not (name.endswith(".gz") and ending == ".parquet")
-
-
-def _ending(path: Path, key: str = _KEY) -> str:
-    if not _is_known(path):
-        raise DataError(
-            f"{key}: {path} has an ending that is not understood. Expected one of {', '.join(ENDINGS)}; all but "
-            ".parquet may be followed by .gz."
-        )
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
 def cut_into_parts(path: Path, reading: Reading, part_bytes: int = PART_BYTES, key: str = _KEY) -> list[Part]:
     """Cut a file into parts that begin and end between documents; the same for the same file.
 
@@ -190,12 +182,12 @@ def cut_into_parts(path: Path, reading: Reading, part_bytes: int = PART_BYTES, k
     Raises:
         DataError: a Parquet file that is none, or has no such column.
     """
-    if _ending(path) == ".parquet":
+    if known_ending(path, ENDINGS) == ".parquet":
         return _parquet_parts(path, reading, part_bytes, key)
     size = path.stat().st_size
     if path.name.lower().endswith(".gz"):
         return [Part(path, 0, size, key)]
-    blank = reading.documents == "blank_line" and _ending(path) in (".txt", ".text")
+    blank = reading.documents == "blank_line" and known_ending(path, ENDINGS) in (".txt", ".text")
     borders = [0]
     with path.open("rb") as file:
         for nominal in range(part_bytes, size, part_bytes):
@@ -290,7 +282,7 @@ def read_part(part: Part, reading: Reading, found: Found | None = None) -> Itera
         DataError: names file and line.
     """
     counts = found if found is not None else Found()
-    texts = _parquet(part, reading) if _ending(part.path) == ".parquet" else _lines(part, reading, counts)
+    texts = _parquet(part, reading) if known_ending(part.path, ENDINGS) == ".parquet" else _lines(part, reading, counts)
     with reading_errors(part.path, part.key):
         given = 0  # pieces with text of the document that is read
         for text in texts:
@@ -309,7 +301,7 @@ def read_part(part: Part, reading: Reading, found: Found | None = None) -> Itera
 
 
 def _lines(part: Part, reading: Reading, found: Found) -> Iterator[str]:
-    json_lines = _ending(part.path) in (".jsonl", ".json")
+    json_lines = known_ending(part.path, ENDINGS) in (".jsonl", ".json")
     with _opened(part) as file:
         if json_lines:
             yield from _records(file, part, reading, found)
@@ -353,7 +345,7 @@ def _opened(part: Part) -> Any:
 
 
 def _plain(path: Path) -> bool:
-    return _ending(path) in (".txt", ".text")
+    return known_ending(path, ENDINGS) in (".txt", ".text")
 
 
 def _bounded_lines(file: Any) -> Iterator[str]:

@@ -1,21 +1,26 @@
-"""``python -m autodistill.data.harvest_worker``: harvests one library's docstrings in a process of its own.
+"""Harvests the docstrings of several libraries, each in a process of its own.
 
-Parsing is pure Python, so processes and not threads make it parallel. They are started by command line rather than by
-`multiprocessing`, which would import the user's script again. A request and its answer are one JSON object each.
+Parsing is pure Python, so processes and not threads make it parallel; see `autodistill.data.part_workers`.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from autodistill.data.docstrings import Excerpt, give_aways, harvest
-from autodistill.errors import DataError
+from autodistill.data.part_workers import cores, map_parts
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """What to harvest and how; see `harvest_all`."""
+
+    folders: Sequence[Path]
+    libraries: Sequence[str]
+    words: tuple[int, int]
+    limits: tuple[int, int]
 
 
 def harvest_all(
@@ -31,38 +36,16 @@ def harvest_all(
 
     Returns:
         Excerpts per library; near-duplicates across libraries are still in them.
-
-    Raises:
-        DataError: a process failed; with its last words.
     """
-
-    def one(folder: Path) -> list[Excerpt]:
-        request = {"folder": str(folder), "libraries": list(libraries), "words": words, "limits": limits}
-        command = [sys.executable, "-m", "autodistill.data.harvest_worker"]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        done = subprocess.run(
-            command, input=json.dumps(request), env=environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise DataError(f"The docstrings of {folder.name} could not be read: {done.stderr.strip()[-500:]}")
-        return [Excerpt(text, group) for text, group in json.loads(done.stdout)]
-
-    with ThreadPoolExecutor(max_workers=max(1, len(os.sched_getaffinity(0)))) as pool:
-        return list(pool.map(one, folders))
+    parts = range(len(folders))
+    found = dict(map_parts(_HARVEST, Harvest(folders, libraries, words, limits), parts, cores()))
+    return [[Excerpt(text, group) for text, group in found[part]] for part in parts]
 
 
-def main() -> None:
-    """Answer one request."""
-    request = json.load(sys.stdin)
-    found = harvest(
-        Path(request["folder"]),
-        give_aways(request["libraries"]),
-        tuple(request["words"]),
-        tuple(request["limits"]),
-        set(),
-    )
-    json.dump([[excerpt.text, excerpt.group] for excerpt in found], sys.stdout)
+_HARVEST = "autodistill.data.harvest_worker:harvest_one"
 
 
-if __name__ == "__main__":
-    main()
+def harvest_one(wanted: Harvest, part: int) -> list[tuple[str, str]]:
+    """Text and group of the excerpts of one library."""
+    found = harvest(wanted.folders[part], give_aways(wanted.libraries), wanted.words, wanted.limits, set())
+    return [(excerpt.text, excerpt.group) for excerpt in found]

@@ -21,7 +21,7 @@ from autodistill.components.task import ROLES, DataContext, TaskData, TaskSpec
 from autodistill.data.docstrings import Excerpt, is_new, library_folder, library_version
 from autodistill.data.harvest_worker import harvest_all
 from autodistill.data.splits import stable_hash
-from autodistill.errors import DataError
+from autodistill.errors import ConfigError, DataError
 from autodistill.folders import build_once
 
 #: Part of every fingerprint; raise it when harvesting or splitting changes.
@@ -33,8 +33,9 @@ Examples = list[dict[str, Any]]
 class PythonDocs:
     """Sentences from the docstrings of installed libraries; the label is the library.
 
-    Source files, not sentences, are dealt to the splits, and near-duplicates are dropped, so that nothing like an
-    example of ``test`` was seen in training. All libraries have the same shares of the splits.
+    Source files, not sentences, are dealt to the splits, and a sentence of which half was met before is dropped, so
+    that hardly anything like an example of ``test`` was seen in training: what may be is a short one within a much
+    longer one. All libraries have the same shares of the splits.
 
     Args:
         context: where the snapshot is kept.
@@ -76,27 +77,65 @@ class PythonDocs:
 
         Raises:
             DataError: a library is not installed, has too few docstrings, or the snapshot is missing or damaged.
+            ConfigError: the snapshot was made with other settings.
         """
         if self._snapshot is not None:
-            return _read(self._folder / self._snapshot)
-        fingerprint = self._fingerprint()
-        folder = self._folder / fingerprint
+            data = _read(self._folder / self._snapshot)
+            self._check_settings(self._folder / self._snapshot)
+            return data
+        folder = self._folder / self._fingerprint(self._versions())
         build_once(folder, self._write)
         return _read(folder)
 
     def _versions(self) -> dict[str, str]:
         return {library: library_version(library) for library in self._libraries}
 
-    def _fingerprint(self) -> str:
-        key = [FORMAT, self._versions(), self._limit, self._file_limit, self._words, self._shares]
+    def _fingerprint(self, versions: Mapping[str, str | None]) -> str:
+        """Of what the data is made of, so that it is found without making it anew; `_read` checks the content."""
+        key = [FORMAT, versions, self._limit, self._file_limit, self._words, self._shares]
         return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _settings(self) -> dict[str, Any]:
+        """What decides the data besides the libraries' versions, by the configuration's keys."""
+        return {
+            "libraries": list(self._libraries),
+            "examples_per_library": self._limit,
+            "examples_per_file": self._file_limit,
+            "min_words": self._words[0],
+            "max_words": self._words[1],
+            **{f"{role}_share": share for role, share in self._shares.items()},
+        }
+
+    def _check_settings(self, folder: Path) -> None:
+        """Raise `ConfigError` when a snapshot was made with other settings: the data would not be what they say."""
+        facts = json.loads((folder / "snapshot.json").read_text())
+        made, given = facts.get("settings"), self._settings()
+        if made is None:  # by an earlier version: the fingerprint tells whether they are the same, not which they were
+            if (
+                self._fingerprint({library: facts["versions"].get(library) for library in self._libraries})
+                == folder.name
+            ):
+                return
+            made = {"libraries": facts["labels"]}
+        if made != given:
+            listed = "".join(
+                f"\n  data.{name}: the data has {made.get(name, 'perhaps another')}, now {value}"
+                for name, value in given.items()
+                if made.get(name) != value
+            )
+            raise ConfigError(
+                f"The python_docs snapshot {folder.name!r} was made with other settings:{listed}\nEither leave these "
+                "settings out, or let other data be built: data.snapshot=null and, for a study that exists, a name of "
+                "its own, study.name=NAME."
+            )
 
     def _write(self, folder: Path) -> None:
         """Write a snapshot into an empty folder."""
         splits = self._build()
         for role, examples in splits.items():
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(examples), folder / f"{role}.parquet")
-        facts = {"labels": list(self._libraries), "versions": self._versions(), "content": _digest(splits)}
+        made_of = {"settings": self._settings(), "versions": self._versions()}
+        facts = {"labels": list(self._libraries), **made_of, "content": _digest(splits)}
         (folder / "snapshot.json").write_text(json.dumps(facts, indent=2))
 
     def _build(self) -> dict[str, Examples]:

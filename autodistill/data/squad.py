@@ -136,8 +136,6 @@ def read_squad(path: Path, key: str) -> Iterator[tuple[str, Example]]:
     Raises:
         DataError: no such file, no JSON, or another structure.
     """
-    if not path.is_file():
-        raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
     with reading_errors(path, key), opened_text(path, key) as file:
         content = file.read()
     try:

@@ -12,7 +12,8 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -76,9 +77,9 @@ def read_table(path: Path, columns: Sequence[str], key: str, notes: dict[str, in
         MissingColumnError: a column is missing.
         DataError: no such file, an unknown ending, content that is not what the ending says, or no rows.
     """
-    if not path.is_file():
-        raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
-    reader = {".tsv": _delimited, ".csv": _delimited, ".parquet": _parquet}.get(_ending(path, key), _json_lines)
+    check_exists(path, key)
+    readers = {".tsv": _delimited, ".csv": _delimited, ".parquet": _parquet}
+    reader = readers.get(ending_of(path, key, ENDINGS), _json_lines)
     with reading_errors(path, key):
         rows = list(reader(path, columns, key, notes))
     if not rows:
@@ -100,13 +101,37 @@ def finite_number(value: Any) -> float:
     return found if math.isfinite(found) and "_" not in str(value) else math.nan
 
 
-def _ending(path: Path, key: str) -> str:
+def check_exists(path: Path, key: str) -> None:
+    """Raise `DataError` when there is no such file.
+
+    Args:
+        path: of the file.
+        key: the configuration key that named it.
+    """
+    if not path.is_file():
+        raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
+
+
+def known_ending(path: Path, endings: Collection[str]) -> str | None:
+    """The ending of a file, before a .gz, which all but Parquet may have; None if it is none of these."""
     name = path.name.lower()
-    zipped = name.endswith(".gz")
     ending = Path(name.removesuffix(".gz")).suffix
-    if ending not in ENDINGS or (zipped and ending == ".parquet"):
+    zipped_parquet = ending == ".parquet" and name.endswith(".gz")
+    return ending if ending in endings and not zipped_parquet else None
+
+
+def ending_of(path: Path, key: str, endings: Collection[str]) -> str:
+    """The same, but `DataError` in place of None.
+
+    Args:
+        path: of the file.
+        key: the configuration key that named it.
+        endings: that are understood.
+    """
+    ending = known_ending(path, endings)
+    if ending is None:
         raise DataError(
-            f"{key}: {path} has an ending that is not understood. Expected one of {', '.join(ENDINGS)}; all but "
+            f"{key}: {path} has an ending that is not understood. Expected one of {', '.join(endings)}; all but "
             ".parquet may be followed by .gz."
         )
     return ending
@@ -178,7 +203,12 @@ def check_is_text(path: Path, key: str) -> None:
 
 @contextmanager
 def opened_text(path: Path, key: str) -> Iterator[IO[str]]:
-    """Open a text file, unzipped if its name ends in .gz; a byte-order mark is skipped."""
+    """Open a text file, unzipped if its name ends in .gz; a byte-order mark is skipped.
+
+    Raises:
+        DataError: no such file, or no text.
+    """
+    check_exists(path, key)
     zipped = path.name.lower().endswith(".gz")
     magic = _head(path, 4)
     if magic == _PARQUET_MAGIC or (magic[:2] == _GZIP_MAGIC and not zipped):
@@ -194,7 +224,7 @@ def opened_text(path: Path, key: str) -> Iterator[IO[str]]:
 def _delimited(path: Path, columns: Sequence[str], key: str, notes: dict[str, int]) -> Iterator[Row]:
     """Read TSV as GLUE does (quotes are plain characters) and CSV with the usual quoting."""
     csv.field_size_limit(FIELD_LIMIT)
-    tabs = _ending(path, key) == ".tsv"
+    tabs = known_ending(path, ENDINGS) == ".tsv"
     options: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"strict": True}
     with opened_text(path, key) as file:
         yield from _table(_records(csv.reader(file, **options), path, key), path, columns, key, notes)
@@ -248,7 +278,23 @@ def _line(key: str, path: Path, number: int) -> str:
     return f"{key}: {path}, line {number}"
 
 
-def json_object(line: str | bytes, where: Callable[[], str], example: str) -> dict[str, Any]:
+class _Repeating(dict[str, Any]):
+    """A JSON object in which keys stand several times; a plain one would have the last value of each."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Repeating(pairs)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def json_object(line: str, where: Callable[[], str], example: str) -> dict[str, Any]:
     """The object of one line.
 
     Args:
@@ -257,16 +303,19 @@ def json_object(line: str | bytes, where: Callable[[], str], example: str) -> di
         example: of such an object, for the error.
 
     Raises:
-        DataError: it is no JSON, or no object, or has half of a character.
+        DataError: it is no JSON, or no object, or has a key twice or half of a character.
     """
     expected = f"Expected one JSON object per line, e.g. {example}."
     try:
-        record = json.loads(line)
+        record = _DECODER.decode(line)
     except (ValueError, RecursionError) as error:  # the latter: nested more deeply than Python's parser goes
         raise DataError(f"{where()} is not JSON ({error}). {expected}") from error
     if not isinstance(record, dict):
         raise DataError(f"{where()} is not an object. {expected}")
-    if _SURROGATE.search(line if isinstance(line, str) else line.decode("utf-8", "replace")):
+    if isinstance(record, _Repeating):
+        names = ", ".join(map(repr, record.repeated))
+        raise DataError(f"{where()} has {names} several times, and only one can be meant. Rename the others.")
+    if _SURROGATE.search(line):
         check_characters(json.dumps(record, ensure_ascii=False), where)
     return record
 

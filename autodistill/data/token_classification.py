@@ -169,8 +169,6 @@ def read_conll(path: Path, key: str, columns: tuple[str, str], notes: dict[str, 
         DataError: no such file, not text, a line with a word alone, an empty label or another number of columns than
             the first word, or no sentence at all.
     """
-    if not path.is_file():
-        raise DataError(f"{key} names the file {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
     with reading_errors(path, key), opened_text(path, key) as file:
         blocks = list(_blocks(file, notes))
     # Surely words: from the first line of a sentence on that does not begin with #.

@@ -1,8 +1,7 @@
 """The shared cache on disk: content-addressed folders, locked while they are made, limited in size.
 
 An entry is a folder ``<cache_dir>/<kind>/<key>``, built as `autodistill.folders` does. It is whole until it is gone:
-before its files are removed it gets another name. Who has them open or mapped keeps them; who looks for the entry
-builds it anew.
+before its files are removed it gets another name. What a running study reads stays (`autodistill.folders.InUse`).
 """
 
 from __future__ import annotations
@@ -13,12 +12,22 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from autodistill.folders import build_once, directory_bytes, free_bytes, lock_of, locked_if_free, scratch_of
+from autodistill.folders import (
+    build_once,
+    directory_bytes,
+    free_bytes,
+    lock_of,
+    locked_if_free,
+    scratch_of,
+    use_of,
+)
 
-#: Kinds of entries that eviction may remove; data snapshots stay, a resume needs them.
+#: Kinds of entries that eviction may remove, and that count: what can be made again. Snapshots of data stay, a resume
+#: needs them: installed libraries and data sets of the hub change, and the hub is not always there.
 EVICTABLE = ("teachers", "tokenised", "teacher_features", "latency")
 
 #: End of the name that an entry has while it is removed.
@@ -44,14 +53,14 @@ def cached_directory(cache_dir: Path, kind: str, key: str, build: Callable[[Path
 
 
 def evict(cache_dir: Path, max_bytes: int, keep: Collection[Path] = (), needed: int = 0) -> list[Path]:
-    """Remove the least recently used entries until the rest fits; returns what was removed.
+    """Remove the least recently used entries until the rest fits, but none that is in use; returns what was removed.
 
     What an interrupted build has left counts as an entry too, unless somebody builds it just now. What an eviction that
     was killed has left is removed in any case.
 
     Args:
         cache_dir: root of the cache.
-        max_bytes: of the whole cache.
+        max_bytes: of all entries that may be removed.
         keep: entries that stay, finished or not.
         needed: bytes that are to be written next: the cache shall have room for them, and so shall its disk.
     """
@@ -74,7 +83,7 @@ def evict(cache_dir: Path, max_bytes: int, keep: Collection[Path] = (), needed: 
 def evictable_bytes(cache_dir: Path, keep: Collection[Path] = ()) -> int:
     """Bytes that `evict` could free at most, with its arguments."""
     kept = _kept(keep)
-    return sum(size for entry, size in _sizes(cache_dir).items() if entry not in kept)
+    return sum(size for entry, size in _sizes(cache_dir).items() if entry not in kept and not _in_use(entry))
 
 
 def _sizes(cache_dir: Path) -> dict[Path, int]:
@@ -88,10 +97,17 @@ def _kept(keep: Collection[Path]) -> set[Path]:
     return {*keep, *map(scratch_of, keep)}
 
 
+def _in_use(entry: Path) -> bool:
+    with locked_if_free(use_of(entry)) as free:
+        return not free
+
+
 def _removed(entry: Path) -> bool:
-    """Remove an entry; whether it could be: what is being built cannot."""
+    """Remove an entry; whether it could be: what is being built or in use cannot."""
     final = not entry.name.startswith(".")
-    with locked_if_free(lock_of(entry) if final else entry.with_suffix(".lock")) as free:
+    with ExitStack() as locks:
+        free = locks.enter_context(locked_if_free(lock_of(entry) if final else entry.with_suffix(".lock")))
+        free = free and (not final or locks.enter_context(locked_if_free(use_of(entry))))
         if free and final:
             doomed = entry.with_name(f".{entry.name}{_DOOMED}")
             shutil.rmtree(doomed, ignore_errors=True)

@@ -18,6 +18,7 @@ from autodistill.engine.places import final_folder, final_name
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
+from autodistill.engine.statistics import retained_ratio
 from autodistill.engine.summary import without_nan
 from autodistill.engine.target_answers import stored_answers
 from autodistill.engine.trivial import trivial_scores
@@ -207,10 +208,9 @@ def _versus(session: Session, pick: Contender, others: Sequence[Contender], role
     metric = session.bench.task.metric
     found = {}
     for other in others:
-        base = other.scores[metric].value
         found[other.name] = {
             "gain": gain(pick, other, metric, role),
-            "retained": pick.scores[metric].value / base if base > 0 else None,
+            "retained": retained_ratio(pick.scores[metric].value, other.scores[metric].value),
             "speedup": pick.times_faster(other, label),
             "parameter_ratio": pick.parameters / other.parameters if pick.parameters and other.parameters else None,
         }

@@ -172,7 +172,7 @@ class StudyFeatures:
         evict(settings.cache_dir, settings.cache_max_bytes, [*keep, *self.directories], self._missing_bytes)
 
     def get(self, keys: frozenset[FeatureKey], watch: PassWatch | None = None) -> TeacherFeatures:
-        """Features for a run that needs ``keys``, computed now unless they are there (another study may evict them).
+        """Features for a run that needs ``keys``, computed now unless they are there (somebody may have removed them).
 
         Those of all architectures together where at least the flash runs' part fits, else the teacher runs online; a
         run that needs what no architecture of the space does has features of its own.

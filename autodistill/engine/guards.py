@@ -332,7 +332,7 @@ def learnt_checks(
     floor = finals.get("trivial", teacher["trivial"]).get(metric)
     if not finals:
         entry = teacher["metrics"].get(metric)
-        rows: Iterable[Any] = [("the teacher", _with_interval(entry))] if entry else []
+        rows: Iterable[Any] = [("the teacher", entry)] if entry else []
     else:
         groups = (finals.get(group, {}).values() for group in ("baselines", "picks"))
         models = [finals["teacher"], *finals.get("references", []), *itertools.chain(*groups)]
@@ -350,14 +350,3 @@ def _called(name: str) -> str:
 
 def _judged(entry: Mapping[str, Any], floor: float, direction: str) -> Learnt:
     return judge_interval(entry["value"], entry.get("low"), entry.get("high"), floor, direction)
-
-
-def _with_interval(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored metric with the 95 % interval of its variance."""
-    half = None if entry.get("variance") is None else 1.96 * float(entry["variance"]) ** 0.5  # of a normal
-    value = float(entry["value"])
-    return {
-        "value": value,
-        "low": None if half is None else value - half,
-        "high": None if half is None else value + half,
-    }

@@ -109,8 +109,8 @@ class RunRecord:
         token: the fencing token: only the holder of the current one can renew or finish the run.
         owner: who holds the lease; empty when it was given back.
         expires: when the lease ends, seconds since the epoch by the storage's clock.
-        metrics: metric name -> ``{"value": ..., "variance": ..., "n": ..., "split": "select" | "test"}``;
-            ``n`` examples, null where they are not known.
+        metrics: metric name -> ``{"value": ..., "variance": ..., "low": ..., "high": ..., "n": ..., "split": "select" |
+            "test"}``; ``low`` and ``high`` of the 95 % interval, ``n`` examples, each null where it is not known.
         seconds: stage -> wall-clock seconds.
         cost: ``examples``, ``flops`` and ``device_seconds``.
         initialisation: how the student's weights started.

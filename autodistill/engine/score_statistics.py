@@ -29,7 +29,7 @@ from autodistill.engine.statistics import (
     wilson,
     z_of,
 )
-from autodistill.evaluators.measures import CHUNK, SHARE, draws, worth_of
+from autodistill.evaluators.measures import CHUNK, SHARE, draws, is_share, worth_of
 
 if TYPE_CHECKING:
     from autodistill.components.outcome import FloatArray, WeightedMetric
@@ -91,7 +91,7 @@ def estimate(score: Score, level: float = LEVEL) -> Estimate:
     if score.least_of is not None:
         return Estimate(score.value, *least_share(*score.least_of, level), n)
     if score.per_example is not None:
-        found = interval(score.per_example, level, share=score.bounds in (None, SHARE))
+        found = interval(score.per_example, level, share=is_share(score))
         return Estimate(score.value, *_within(*found, score), n)
     if score.weighted is None or units is None or units < 2:
         return Estimate(score.value, n=n)
@@ -347,6 +347,7 @@ def _numbers(low: float, high: float) -> tuple[float | None, float | None]:
 
 def _within(low: float, high: float, score: Score) -> tuple[float | None, float | None]:
     """The ends of an interval of a metric, no further out than its bounds; None where nothing can be said."""
-    if score.bounds is not None:
-        low, high = max(low, score.bounds[0]), min(high, score.bounds[1])
+    bounds = SHARE if is_share(score) else score.bounds
+    if bounds is not None:
+        low, high = max(low, bounds[0]), min(high, bounds[1])
     return _numbers(low, high)

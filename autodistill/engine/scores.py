@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.components.outcome import Predictions, Score, of_test_alone
-from autodistill.engine.score_statistics import examples_of
+from autodistill.engine.score_statistics import estimate
 from autodistill.engine.workbench import Workbench
 from autodistill.folders import private_directory
 from autodistill.training.packed import PackedSplit
@@ -44,11 +44,14 @@ def score_all(bench: Workbench, predictions: Predictions) -> dict[str, Score]:
 
 
 def stored_metrics(scores: Mapping[str, Score], split: str) -> dict[str, dict[str, Any]]:
-    """Scores as the storage keeps them."""
-    return {
-        name: {"value": score.value, "variance": score.variance, "n": examples_of(score), "split": split}
-        for name, score in scores.items()
-    }
+    """Scores as the storage keeps them, with their 95 % intervals, which their variances alone do not tell."""
+    return {name: _stored(score, split) for name, score in scores.items()}
+
+
+def _stored(score: Score, split: str) -> dict[str, Any]:
+    found = estimate(score)
+    kept = {"value": score.value, "variance": score.variance, "low": found.low, "high": found.high}
+    return {**kept, "n": found.n, "split": split}
 
 
 def write_predictions(path: Path, predictions: Predictions, split: str) -> None:

@@ -411,13 +411,10 @@ def _layer_map(layers: Iterable[int]) -> str:
 
 
 def _metric(item: Mapping[str, Any]) -> dict[str, Any]:
-    value, variance = item["value"], item.get("variance")
-    half = 1.96 * math.sqrt(variance) if variance is not None else None  # 1.96: two-sided 95 % of a normal
+    """A stored metric; runs of earlier versions have none of the interval."""
     return {
-        "value": value,
-        "low": None if half is None else value - half,
-        "high": None if half is None else value + half,
-        "n": item.get("n"),
+        "value": item["value"],
+        **{key: item.get(key) for key in ("low", "high", "n")},
         "seeds": 1,
         "split": item["split"],
     }

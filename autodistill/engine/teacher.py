@@ -23,7 +23,7 @@ from autodistill.engine.scores import predictions_of
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyInterruptedError, TeacherError
 from autodistill.exporters.auto_classes import load_pretrained
-from autodistill.folders import write_json
+from autodistill.folders import InUse, write_json
 from autodistill.teachers.files import file_digest
 from autodistill.training.fine_tune import fine_tune
 from autodistill.training.predict import predict
@@ -59,6 +59,7 @@ class PreparedTeacher:
     key: str
     dimensions: Dimensions
     seconds: float
+    _in_use: InUse  # it is read again after hours: by references, exports and processes that measure
     _logits: dict[str, FloatArray] = field(default_factory=dict)
 
     @property
@@ -141,10 +142,12 @@ def prepare_teacher(
         fresh.append(True)
         _build(bench, directory, needed, progress, stop_requested)
 
+    in_use = InUse(bench.settings.cache_dir / KIND / key)
     entry = cached_directory(bench.settings.cache_dir, KIND, key, build)
     model = load_pretrained(entry / "hf")
     seconds = time.monotonic() - started if fresh else 0.0
-    return PreparedTeacher(model, entry / "hf", _key_with_weights(entry, key), model_dimensions(model), seconds)
+    made_of = _key_with_weights(entry, key)
+    return PreparedTeacher(model, entry / "hf", made_of, model_dimensions(model), seconds, in_use)
 
 
 def _build(

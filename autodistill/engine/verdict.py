@@ -17,6 +17,7 @@ from autodistill.components.latency import half_width_of
 from autodistill.components.outcome import Score
 from autodistill.engine.guards import judge_score
 from autodistill.engine.score_statistics import Estimate, difference, estimate
+from autodistill.engine.statistics import retained_ratio
 from autodistill.engine.targets import QUALITY_PRECISION
 
 #: What no interval of the verdict covers: pick and baseline are one training run each.
@@ -243,8 +244,8 @@ def no_slower(baseline: Contender, pick: Contender, label: str | None) -> bool:
 
 
 def _percent(ours: Contender, theirs: Contender, metric: str) -> str:
-    base = theirs.scores[metric].value
-    return f"{ours.scores[metric].value / base:.1%}" if base > 0 else "an unknown share"
+    kept = retained_ratio(ours.scores[metric].value, theirs.scores[metric].value)
+    return "an unknown share" if kept is None else f"{kept:.1%}"
 
 
 def _speed(ours: Contender, theirs: Contender, label: str | None) -> str:

@@ -114,9 +114,9 @@ class Agreement:
 
         shares, numbers = agreed.sum(axis=0) / answered.sum(axis=0), answered.sum(axis=0)
         lowest = int(shares.argmin())
-        share, number = float(shares[lowest]), int(numbers[lowest])
-        least_of = shares, _independent(shares, answered, agreed)
-        return Score(share, share * (1 - share) / number, None, metric, len(answered), number, least_of)
+        share, independent = float(shares[lowest]), _independent(shares, answered, agreed)
+        variance = share * (1 - share) / float(independent[lowest])
+        return Score(share, variance, None, metric, len(answered), int(numbers[lowest]), least_of=(shares, independent))
 
 
 def _independent(shares: FloatArray, answered: FloatArray, agreed: FloatArray) -> FloatArray:

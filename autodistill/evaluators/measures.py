@@ -57,9 +57,16 @@ def weighted_score(
     return Score(value, float(values.var(ddof=1)) if n > 1 else None, None, metric, n, bounds=bounds, worth=worth)
 
 
+def is_share(score: Score) -> bool:
+    """Whether a metric is a share: by its bounds, or by contributions that are all 0 or 1 where it has none."""
+    if score.bounds is None and score.per_example is not None:
+        return bool(np.isin(score.per_example, (0, 1)).all())
+    return score.bounds == SHARE
+
+
 def worth_of(score: Score) -> float | None:
     """See `Score.worth`, which is 1 of a share; None where a metric is not of right and wrong answers."""
-    return 1.0 if score.worth is None and score.bounds == SHARE else score.worth
+    return 1.0 if score.worth is None and is_share(score) else score.worth
 
 
 def _ratio(numerator: FloatArray, denominator: FloatArray) -> FloatArray:

@@ -1,7 +1,8 @@
 """From the logits of windows to one answer per question: n-best decoding, as in BERT's run_squad.py (Devlin et al.
-2019, arXiv 1810.04805), but that every window may answer with any of its tokens: run_squad.py lets a token begin an
-answer only in the window where most of its context stands. Pure functions; how windows are cut is known to
-`autodistill.training.encoding`.
+2019, arXiv 1810.04805), but that every window may answer with any of its tokens (run_squad.py lets a token begin an
+answer only in the window where most of its context stands), and that the best starts and ends are taken among the
+context's tokens (there among all, of which those of the question are left out afterwards). Pure functions; how windows
+are cut is known to `autodistill.training.encoding`.
 """
 
 from __future__ import annotations

@@ -33,6 +33,9 @@ REFUSED = ("mlm", "question_answering", "token_classification")
 #: Draws of a word for a changed token: of texts of eight tokens, two of them special, one in 256 stays as it is.
 REDRAWN = 4
 
+#: Part of every fingerprint; another one where texts are changed in another way.
+_FORMAT = "redrawn/2"
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -75,7 +78,7 @@ class AugmentedSplit(StoredSplit):
         self._augmentation = augmentation
         self._words = words
         self._key = derive_seed("augmentation", self.fingerprint, augmentation.seed)
-        text = f"{self.fingerprint} {augmentation} {words} redrawn"
+        text = f"{self.fingerprint} {augmentation} {words} {_FORMAT}"
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:24]
         self.copies = 1 + augmentation.copies
 
@@ -93,7 +96,7 @@ class AugmentedSplit(StoredSplit):
         plain = super().batch(rows % max(1, len(self)))
         tokens = plain.input_ids.numpy()
         columns = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
-        chosen = uniform(self._key, rows, columns, 0) < self._augmentation.share
+        chosen = uniform(self._key, rows, columns, 0, 1 + REDRAWN) < self._augmentation.share
         chosen &= plain.attention_mask.numpy() & ~np.isin(tokens, self._words.special) & (rows >= len(self))[:, None]
         changed = np.where(chosen, self._shown(tokens, rows, columns), tokens)
         return replace(plain, input_ids=torch.from_numpy(changed), rows=torch.from_numpy(rows))
@@ -107,7 +110,8 @@ class AugmentedSplit(StoredSplit):
             return np.full_like(tokens, self._words.mask)
         shown, missing = tokens.copy(), np.ones_like(tokens, dtype=bool)
         for draw in range(1, 1 + REDRAWN):
-            places = (uniform(self._key, rows, columns, draw) * len(self._tokens)).astype(np.int64)
+            numbers = uniform(self._key, rows, columns, draw, 1 + REDRAWN)
+            places = (numbers * len(self._tokens)).astype(np.int64)
             drawn = np.asarray(self._tokens[places], dtype=np.int64)
             shown = np.where(missing, drawn, shown)
             missing &= np.isin(drawn, self._words.special)

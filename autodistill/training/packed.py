@@ -19,6 +19,7 @@ from autodistill.components.task import IGNORED, Masking
 from autodistill.components.training import Batch
 from autodistill.data.part_workers import cores, map_parts
 from autodistill.errors import ConfigError, DataError
+from autodistill.folders import InUse
 from autodistill.training.arrays import open_array
 from autodistill.training.packing import SMALL_VOCABULARY, Packing, part_directory
 from autodistill.training.seeds import derive_seed, uniform
@@ -109,6 +110,7 @@ class PackedSplit:
 
     def __init__(self, directory: Path, masking: RowMasking) -> None:
         self.directory = directory
+        self._in_use = InUse(directory.parent)
         meta = json.loads((directory / "meta.json").read_text())
         self.pad_token_id: int = meta["pad"]
         #: Digest of content, tokeniser and masking.

@@ -24,7 +24,9 @@ def derive_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") & 0x7FFFFFFF  # 31 bits: fits everywhere
 
 
-def uniform(key: int, rows: NDArray[np.int64], columns: NDArray[np.int64], draw: int) -> NDArray[np.float64]:
+def uniform(
+    key: int, rows: NDArray[np.int64], columns: NDArray[np.int64], draw: int, draws: int = 3
+) -> NDArray[np.float64]:
     """Return uniform numbers in [0, 1) by (key, row, column, draw): the finaliser of SplitMix64, twice.
 
     Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators".
@@ -33,10 +35,16 @@ def uniform(key: int, rows: NDArray[np.int64], columns: NDArray[np.int64], draw:
         key: see `derive_seed`.
         rows: ``batch``, int64.
         columns: ``batch x tokens``, int64.
-        draw: 0, 1 or 2: independent numbers for the same places.
+        draw: from 0: independent numbers for the same places.
+        draws: how many of them there are for a key; the same in every call with it. 3: what masks need.
+
+    Raises:
+        ValueError: ``draw`` is not one of them; its numbers would be those of another row.
     """
+    if not 0 <= draw < draws:
+        raise ValueError(f"Draw {draw} is none of {draws}.")
     with np.errstate(over="ignore"):
-        state = _mixed(np.uint64(key) * _GOLDEN + rows.astype(np.uint64) * np.uint64(3) + np.uint64(draw))
+        state = _mixed(np.uint64(key) * _GOLDEN + rows.astype(np.uint64) * np.uint64(draws) + np.uint64(draw))
         mixed = _mixed(state[:, None] + columns.astype(np.uint64) * _GOLDEN)
     found: NDArray[np.float64] = (mixed >> np.uint64(11)).astype(np.float64) / 2.0**53
     return found

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from autodistill.errors import StudyInterruptedError
-from autodistill.folders import build_once, directory_bytes, flush_file, scratch_of
+from autodistill.folders import InUse, build_once, directory_bytes, flush_file, scratch_of
 from autodistill.training.arrays import ArrayWriter
 from autodistill.training.batches import on_device
 from autodistill.training.cache_plan import CachePlan, compute, counts_of, derive, make_plan, needed, ordered
@@ -272,6 +272,7 @@ class TeacherCache:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._in_use = InUse(directory)
         order = np.load(directory / "rows.npy", allow_pickle=False)
         lengths = np.load(directory / "lengths.npy", allow_pickle=False)
         self._sorting = np.argsort(order)

@@ -118,7 +118,7 @@ class PartlyCachedTeacherFeatures:
 def still_there(source: TeacherFeatures) -> bool:
     """Whether other processes can open what a source reads; if so, it counts as used just now.
 
-    Eviction takes what was not used for long, and may be another study's, which does not know who reads what.
+    What is in use is not evicted, but people remove folders.
     """
     cache = source._cache if isinstance(source, PartlyCachedTeacherFeatures) else source
     if isinstance(cache, TeacherCache):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,7 +19,7 @@ import torch
 
 from autodistill.components.task import IGNORED, Masking
 from autodistill.components.training import Batch
-from autodistill.folders import build_once
+from autodistill.folders import InUse, build_once
 from autodistill.training.arrays import ArrayWriter, open_array
 from autodistill.training.encoding import SEGMENTS, Encoded, encode, labelled
 from autodistill.training.packed import PackedSplit, RowMasking, write_rows
@@ -61,6 +61,7 @@ class StoredSplit:
     def __init__(self, directory: Path, pad_token_id: int) -> None:
         self.directory = directory
         self.pad_token_id = pad_token_id
+        self._in_use = InUse(directory.parent)
         meta = json.loads((directory / "meta.json").read_text())
         #: Digest of content and tokeniser.
         self.fingerprint: str = meta["fingerprint"]
@@ -190,9 +191,10 @@ def tokenise(
         return _packed_splits(data, tokenizer, max_length, cache_dir, seed, type_size)
     key = _digest(*parts, tokenizer_fingerprint(tokenizer), max_length, type_size)
     build = functools.partial(_write_splits, data, tokenizer, max_length, type_size, key)
-    directory = build_once(cache_dir / "tokenised" / key, build)
-    pad = tokenizer.pad_token_id
-    return {role: StoredSplit(directory / role, 0 if pad is None else pad) for role in data.splits}
+    pad = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    with closing(InUse(cache_dir / "tokenised" / key)):  # until the splits have it in use
+        directory = build_once(cache_dir / "tokenised" / key, build)
+        return {role: StoredSplit(directory / role, pad) for role in data.splits}
 
 
 def _packed_splits(
@@ -228,8 +230,9 @@ def _packed_splits(
                 directory=directory / role,
             )
 
-    directory = build_once(cache_dir / "tokenised" / key, build, resumable=True)
-    return {role: PackedSplit(directory / role, masked[role]) for role in data.splits}
+    with closing(InUse(cache_dir / "tokenised" / key)):  # until the splits have it in use
+        directory = build_once(cache_dir / "tokenised" / key, build, resumable=True)
+        return {role: PackedSplit(directory / role, masked[role]) for role in data.splits}
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:

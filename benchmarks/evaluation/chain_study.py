@@ -165,21 +165,21 @@ def prepare(setup: ChainSetup) -> None:
 
 
 def distil(setup: ChainSetup, name: str) -> None:
-    """The flash run and the full run of a student; the baseline's full run."""
+    """The flash run and the full run of a student; the baseline's full run. One that failed before is tried again."""
     kinds: tuple[RunKind, ...] = ("full",) if name == BASELINE else ("flash", "full")
     with open_chain(setup) as session:
         trial = trials_of(session)[name]
         over = {run.kind for run in session.storage.runs(session.study.id) if _is_over(run, trial)}
         for kind in kinds:
             if kind not in over:
-                result = session.runner().work(EngineJob(session.study.name, trial.number, kind))
+                result = session.runner(retry_failed=True).work(EngineJob(session.study.name, trial.number, kind))
                 if result.state == "failed":
                     raise TrialError(f"{name}: {result.error}")
         _link(setup.model(name), model_directory(session, trial))
 
 
 def _is_over(run: Any, trial: TrialRecord) -> bool:
-    return bool(run.trial == trial.number and run.state in FINAL_RUN_STATES)
+    return bool(run.trial == trial.number and run.state in FINAL_RUN_STATES - {"failed"})
 
 
 def trials_of(session: Session) -> dict[str, TrialRecord]:

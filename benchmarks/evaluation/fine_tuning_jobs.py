@@ -6,12 +6,14 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import autodistill
 from autodistill.engine.environment import prepare_process
 from autodistill.engine.fine_tuning import FineTuner
+from autodistill.engine.task_bench import protocol_of
 from autodistill.engine.workbench import Workbench
 from autodistill.evaluators.glue_tasks import AVERAGES, glue_average
 from autodistill.folders import write_json
@@ -55,14 +57,8 @@ class FineTuningSetup:
     more: tuple[str, ...] = ()
 
     def protocol(self, task: str) -> Protocol:
-        """The grid and the seeds of a task."""
-        given = {
-            "learning_rates": list(self.learning_rates),
-            "batch_sizes": list(self.batch_sizes),
-            "epochs": self._epochs(task),
-            "seeds": self.seeds,
-        }
-        return read_protocol(given, f"glue/{task}")
+        """The grid and the seeds of a task, as its configuration says; see `protocol_of`."""
+        return _protocol(self, task)
 
     def _epochs(self, task: str) -> list[float] | None:
         return list(self.epochs) if self.epochs else EPOCHS.get(task)
@@ -94,6 +90,12 @@ class FineTuningSetup:
         path = self.work / name / OUTCOME
         found: dict[str, Any] | None = json.loads(path.read_text()) if path.is_file() else None
         return found
+
+
+@cache
+def _protocol(setup: FineTuningSetup, task: str) -> Protocol:
+    """The same for all models, so it is read once."""
+    return read_protocol(autodistill.compose(setup.overrides("any", None, task)).fine_tuning, f"glue/{task}")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -160,7 +162,7 @@ def make_tuner(setup: FineTuningSetup, name: str, model: Path | None, task: str)
     settings = autodistill.compose(setup.overrides(name, model, task))
     prepare_process(settings.trainer)
     bench = Workbench(settings, default_registry())
-    return FineTuner(bench, setup.protocol(task), settings.study_dir / "fine_tuning")
+    return FineTuner(bench, protocol_of(bench), settings.study_dir / "fine_tuning")
 
 
 def train_point(setup: FineTuningSetup, name: str, model: Path | None, task: str, place: int) -> None:

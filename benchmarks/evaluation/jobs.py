@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,34 @@ class InThisProcess(Executor):
         return future
 
 
+class FreshProcesses(Executor):
+    """Processes, others where one of them died; what all of them were doing then has failed.
+
+    Args:
+        workers: how many.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool = self._make()
+
+    def _make(self) -> ProcessPoolExecutor:
+        # A fresh process for each worker: CUDA does not survive a fork.
+        return ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"))
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Call ``fn`` in one of the processes."""
+        try:
+            return self._pool.submit(fn, *args, **kwargs)
+        except BrokenProcessPool:
+            self._pool = self._make()
+            return self._pool.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End them."""
+        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
 def run_jobs(jobs: Sequence[Job], workers: int = 1, seconds: float = float("inf")) -> list[str]:
     """Do the jobs, the first first, and tell of each on the terminal.
 
@@ -55,9 +84,7 @@ def run_jobs(jobs: Sequence[Job], workers: int = 1, seconds: float = float("inf"
     names = {job.name for job in jobs}
     waiting, done, failed = list(jobs), set[str](), set[str]()
     started = time.monotonic()
-    # A fresh process for each worker: CUDA does not survive a fork.
-    pool = InThisProcess() if workers == 1 else ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
-    with pool:
+    with InThisProcess() if workers == 1 else FreshProcesses(workers) as pool:
         running: dict[Future[Any], Job] = {}
         while True:
             for job in list(waiting):

@@ -2,12 +2,12 @@
 
     python -m benchmarks.evaluation.metrics --glue GLUE_FOLDER --squad dev-v1.1.json.gz [--runs RUNS]
 
-GLUE's dev labels are answered by adversaries (always one class, nearly right, random, ties, constants) and scored by
-our evaluators and by scikit-learn or SciPy; with ``--runs``, so are the predictions of real models that
-`glue_protocol` or `chain` kept there, beside the scores that they reported. SQuAD's dev questions are answered by
-adversaries too (empty, articles, a reference in capitals with punctuation, unicode look-alikes) and scored by our rules
-and by `official_squad_rules`, derived from their description: those of version 1.1, and those of 2.0 with every third
-question made unanswerable. Prints and writes the largest difference of each metric.
+GLUE's dev labels are answered by adversaries (always one class, nearly right, random, ties) and scored by our
+evaluators and by scikit-learn or SciPy; with ``--runs``, so are the predictions of real models that `glue_protocol` or
+`chain` kept there, beside the scores that they reported. SQuAD's dev questions are answered by adversaries too (empty,
+articles, a reference in capitals with punctuation, unicode look-alikes) and scored by our rules and by
+`official_squad_rules`, derived from their description: those of version 1.1, and those of 2.0 with every third question
+made unanswerable. Prints and writes the largest difference of each metric.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import math
 import string
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from sklearn import metrics as sk
 
 from autodistill.components.outcome import Predictions
 from autodistill.components.task import DataContext, TaskSpec
-from autodistill.evaluators.glue import Glue
+from autodistill.evaluators.glue import MISMATCHED, Glue
 from autodistill.evaluators.glue_tasks import GLUE_METRICS
 from autodistill.evaluators.squad_rules import question_scores
 from autodistill.registry import default_registry
@@ -43,6 +44,9 @@ INDEPENDENT: dict[str, Callable[[Any, Any], float]] = {
     "pearson": lambda labels, answers: float(stats.pearsonr(labels, answers).statistic),
     "spearman": lambda labels, answers: float(stats.spearmanr(labels, answers).statistic),
 }
+
+#: End of the names of metrics that are of MNLI's mismatched examples.
+_MISMATCHED = "_mismatched"
 
 
 def adversaries(labels: Any, width: int) -> Iterator[tuple[str, Any]]:
@@ -72,15 +76,39 @@ def glue_differences(root: Path, tasks: list[str]) -> dict[str, dict[str, float]
     found: dict[str, dict[str, float]] = {}
     for task in tasks:
         dev = DevSet.read(root, task)
-        differences = dict.fromkeys(GLUE_METRICS[task], 0.0)
+        differences = Differences(f"{task}'s dev set", dev.metrics)
         for _, logits in adversaries(dev.labels, dev.width):
-            scores = dev.scores(logits)
-            for metric, expected in dev.independent(logits).items():
-                if metric in scores:
-                    differences[metric] = max(differences[metric], abs(scores[metric] - expected))
-        found[task] = differences
-        print(f"{task:6} n = {len(dev.ids):6}", *(f"{name} {value:.1e}" for name, value in differences.items()))
+            differences.compare(dev.scores(logits), dev.independent(logits))
+        found[task] = differences.largest()
+        print(f"{task:6} n = {len(dev.ids):6}", *(f"{name} {value:.1e}" for name, value in found[task].items()))
     return found
+
+
+class Differences:
+    """The largest difference of each metric between two implementations.
+
+    Args:
+        where: what is scored, for messages.
+        metrics: that are to be compared.
+    """
+
+    def __init__(self, where: str, metrics: Iterable[str]) -> None:
+        self._where = where
+        self._largest: dict[str, float | None] = dict.fromkeys(metrics)
+
+    def compare(self, ours: Mapping[str, float], theirs: Mapping[str, float]) -> None:
+        """Take note of two values of each of ``theirs``; a difference that is no number ends the program."""
+        for metric, expected in theirs.items():
+            difference = abs(ours[metric] - expected)
+            if math.isnan(difference):
+                raise SystemExit(f"{metric} of {self._where} is {ours[metric]} here and {expected} elsewhere.")
+            self._largest[metric] = max(self._largest[metric] or 0.0, difference)
+
+    def largest(self) -> dict[str, float]:
+        """Metric -> difference; a metric that was never compared ends the program."""
+        if missing := [metric for metric, value in self._largest.items() if value is None]:
+            raise SystemExit(f"{', '.join(missing)} of {self._where} was not compared with anything.")
+        return {metric: value for metric, value in self._largest.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -115,14 +143,24 @@ class DevSet:
         return max(1, len(self.task.labels))
 
     def scores(self, logits: Any) -> dict[str, float]:
-        """Metric -> our value; a correlation of constants has none."""
+        """Metric -> our value."""
         scores = Glue().score(Predictions(self.ids, logits, self.labels, None, self.task))
         return {name: scores[name].value for name in self.metrics if name in scores}
 
     def independent(self, logits: Any) -> dict[str, float]:
         """Metric -> value of the independent implementation."""
         answers = logits[:, 0] if self.width == 1 else logits.argmax(axis=1)
-        return {name: INDEPENDENT[name](self.labels, answers) for name in self.metrics if name in INDEPENDENT}
+        parts = {name: self._part(name) for name in self.metrics}
+        return {
+            name: INDEPENDENT[name.removesuffix(_MISMATCHED)](self.labels[part], answers[part])
+            for name, part in parts.items()
+            if part.any()
+        }
+
+    def _part(self, metric: str) -> Any:
+        """The examples that a metric is of: each of MNLI's has a part of its own."""
+        mismatched = np.array([identity.startswith(MISMATCHED) for identity in self.ids])
+        return mismatched if metric.endswith(_MISMATCHED) else ~mismatched
 
 
 def run_differences(root: Path, runs: Path) -> dict[str, dict[str, Any]]:
@@ -135,7 +173,7 @@ def run_differences(root: Path, runs: Path) -> dict[str, dict[str, Any]]:
     for path in sorted(runs.glob(f"*/{OUTCOME}")):
         outcome = json.loads(path.read_text())
         dev = DevSet.read(root, outcome["task"]["benchmark"].removeprefix("glue/"))
-        metrics, reported = dict.fromkeys(dev.metrics, 0.0), dict.fromkeys(dev.metrics, 0.0)
+        metrics, reported = (Differences(str(path.parent), dev.metrics) for _ in range(2))
         kept = sorted((path.parent / "fine_tuning").glob("*/predictions.parquet"), key=_seed_of)
         if outcome["failed_seeds"] or len(kept) != len(outcome["seeds"]):
             raise SystemExit(f"{path.parent} has {len(kept)} kept predictions of {len(outcome['seeds'])} seeds.")
@@ -143,19 +181,18 @@ def run_differences(root: Path, runs: Path) -> dict[str, dict[str, Any]]:
             table = parquet.read_table(predictions).to_pydict()
             logits = dict(zip(table["id"], table["logits"], strict=True))
             answers = np.array([logits[identity] for identity in dev.ids], dtype=np.float64)
-            ours = dev.scores(answers)
-            for metric, expected in dev.independent(answers).items():
-                metrics[metric] = max(metrics[metric], abs(ours[metric] - expected))
-                reported[metric] = max(reported[metric], abs(scores[f"glue.{metric}"] - expected))
+            expected = dev.independent(answers)
+            metrics.compare(dev.scores(answers), expected)
+            reported.compare({name: scores[f"glue.{name}"] for name in expected}, expected)
         found[path.parent.name] = {
             "task": outcome["task"]["benchmark"],
             "predictions": len(kept),
-            "metrics": metrics,
-            "reported": reported,
+            "metrics": metrics.largest(),
+            "reported": reported.largest(),
         }
         print(
             f"{path.parent.name:12} {len(kept)} x {len(dev.ids)}",
-            *(f"{name} {reported[name]:.1e}" for name in reported),
+            *(f"{name} {value:.1e}" for name, value in reported.largest().items()),
         )
     return found
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
+import math
+import os
 import random
 import subprocess
 import sys
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,6 +71,46 @@ def test_coverage_is_counted(tmp_path: Path) -> None:
     assert all(0 <= row["coverage"] <= 1 and row["median_width"] > 0 for row in results.values())
 
 
+def test_each_of_mnlis_metrics_is_compared_on_its_own_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    metrics: Any = importlib.import_module("benchmarks.evaluation.metrics")
+    (tmp_path / "MNLI").mkdir()
+    kinds = ["entailment", "neutral", "contradiction"]
+    for name, count in (("train", 30), ("dev_matched", 40), ("dev_mismatched", 25)):
+        lines = ["index\tsentence1\tsentence2\tgold_label"]
+        lines += [f"{row}\tw{row} a\tw{row} b\t{kinds[row * row % 3]}" for row in range(count)]
+        (tmp_path / "MNLI" / f"{name}.tsv").write_text("\n".join(lines) + "\n")
+    assert metrics.glue_differences(tmp_path, ["mnli"]) == {"mnli": {"accuracy": 0.0, "accuracy_mismatched": 0.0}}
+
+
+def test_what_cannot_be_compared_is_no_agreement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    metrics: Any = importlib.import_module("benchmarks.evaluation.metrics")
+    differences = metrics.Differences("a dev set", ["f1", "accuracy"])
+    differences.compare({"f1": 0.5, "score": 1.0}, {"f1": 0.25})
+    with pytest.raises(SystemExit, match="accuracy of a dev set was not compared"):
+        differences.largest()
+    with pytest.raises(SystemExit, match=r"f1 of a dev set is nan here and 0.5 elsewhere"):
+        differences.compare({"f1": math.nan}, {"f1": 0.5})
+    differences.compare({"f1": 0.5, "accuracy": 1.0}, {"f1": 0.5, "accuracy": 1.0})
+    assert differences.largest() == {"f1": 0.25, "accuracy": 0.0}
+
+
+def test_two_recipes_are_compared_on_one_test_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    coverage: Any = importlib.import_module("benchmarks.evaluation.coverage")
+    given: list[Any] = []
+    drawn = coverage.seeds
+
+    def seeds(generator: Any, hard: Any, mean: float) -> Any:
+        given.append(hard)
+        return drawn(generator, hard, mean)
+
+    monkeypatch.setattr(coverage, "seeds", seeds)
+    assert coverage.two_recipes(np.random.default_rng(0), 50).seeds == 3
+    assert given[0] is given[1]
+
+
 def test_the_protocol_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     glue, model, output = write_rte(tmp_path / "glue"), write_tiny_teacher(tmp_path / "model"), tmp_path / "out.json"
     given = ["--glue", str(glue), "--work", str(tmp_path / "runs"), "--model", str(model), "--tasks", "rte"]
@@ -110,6 +155,62 @@ def test_jobs_wait_for_what_they_need_and_a_failure_stops_only_what_needs_it(
     assert done == ["first", "last"]
     assert "no such thing" in capsys.readouterr().out
     assert jobs.run_jobs([job("late")], seconds=0) == ["late"]
+
+
+def test_jobs_go_on_in_other_processes_where_one_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    jobs: Any = importlib.import_module("benchmarks.evaluation.jobs")
+    given = [
+        jobs.Job("killed", os._exit, (3,)),
+        jobs.Job("beside it", time.sleep, (600,)),
+        jobs.Job("needs", abs, (1,), ("killed",)),
+        jobs.Job("later", abs, (1,)),
+    ]
+    assert jobs.run_jobs(given, workers=2) == ["killed", "beside it", "needs"]
+
+
+def test_what_is_set_of_the_protocol_holds_for_jobs_and_runs_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    glue, model = write_rte(tmp_path / "glue"), write_tiny_teacher(tmp_path / "model")
+    protocol: Any = importlib.import_module("benchmarks.evaluation.glue_protocol")
+    tuning: Any = importlib.import_module("benchmarks.evaluation.fine_tuning_jobs")
+    parser = argparse.ArgumentParser()
+    protocol.arguments(parser)
+    changed = ["fine_tuning.learning_rates=[3e-4]", "fine_tuning.epochs=[2]", "fine_tuning.seeds=2"]
+    read = parser.parse_args(
+        ["--work", str(tmp_path / "runs"), "--seeds", "3", "--max-length", "32", "--set", *changed]
+    )
+    setup = tuning.setup_of(read, glue, tmp_path / "runs")
+    names = [job.name for job in tuning.jobs_of(setup, "rte", model, "rte")]
+    assert names == ["rte, lr0.0003-batch32-epochs2", "rte, seed 1", "rte"]
+    assert tuning.make_tuner(setup, "rte", model, "rte").protocol == setup.protocol("rte")
+
+
+def test_a_student_whose_run_failed_is_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    study: Any = importlib.import_module("benchmarks.evaluation.chain_study")
+    runs = [
+        SimpleNamespace(trial=4, kind=kind, state=state) for kind, state in (("flash", "failed"), ("full", "complete"))
+    ]
+    worked: list[tuple[str, bool]] = []
+
+    def runner(retry_failed: bool = False) -> Any:
+        def work(job: Any) -> Any:
+            worked.append((job.run, retry_failed))
+            return SimpleNamespace(state="complete")
+
+        return SimpleNamespace(work=work)
+
+    session = SimpleNamespace(
+        storage=SimpleNamespace(runs=lambda study: runs), study=SimpleNamespace(id=1, name="chain"), runner=runner
+    )
+    monkeypatch.setattr(study, "open_chain", lambda setup: nullcontext(session))
+    monkeypatch.setattr(study, "trials_of", lambda session: {"bert_half": SimpleNamespace(number=4)})
+    monkeypatch.setattr(study, "model_directory", lambda session, trial: tmp_path)
+    study.distil(SimpleNamespace(model=lambda name: tmp_path / "models" / name), "bert_half")
+    assert worked == [("flash", True)]
 
 
 def test_the_chain_is_a_study_and_the_protocol_on_each_of_its_models(

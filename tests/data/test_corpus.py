@@ -293,6 +293,7 @@ def test_the_pieces_of_a_long_document_are_of_one_split(
         ("a.txt.gz", gzip.compress(b"text\n" * 1000, mtime=0)[:-12], r"a.txt.gz breaks off or is damaged in line"),
         ("a.jsonl", b'{"text": "a"}\n{"text": \n', "a.jsonl, line 2 is not JSON"),
         ("a.jsonl", b'{"text": "a"}\n\n[1]\n', "a.jsonl, line 3 is not an object"),
+        ("a.jsonl", b'{"text": "a", "id": 1, "text": "b"}\n', "a.jsonl, line 1 has 'text' several times"),
         ("a.jsonl", b'{"txt": "a"}\n', r"a.jsonl, line 1 has no field 'text'. Did you mean 'txt'\?.*data.column"),
         (
             "a.jsonl",

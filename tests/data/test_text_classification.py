@@ -189,6 +189,11 @@ def labelled(value: str) -> str:
             r"a.jsonl, line 2 has \\udc80, half of",
         ),
         ("a.jsonl", '["a", 1]\n', "a.jsonl, line 1 is not an object"),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": "x", "label": "y"}\n',
+            "line 1 has 'label' several times, and only one can",
+        ),
         ("a.jsonl", "[" * 100_000, "a.jsonl, line 1 is not JSON .*recursion"),
         (
             "a.jsonl",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -20,7 +22,7 @@ from autodistill.engine.cache import (
     evict,
     evictable_bytes,
 )
-from autodistill.folders import lock_of, locked, private_directory, scratch_of, write_json
+from autodistill.folders import InUse, lock_of, locked, private_directory, scratch_of, write_json
 
 
 def fill(directory: Path, size: int = 10) -> None:
@@ -99,14 +101,47 @@ def test_using_an_entry_again_keeps_it(tmp_path: Path) -> None:
     assert evict(tmp_path, 10) == [new]
 
 
-def test_snapshots_of_data_are_never_evicted(tmp_path: Path) -> None:
-    kept = private_directory(tmp_path / "data" / "snapshot")
-    fill(kept)
-    assert evict(tmp_path, 0) == []
+@pytest.mark.parametrize("kind", ["python_docs", "corpus"])
+def test_snapshots_of_data_are_never_evicted_and_leave_room_to_the_others(tmp_path: Path, kind: str) -> None:
+    kept = cached_directory(tmp_path, kind, "key", fill)
+    other = cached_directory(tmp_path, "teachers", "key", fill)
+    assert evict(tmp_path, 10) == []
+    assert evict(tmp_path, 0) == [other]
     assert kept.exists()
 
 
-def test_what_is_in_use_is_never_evicted(tmp_path: Path) -> None:
+def test_an_entry_is_kept_until_nobody_uses_it_any_more(tmp_path: Path) -> None:
+    first = InUse(tmp_path / "teachers" / "used")  # before it is built, too
+    used = cached_directory(tmp_path, "teachers", "used", fill)
+    second = InUse(used)
+    os.utime(used, (0, 0))
+    first.close()
+    assert evictable_bytes(tmp_path) == 0
+    assert evict(tmp_path, 0) == []
+    del second
+    assert evictable_bytes(tmp_path) == 10
+    assert evict(tmp_path, 0) == [used]
+
+
+def test_what_another_process_uses_is_kept_and_can_be_built_anew(tmp_path: Path) -> None:
+    used = cached_directory(tmp_path, "teachers", "used", fill)
+    code = (
+        "import sys; from pathlib import Path; from autodistill.folders import InUse; kept = InUse(Path(sys.argv[1]));"
+    )
+    wait = "print('ready', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code + wait, str(used)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert evict(tmp_path, 0) == []
+        shutil.rmtree(used)
+        assert cached_directory(tmp_path, "teachers", "used", fill) == used
+        process.kill()
+    assert evict(tmp_path, 0) == [used]
+
+
+def test_what_is_told_to_stay_is_never_evicted(tmp_path: Path) -> None:
     used = cached_directory(tmp_path, "teachers", "used", fill)
     os.utime(used, (0, 0))
     other = cached_directory(tmp_path, "teachers", "other", fill)

@@ -138,7 +138,7 @@ def test_a_teacher_worse_than_chance_is_told_what_may_be_wrong() -> None:
 
 
 def test_before_the_comparison_the_teacher_is_judged_on_the_select_split() -> None:
-    entry = {"value": 0.52, "variance": 0.001, "split": "select"}
+    entry = {"value": 0.52, "variance": 0.001, "low": 0.46, "high": 0.58, "split": "select"}
     teacher = {"trivial": {"x.a": 0.5}, "metrics": {"x.a": entry}}
     (row,) = learnt_checks({}, teacher, "x.a", "maximize")
     assert "no better than the trivial answer" in row["alarm"]

@@ -373,6 +373,24 @@ def test_a_few_lucky_answers_are_no_proof_over_seeds_either(metric: Any) -> None
     assert difference_over_seeds(runs_of(840), runs_of(800)).low > 0  # type: ignore[operator]
 
 
+def test_a_share_that_does_not_say_that_it_is_one_is_no_surer_over_seeds() -> None:
+    """As a plugin's evaluator may give it: contributions, and nothing else."""
+
+    def runs(*rights: int, n: int, bounds: tuple[float, float] | None) -> list[Score]:
+        return [Score(right / n, per_example=(np.arange(n) < right).astype(float), bounds=bounds) for right in rights]
+
+    gains = [
+        difference_over_seeds(runs(*[804] * 3, n=1000, bounds=bounds), runs(*[800] * 3, n=1000, bounds=bounds))
+        for bounds in (None, SHARE)
+    ]
+    assert gains[0] == gains[1]
+    assert gains[0].low is not None
+    assert gains[0].low < 0, "four lucky answers of a thousand"
+    means = [over_seeds(runs(40, 39, 40, n=40, bounds=bounds)) for bounds in (None, SHARE)]
+    assert means[0] == means[1]
+    assert means[0].high == 1.0
+
+
 def test_seeds_that_all_answer_alike_are_as_sure_as_one() -> None:
     perfect = proportion(np.ones(10, dtype=bool))
     found = over_seeds([perfect] * 3)

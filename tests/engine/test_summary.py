@@ -70,7 +70,8 @@ def add(
         storage.update_trial(study.id, trial.number, began_training=True)
         run = storage.lease_run(study.id, trial.number, "flash", "me", 60.0)
         assert run is not None
-        metrics = {ACCURACY: {"value": accuracy, "variance": 0.001, "n": 60, "split": "select"}}
+        ends = {"low": accuracy - 0.07, "high": accuracy + 0.05}
+        metrics = {ACCURACY: {"value": accuracy, "variance": 0.001, **ends, "n": 60, "split": "select"}}
         assert storage.finish_run(
             run, state="complete", metrics=metrics, seconds={"train": 1.0}, trial_state="complete"
         )
@@ -143,7 +144,20 @@ def test_frozen_picks_that_are_not_trained_yet_say_so(storage: Storage, study: S
     assert pick["initialisation"] == "not trained yet"
     assert pick["flash"][ACCURACY]["value"] == 0.8
     assert pick["flash"][ACCURACY]["n"] == 60
-    assert pick["flash"][ACCURACY]["low"] == pytest.approx(0.8 - 1.96 * 0.001**0.5)
+    assert (pick["flash"][ACCURACY]["low"], pick["flash"][ACCURACY]["high"]) == (0.8 - 0.07, 0.8 + 0.05)
+
+
+def test_runs_that_an_earlier_version_stored_have_no_interval(storage: Storage, study: StudyRecord) -> None:
+    storage.set_step(study.id, "teacher", teacher_step())
+    number = add(storage, study, 16, None, 2.0)
+    run = storage.lease_run(study.id, number, "flash", "me", 60.0)
+    assert run is not None
+    metrics = {ACCURACY: {"value": 0.8, "variance": 0.001, "n": 60, "split": "select"}}
+    assert storage.finish_run(run, state="complete", metrics=metrics, seconds={}, trial_state="complete")
+    storage.set_step(study.id, "picks_frozen", {"trials": [number]})
+    (pick,) = build(storage, study)["picks"]
+    told = {"value": 0.8, "low": None, "high": None, "n": 60, "seeds": 1, "split": "select"}
+    assert pick["flash"][ACCURACY] == told
 
 
 def test_a_failed_and_an_infeasible_trial_keep_their_reasons(storage: Storage, study: StudyRecord) -> None:

@@ -117,11 +117,11 @@ def test_the_averages_over_glue_say_what_they_cover(summary: dict[str, Any]) -> 
 def test_the_claim_on_the_average_stands_in_the_summary(summary: dict[str, Any]) -> None:
     claim, (_, baseline, pick) = summary["tasks"]["claim"], summary["tasks"]["models"]
     assert claim["pick"] == pick["name"]
-    assert claim["voided"] == [] or "Void: " in claim["limits"][0]
-    if claim["unclaimed"] is None:
-        assert claim["baseline"] == baseline["name"]
-        assert claim["gain"] == pick["versus"][baseline["name"]]["averages"]["paper"]
-        assert claim["holds"] == (claim["gain"]["low"] > 0)
+    # So short a recipe teaches the baseline nothing. What is claimed over one that has learnt: `test_average_claim`.
+    assert claim["voided"] == [baseline["name"]]
+    assert f"Void: {baseline['name']}" in claim["limits"][0]
+    assert claim["unclaimed"] == "no baseline has learnt all of its tasks"
+    assert (claim["baseline"], claim["gain"], claim["holds"]) == (None, None, None)
 
 
 def test_fine_tuning_is_accounted(summary: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from tiny_studies import tiny_study
 
 import autodistill
 from autodistill.components.training import FeatureKey
-from autodistill.engine.cache import cached_directory
+from autodistill.engine.cache import cached_directory, evict
 from autodistill.engine.features import StudyFeatures
 from autodistill.engine.session import check_workbench, open_session
 from autodistill.engine.stop import StopSignal
@@ -76,6 +77,17 @@ def test_teachers_without_a_digest_get_one(tmp_path: Path) -> None:
     key = prepare_teacher(bench).key
     (teacher_directory(bench) / DIGEST).unlink()
     assert features_key(bench) == key
+
+
+def test_what_a_study_reads_is_not_evicted_by_another(tmp_path: Path) -> None:
+    bench = workbench(tmp_path)
+    teacher = prepare_teacher(bench)
+    assert evict(bench.settings.cache_dir, 0) == []
+    assert teacher.directory.exists()
+    entries = {teacher_directory(bench), bench.splits["train"].directory.parent}
+    del teacher, bench
+    gc.collect()
+    assert set(evict(tmp_path / "outputs" / "cache", 0)) == entries
 
 
 def test_before_a_teacher_is_made_no_features_are_its_own(tmp_path: Path) -> None:

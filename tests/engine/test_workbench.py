@@ -93,6 +93,21 @@ def test_a_loss_that_asks_for_what_the_teacher_cannot_give_is_named(tmp_path: Pa
         check_workbench(bench)
 
 
+def test_a_study_that_goes_on_with_other_settings_of_its_data_is_refused(
+    tmp_path: Path, fresh_registry: Registry
+) -> None:
+    def bench(snapshot: str | None, limit: int) -> Workbench:
+        libraries = ["data=python_docs", "data.libraries=[pluggy,rich]", f"data.examples_per_library={limit}"]
+        settings = compose([*libraries, "data.examples_per_file=6", f"cache_dir={tmp_path}"], fresh_registry)
+        return Workbench(settings, fresh_registry, snapshot)
+
+    snapshot = bench(None, 40).data.fingerprint
+    assert bench(snapshot, 40).data.fingerprint == snapshot
+    with pytest.raises(ConfigError, match=r"data.examples_per_library: the data has 40, now 60\n.*study.name=NAME"):
+        bench(snapshot, 60).data  # noqa: B018 (reading it raises)
+    assert bench("gone", 60).data.fingerprint != snapshot
+
+
 #: A plugin whose students show their outputs only.
 CLOSED = """
 from autodistill.components.architecture import Architecture

@@ -44,6 +44,18 @@ def test_the_divergence_is_that_of_teacher_and_student_in_nats() -> None:
     assert score.variance == pytest.approx(score.per_example.var(ddof=1) / 200)  # type: ignore[union-attr]
 
 
+def test_words_that_agree_together_are_one_answer_to_the_variance_of_the_worst_class() -> None:
+    task = TaskSpec("token_classification", (), ("words",), "agreement.accuracy", label_free=True)
+    together = np.random.default_rng(0).random(100) < 0.6  # of 100 sentences, each with 20 words
+    student = np.where(np.repeat(together, 20)[:, None], [1.0, 0.0], [0.0, 1.0])
+    teacher = np.tile([1.0, 0.0], (2000, 1))
+    scored = agreement().score(Predictions([""] * 100, student, None, teacher, task, np.repeat(np.arange(100), 20)))[
+        "worst_class"
+    ]
+    assert scored.variance == pytest.approx(together.mean() * (1 - together.mean()) / 100)
+    assert scored.counted == 2000
+
+
 @given(st.integers(0, 1000), st.floats(-50, 50))
 def test_the_divergence_is_not_negative_and_ignores_a_shift_of_logits(seed: int, shift: float) -> None:
     student, teacher = logits(20, seed).astype(np.float64), logits(20, seed + 1).astype(np.float64)
