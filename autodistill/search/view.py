@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective, SearchContext
 from autodistill.pareto import non_dominated
-from autodistill.pruners.ends import expected_ends
 from autodistill.search.candidates import Candidates, Pool
-from autodistill.search.scales import Scale, fenced
-from autodistill.search.surrogates import FeatureMap, Observed, observe, representable
+from autodistill.search.learnt import column_of, learnt
+from autodistill.search.scales import Scale
+from autodistill.search.surrogates import FeatureMap, Observed, representable
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -85,28 +85,7 @@ class View:
             return np.where(self.failed, 1.0, np.where(self._state("complete", "stopped"), 0.0, np.nan))
         if metric in self.past.known:
             return self.past.known[metric]
-        column = self.history.metrics.get(metric)
-        return np.full(len(self.rows), np.nan) if column is None else np.asarray(column, dtype=np.float64)[self.rows]
-
-    def learnt(self, metric: str) -> tuple[FloatArray, FloatArray | None]:
-        """What a model learns a metric from: what was observed, and where stopped trials are expected to have ended.
-
-        Returns:
-            (values, variances of those that were predicted and 0 for those that were observed), one per row; None
-            instead of variances where no trial was stopped.
-        """
-        values = self.values(metric)
-        if metric == FAILED.metric or not self._state("stopped").any() or not self.history.curves:
-            return values, None
-        ends, variances = (column[self.rows] for column in expected_ends(self.history, metric))
-        observed, predicted = np.isfinite(values), np.isfinite(variances)
-        doubts = np.where(~observed & predicted, variances, 0.0)
-        return np.where(observed | ~predicted, values, ends), doubts
-
-    def variances(self, metric: str) -> FloatArray | None:
-        """Variances of a metric's observations, or None when there is none at all."""
-        column = self.history.variances.get(metric)
-        return None if column is None else np.asarray(column, dtype=np.float64)[self.rows]
+        return column_of(self.history.metrics, metric, self.rows)
 
     def _state(self, *states: str) -> NDArray[np.bool_]:
         return np.array([self.history.states[row] in states for row in self.rows], dtype=bool)
@@ -206,8 +185,7 @@ class View:
 
     def observe(self, metric: str) -> Observed | None:
         """Observations of one metric; None when nothing can be learnt from them."""
-        values, doubts = self.learnt(metric)
-        return observe(metric, fenced(metric, values, self._sign(metric)), self.variances(metric), doubts)
+        return learnt(self.history, self.rows, metric, self._sign(metric), self.values(metric))
 
     def _sign(self, metric: str) -> float:
         """1 where more of a metric is better, for the objectives or else for a bound on it; -1 where less is."""

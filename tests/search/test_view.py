@@ -5,6 +5,7 @@ import numpy as np
 from autodistill.components.search import Constraint, History
 from autodistill.pruners.ends import expected_ends
 from autodistill.search.candidates import Candidates
+from autodistill.search.learnt import with_expected_ends
 from autodistill.search.view import View
 from autodistill.testing.pruners import toy_curve
 from autodistill.testing.toy import ACCURACY, NothingKnown, toy_context, toy_history
@@ -30,8 +31,8 @@ def stopped_history(complete: int, stopped: int) -> History:
 
 
 def test_ends_of_stopped_trials_are_learnt_with_their_doubt() -> None:
-    context, history = toy_context(), stopped_history(20, 4)
-    values, doubts = View(context, Candidates(context), history).learnt(ACCURACY.metric)
+    history = stopped_history(20, 4)
+    values, doubts = with_expected_ends(history, np.arange(24), ACCURACY.metric, history.metrics[ACCURACY.metric])
     ends, variances = expected_ends(history, ACCURACY.metric)
     assert doubts is not None
     assert values[:20].tolist() == history.metrics[ACCURACY.metric][:20].tolist()
