@@ -135,13 +135,18 @@ class View:
         return np.array([self.history.in_space[row] for row in self.rows], dtype=bool)
 
     def front(self) -> list[Architecture]:
-        """The best architectures so far; those that nothing is known of count as unbeaten."""
-        if not len(self.rows):
+        """The best feasible architectures of the space so far, by the means over their replicates; those of which
+        something is not known yet count as unbeaten.
+        """
+        rows = np.flatnonzero(self.feasible & self.in_space & (self.complete | self.pending))
+        if not len(rows):
             return []
-        signed = np.stack([-sign_of(item) * self.values(item.metric) for item in self.context.objectives], axis=1)
-        unbeaten = non_dominated(signed) | np.isnan(signed).any(axis=1)
-        best = unbeaten & self.feasible & (self.complete | self.pending)
-        return [self.past.architectures[row] for row in np.flatnonzero(best).tolist()]
+        values = [
+            -sign_of(item) * self._mean_over_replicates(self.values(item.metric)) for item in self.context.objectives
+        ]
+        signed = np.stack(values, axis=1)[rows]
+        best = rows[non_dominated(signed) | np.isnan(signed).any(axis=1)]
+        return [self.past.architectures[row] for row in best.tolist()]
 
     def groups(self) -> NDArray[np.intp]:
         """For every row the first row of the same architecture."""
