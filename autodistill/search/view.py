@@ -46,8 +46,19 @@ def sign_of(objective: Objective) -> float:
     return 1.0 if objective.direction == "maximize" else -1.0
 
 
+def _scored(context: SearchContext, history: History) -> NDArray[np.bool_]:
+    """Trials with a score that only training shows."""
+    metrics = {item.metric for item in (*context.objectives, *context.constraints)}
+    scored = np.zeros(len(history), dtype=bool)
+    for metric in history.metrics.keys() & metrics - context.known.metrics - context.measured:
+        scored |= np.isfinite(history.metrics[metric])
+    return scored
+
+
 class View:
-    """What a history shows.
+    """What a history shows, but for what lies outside the space and has no score, such as the study's baselines.
+
+    Those may be added, and timed, at any time: a search that is interrupted for them and goes on proposes the same.
 
     Args:
         context: of the search.
@@ -57,7 +68,8 @@ class View:
 
     def __init__(self, context: SearchContext, candidates: Candidates, history: History) -> None:
         self.context, self.history = context, history
-        rows = [row for row, item in enumerate(history.architectures) if representable(context.space, item)]
+        kept = np.array(history.in_space, dtype=bool) | _scored(context, history)
+        rows = [row for row in np.flatnonzero(kept) if representable(context.space, history.architectures[row])]
         self.rows = np.array(rows, dtype=np.intp)
         self.past = candidates.describe([history.architectures[row] for row in rows])
         known = context.known.metrics
