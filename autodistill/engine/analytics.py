@@ -22,7 +22,7 @@ from autodistill.engine.prediction import FitPredict, LeaveOneOut, leave_one_out
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, reference_point, relative, relative_matrix
 from autodistill.pareto import hypervolume, non_dominated
-from autodistill.search.scales import FEATURE_SUFFIXES
+from autodistill.search.scales import FEATURE_SUFFIXES, is_ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -209,7 +209,7 @@ def _curve_of_means(
 
 
 def _observed(history: History, objective: Objective) -> tuple[FloatArray, list[int]]:
-    """Values of an objective's metric, in logs where it is a positive quantity to be minimised, and their rows."""
+    """Values of an objective's metric, in logs where it is a ratio, and their rows."""
     column = history.metrics.get(objective.metric, np.full(len(history), np.nan))
     rows = [row for row in range(len(history)) if history.in_space[row] and np.isfinite(column[row])]
     values = column[rows]
@@ -217,8 +217,8 @@ def _observed(history: History, objective: Objective) -> tuple[FloatArray, list[
 
 
 def _in_logs(objective: Objective, values: FloatArray) -> bool:
-    """Whether an objective's values are compared by factors: positive, and to be minimised."""
-    return objective.direction == "minimize" and len(values) > 0 and bool(values.min() > 0)
+    """Whether an objective's values are compared by factors, as in the models of the search."""
+    return is_ratio(objective.metric) and len(values) > 0 and bool(values.min() > 0)
 
 
 def _parameters(architectures: Sequence[Architecture], derived: frozenset[str]) -> list[dict[str, Any]]:

@@ -193,6 +193,23 @@ def test_many_trials_are_explained_and_predicted() -> None:
     assert len(prediction["points"]) == prediction["n"] == 39
 
 
+def test_what_is_a_ratio_is_decided_by_the_metric_and_not_by_its_direction() -> None:
+    history, trials, _ = study(40)
+    latency = history.metrics[LATENCY.metric]
+    metrics = {**history.metrics, "onnxruntime.throughput": 1.0 / latency, "mlm.perplexity": 1.0 + latency}
+    objectives = [
+        LATENCY,
+        Objective("throughput", "onnxruntime.throughput", "maximize"),
+        Objective("perplexity", "mlm.perplexity", "minimize"),
+        Objective("opposite", "mlm.perplexity", "maximize"),
+    ]
+    seen = replace(history, metrics=metrics)
+    found = study_analytics(seen, trials, {}, objectives, (), TEACHER)["importance"]
+    shares = [{item["name"]: item["share"] for item in entry["parameters"]} for entry in found]
+    assert shares[0] == pytest.approx(shares[1], abs=0.02)  # a forest splits the other way round
+    assert shares[2] == shares[3]
+
+
 def test_derived_values_explain_nothing_of_their_own() -> None:
     history, trials, runs = study(40)
     derived = {"twice": "num_layers", "more": "num_layers"}
