@@ -232,20 +232,29 @@ class View:
         return np.nan_to_num(np.stack(signed, axis=1), nan=np.inf)
 
     def reference(self, objective: Objective, scale: Scale, seen: FloatArray) -> float:
-        """The reference value of an objective on its scale, to be maximised.
+        """See `reference_value`; the fixed one is the study's own."""
+        return reference_value(objective, scale, seen, self.context.reference.get(objective.metric, np.nan))
 
-        It is the study's own where one is fixed and has been beaten by anything, else a little beyond the worst of
-        ``seen`` (on the scale, to be maximised): of everything, not only of the front, so that the ends of the front
-        are worth extending. (A quality is fixed for full runs; short ones may all lie below it.)
-        """
-        finite = seen[np.isfinite(seen)]
-        fixed = self.context.reference.get(objective.metric, np.nan)
-        if np.isfinite(fixed):
-            value = sign_of(objective) * float(scale(np.array([fixed]))[0])
-            if np.isfinite(value) and (finite > value).any():
-                return value
-        extent = float(np.ptp(finite)) or 1.0
-        return float(finite.min() - REFERENCE_MARGIN * extent)
+
+def reference_value(objective: Objective, scale: Scale, seen: FloatArray, fixed: float) -> float:
+    """The reference value of an objective on its scale, to be maximised.
+
+    It is the fixed one where that has been beaten by anything, else a little beyond the worst of what was seen: of
+    everything, not only of the front, so that the ends of the front are worth extending. (A quality is fixed for full
+    runs; short ones may all lie below it.)
+
+    Args:
+        objective: which.
+        scale: of its metric.
+        seen: values on the scale, to be maximised; NaN where there is none.
+        fixed: in the metric's unit; NaN where none is fixed.
+    """
+    finite = seen[np.isfinite(seen)]
+    value = sign_of(objective) * float(scale(np.array([fixed]))[0])
+    if np.isfinite(value) and (finite > value).any():
+        return value
+    extent = float(np.ptp(finite)) or 1.0
+    return float(finite.min() - REFERENCE_MARGIN * extent)
 
 
 @dataclass(frozen=True)
