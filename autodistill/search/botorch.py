@@ -83,7 +83,7 @@ class BotorchSearch:
         warm_start: names of the earlier studies, which `SearchContext.earlier` holds.
 
     Raises:
-        ConfigError: more than three objectives, or an earlier study that shares no parameter with this one.
+        ConfigError: more than three objectives, or an earlier study of another family or with other parameters.
     """
 
     def __init__(
