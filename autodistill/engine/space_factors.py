@@ -143,13 +143,13 @@ class Factor:
         answers = self.answers(rows)
         for row in np.flatnonzero(answers == UNWORKABLE)[:1]:
             self._decide(tuple(rows[row, self._asked].tolist()))
-        return answers != FALSE
+        return np.asarray(answers != FALSE)
 
     def answers(self, rows: Rows) -> NDArray[np.int8]:
         """Whether it is true, for every row; `UNWORKABLE` where its expression cannot be worked out."""
         if self._unless is None:
             return self._answers(rows)
-        held = (rows[:, self._unless[0]] == self._unless[1]).astype(np.int8)
+        held: NDArray[np.int8] = (rows[:, self._unless[0]] == self._unless[1]).astype(np.int8)
         asked = held == FALSE
         held[asked] = self._answers(rows[asked])
         return held
@@ -164,7 +164,7 @@ class Factor:
         unasked = np.flatnonzero(self._table[flat] == _UNASKED)
         for row in unasked[np.unique(flat[unasked], return_index=True)[1]].tolist():
             self._table[flat[row]] = self._answer(tuple(ranks[row].tolist()))
-        return self._table[flat]
+        return np.asarray(self._table[flat])
 
     def _answer(self, ranks: tuple[int, ...]) -> int:
         try:

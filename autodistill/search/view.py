@@ -48,7 +48,7 @@ def sign_of(objective: Objective) -> float:
 
 def _scored(context: SearchContext, history: History) -> NDArray[np.bool_]:
     """Trials with a score that only training shows."""
-    metrics = {item.metric for item in (*context.objectives, *context.constraints)}
+    metrics = {item.metric for item in context.objectives} | {item.metric for item in context.constraints}
     scored = np.zeros(len(history), dtype=bool)
     for metric in history.metrics.keys() & metrics - context.known.metrics - context.measured:
         scored |= np.isfinite(history.metrics[metric])
