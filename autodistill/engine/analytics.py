@@ -7,7 +7,6 @@ modules of their own.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -15,18 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.search import Constraint, History, Objective
+from autodistill.components.search import Constraint, History, Objective, SearchSpace
 from autodistill.engine.importance import Importance, parameter_importance
 from autodistill.engine.picks import averaged
 from autodistill.engine.prediction import FitPredict, LeaveOneOut, leave_one_out
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, reference_point, relative, relative_matrix
 from autodistill.pareto import hypervolume, non_dominated
-from autodistill.search.scales import FEATURE_SUFFIXES
+from autodistill.search.scales import is_ratio
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from autodistill.components.search import FloatArray
 
 
@@ -65,59 +62,26 @@ def hypervolume_regret(points: FloatArray, true_front: FloatArray, reference: Fl
     return np.maximum(hypervolume(true_front, reference) - hypervolume_curve(points, reference), 0.0)
 
 
-@dataclass(frozen=True)
-class _Varying:
-    """A parameter that varies among some architectures.
+def encode_choices(choices: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, list[str]]:
+    """Architectures as numbers in [0, 1], one column per parameter that varies.
 
-    Args:
-        name: of the parameter.
-        ordered: whether its values are numbers.
-        places: per architecture the place of its value among those seen, from 0; a parameter that an architecture
-            lacks (of a condition that does not hold) comes before all values.
-        count: number of places.
+    A number becomes its rank among the values seen, anything else its place in their order as text; a parameter that an
+    architecture lacks (of a condition that does not hold) comes before all values.
+
+    Returns:
+        ``n x d`` and the ``d`` names.
     """
-
-    name: str
-    ordered: bool
-    places: NDArray[np.intp]
-    count: int
-
-    @property
-    def column(self) -> FloatArray:
-        """The places in [0, 1]."""
-        return self.places / (self.count - 1)
-
-    @property
-    def indicators(self) -> FloatArray:
-        """``n x count``, one column per place."""
-        return np.asarray(self.places[:, None] == np.arange(self.count), dtype=np.float64)
-
-
-def _varying(choices: Sequence[Mapping[str, Any]]) -> list[_Varying]:
-    """The parameters that vary, in the order in which they turn up."""
-    found = []
+    names, columns = list[str](), list[list[float]]()
     for name in dict.fromkeys(name for row in choices for name in row):
         given = [row.get(name) for row in choices]
         distinct: set[Any] = set(given) - {None}
         ordered = all(isinstance(value, int | float) and not isinstance(value, bool) for value in distinct)
         values = [*([None] if None in given else []), *(sorted(distinct) if ordered else sorted(distinct, key=str))]
         if len(values) > 1:
-            place = {value: index for index, value in enumerate(values)}
-            found.append(_Varying(name, ordered, np.array([place[value] for value in given]), len(values)))
-    return found
-
-
-def encode_choices(choices: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, list[str]]:
-    """Architectures as numbers in [0, 1], one column per parameter that varies.
-
-    A number becomes its rank among the values seen, anything else its place in their order as text.
-
-    Returns:
-        ``n x d`` and the ``d`` names.
-    """
-    varying = _varying(choices)
-    columns = np.array([item.column for item in varying], dtype=np.float64)
-    return columns.reshape(len(varying), len(choices)).T, [item.name for item in varying]
+            place = {value: index / (len(values) - 1) for index, value in enumerate(values)}
+            names.append(name)
+            columns.append([place[value] for value in given])
+    return np.array(columns, dtype=np.float64).reshape(len(names), len(choices)).T, names
 
 
 def study_analytics(
@@ -129,6 +93,8 @@ def study_analytics(
     teacher: Mapping[str, Any],
     fit_predict: FitPredict | None = None,
     derived: Collection[str] = (),
+    space: SearchSpace | None = None,
+    sizes: bool = True,
 ) -> dict[str, Any]:
     """What the report shows of a search, JSON-able.
 
@@ -140,7 +106,9 @@ def study_analytics(
         constraints: the study's.
         teacher: the stored step ``teacher``.
         fit_predict: model whose prediction is judged; by default that of the strategy `botorch`.
-        derived: choices that are worked out from others, and so explain and predict nothing of their own.
+        derived: choices that are worked out from others, and so explain nothing of their own.
+        space: the study's, whose parameters the model sees; None where it cannot be built any more.
+        sizes: whether known sizes are features of the model, as in the strategy.
 
     Returns:
         ``hypervolume``: columns ``trial``, ``device_seconds`` and ``examples`` (sums of the flash runs so far) and
@@ -152,7 +120,7 @@ def study_analytics(
     return {
         "hypervolume": _progress(history, trials, runs, objectives, constraints, teacher),
         "importance": [_importance(history, objective, frozenset(derived)) for objective in objectives],
-        "prediction": _prediction(history, scored[0], fit_predict, frozenset(derived)) if scored else None,
+        "prediction": _prediction(history, scored[0], space, sizes, fit_predict) if scored else None,
     }
 
 
@@ -209,7 +177,7 @@ def _curve_of_means(
 
 
 def _observed(history: History, objective: Objective) -> tuple[FloatArray, list[int]]:
-    """Values of an objective's metric, in logs where it is a positive quantity to be minimised, and their rows."""
+    """Values of an objective's metric, in logs where it is a ratio, and their rows."""
     column = history.metrics.get(objective.metric, np.full(len(history), np.nan))
     rows = [row for row in range(len(history)) if history.in_space[row] and np.isfinite(column[row])]
     values = column[rows]
@@ -217,8 +185,8 @@ def _observed(history: History, objective: Objective) -> tuple[FloatArray, list[
 
 
 def _in_logs(objective: Objective, values: FloatArray) -> bool:
-    """Whether an objective's values are compared by factors: positive, and to be minimised."""
-    return objective.direction == "minimize" and len(values) > 0 and bool(values.min() > 0)
+    """Whether an objective's values are compared by factors, as in the models of the search."""
+    return is_ratio(objective.metric) and len(values) > 0 and bool(values.min() > 0)
 
 
 def _parameters(architectures: Sequence[Architecture], derived: frozenset[str]) -> list[dict[str, Any]]:
@@ -236,36 +204,14 @@ def _explain(
 
 
 @lru_cache(maxsize=16)
-def _predict(
+def _judge(
     architectures: tuple[Architecture, ...],
+    features: tuple[tuple[float, ...], ...],
     values: tuple[float, ...],
     noise: tuple[float, ...],
-    sizes: tuple[tuple[float, ...], ...],
-    fit_predict: FitPredict | None,
-    derived: frozenset[str],
+    model: FitPredict,
 ) -> LeaveOneOut | str:
-    from autodistill.search.prediction import SurrogatePrediction  # torch, which a summary without it does without
-
-    varying = _varying(_parameters(architectures, derived))
-    # As in the strategy's model: words are unordered, but two of them are as far apart as two ranks are.
-    unordered = [item for item in varying if not item.ordered and item.count > 2]
-    words = {item.name for item in unordered}
-    ranked = [item.column[:, None] for item in varying if item.name not in words]
-    columns = np.array(sizes, dtype=np.float64).reshape(-1, len(architectures)).T
-    model = fit_predict or SurrogatePrediction(columns.shape[1], tuple(item.count for item in unordered))
-    features = np.hstack([*ranked, columns, *(item.indicators for item in unordered)])
-    return leave_one_out(features, np.array(values), np.array(noise), architectures, model)
-
-
-def _log_sizes(history: History, rows: Sequence[int]) -> tuple[tuple[float, ...], ...]:
-    """Logarithms in [0, 1] of what the strategy's model has as features beside the choices: sizes, one tuple each."""
-    found = []
-    for name in sorted(item for item in history.metrics if item.endswith(FEATURE_SUFFIXES)):
-        values = history.metrics[name][list(rows)]
-        if len(values) and np.isfinite(values).all() and values.min() > 0 and np.ptp(values) > 0:
-            logs = np.log(values)
-            found.append(tuple(((logs - logs.min()) / np.ptp(logs)).tolist()))
-    return tuple(found)
+    return leave_one_out(np.array(features), np.array(values), np.array(noise), architectures, model)
 
 
 def _importance(history: History, objective: Objective, derived: frozenset[str]) -> dict[str, Any]:
@@ -288,20 +234,30 @@ def _importance(history: History, objective: Objective, derived: frozenset[str])
 
 
 def _prediction(
-    history: History, objective: Objective, fit_predict: FitPredict | None, derived: frozenset[str]
+    history: History, objective: Objective, space: SearchSpace | None, sizes: bool, fit_predict: FitPredict | None
 ) -> dict[str, Any]:
-    values, rows = _observed(history, objective)
-    noise = np.nan_to_num(history.variances.get(objective.metric, np.full(len(history), np.nan))[rows])
-    plain = history.metrics.get(objective.metric, np.full(len(history), np.nan))[rows]
-    if _in_logs(objective, plain):
-        noise = noise / plain**2  # of the logarithms, to first order
-    architectures = tuple(history.architectures[row] for row in rows)
-    sizes = _log_sizes(history, rows)
-    found = _predict(architectures, tuple(values.tolist()), tuple(noise.tolist()), sizes, fit_predict, derived)
+    """The strategy's model judged on what it learns from, but for stopped trials.
+
+    Where those would have ended is worked out from the scores of all others, also of the one that is left out.
+    """
+    from autodistill.search.prediction import material  # torch, which a summary without scores does without
+
+    _, rows = _observed(history, objective)
     entry = {"metric": objective.metric, "n": len(rows)}
+    if space is None:
+        return {**entry, "reason": "The search space of the study cannot be built any more.", "points": []}
+    seen = material(space, history, rows, objective, sizes)
+    if seen is None:
+        return {**entry, "reason": "There are no two values that a model can be made of.", "points": []}
+    architectures = tuple(history.architectures[row] for row in rows)
+    columns = tuple(map(tuple, seen.features.tolist()))
+    model = fit_predict or seen.model
+    found = _judge(architectures, columns, tuple(seen.values.tolist()), tuple(seen.noise.tolist()), model)
     if not isinstance(found, LeaveOneOut):
         return {**entry, "reason": found, "points": []}
-    table = np.stack([found.observed, found.predicted, found.deviation], axis=1)
+    predicted, variances = seen.scale.inverse(found.predicted, found.deviation)
+    latest = rows[-len(predicted) :]
+    table = np.stack([history.metrics[objective.metric][latest], predicted, np.sqrt(variances)], axis=1)
     return {
         **entry,
         "n": len(table),

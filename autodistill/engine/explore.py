@@ -288,7 +288,8 @@ def searched_history(session: Session) -> History:
     """What the strategy sees: every trial but the baselines and hand-made trials that lie in the space.
 
     Those have no flash score to learn from, and must not keep the search from their architectures: whether they were
-    added before or after a trial was proposed would change what is proposed.
+    added before or after a trial was proposed would change what is proposed. Of those outside the space the built-in
+    strategies learn nothing either.
     """
     history = session.storage.history(session.study.id)
     rows = [row for row, trial in enumerate(session.storage.trials(session.study.id)) if _is_searched(trial)]

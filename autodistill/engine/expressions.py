@@ -85,7 +85,7 @@ class Expression:
         except (ArithmeticError, TypeError, _OperandError) as error:
             guard = ""
             if isinstance(error, ZeroDivisionError):
-                guard = " Other rules do not guard it: begin it with what must hold first, e.g. `a > 0 and`."
+                guard = " Forbid that by another rule, or begin it with what must hold first, e.g. `a > 0 and`."
             raise ConfigError(self._failure(values, error) + guard) from None
 
     def number(self, values: Values) -> int | float:

@@ -20,9 +20,9 @@ class KnownMetrics:
 
     Args:
         evaluators: label -> evaluator; those that need training are left out.
-        backends: label -> latency backend; asked once whether it can estimate.
+        backends: label -> latency backend; asked once whether, and what, it can estimate.
         describe: architecture -> what an evaluator needs to know of it.
-        probe: an architecture to ask backends about.
+        probes: architectures to ask backends about.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class KnownMetrics:
         evaluators: Mapping[str, Evaluator],
         backends: Mapping[str, LatencyBackend],
         describe: Callable[[Architecture], Described],
-        probe: Architecture | None,
+        probes: Sequence[Architecture],
     ) -> None:
         self._evaluators = {label: item for label, item in evaluators.items() if item.before_training}
         self._describe = describe
@@ -38,7 +38,7 @@ class KnownMetrics:
         self._backends = {}
         metrics = {f"{label}.{name}" for label, item in self._evaluators.items() for name in item.metrics}
         for label, backend in backends.items():
-            estimates = backend.estimate([probe]) if probe is not None else None
+            estimates = backend.estimate(probes) if probes else None
             if estimates is not None:
                 self._backends[label] = backend
                 metrics |= {f"{label}.{name}" for name in estimates}
@@ -66,9 +66,9 @@ class KnownMetrics:
         names = [name for name in sorted(self._metrics) if rows and name in rows[0]]
         known = {name: (np.array([row[name] for row in rows]), np.zeros(len(rows))) for name in names}
         for label, backend in self._backends.items():
-            estimates = backend.estimate(architectures)
-            for name, pair in (estimates or {}).items():
-                known[f"{label}.{name}"] = pair
+            # What a backend gives may depend on whom it is asked about; what is known must not.
+            estimates = {f"{label}.{name}": pair for name, pair in (backend.estimate(architectures) or {}).items()}
+            known |= {name: pair for name, pair in estimates.items() if name in self._metrics}
         for name in self._metrics - set(known):
             known[name] = (np.full(len(rows), np.nan), np.full(len(rows), np.nan))
         return known

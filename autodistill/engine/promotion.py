@@ -68,8 +68,7 @@ class Promoter:
             self._train(self._promotion(self.quality, rows), wanted)
         done = [number for number in self._chosen() if number in self._full_scores()]
         if not done:
-            first = self.failures[0] if self.failures else "a score that is no number"
-            raise TrialError(f"Every full run failed. The first was {first}")
+            raise TrialError(f"Every full run failed. The first was {self.failures[0]}")
         return self._best_first(done[:wanted])
 
     # -- one at a time -------------------------------------------------------------------------------------------
@@ -102,9 +101,9 @@ class Promoter:
                 result = executor.wait()
                 under_way.discard(result.job.trial)
                 session.progress.advance()
-                if result.state == "failed":
+                if result.job.trial not in self._full_scores():
                     lost.add(result.job.trial)
-                    self.failures.append(f"trial {result.job.trial}: {result.error}")
+                    self.failures.append(f"trial {result.job.trial}: {result.error or 'Its score is no number.'}")
                     session.progress.message(f"full run of {self.failures[-1]}")
         finally:
             executor.close()

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
-from autodistill.components.latency import LatencyReport
 from autodistill.components.pruning import Pruner, TrialCurve
 from autodistill.components.training import RungReport
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.storage import Storage
+from autodistill.engine.trial_latency import latency_metrics
 
 #: Shares of a run that are the same rung; they come from the configuration and may have gone through JSON.
 _SAME_SHARE = 1e-9
@@ -83,18 +83,10 @@ def _curve(trial: TrialRecord, run: RunRecord | None, reports: Iterable[RungRepo
         architecture=trial.architecture,
         replicate=trial.replicate,
         state=_STATES[trial.state],
-        known={**trial.known, **_latencies(trial)},
+        known={**trial.known, **latency_metrics(trial)},
         rungs=tuple(reports),
         final=_finals(run) if complete and run is not None else {},
     )
-
-
-def _latencies(trial: TrialRecord) -> dict[str, float]:
-    return {
-        f"{label}.{name}": value
-        for label, report in trial.latencies.items()
-        for name, value in LatencyReport(**report).metrics().items()
-    }
 
 
 def _finals(run: RunRecord) -> dict[str, float]:

@@ -1,8 +1,9 @@
 """Objectives without units: every value relative to the teacher's, ratio metrics in logs.
 
-Quality q becomes ``q / |q_teacher|``; a ratio metric that is minimised (latency, size) becomes
-``log(value / value_teacher)``. A change of unit changes nothing. All objectives are then minimised. The reference
-point is fixed when the study is created: the trivial answer's quality, and the teacher's own latency or a bound.
+Quality q becomes ``q / |q_teacher|``; a ratio metric (latency, size, throughput) becomes
+``log(value / value_teacher)``, as it is modelled by the search. A change of unit changes nothing. All objectives are
+then minimised. The reference point is fixed when the study is created: the trivial answer's quality, and the teacher's
+own latency or a bound.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.pareto import hypervolume
-from autodistill.search.scales import RATIO_SUFFIXES
+from autodistill.search.scales import is_ratio
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -73,12 +74,12 @@ def useful_reference(
 def relative(values: FloatArray, objective: Objective, teacher: Mapping[str, Any]) -> FloatArray:
     """Values of one objective's metric relative to the teacher's, as something to be minimised."""
     own = float(teacher["values"].get(objective.metric, math.nan))
-    if objective.direction == "minimize" and own > 0 and objective.metric.endswith(RATIO_SUFFIXES):
+    sign = -1.0 if objective.direction == "maximize" else 1.0
+    if own > 0 and is_ratio(objective.metric):
         with np.errstate(invalid="ignore", divide="ignore"):
-            result: FloatArray = np.log(values / own)
-        return result
+            return sign * np.log(values / own)
     scale = abs(own) if own and not math.isnan(own) else 1.0  # a log-likelihood is negative: better stays better
-    return -values / scale if objective.direction == "maximize" else values / scale
+    return sign * values / scale
 
 
 def relative_matrix(history: History, objectives: Sequence[Objective], teacher: Mapping[str, Any]) -> FloatArray:

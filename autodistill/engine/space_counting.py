@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autodistill.engine.space_factors import Sum
+from autodistill.engine.space_factors import FALSE, UNWORKABLE, Sum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,7 +116,7 @@ def count_points(sizes: Sequence[int], factors: Sequence[Factor | Sum], limit: i
         None when more steps would be needed.
 
     Raises:
-        ConfigError: an expression cannot be worked out.
+        ConfigError: an expression cannot be worked out for a point that no other factor forbids.
     """
     layers: list[_Layer] = []
     open_factors, decided = list(factors), set[int]()
@@ -136,10 +136,14 @@ def count_points(sizes: Sequence[int], factors: Sequence[Factor | Sum], limit: i
             if isinstance(factor, Sum):
                 _add_up(factor, column, decided, rows, sums[:, index])
             if factor.columns <= decided:
-                kept = factor.holds_for(sums[:, index]) if isinstance(factor, Sum) else factor.holds(rows)
+                answers = factor.holds_for(sums[:, index]) if isinstance(factor, Sum) else factor.answers(rows)
+                kept = answers != FALSE
                 rows, sources, sums = rows[kept], sources[kept], sums[kept]
                 sums[:, index] = 0
-                open_factors.remove(factor)
+                if not (answers == UNWORKABLE).any():  # else asked again, of what later factors do not forbid
+                    open_factors.remove(factor)
+        while len(decided) == len(sizes) and open_factors:  # nothing is left that could forbid it
+            open_factors.pop().holds(rows)
         starts = np.searchsorted(sources, np.arange(len(states) + 1))
         ranks = rows[:, column].copy()
         states, sums, targets = _distinct(rows, sums, sorted(_frontier(decided, open_factors)))
@@ -173,8 +177,11 @@ def _frontier(decided: set[int], open_factors: Sequence[Factor | Sum]) -> set[in
     """The decided columns that some factor still asks for."""
     asked: set[int] = set()
     for factor in open_factors:
-        groups = [set(columns) for columns, _ in factor.terms] if isinstance(factor, Sum) else [set(factor.columns)]
-        asked |= set().union(*(group & decided for group in groups if not group <= decided))
+        if isinstance(factor, Sum):
+            groups = [set(columns) for columns, _ in factor.terms]
+            asked |= set().union(*(group & decided for group in groups if not group <= decided))
+        else:  # one that is decided is still open where it could not be worked out
+            asked |= factor.columns & decided
     return asked
 
 

@@ -33,6 +33,8 @@ TABLE_LIMIT = 4_000_000
 # Rules over at most so many combinations are counted with as they are; so are summands of wider ones.
 NARROW = 50_000
 
+#: Answers of a factor for a row, beside 1: it is false, and its expression cannot be worked out.
+FALSE, UNWORKABLE = 0, 2
 _UNASKED = -1
 _COMPARISONS: Mapping[str, Callable[..., Any]] = {
     "==": np.equal,
@@ -138,24 +140,37 @@ class Factor:
         Raises:
             ConfigError: the expression cannot be worked out for one of the rows.
         """
+        answers = self.answers(rows)
+        for row in np.flatnonzero(answers == UNWORKABLE)[:1]:
+            self._decide(tuple(rows[row, self._asked].tolist()))
+        return np.asarray(answers != FALSE)
+
+    def answers(self, rows: Rows) -> NDArray[np.int8]:
+        """Whether it is true, for every row; `UNWORKABLE` where its expression cannot be worked out."""
         if self._unless is None:
             return self._answers(rows)
-        held: NDArray[np.bool_] = rows[:, self._unless[0]] == self._unless[1]
-        asked = ~held
+        held: NDArray[np.int8] = (rows[:, self._unless[0]] == self._unless[1]).astype(np.int8)
+        asked = held == FALSE
         held[asked] = self._answers(rows[asked])
         return held
 
-    def _answers(self, rows: Rows) -> NDArray[np.bool_]:
+    def _answers(self, rows: Rows) -> NDArray[np.int8]:
         ranks = rows[:, self._asked]
         if self._table is None:
             unique, inverse = np.unique(ranks, axis=0, return_inverse=True)
-            answers = np.array([self._decide(tuple(item)) for item in unique.tolist()], dtype=bool)
-            return np.asarray(answers[inverse.reshape(-1)], dtype=bool)
+            answers = np.array([self._answer(tuple(item)) for item in unique.tolist()], dtype=np.int8)
+            return np.asarray(answers[inverse.reshape(-1)], dtype=np.int8)
         flat = ranks.astype(np.int64) @ self._strides
         unasked = np.flatnonzero(self._table[flat] == _UNASKED)
         for row in unasked[np.unique(flat[unasked], return_index=True)[1]].tolist():
-            self._table[flat[row]] = self._decide(tuple(ranks[row].tolist()))
-        return np.asarray(self._table[flat] == 1)
+            self._table[flat[row]] = self._answer(tuple(ranks[row].tolist()))
+        return np.asarray(self._table[flat])
+
+    def _answer(self, ranks: tuple[int, ...]) -> int:
+        try:
+            return int(self._decide(ranks))
+        except ConfigError:
+            return UNWORKABLE
 
 
 class Sum:
@@ -187,6 +202,10 @@ class Sum:
         for term in range(len(self.terms)):
             sums += self.summand(term, rows)
         return self.holds_for(sums)
+
+    def answers(self, rows: Rows) -> NDArray[np.int8]:
+        """As `Factor.answers`; a sum can always be worked out."""
+        return self.holds(rows).astype(np.int8)
 
     def summand(self, term: int, rows: Rows) -> NDArray[np.int64]:
         """One summand for every row."""

@@ -19,6 +19,8 @@ from autodistill.engine.expressions import Expression
 from autodistill.engine.space_config import Condition
 from autodistill.engine.space_counting import Count, count_points
 from autodistill.engine.space_factors import (
+    FALSE,
+    UNWORKABLE,
     Factor,
     Reader,
     Sum,
@@ -213,14 +215,26 @@ class Points:
 
     def _is_possible(self, labels: Sequence[str]) -> bool:
         """Whether some architecture satisfies these rules (as far as they can be counted with)."""
-        return self._counted([factor for factor in self._rules if factor.label in labels])[0].total > 0
+        try:
+            return self._counted([factor for factor in self._rules if factor.label in labels])[0].total > 0
+        except ConfigError:  # they do not forbid what one of them cannot be worked out for
+            return True
 
 
 def _holds(factors: Sequence[Factor | Sum], rows: Rows) -> NDArray[np.bool_]:
-    """Which rows satisfy all factors; later factors are not asked about rows that an earlier one forbids."""
-    left = np.arange(len(rows))
+    """Which rows satisfy all factors, in whatever order these are.
+
+    Raises:
+        ConfigError: one cannot be worked out for a row that no other forbids.
+    """
+    left, doubtful = np.arange(len(rows)), list[Factor | Sum]()
     for factor in factors:
-        left = left[factor.holds(rows[left])]
+        answers = factor.answers(rows[left])
+        if (answers == UNWORKABLE).any():
+            doubtful.append(factor)
+        left = left[answers != FALSE]
+    for factor in doubtful:
+        factor.holds(rows[left])
     held = np.zeros(len(rows), dtype=bool)
     held[left] = True
     return held

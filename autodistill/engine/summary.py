@@ -6,8 +6,10 @@ without loading a model.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,15 +25,27 @@ from autodistill.engine.places import picks_of
 from autodistill.engine.pruning import savings
 from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, hypervolume_of, reference_point, relative, relative_matrix
+from autodistill.engine.space import Space, build_space
 from autodistill.engine.statistics import rank_correlations
 from autodistill.engine.storage import Storage
 from autodistill.engine.targets import pareto_sets, quality_caveat
+from autodistill.errors import ConfigError
 from autodistill.pareto import non_dominated
 
 SCHEMA_VERSION = 1
 
 #: Stages whose seconds the schema asks for, zero when nothing was spent.
 STAGES = ("teacher", "teacher_cache", "explore", "latency", "distill", "evaluate", "export")
+
+
+@lru_cache(maxsize=4)  # a report is made several times in one command, and large spaces take a second
+def _space(student: str) -> Space | None:
+    """The space of a stored configuration ``student``; None where there is none, or it is refused by now."""
+    chosen = json.loads(student)
+    try:
+        return build_space(chosen["name"], chosen["space"], chosen.get("rules") or {}) if chosen else None
+    except ConfigError:
+        return None
 
 
 class SummaryBuilder:
@@ -114,6 +128,8 @@ class SummaryBuilder:
                 self.constraints,
                 self.teacher,
                 derived=(self.step("space") or {}).get("derived", ()),
+                space=_space(json.dumps(self.study.config.get("student") or {})),
+                sizes=(self.study.config.get("search") or {}).get("size_features", True),
             ),
             "history": [self._history_row(trial) for trial in self.trials],
             "checks": checks,

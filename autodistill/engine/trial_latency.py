@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autodistill.components.latency import COMPOSED_METRICS, ComposingBackend, LatencyReport, LatencySubject
 from autodistill.engine.records import TrialRecord
-from autodistill.engine.session import Session
 from autodistill.folders import write_json
+
+if TYPE_CHECKING:
+    from autodistill.engine.session import Session
 
 
 def latency_metrics(trial: TrialRecord) -> dict[str, float]:

@@ -58,6 +58,9 @@ logger = logging.getLogger(__name__)
 #: Architectures that are checked before training: all of a space of this size, else so many drawn from it.
 CHECKED_ARCHITECTURES = 512
 
+# Architectures that latency backends are asked about, once, to learn what they can estimate.
+PROBES = 32
+
 #: Training examples on which the importance of a teacher's parts is measured; more changes their order little.
 MEASURED_EXAMPLES = 128
 
@@ -322,8 +325,7 @@ class Workbench:
 
     def known(self, backends: Mapping[str, LatencyBackend]) -> KnownMetrics:
         """Metrics known before training."""
-        probe = self.space.sample(1, seed=0)[0]
-        return KnownMetrics(self.evaluators, backends, self.describe, probe)
+        return KnownMetrics(self.evaluators, backends, self.describe, self.space.sample(PROBES, seed=0))
 
     def search_context(self, known: KnownMetrics, earlier: tuple[EarlierStudy, ...] = ()) -> SearchContext:
         """What the search strategy is built from, without a reference point."""

@@ -78,6 +78,10 @@ class ReplayLatency:
         self._named = {name: self._report(report, name) for name, report in content.get("named", {}).items()}
         self._default = self._report(content["default"], "default") if "default" in content else None
 
+        listed = [*self._reports.values(), *([self._default] if self._default else [])]
+        rows = [report.metrics() for report in listed]
+        self._shared = [name for name in rows[0] if all(name in row for row in rows)] if rows else []
+
     @property
     def metrics(self) -> frozenset[str]:
         """What any report of the file has."""
@@ -102,17 +106,15 @@ class ReplayLatency:
         return report
 
     def estimate(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]] | None:
-        """Values and variances of the metrics that all listed architectures have, NaN for those that are not in the
-        file; None when it lists no architecture at all.
+        """Values and variances of the metrics that all architectures of the file have, NaN for those that are not in
+        it; None when it lists no architecture at all.
         """
-        if not self._reports and self._default is None:
+        if not self._shared:
             return None
         reports = [self._reports.get(architecture.digest, self._default) for architecture in architectures]
         metrics = [None if report is None else report.metrics() for report in reports]
-        listed = [values for values in metrics if values is not None]
-        shared = [name for name in (listed[0] if listed else {"p50_ms": 0.0}) if all(name in row for row in listed)]
         found = {}
-        for name in shared:
+        for name in self._shared:
             values = np.array([math.nan if row is None else row[name] for row in metrics])
             variances = np.where(np.isnan(values), math.nan, 0.0)
             found[name] = (values, variances)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autodistill.components.pruning import PrunerContext, TrialCurve
+from autodistill.pareto import non_dominated
 from autodistill.pruners.orientation import (
     breaks,
-    dominates,
     front_ranks,
     known_point,
     scored_point,
@@ -85,7 +85,7 @@ class LatencyBandsPruner:
         better = ranks < ranks[0]  # the trial itself is the first row of the band
         if len(band) < self.min_trials or better.sum() < len(band) / self.reduction_factor:
             return None
-        if not going_on[band][better].any() or not dominates(points, points[0]).any():
+        if not going_on[band][better].any() or non_dominated(points)[0]:
             return None
         return (
             f"stopped at {100 * report.share:.0f} % of the flash run: {better.sum()} of the {len(band) - 1} other "

@@ -1,7 +1,7 @@
 """Trials as points for pruners: every objective something to be minimised, and free of units.
 
-Metrics that are known before training and positive (latency, size) are taken in logs. Shared by the pruners; the
-engine's own Pareto logic is in `autodistill.pareto`, which components do not import.
+Metrics that are known before training and positive (latency, size) are taken in logs, whatever they are called: it
+changes no order, and sums of them have no unit. Shared by the pruners; fronts are those of `autodistill.pareto`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from autodistill.components.pruning import TrialCurve
 from autodistill.components.search import Constraint, Objective
+from autodistill.pareto import non_dominated
 
 #: Below the logarithm of every positive float.
 LEAST_LOGARITHM = -1000.0
@@ -65,12 +66,6 @@ def breaks(trial: TrialCurve, constraints: Iterable[Constraint]) -> bool:
     )
 
 
-def dominates(points: FloatArray, point: FloatArray) -> NDArray[np.bool_]:
-    """Which rows of ``points`` (``n x m``) are nowhere worse than ``point`` (``m``) and somewhere better."""
-    beaten: NDArray[np.bool_] = np.all(points <= point, axis=1) & np.any(points < point, axis=1)
-    return beaten
-
-
 def front_ranks(points: FloatArray) -> NDArray[np.int64]:
     """Front of each row by non-dominated sorting [Deb2002]_: 0 for the best; ``n x m``, minimised, without NaN.
 
@@ -80,7 +75,6 @@ def front_ranks(points: FloatArray) -> NDArray[np.int64]:
     rank = 0
     while (ranks < 0).any():
         left = np.flatnonzero(ranks < 0)
-        front = [row for row in left if not dominates(points[left], points[row]).any()]
-        ranks[front] = rank
+        ranks[left[non_dominated(points[left])]] = rank
         rank += 1
     return ranks

@@ -20,22 +20,22 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import History, Proposal, SearchContext
 from autodistill.errors import ConfigError
 from autodistill.pareto import non_dominated
-from autodistill.search.acquisition import Bound, Problem, Screen, Source, choose, isolated
+from autodistill.search.acquisition import Screen, choose, isolated
 from autodistill.search.candidates import Candidates, Pool, generator
 from autodistill.search.closed_form import ClosedForm
 from autodistill.search.ehvi import cells_of, log_ehvi
 from autodistill.search.feasibility import log_chances_of
 from autodistill.search.measured import with_measured
+from autodistill.search.problem import known_or_bad, problem_of
 from autodistill.search.sobol import SobolSearch
-from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, fit_models
+from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap
 from autodistill.search.transfer import Earlier
-from autodistill.search.view import NothingLearntError, View, scaled_bound, sign_of
+from autodistill.search.view import NothingLearntError, View
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -83,7 +83,7 @@ class BotorchSearch:
         warm_start: names of the earlier studies, which `SearchContext.earlier` holds.
 
     Raises:
-        ConfigError: more than three objectives, or an earlier study that shares no parameter with this one.
+        ConfigError: more than three objectives, or an earlier study of another family or with other parameters.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class BotorchSearch:
             return self._closed_form(view, pool, n, rng)
         features = view.feature_map(pool, self.earlier or None, self.size_features)
         view, pool, complete = _completed(view, pool, features)
-        problem, inputs_of = self._problem(view, pool, features)
+        problem, inputs_of = problem_of(view, pool, features)
         seed = int(rng.integers(2**31))
         screen = Screen(problem, seed)
         if not self.candidates.countable(self.max_candidates):
@@ -191,12 +191,9 @@ class BotorchSearch:
 
     def _log_gains(self, view: View, pool: Pool) -> FloatArray:
         """Log of what each candidate adds to the hypervolume of what was tried, where every objective is known."""
-        scales = [(sign_of(item), item.metric, view.known_scale(item.metric, pool)) for item in view.known_objectives]
+        scales = [(item, view.known_scale(item.metric, pool)) for item in view.known_objectives]
         tried, new = (
-            np.stack(
-                [np.nan_to_num(sign * scale(some.known[metric]), nan=-10.0) for sign, metric, scale in scales], axis=1
-            )
-            for some in (view.past, pool)
+            np.stack([known_or_bad(item, scale, some) for item, scale in scales], axis=1) for some in (view.past, pool)
         )
         tried = tried[view.in_space & view.feasible & (view.complete | view.pending)]
         reference = np.minimum(tried.min(axis=0, initial=np.inf), new.min(axis=0)) - 1.0
@@ -252,72 +249,3 @@ class BotorchSearch:
             values = np.concatenate([values, screen(grown)])
             pool = pool.joined(grown)
         return pool
-
-    # -- two or more objectives to be learnt ---------------------------------------------------------------------
-
-    def _problem(self, view: View, pool: Pool, features: FeatureMap) -> tuple[Problem, Callable[[Pool], torch.Tensor]]:
-        """The acquisition problem, and what gives its inputs for candidates.
-
-        Raises:
-            NothingLearntError: too little was observed.
-        """
-        observed = view.observed()
-        scales = {name: item.scale for name, item in observed.items()}
-        scales |= {item.metric: view.known_scale(item.metric, pool) for item in view.known_objectives}
-        width, outputs = features.layout.width, list(observed)
-        columns = {item.metric: width + index for index, item in enumerate(view.known_objectives)}
-        uncertain = [item.metric for item in view.known_objectives if (pool.variances[item.metric] > 0).any()]
-        spreads = {metric: width + len(columns) + index for index, metric in enumerate(uncertain)}
-
-        def inputs_of(some: Pool, tried: bool = False) -> torch.Tensor:
-            """Features, a column per known objective, and one with the deviation of each that is uncertain.
-
-            Unknown values count as ten deviations worse. What is known of what was tried is taken as exact, as in the
-            closed form.
-            """
-            known = [
-                np.nan_to_num(scales[item.metric](some.known[item.metric]), nan=-10.0 * sign_of(item))
-                for item in view.known_objectives
-            ]
-            deviations = [
-                np.zeros(len(some)) if tried else scales[metric].deviations(some.known[metric], some.variances[metric])
-                for metric in uncertain
-            ]
-            return torch.from_numpy(np.column_stack([features(some), *known, *deviations]))
-
-        signed: list[FloatArray] = [
-            sign_of(item) * scales[item.metric](view.values(item.metric)) for item in self.context.objectives
-        ]
-        values = np.stack(signed, axis=1)
-        usable = np.isfinite(values).all(axis=1) & view.feasible & view.complete & view.in_space
-        if not usable.any():
-            raise NothingLearntError("no feasible trial has a value for every objective")
-        past = inputs_of(view.past, tried=True)
-        bounds = [
-            Bound(outputs.index(bound.metric), bound.sign, bound.bound)
-            for item in view.modelled_constraints
-            if item.metric in observed and (bound := scaled_bound(item, scales[item.metric])) is not None
-        ]
-        problem = Problem(
-            models=tuple(fit_models(observed, past, features.layout)),
-            sources=tuple(
-                Source(
-                    columns.get(item.metric),
-                    outputs.index(item.metric) if item.metric in observed else None,
-                    sign_of(item),
-                    spreads.get(item.metric),
-                )
-                for item in self.context.objectives
-            ),
-            bounds=tuple(bounds),
-            baseline=past[torch.from_numpy(usable)],
-            values=values[usable],
-            pending=past[torch.from_numpy(view.pending & view.in_space)],
-            reference=np.array(
-                [
-                    view.reference(item, scales[item.metric], values[usable][:, column])
-                    for column, item in enumerate(self.context.objectives)
-                ]
-            ),
-        )
-        return problem, inputs_of

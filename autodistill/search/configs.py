@@ -62,7 +62,7 @@ class BotorchConfig:
     """Parameters of multi-objective Bayesian optimisation."""
 
     initial: int = 5
-    """Space-filling proposals before the first model, in trials that were not infeasible before training; >= 2."""
+    """Space-filling proposals before the first model, in trials that were not infeasible and did not fail; >= 2."""
     max_candidates: int = 100_000
     """Spaces of at most so many architectures are scored whole, larger ones by local search; 1 to 200,000."""
     samples: int = 32

@@ -55,7 +55,7 @@ class GridSearch:
             if len(found) >= n:
                 break
         if not found and self.context.space.size is None:
-            found = dict.fromkeys(self.candidates.draw(history, n, np.random.default_rng(len(history))))
+            found = dict.fromkeys(self.candidates.draw(history, n, np.random.default_rng(sum(history.in_space))))
         if not found:
             self.candidates.exhausted(history)
         return [Proposal(architecture) for architecture in list(found)[:n]]

@@ -54,6 +54,8 @@ PROVEN = ("TwoPointsDE", "DE", "DiscreteOnePlusOne")
 CUBE = "unit cube"
 # Share of the sum in the augmented Chebyshev norm, as [Knowles2006]_.
 AUGMENTATION = 0.05
+# What a broken constraint adds to a loss, and again in proportion to how far it is broken.
+BROKEN = 2.0
 
 
 class NevergradSearch:
@@ -226,16 +228,16 @@ class NevergradSearch:
 
 
 def scalar_losses(outcomes: Outcomes, weights: FloatArray) -> FloatArray:
-    """One loss per outcome: the augmented Chebyshev norm of its ranks; broken constraints add to it.
+    """One loss per outcome: the augmented Chebyshev norm of its ranks; whatever breaks a constraint has a larger one.
 
     Args:
         outcomes: of the history.
         weights: one per objective, adding up to 1.
     """
     weighted = ranked(outcomes.values) * weights
-    return np.asarray(
-        weighted.max(axis=1, initial=0.0) + AUGMENTATION * weighted.sum(axis=1) + 2.0 * outcomes.violations
-    )
+    norm = weighted.max(axis=1, initial=0.0) + AUGMENTATION * weighted.sum(axis=1)
+    # No norm is above 1 + AUGMENTATION.
+    return np.asarray(norm + np.where(outcomes.violations > 0, BROKEN * (1.0 + outcomes.violations), 0.0))
 
 
 class _OptimizerError(Exception):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from autodistill.components.search import History, Objective, SearchSpace
 from autodistill.search.acquisition import isolated
-from autodistill.search.scales import deviation_of
-from autodistill.search.surrogates import LEAST_NOISE, NUMERICAL_ERRORS, Layout, Posterior, fit_model
+from autodistill.search.candidates import Pool
+from autodistill.search.learnt import column_of, learnt
+from autodistill.search.scales import FEATURE_SUFFIXES, Scale, deviation_of
+from autodistill.search.surrogates import LEAST_NOISE, NUMERICAL_ERRORS, FeatureMap, Layout, Posterior, fit_model
+from autodistill.search.view import sign_of
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -52,3 +57,48 @@ class SurrogatePrediction:
             return np.full(len(test_x), centre), np.full(len(test_x), scale**2)
         beyond = max(posterior.noise - told, 0.0)
         return centre + scale * mean, scale**2 * (deviation**2 + beyond)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the strategy's model of a metric is made of.
+
+    Args:
+        scale: how the metric's values became numbers.
+        features: ``n x columns``.
+        values: ``n``, on the scale.
+        noise: ``n`` variances that were told of the values, on the scale; 0 where unknown.
+        model: for such features.
+    """
+
+    scale: Scale
+    features: FloatArray
+    values: FloatArray
+    noise: FloatArray
+    model: SurrogatePrediction
+
+
+def material(
+    space: SearchSpace, history: History, rows: Sequence[int], objective: Objective, sizes: bool
+) -> Material | None:
+    """Features and observations of some trials of the space that have a score; None when no model can be made of them.
+
+    Args:
+        space: the study's.
+        history: what it has seen.
+        rows: of the history.
+        objective: whose metric the model learns.
+        sizes: whether known sizes are features.
+    """
+    chosen, metric = np.array(rows, dtype=np.intp), objective.metric
+    observed = learnt(history, chosen, metric, sign_of(objective))
+    if observed is None:
+        return None
+    architectures = [history.architectures[row] for row in rows]
+    known = {name: column[chosen] for name, column in history.metrics.items() if name.endswith(FEATURE_SUFFIXES)}
+    pool = Pool(architectures, space.encode(architectures), known, {})
+    features = FeatureMap(space, (pool,), sizes=sizes)
+    scored, told = column_of(history.metrics, metric, chosen), column_of(history.variances, metric, chosen)
+    noise = np.nan_to_num(observed.scale.variances(scored, told))
+    model = SurrogatePrediction(features.layout.linear, features.layout.categories)
+    return Material(observed.scale, features(pool), observed.values, noise, model)

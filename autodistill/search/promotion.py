@@ -21,7 +21,7 @@ from autodistill.search.candidates import Candidates
 from autodistill.search.ehvi import cells_of, log_ehvi
 from autodistill.search.scales import Scale, fenced
 from autodistill.search.surrogates import NUMERICAL_ERRORS, Posterior, fit_model
-from autodistill.search.view import REFERENCE_MARGIN, View, sign_of
+from autodistill.search.view import View, reference_value, sign_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,18 +119,12 @@ class Promotion:
         A quality's is fixed for full runs. Of the first objective full scores are predicted; another quality is only
         known from flash, where most or all trials may lie below it.
         """
-        points = np.column_stack([mean, self._others])
-        worst = _beyond_worst(points)
         comparable = self.context.known.metrics | self.context.measured | {self.objective.metric}
-        for column, (item, scale) in enumerate(
-            zip(self.context.objectives, [self._scale, *self._other_scales], strict=True)
-        ):
-            if item.metric not in comparable:
-                continue
-            fixed = sign_of(item) * float(scale(np.array([self.context.reference.get(item.metric, np.nan)]))[0])
-            if np.isfinite(fixed) and (points[:, column] > fixed).any():
-                worst[column] = fixed
-        return np.asarray(worst, dtype=np.float64)
+        fixed = {metric: value for metric, value in self.context.reference.items() if metric in comparable}
+        columns = zip(self.context.objectives, [self._scale, *self._other_scales], [mean, *self._others.T], strict=True)
+        return np.array(
+            [reference_value(item, scale, seen, fixed.get(item.metric, np.nan)) for item, scale, seen in columns]
+        )
 
     def at_full(self, full: Mapping[int, float]) -> Predicted:
         """What full runs would score, given those that have been made (row -> score in the metric's unit)."""
@@ -206,9 +200,3 @@ class Promotion:
         price = np.log(np.asarray(costs, dtype=np.float64)[self.rows[left]])
         worth = gains - np.nan_to_num(price, nan=float(np.nanmean(price)) if np.isfinite(price).any() else 0.0)
         return int(self.rows[left[int(np.argmax(worth))]])
-
-
-def _beyond_worst(points: FloatArray) -> FloatArray:
-    """A little beyond the worst value of every column of ``n x m``, to be maximised."""
-    extent = np.maximum(np.ptp(points, axis=0), 1e-9)  # where all are equal, any margin will do
-    return np.asarray(points.min(axis=0) - REFERENCE_MARGIN * extent)

@@ -36,6 +36,11 @@ EQUAL = 1e-12
 FEATURE_SUFFIXES = (".parameters", ".flops", ".layers")
 
 
+def is_ratio(metric: str) -> bool:
+    """Whether values of a metric are compared by factors, in logarithms, in whichever direction they are better."""
+    return metric.endswith(RATIO_SUFFIXES)
+
+
 @dataclass(frozen=True)
 class Scale:
     """Takes a metric to zero mean and unit variance, in logarithms if it is a ratio.
@@ -51,7 +56,7 @@ class Scale:
     @classmethod
     def fit(cls, metric: str, values: FloatArray) -> Scale:
         """Fit to the finite ``values`` of ``metric`` (at least one)."""
-        log = metric.endswith(RATIO_SUFFIXES) and bool((values > 0).all())
+        log = is_ratio(metric) and bool((values > 0).all())
         unit = power_of_two(values)
         flat = np.log(values / unit) if log else values / unit
         return cls(log, unit, float(flat.mean()), deviation_of(flat))
@@ -101,7 +106,7 @@ def fenced(metric: str, values: FloatArray, sign: float) -> FloatArray:
         sign: 1 where more is better, -1 where less is.
     """
     finite = sign * values[np.isfinite(values)]
-    if len(finite) < LEAST_FENCED or metric.endswith(RATIO_SUFFIXES):
+    if len(finite) < LEAST_FENCED or is_ratio(metric):
         return values
     low, high = np.quantile(finite, [0.25, 0.75])
     if not high > low:

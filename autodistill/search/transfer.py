@@ -27,7 +27,9 @@ from autodistill.components.search import EarlierStudy, Objective, SearchContext
 from autodistill.errors import ConfigError
 from autodistill.search.acquisition import isolated
 from autodistill.search.candidates import Candidates, Pool
-from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, fit_model, noise_of, observe, representable
+from autodistill.search.learnt import column_of, learnt
+from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, fit_model, noise_of, representable
+from autodistill.search.view import sign_of
 
 if TYPE_CHECKING:
     from botorch.models import SingleTaskGP
@@ -106,21 +108,23 @@ class _Predictor:
         self, context: SearchContext, candidates: Candidates, study: EarlierStudy, objective: Objective, sizes: bool
     ) -> None:
         history, metric = study.history, objective.metric
-        rows = [row for row, item in enumerate(history.architectures) if representable(context.space, item)]
-        column = np.asarray(history.metrics.get(metric, np.full(len(history), np.nan)), dtype=np.float64)[rows]
-        told = history.variances.get(metric)
-        observed = observe(metric, column, None if told is None else np.asarray(told, dtype=np.float64)[rows])
+        usable = [row for row, item in enumerate(history.architectures) if representable(context.space, item)]
+        rows = np.array(usable, dtype=np.intp)
+        observed = learnt(history, rows, metric, sign_of(objective))
         if observed is None or len(observed.rows) < LEAST_TRIALS:
+            seen = column_of(history.metrics, metric, rows)
             raise _NothingToLearnError(
-                f"it has {int(np.isfinite(column).sum())} usable values of {metric} on architectures of this space, "
+                f"it has {int(np.isfinite(seen).sum())} usable values of {metric} on architectures of this space, "
                 f"and at least {LEAST_TRIALS} are needed"
             )
-        past = candidates.describe([history.architectures[row] for row in rows])
+        past = candidates.describe([history.architectures[row] for row in usable])
         self._features = FeatureMap(context.space, (past,), sizes=sizes)
         inputs = torch.from_numpy(self._features(past))[torch.from_numpy(observed.rows)]
         try:
             with isolated(context.seed % 2**31):
-                self._mean = _Mean(fit_model(inputs, observed.values, observed.noise, self._features.layout).whole)
+                layout = self._features.layout
+                model = fit_model(inputs, observed.values, observed.noise, layout, observed.doubt)
+                self._mean = _Mean(model.whole)
         except NUMERICAL_ERRORS as error:
             raise _NothingToLearnError(f"no model could be fitted to {metric} ({type(error).__name__})") from error
         self._whole: Sequence[Architecture] = ()

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective, SearchContext
 from autodistill.pareto import non_dominated
-from autodistill.pruners.ends import expected_ends
 from autodistill.search.candidates import Candidates, Pool
-from autodistill.search.scales import Scale, fenced
-from autodistill.search.surrogates import FeatureMap, Observed, observe, representable
+from autodistill.search.learnt import column_of, learnt
+from autodistill.search.scales import Scale
+from autodistill.search.surrogates import FeatureMap, Observed, representable
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -46,8 +46,19 @@ def sign_of(objective: Objective) -> float:
     return 1.0 if objective.direction == "maximize" else -1.0
 
 
+def _scored(context: SearchContext, history: History) -> NDArray[np.bool_]:
+    """Trials with a score that only training shows."""
+    metrics = {item.metric for item in context.objectives} | {item.metric for item in context.constraints}
+    scored = np.zeros(len(history), dtype=bool)
+    for metric in history.metrics.keys() & metrics - context.known.metrics - context.measured:
+        scored |= np.isfinite(history.metrics[metric])
+    return scored
+
+
 class View:
-    """What a history shows.
+    """What a history shows, but for what lies outside the space and has no score, such as the study's baselines.
+
+    Those may be added, and timed, at any time: a search that is interrupted for them and goes on proposes the same.
 
     Args:
         context: of the search.
@@ -57,7 +68,8 @@ class View:
 
     def __init__(self, context: SearchContext, candidates: Candidates, history: History) -> None:
         self.context, self.history = context, history
-        rows = [row for row, item in enumerate(history.architectures) if representable(context.space, item)]
+        kept = np.array(history.in_space, dtype=bool) | _scored(context, history)
+        rows = [row for row in np.flatnonzero(kept) if representable(context.space, history.architectures[row])]
         self.rows = np.array(rows, dtype=np.intp)
         self.past = candidates.describe([history.architectures[row] for row in rows])
         known = context.known.metrics
@@ -85,28 +97,7 @@ class View:
             return np.where(self.failed, 1.0, np.where(self._state("complete", "stopped"), 0.0, np.nan))
         if metric in self.past.known:
             return self.past.known[metric]
-        column = self.history.metrics.get(metric)
-        return np.full(len(self.rows), np.nan) if column is None else np.asarray(column, dtype=np.float64)[self.rows]
-
-    def learnt(self, metric: str) -> tuple[FloatArray, FloatArray | None]:
-        """What a model learns a metric from: what was observed, and where stopped trials are expected to have ended.
-
-        Returns:
-            (values, variances of those that were predicted and 0 for those that were observed), one per row; None
-            instead of variances where no trial was stopped.
-        """
-        values = self.values(metric)
-        if metric == FAILED.metric or not self._state("stopped").any() or not self.history.curves:
-            return values, None
-        ends, variances = (column[self.rows] for column in expected_ends(self.history, metric))
-        observed, predicted = np.isfinite(values), np.isfinite(variances)
-        doubts = np.where(~observed & predicted, variances, 0.0)
-        return np.where(observed | ~predicted, values, ends), doubts
-
-    def variances(self, metric: str) -> FloatArray | None:
-        """Variances of a metric's observations, or None when there is none at all."""
-        column = self.history.variances.get(metric)
-        return None if column is None else np.asarray(column, dtype=np.float64)[self.rows]
+        return column_of(self.history.metrics, metric, self.rows)
 
     def _state(self, *states: str) -> NDArray[np.bool_]:
         return np.array([self.history.states[row] in states for row in self.rows], dtype=bool)
@@ -156,13 +147,18 @@ class View:
         return np.array([self.history.in_space[row] for row in self.rows], dtype=bool)
 
     def front(self) -> list[Architecture]:
-        """The best architectures so far; those that nothing is known of count as unbeaten."""
-        if not len(self.rows):
+        """The best feasible architectures of the space so far, by the means over their replicates; those of which
+        something is not known yet count as unbeaten.
+        """
+        rows = np.flatnonzero(self.feasible & self.in_space & (self.complete | self.pending))
+        if not len(rows):
             return []
-        signed = np.stack([-sign_of(item) * self.values(item.metric) for item in self.context.objectives], axis=1)
-        unbeaten = non_dominated(signed) | np.isnan(signed).any(axis=1)
-        best = unbeaten & self.feasible & (self.complete | self.pending)
-        return [self.past.architectures[row] for row in np.flatnonzero(best).tolist()]
+        values = [
+            -sign_of(item) * self._mean_over_replicates(self.values(item.metric)) for item in self.context.objectives
+        ]
+        signed = np.stack(values, axis=1)[rows]
+        best = rows[non_dominated(signed) | np.isnan(signed).any(axis=1)]
+        return [self.past.architectures[row] for row in best.tolist()]
 
     def groups(self) -> NDArray[np.intp]:
         """For every row the first row of the same architecture."""
@@ -206,8 +202,7 @@ class View:
 
     def observe(self, metric: str) -> Observed | None:
         """Observations of one metric; None when nothing can be learnt from them."""
-        values, doubts = self.learnt(metric)
-        return observe(metric, fenced(metric, values, self._sign(metric)), self.variances(metric), doubts)
+        return learnt(self.history, self.rows, metric, self._sign(metric), self.values(metric))
 
     def _sign(self, metric: str) -> float:
         """1 where more of a metric is better, for the objectives or else for a bound on it; -1 where less is."""
@@ -237,20 +232,29 @@ class View:
         return np.nan_to_num(np.stack(signed, axis=1), nan=np.inf)
 
     def reference(self, objective: Objective, scale: Scale, seen: FloatArray) -> float:
-        """The reference value of an objective on its scale, to be maximised.
+        """See `reference_value`; the fixed one is the study's own."""
+        return reference_value(objective, scale, seen, self.context.reference.get(objective.metric, np.nan))
 
-        It is the study's own where one is fixed and has been beaten by anything, else a little beyond the worst of
-        ``seen`` (on the scale, to be maximised): of everything, not only of the front, so that the ends of the front
-        are worth extending. (A quality is fixed for full runs; short ones may all lie below it.)
-        """
-        finite = seen[np.isfinite(seen)]
-        fixed = self.context.reference.get(objective.metric, np.nan)
-        if np.isfinite(fixed):
-            value = sign_of(objective) * float(scale(np.array([fixed]))[0])
-            if np.isfinite(value) and (finite > value).any():
-                return value
-        extent = float(np.ptp(finite)) or 1.0
-        return float(finite.min() - REFERENCE_MARGIN * extent)
+
+def reference_value(objective: Objective, scale: Scale, seen: FloatArray, fixed: float) -> float:
+    """The reference value of an objective on its scale, to be maximised.
+
+    It is the fixed one where that has been beaten by anything, else a little beyond the worst of what was seen: of
+    everything, not only of the front, so that the ends of the front are worth extending. (A quality is fixed for full
+    runs; short ones may all lie below it.)
+
+    Args:
+        objective: which.
+        scale: of its metric.
+        seen: values on the scale, to be maximised; NaN where there is none.
+        fixed: in the metric's unit; NaN where none is fixed.
+    """
+    finite = seen[np.isfinite(seen)]
+    value = sign_of(objective) * float(scale(np.array([fixed]))[0])
+    if np.isfinite(value) and (finite > value).any():
+        return value
+    extent = float(np.ptp(finite)) or 1.0
+    return float(finite.min() - REFERENCE_MARGIN * extent)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@
                                     [--problems blocks ...] [--searchers ours peers ...] [--output FILE.json]
 
 One line of ``--records`` per (problem, searcher, seed); what is there is not run again, so that the command can be
-interrupted at any time and goes on. ``ours``, ``peers`` and ``ablations`` stand for their members. Each search runs in
+interrupted at any time and goes on. The committed results are written only of all problems, seeds and trials; a look at
+less names another ``--output``. ``ours``, ``peers`` and ``ablations`` stand for their members. Each search runs in
 a process with one thread. Peers need packages that the project does not (see README.md); a searcher that cannot be
 imported, and a problem whose table has not been made, is named and left out.
 """
@@ -31,6 +32,9 @@ Key = tuple[str, str, int]
 #: Finished searches of the committed results, which many sessions of hours add to.
 RECORDS = Path(__file__).parent / "records.jsonl"
 
+#: What the committed results are of: the defaults of these arguments.
+COMMITTED = ("records", "problems", "seeds", "trials")
+
 
 def read_records(path: Path, trials: int) -> dict[Key, dict[str, Any]]:
     """Finished searches of at least so many trials; a line that was cut off by a kill is left out."""
@@ -43,6 +47,13 @@ def read_records(path: Path, trials: int) -> dict[Key, dict[str, Any]]:
         if item["trials"] >= trials:
             found[item["problem"], item["searcher"], item["seed"]] = item
     return found
+
+
+def append(path: Path, record: dict[str, Any]) -> None:
+    """Add a record, on a line of its own also where a kill has cut off the last one."""
+    torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+    with path.open("a") as file:
+        file.write("\n" * torn + json.dumps(record) + "\n")
 
 
 def run_missing(missing: list[Key], trials: int, jobs: int, path: Path) -> None:
@@ -60,8 +71,7 @@ def run_missing(missing: list[Key], trials: int, jobs: int, path: Path) -> None:
                     print(f"left out: {reason}", file=sys.stderr)
                     broken.add(reason)
                 continue
-            with path.open("a") as file:
-                file.write(json.dumps(line) + "\n")
+            append(path, line)
             print(f"{done}/{len(missing)} {problem} {searcher} seed {seed}: {line['wall_seconds']:.0f} s", flush=True)
 
 
@@ -105,6 +115,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
+    other = [f"--{name}" for name in COMMITTED if getattr(given, name) != parser.get_default(name)]
+    if other and given.output.resolve() == RESULTS.resolve():
+        parser.error(f"with {', '.join(other)} the committed results would be overwritten; name another --output")
     wanted = keys(given.problems, expand(given.searchers), given.seeds)
     there = read_records(given.records, given.trials)
     given.records.parent.mkdir(parents=True, exist_ok=True)

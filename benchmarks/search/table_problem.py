@@ -1,8 +1,9 @@
 """A real table as a problem: the search is restricted to the architectures that were trained and timed.
 
 An observation is the flash accuracy of one replicate, drawn by the seed of the search, with the variance of its
-select split; the next replicate of the same architecture shows the other one. The truth is their mean. Latency is
-the measured fp32 median.
+select split; the next replicate of the same architecture shows the other one, and a third the first again: there are
+two. (A strategy that asks for three takes it for a new observation; the records rest on that.) The truth is their mean.
+Latency is the measured fp32 median.
 """
 
 from __future__ import annotations

@@ -41,10 +41,27 @@ def test_a_run_writes_results_and_the_same_command_runs_nothing_again(tmp_path: 
     second = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     assert "1/1" not in second.stdout
     assert records.read_text().startswith(kept)
+    command[command.index("--seeds") + 1] = "2"
+    assert (
+        "1/1 blocks random seed 1"
+        in subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    )
+    assert "1/1" not in subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     section = json.loads(output.read_text())["searches"]
-    assert section["settings"] == {"seeds": 1, "trials": 3}
-    assert section["results"]["blocks"]["searchers"]["random"]["seeds"] == 1
+    assert section["settings"] == {"seeds": 2, "trials": 3}
+    assert section["results"]["blocks"]["searchers"]["random"]["seeds"] == 2
     assert section["command"].startswith("python -m benchmarks.search.run --problems blocks")
+
+
+@pytest.mark.parametrize("option", ["--records=look.jsonl", "--problems=blocks", "--seeds=2", "--trials=20"])
+def test_a_look_at_less_does_not_overwrite_the_committed_results(
+    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["run.py", option])
+    monkeypatch.setattr(module("run"), "run_missing", lambda *_: pytest.fail("it ran"))
+    with pytest.raises(SystemExit):
+        module("run").main()
+    assert f"with {option.partition('=')[0]} the committed results would be overwritten" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["blocks", "layers"])

@@ -16,9 +16,13 @@ from autodistill.engine.picks import averaged
 from autodistill.engine.prediction import MAX_FOLDS, MAX_TRIALS
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
 from autodistill.engine.relative import hypervolume_of, reference_point, relative_matrix
+from autodistill.engine.space import build_space
 from autodistill.engine.summary import without_nan
 from autodistill.pareto import hypervolume
-from autodistill.testing.search import toy_metrics, toy_space
+from autodistill.search.candidates import Candidates
+from autodistill.search.prediction import SurrogatePrediction, material
+from autodistill.search.surrogates import FeatureMap
+from autodistill.testing.search import toy_context, toy_metrics, toy_space
 
 QUALITY = Objective("quality", "classification.accuracy", "maximize")
 LATENCY = Objective("latency", "onnxruntime.p50_ms", "minimize")
@@ -117,7 +121,7 @@ def run(number: int, state: Any) -> RunRecord:
 
 
 def analytics(n: int, states: dict[int, str] | None = None, *constraints: Constraint) -> dict[str, Any]:
-    content = study_analytics(*study(n, states), (QUALITY, LATENCY), constraints, TEACHER)
+    content = study_analytics(*study(n, states), (QUALITY, LATENCY), constraints, TEACHER, space=toy_space())
     json.dumps(without_nan(content), allow_nan=False)
     return content
 
@@ -193,6 +197,23 @@ def test_many_trials_are_explained_and_predicted() -> None:
     assert len(prediction["points"]) == prediction["n"] == 39
 
 
+def test_what_is_a_ratio_is_decided_by_the_metric_and_not_by_its_direction() -> None:
+    history, trials, _ = study(40)
+    latency = history.metrics[LATENCY.metric]
+    metrics = {**history.metrics, "onnxruntime.throughput": 1.0 / latency, "mlm.perplexity": 1.0 + latency}
+    objectives = [
+        LATENCY,
+        Objective("throughput", "onnxruntime.throughput", "maximize"),
+        Objective("perplexity", "mlm.perplexity", "minimize"),
+        Objective("opposite", "mlm.perplexity", "maximize"),
+    ]
+    seen = replace(history, metrics=metrics)
+    found = study_analytics(seen, trials, {}, objectives, (), TEACHER)["importance"]
+    shares = [{item["name"]: item["share"] for item in entry["parameters"]} for entry in found]
+    assert shares[0] == pytest.approx(shares[1], abs=0.02)  # a forest splits the other way round
+    assert shares[2] == shares[3]
+
+
 def test_derived_values_explain_nothing_of_their_own() -> None:
     history, trials, runs = study(40)
     derived = {"twice": "num_layers", "more": "num_layers"}
@@ -204,8 +225,10 @@ def test_derived_values_explain_nothing_of_their_own() -> None:
             for item, more in zip(history.architectures, told, strict=True)
         ),
     )
-    plain = study_analytics(history, trials, runs, (QUALITY, LATENCY), (), TEACHER)
-    found = study_analytics(seen, trials, runs, (QUALITY, LATENCY), (), TEACHER, derived=["more", "twice"])
+    plain = study_analytics(history, trials, runs, (QUALITY, LATENCY), (), TEACHER, space=toy_space())
+    found = study_analytics(
+        seen, trials, runs, (QUALITY, LATENCY), (), TEACHER, derived=["more", "twice"], space=toy_space()
+    )
     assert found["importance"] == plain["importance"]
     assert found["prediction"] == plain["prediction"]
 
@@ -214,9 +237,46 @@ def test_another_model_can_be_judged() -> None:
     def flat(train_x: Any, train_y: Any, noise: Any, test_x: Any) -> tuple[Any, Any]:
         return np.full(len(test_x), 0.25), np.ones(len(test_x))
 
-    many = study_analytics(*study(150), (QUALITY, LATENCY), (), TEACHER, flat)["prediction"]
+    many = study_analytics(*study(150), (QUALITY, LATENCY), (), TEACHER, flat, space=toy_space())["prediction"]
     assert (many["n"], many["scored"], many["folds"]) == (MAX_TRIALS, 150, MAX_FOLDS)
-    found = study_analytics(*study(12), (QUALITY, LATENCY), (), TEACHER, flat)["prediction"]
+    found = study_analytics(*study(12), (QUALITY, LATENCY), (), TEACHER, flat, space=toy_space())["prediction"]
     assert (found["n"], found["scored"], found["folds"]) == (12, 12, 12)
-    assert {point["predicted"] for point in found["points"]} == {0.25}
+    scores = study(12)[0].metrics[QUALITY.metric]
+    assert [point["observed"] for point in found["points"]] == pytest.approx(scores)
+    for point in found["points"]:  # 0.25 standard deviations above the mean, in the metric's unit
+        assert point["predicted"] == pytest.approx(scores.mean() + 0.25 * scores.std())
     assert found["spearman"] is None
+
+
+@pytest.mark.parametrize(
+    ("activation", "categories"),
+    [(["relu", "gelu", "silu"], ()), ({"type": "categorical", "values": [1, 2, 4]}, (3,))],
+)
+def test_the_model_that_is_judged_has_the_features_of_the_strategy(
+    activation: Any, categories: tuple[int, ...]
+) -> None:
+    space = build_space("toy", {"num_layers": [1, 2, 4], "activation": activation, "hidden_size": [96, 192]}, {})
+    drawn = list(space.enumerate())
+    history = replace(study(18)[0], architectures=tuple(drawn))
+    history.metrics["size.parameters"] = 1.0 + np.arange(18.0)  # type: ignore[index]
+    found = {sizes: material(space, history, range(18), QUALITY, sizes) for sizes in (True, False)}
+    for sizes, seen in found.items():
+        assert seen is not None
+        assert seen.model == SurrogatePrediction(int(sizes), categories)
+        context = toy_context(space=space)
+        pool = Candidates(context).describe(drawn)
+        expected = FeatureMap(space, (pool,), sizes=sizes).layout
+        assert seen.features.shape[1] - sizes == expected.width - expected.linear
+
+
+def test_a_run_that_diverged_is_at_the_fence_for_the_model_that_is_judged() -> None:
+    history, trials, runs = study(40)
+    history.metrics[QUALITY.metric][5] = -50.0
+    found = study_analytics(history, trials, runs, (QUALITY, LATENCY), (), TEACHER, space=toy_space())["prediction"]
+    assert found["spearman"] > 0.8
+    assert found["points"][5]["observed"] == -50.0
+
+
+def test_without_its_space_a_study_has_no_prediction_but_a_reason() -> None:
+    found = study_analytics(*study(12), (QUALITY, LATENCY), (), TEACHER)["prediction"]
+    assert found["reason"] == "The search space of the study cannot be built any more."

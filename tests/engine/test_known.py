@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from tiny_studies import architecture
 
 from autodistill.components.architecture import Architecture
 from autodistill.engine.known import KnownMetrics
+from autodistill.search.candidates import Candidates
+from autodistill.testing.toy import toy_context
 
 
 class Size:
@@ -43,10 +46,18 @@ class Table:
 SMALL, LARGE = architecture(1, 16), architecture(2, 64)
 
 
-def known(backends: Mapping[str, Any], probe: Architecture | None = SMALL) -> tuple[KnownMetrics, Size]:
+class Varied:
+    """A backend that tells a percentile only where it knows it of all that it is asked about."""
+
+    def estimate(self, architectures: Sequence[Architecture]) -> Any:
+        names = ["p50_ms", *(["p90_ms"] if set(architectures) == {SMALL} else [])]
+        return {name: (np.ones(len(architectures)), np.zeros(len(architectures))) for name in names}
+
+
+def known(backends: Mapping[str, Any], probes: Sequence[Architecture] = (SMALL,)) -> tuple[KnownMetrics, Size]:
     size = Size()
     evaluators: Any = {"size": size, "classification": Accuracy()}
-    return KnownMetrics(evaluators, backends, lambda item: item, probe), size  # type: ignore[arg-type, return-value]
+    return KnownMetrics(evaluators, backends, lambda item: item, probes), size  # type: ignore[arg-type, return-value]
 
 
 def test_closed_forms_are_exact_and_evaluators_that_need_training_are_left_out() -> None:
@@ -79,6 +90,16 @@ def test_a_backend_that_cannot_is_left_out_and_one_that_lacks_an_architecture_an
     answers = partial([SMALL, LARGE])
     assert set(answers) == partial.metrics
     assert np.isnan(answers["table.p50_ms"][0]).all()
+
+
+@pytest.mark.parametrize(("probes", "names"), [([SMALL], {"p50_ms", "p90_ms"}), ([SMALL, LARGE], {"p50_ms"})])
+def test_what_is_known_does_not_depend_on_who_is_asked_about(probes: Sequence[Architecture], names: set[str]) -> None:
+    metrics, _ = known({"some": Varied()}, probes)
+    assert metrics.metrics == {"size.parameters", *(f"some.{name}" for name in names)}
+    for asked in ([SMALL], [LARGE], [LARGE, SMALL]):
+        assert set(metrics(asked)) == metrics.metrics
+    candidates = Candidates(toy_context(known=metrics))
+    assert len(candidates.describe([SMALL]).joined(candidates.describe([LARGE]))) == 2
 
 
 def test_nothing_asked_is_nothing_known() -> None:

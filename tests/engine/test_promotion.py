@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tiny_studies import architecture, replaced, tiny_study, weights
 
 import autodistill
 from autodistill.components.architecture import Architecture
+from autodistill.components.outcome import Job, JobResult
 from autodistill.components.search import History, Proposal, SearchContext
 from autodistill.components.specs import ComponentSpec
 from autodistill.engine.picks import averaged
@@ -148,6 +150,38 @@ def test_while_no_full_run_has_succeeded_the_next_pick_is_chosen_as_the_first_wa
         assert score[best] == max(score.values())
         assert promoter._choose(promotion, 2, ()) == max(set(score) - {best}, key=score.__getitem__)
         assert promoter._choose(promotion, 2, ()) is None
+
+
+def test_a_pick_whose_full_score_is_no_number_is_replaced_as_a_failed_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autodistill.engine.promotion import Promoter
+    from autodistill.engine.session import Session, open_session
+    from autodistill.engine.stop import StopSignal
+    from autodistill.registry import default_registry
+    from autodistill.report.progress import QuietProgress
+
+    given = tiny_study(tmp_path, "picks.max=1", "budget.trials=3", "baseline=[]")
+    settings = autodistill.compose(given)
+    autodistill.run(settings, overrides=given, explore_only=True)
+    scores = iter([float("nan"), 0.8])
+
+    def work(job: Job) -> JobResult:
+        run = session.storage.lease_run(session.study.id, job.trial, job.run, "me", 60.0)
+        assert run is not None
+        metrics = {"select/classification.accuracy": {"value": next(scores)}}
+        session.storage.finish_run(run, state="complete", metrics=metrics)
+        return JobResult(job, "complete")
+
+    monkeypatch.setattr(Session, "runner", lambda *_, **__: SimpleNamespace(work=work))
+    with (
+        StopSignal() as stop,
+        open_session(settings, default_registry(), progress=QuietProgress(), stop=stop) as session,
+    ):
+        promoter = Promoter(session)
+        done = promoter.run()
+        assert promoter._chosen()[1:] == done
+        assert promoter.failures == [f"trial {promoter._chosen()[0]}: Its score is no number."]
 
 
 def test_trials_of_another_family_do_not_stand_in_the_way_of_the_next_pick(tmp_path: Path) -> None:

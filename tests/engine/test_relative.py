@@ -72,6 +72,14 @@ def test_better_is_smaller_in_both(low: float, high: float, fast: float, slow: f
     assert latency[0] <= latency[1]
 
 
+@given(st.floats(0.1, 10.0))
+def test_a_ratio_is_compared_by_factors_whichever_direction_is_better(factor: float) -> None:
+    own = {"values": {"ort.throughput": 100.0, "ort.p50_ms": 10.0}, "trivial": {}}
+    throughput = Objective("throughput", "ort.throughput", "maximize")
+    faster = relative(np.array([100.0 * factor]), throughput, own)
+    assert faster == pytest.approx(relative(np.array([10.0 / factor]), LATENCY, own))
+
+
 @pytest.mark.parametrize("own", [-2.0, 0.0, 0.4])
 def test_better_is_smaller_whatever_the_sign_of_the_teachers_value(own: float) -> None:
     loss = Objective("loss", QUALITY.metric, "minimize")

@@ -74,6 +74,48 @@ def test_counts_points_and_draws_are_those_of_the_definition(narrow: int, given_
         assert all(item in space for item in large.sample(20, seed=1))
 
 
+DIVIDED = {"c": [0, 1, 2, 4], "a": [0, 6, 8], "b": [0, 1]}
+GUARDED = {
+    "a rule on the divisor": {"ratio": "a % c == 0", "guard": "c > 0"},
+    "a wider rule": {"ratio": "a % c == 0", "guard": "c > a * b - 1 and a + b + c > 6 and c * (b + 1) > 0"},
+    "each the other's": {"up": "a / c >= 1", "down": "c / a > 0", "some": "a + c > 0"},
+}
+
+
+@pytest.mark.parametrize("limit", [0, space_points.COUNT_LIMIT], ids=["counted", "enumerated"])
+@pytest.mark.parametrize("turned", [False, True], ids=["as written", "the other way round"])
+@pytest.mark.parametrize("rules", GUARDED.values(), ids=list(GUARDED))
+def test_a_rule_need_not_be_workable_where_another_forbids_wherever_that_is_written(
+    rules: dict[str, str], turned: bool, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allowed(choices: dict[str, int]) -> bool:
+        try:
+            return all(eval(rule, {}, choices) for rule in rules.values())
+        except ZeroDivisionError:
+            return False
+
+    points = [dict(zip(DIVIDED, values, strict=True)) for values in itertools.product(*DIVIDED.values())]
+    expected = [choices for choices in points if allowed(choices)]
+    monkeypatch.setattr(space_points, "COUNT_LIMIT", limit)
+    space = build_space("toy", DIVIDED, dict(reversed(rules.items())) if turned else rules)
+    assert space.estimated_size == SizeEstimate(len(expected))
+    assert [item is not None for item in space.complete(points)] == [choices in expected for choices in points]
+    for item in {*space.sample(20, seed=0)}:
+        assert all(other in space for other in space.neighbours(item))
+
+
+def test_a_rule_that_no_other_saves_from_what_it_cannot_work_out_is_an_error() -> None:
+    for rules in ({"ratio": "a % c == 0"}, {"ratio": "a % c == 0", "guard": "c > 0 or b > 0"}):
+        with pytest.raises(ConfigError, match=r"student\.rules\.ratio.* cannot be worked out for .*c=0"):
+            build_space("toy", DIVIDED, rules)
+
+
+def test_the_rule_that_empties_a_space_is_named_beside_one_that_another_must_save() -> None:
+    rules = {"ratio": "a % c == 0", "guard": "c > 0", "never": "b > 1"}
+    with pytest.raises(ConfigError, match=r"never \(b > 1\) excludes every architecture by itself"):
+        build_space("toy", DIVIDED, rules)
+
+
 def _uniform(space: Any, n: int, points: int) -> float:
     """p-value of the hypothesis that draws are uniform over ``points`` architectures."""
     counts = Counter(space.sample(n, seed=5))

@@ -81,6 +81,24 @@ def test_estimate_has_the_metrics_that_all_have_with_the_variance_of_the_median(
     assert variances == pytest.approx([0.0, (0.1 / 1.96) ** 2], rel=1e-3)
 
 
+def test_what_is_estimated_does_not_depend_on_who_is_asked_about(context: LatencyContext, tmp_path: Path) -> None:
+    record({ONE: report(1.0, p90=2.0), TWO: report(2.0, p90=3.0)}, tmp_path / "replay.json")
+    full = ReplayLatency(context, path=str(tmp_path / "replay.json"))
+    partial = backend(
+        context,
+        tmp_path,
+        {
+            "measurements": [
+                {"architecture": ONE.canonical, "report": {"median": 1.0, "p90": 2.0}},
+                {"architecture": TWO.canonical, "report": {"median": 2.0}},
+            ]
+        },
+    )
+    for asked in ([ONE], [TWO], [THREE], [THREE, ONE]):
+        assert set(full.estimate(asked) or {}) == {"p50_ms", "p90_ms"}
+        assert set(partial.estimate(asked) or {}) == {"p50_ms"}
+
+
 def test_recorded_timing_without_an_interval_is_not_exact_and_a_bare_number_is(
     context: LatencyContext, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from autodistill.components.training import RungReport
 from autodistill.errors import ConfigError
 from autodistill.pruners.configs import LatencyBandsConfig
 from autodistill.pruners.latency_bands import LatencyBandsPruner
-from autodistill.pruners.orientation import dominates, front_ranks
+from autodistill.pruners.orientation import front_ranks
 from autodistill.testing.pruners import MakePruner, PrunerSuite, prune, toy_curves
 from autodistill.testing.search import ACCURACY, LATENCY
 
@@ -115,6 +115,11 @@ def test_the_reason_names_the_rung_and_the_band() -> None:
     reason = make(bands=1).stop_reason(trial(9, 2.0, 0.1, state="running"), others)
     assert reason is not None
     assert reason.startswith("stopped at 50 % of the flash run: 6 of the 6 other trials of its latency band")
+
+
+def dominates(rows: np.ndarray[Any, Any], row: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which rows are nowhere worse and somewhere better."""
+    return np.asarray((rows <= row).all(axis=1) & (rows < row).any(axis=1))
 
 
 points = st.lists(

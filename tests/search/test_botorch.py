@@ -29,7 +29,9 @@ from autodistill.search.candidates import Candidates, Pool  # noqa: E402
 from autodistill.search.closed_form import ClosedForm, _nodes_of  # noqa: E402
 from autodistill.search.configs import BotorchConfig  # noqa: E402
 from autodistill.search.measured import with_measured  # noqa: E402
+from autodistill.search.problem import problem_of  # noqa: E402
 from autodistill.search.random import RandomSearch  # noqa: E402
+from autodistill.search.scales import Scale  # noqa: E402
 from autodistill.search.view import View  # noqa: E402
 from autodistill.testing.search import (  # noqa: E402
     ACCURACY,
@@ -154,7 +156,7 @@ def test_what_lies_outside_the_space_is_learnt_from_but_is_not_on_the_front() ->
     history = toy_history(context, [*tried, *drawn_history(context, 8).architectures], states=states)
     search = make(context)
     view, pool = View(context, search.candidates, history), search.candidates.describe(context.space.enumerate())
-    problem, _ = search._problem(view, pool, view.feature_map(pool, None, sizes=True))
+    problem, _ = problem_of(view, pool, view.feature_map(pool, None, sizes=True))
     assert len(problem.models[0].whole.train_targets) == 8
     assert (len(problem.baseline), len(problem.pending)) == (7, 1)
 
@@ -320,15 +322,6 @@ def test_with_a_measured_latency_a_replicate_may_be_asked_for() -> None:
     assert make(bounded).propose(noisy, 1)[0].replicate
 
 
-def test_a_large_space_with_a_measured_latency_is_climbed_from_the_front() -> None:
-    space = build_space("toy", LARGE_SPACE, {"heads_divide_width": "hidden_size % num_heads == 0"})
-    context = toy_context(space=space, measured=[LATENCY.metric])
-    history = drawn_history(context, 12)
-    first = make(context, max_candidates=100).propose(history, 2)
-    assert all(item.architecture in space and item.note == {"by": "model"} for item in first)
-    assert make(context, max_candidates=100).propose(history, 2) == first
-
-
 def test_a_known_objective_is_not_taken_from_what_was_observed() -> None:
     context = toy_context(known=LatencyKnown())
     history = drawn_history(context, 10)
@@ -403,7 +396,7 @@ def test_what_is_tried_outside_of_the_space_is_no_flash_run_that_is_under_way() 
     inside = drawn_history(context, 8).architectures
     history = toy_history(context, [*inside, outside], states=["complete"] * 8 + ["pending"])
     view, candidates = View(context, Candidates(context), history), Candidates(context)
-    assert len(view.rows) == 9
+    assert view.rows.tolist() == list(range(8))
     pool = candidates.pool(history, 20_000, 100, [], np.random.default_rng(0))
     features = view.feature_map(pool, None, sizes=True)
     assert not ClosedForm(view, pool, features, draws=4, rng=np.random.default_rng(0)).front.believed
@@ -442,6 +435,15 @@ def test_a_measured_latency_beside_two_scores_is_no_third_thing_to_be_learnt(mon
     assert latency.column is not None
     assert latency.spread is not None
     assert problem.baseline[:, latency.spread].max() == 0.0  # what was measured is known
+
+
+def test_a_bound_on_a_measured_latency_is_on_the_scale_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = Constraint("fast", LATENCY.metric, "<=", 3.0)
+    context = toy_context(objectives=[ACCURACY, SECOND, LATENCY], constraints=[fast], measured=[LATENCY.metric])
+    history, found = two_scores(context, 14), problems(monkeypatch)
+    make(context).propose(history, 1)
+    seen = history.metrics[LATENCY.metric]
+    assert found[0].bounds[0].bound == pytest.approx(Scale.fit(LATENCY.metric, seen)(np.array([3.0]))[0])
 
 
 def test_with_two_scores_to_be_learnt_stated_variances_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -589,13 +591,30 @@ def _small_space() -> SearchSpace:
     )
 
 
-def test_a_large_space_with_a_known_latency_is_climbed_from_the_front() -> None:
+@pytest.mark.parametrize("latency", ["known", "measured"])
+def test_a_large_space_with_a_latency_is_climbed_from_the_front(latency: str, monkeypatch: pytest.MonkeyPatch) -> None:
     space = build_space("toy", LARGE_SPACE, {"heads_divide_width": "hidden_size % num_heads == 0"})
     context = toy_context(space=space, known=LatencyKnown())
-    history = drawn_history(context, 12)
-    first = make(context, max_candidates=100).propose(history, 2)
+    if latency == "measured":
+        context = toy_context(space=space, measured=[LATENCY.metric])
+    history, pools = drawn_history(context, 12), list[Pool]()
+    monkeypatch.setattr("autodistill.search.botorch.SAMPLE", 50)
+    climb = BotorchSearch._climb
+
+    def noted(self: BotorchSearch, screen: Any, pool: Pool, *others: Any) -> Pool:
+        pools.append(pool)
+        return climb(self, screen, pool, *others)
+
+    monkeypatch.setattr(BotorchSearch, "_climb", noted)
+    strategy = make(context, max_candidates=100)
+    first = strategy.propose(history, 2)
     assert all(item.architecture in space and item.note == {"by": "model"} for item in first)
     assert make(context, max_candidates=100).propose(history, 2) == first
+    front = View(context, strategy.candidates, history).front()
+    begun = set(pools[0].architectures)  # the draw and the neighbours of the front
+    assert front
+    assert set(strategy.candidates.near(front, history)) <= begun
+    assert not {item.architecture for item in first} & begun
 
 
 def _large_space() -> SearchSpace:

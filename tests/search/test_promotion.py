@@ -8,8 +8,11 @@ import pytest
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 
 from autodistill.components.search import History, Objective, SearchContext  # noqa: E402
+from autodistill.search.candidates import Candidates  # noqa: E402
 from autodistill.search.promotion import Promotion  # noqa: E402
 from autodistill.search.random import RandomSearch  # noqa: E402
+from autodistill.search.scales import Scale  # noqa: E402
+from autodistill.search.view import View  # noqa: E402
 from autodistill.testing.search import ACCURACY, LATENCY, toy_context, toy_history, toy_metrics  # noqa: E402
 
 
@@ -51,6 +54,18 @@ def test_another_quality_is_not_held_against_a_reference_for_full_runs(level: fl
     history = replace(history, metrics={**history.metrics, f1.metric: scores})
     # At flash all, some or none are below what a full run is held against: the next pick is the same.
     assert Promotion(context, history, range(4)).next({1: 0.85}, [1], np.ones(4)) == 2
+
+
+def test_objectives_that_are_equal_everywhere_have_the_reference_of_a_search() -> None:
+    context, history = few((0.50, 4.0), (0.60, 4.0), (0.55, 4.0))
+    promotion = Promotion(context, history, range(3))
+    view, scale = (
+        View(context, Candidates(context), history),
+        Scale.fit(LATENCY.metric, history.metrics[LATENCY.metric]),
+    )
+    expected = view.reference(LATENCY, scale, -scale(history.metrics[LATENCY.metric]))
+    assert promotion._reference(promotion.flash.mean)[1] == expected
+    assert promotion.next({1: 0.7}, [1], np.ones(3)) == 2
 
 
 def test_the_next_adds_most_to_the_front_of_full_scores() -> None:

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:Deprecation
 
 from autodistill.components.architecture import Architecture  # noqa: E402
 from autodistill.components.search import EarlierStudy, History, SearchContext  # noqa: E402
+from autodistill.components.training import RungReport  # noqa: E402
 from autodistill.engine.space import build_space  # noqa: E402
 from autodistill.errors import ConfigError  # noqa: E402
 from autodistill.search.botorch import BotorchSearch  # noqa: E402
@@ -55,6 +56,28 @@ def test_an_earlier_study_predicts_and_its_scale_does_not_matter() -> None:
     scaled, _ = predictions(earlier(40, lambda scores: 1024.0 * scores))
     assert np.corrcoef(plain, truth)[0, 1] > 0.9
     assert scaled == pytest.approx(plain)
+
+
+@pytest.mark.parametrize("score", [0.0, -5.0])
+def test_an_earlier_run_that_diverged_hides_nothing_of_the_others(score: float) -> None:
+    def diverged(scores: np.ndarray) -> np.ndarray:
+        return np.where(np.arange(len(scores)) == 7, score, scores)
+
+    found, truth = predictions(earlier(40, diverged))
+    assert np.corrcoef(found, truth)[0, 1] > 0.9
+
+
+def test_earlier_trials_that_were_stopped_are_learnt_from() -> None:
+    study = earlier(40)
+    scores = study.history.metrics[ACCURACY.metric]
+    stopped = np.arange(40) >= 12
+    reports = [(RungReport(0, 0.5, {ACCURACY.metric: 0.9 * float(score)}),) for score in scores]
+    metrics = {**study.history.metrics, ACCURACY.metric: np.where(stopped, np.nan, scores)}
+    states = tuple("stopped" if late else "complete" for late in stopped)
+    pruned = replace(study.history, metrics=metrics, states=states, curves=tuple(reports))
+    found, truth = predictions(replace(study, history=pruned))
+    blind, _ = predictions(replace(study, history=replace(pruned, curves=())))
+    assert np.corrcoef(found, truth)[0, 1] > max(0.95, np.corrcoef(blind, truth)[0, 1] + 0.02)
 
 
 def test_the_start_is_that_of_a_search_without_an_earlier_study() -> None:
