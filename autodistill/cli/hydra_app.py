@@ -66,10 +66,10 @@ def run_verb(verb: str, arguments: Sequence[str]) -> int:
     """Run ``verb`` with Hydra's arguments and return the exit code (of a sweep, the worst of its jobs')."""
     registry = default_registry()
     flags, overrides = split_arguments(arguments)
-    flags, added = _without_config_dir(flags)
-    overrides = [*overrides, *added]
     if verb == "run" and not overrides and not set(flags) & set(_MULTIRUN):
         overrides = ["experiment=quickstart"]
+    flags, places = _without_config_dir(flags)
+    overrides += places
     multirun = bool(set(flags) & set(_MULTIRUN)) or (
         any(item.startswith("experiment=") for item in overrides) and is_sweep(overrides, registry)
     )
@@ -100,8 +100,7 @@ def _without_config_dir(flags: Sequence[str]) -> tuple[list[str], list[str]]:
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
     given, rest = parser.parse_known_args(flags)
-    added = [] if given.config_dir is None else [search_path_override([str(Path(given.config_dir).absolute())])]
-    return rest, added
+    return rest, [] if given.config_dir is None else [search_path_override([given.config_dir])]
 
 
 def _check_before_hydra(verb: str, overrides: list[str], registry: Registry) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from autodistill.configs.composition import SEARCH_PATH, compose_raw, prepare_hydra, translated_errors
+from autodistill.configs.composition import SEARCH_PATH, compose_raw, prepare_hydra, translated_errors, user_search_path
 from autodistill.configs.settings import to_plain
+from autodistill.errors import ConfigError
 from autodistill.registry import Registry
 
 #: Keys that say where a study is, not what it is; a preset of storage may be in a folder of the user's.
@@ -34,7 +35,18 @@ def with_stored_overrides(overrides: Sequence[str], registry: Registry) -> list[
             for item in OverridesParser.create().parse_overrides(stored)
             if item.key_or_group not in keys and item.input_line
         ]
+    if SEARCH_PATH not in keys:
+        _check_stored_places(kept, registry)
     return [*kept, *overrides]
+
+
+def _check_stored_places(stored: Sequence[str], registry: Registry) -> None:
+    try:
+        user_search_path(stored, registry)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error} The study was made with presets from there. Say where they are now: {SEARCH_PATH}=[file:///DIR]."
+        ) from error
 
 
 def _stored(located: list[str], registry: Registry) -> list[str]:

@@ -108,27 +108,33 @@ def with_search_path(overrides: Sequence[str], registry: Registry) -> list[str]:
 
 
 def user_search_path(overrides: Sequence[str], registry: Registry) -> list[str]:
-    """What overrides add to Hydra's search path, but for the plugins' packages.
+    """The places that overrides add to Hydra's search path, folders as absolute ones, but for the plugins' packages.
 
     Raises:
         ConfigError: it is no list, or one is a folder that does not exist.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    given = [item for item in overrides if item.startswith(SEARCH_PATH + "=")]
-    if not given:
-        return []
-    with translated_errors(registry):
-        places = OverridesParser.create().parse_override(given[-1]).value()
-    if not isinstance(places, list):
-        raise ConfigError(f"{SEARCH_PATH} must be a list such as ['file:///home/me/conf'], got {places!r}.")
-    plugins = _plugin_search_path(registry)
-    found = [str(place) for place in places if str(place) not in plugins]
-    for place in found:
-        folder = Path(place.removeprefix("file://"))
-        if "://" not in str(place.removeprefix("file://")) and not folder.is_dir():
-            raise ConfigError(f"{SEARCH_PATH} names {place!r}, which is no folder (looked in {Path.cwd()}).")
-    return found
+    plugins, found = _plugin_search_path(registry), list[str]()
+    for item in overrides:
+        if not item.startswith(SEARCH_PATH + "="):
+            continue
+        with translated_errors(registry):
+            places = OverridesParser.create().parse_override(item).value()
+        if not isinstance(places, list):
+            raise ConfigError(f"{SEARCH_PATH} must be a list such as ['file:///home/me/conf'], got {places!r}.")
+        found += [_absolute_place(str(place)) for place in places if str(place) not in plugins]
+    return list(dict.fromkeys(found))
+
+
+def _absolute_place(place: str) -> str:
+    path = place.removeprefix("file://")
+    if "://" in path:  # a package
+        return place
+    folder = Path(path).expanduser().absolute()
+    if not folder.is_dir():
+        raise ConfigError(f"{SEARCH_PATH} names {place!r}, which is no folder (looked in {Path.cwd()}).")
+    return f"file://{folder}"
 
 
 def search_path_override(places: Sequence[str]) -> str:

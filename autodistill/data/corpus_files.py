@@ -399,7 +399,7 @@ def _records(file: Any, part: Part, reading: Reading, found: Found) -> Iterator[
         if not line.strip():
             found.empty += 1
             continue
-        record = json_object(line, partial(_where, part, number), '{"text": "..."}')
+        record = json_object(line, partial(_where, part, number), '{"text": "..."}', (reading.column,))
         if reading.column not in record:
             raise missing_column(_where(part, number), "field", reading.column, record)
         yield from _cut(_text(record[reading.column], part, number))

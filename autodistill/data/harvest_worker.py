@@ -1,4 +1,4 @@
-"""Harvests the docstrings of several libraries, each in a process of its own.
+"""Harvests the docstrings of several libraries, in as many processes as there are cores.
 
 Parsing is pure Python, so processes and not threads make it parallel; see `autodistill.data.part_workers`.
 """

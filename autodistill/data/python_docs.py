@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from autodistill.data.harvest_worker import harvest_all
 from autodistill.data.splits import stable_hash
 from autodistill.errors import ConfigError, DataError
 from autodistill.folders import build_once
+
+logger = logging.getLogger(__name__)
 
 #: Part of every fingerprint; raise it when harvesting or splitting changes.
 FORMAT = "python_docs/2"
@@ -110,23 +113,27 @@ class PythonDocs:
         """Raise `ConfigError` when a snapshot was made with other settings: the data would not be what they say."""
         facts = json.loads((folder / "snapshot.json").read_text())
         made, given = facts.get("settings"), self._settings()
-        if made is None:  # by an earlier version: the fingerprint tells whether they are the same, not which they were
-            if (
-                self._fingerprint({library: facts["versions"].get(library) for library in self._libraries})
-                == folder.name
-            ):
-                return
-            made = {"libraries": facts["labels"]}
-        if made != given:
+        if made is None:
+            self._warn_of_settings(folder.name, facts["versions"])
+        elif made != given:
             listed = "".join(
-                f"\n  data.{name}: the data has {made.get(name, 'perhaps another')}, now {value}"
+                f"\n  data.{name}={value}: the data has data.{name}={made.get(name)}"
                 for name, value in given.items()
                 if made.get(name) != value
             )
             raise ConfigError(
-                f"The python_docs snapshot {folder.name!r} was made with other settings:{listed}\nEither leave these "
-                "settings out, or let other data be built: data.snapshot=null and, for a study that exists, a name of "
-                "its own, study.name=NAME."
+                f"The python_docs snapshot {folder.name!r} was made with other settings than these (the command's, or "
+                f"those that the study was made with):{listed}\nEither give them as the data has them, or let other "
+                "data be built: data.snapshot=null and, for a study that exists, a name of its own, study.name=NAME."
+            )
+
+    def _warn_of_settings(self, name: str, versions: Mapping[str, str]) -> None:
+        """An earlier version did not write the settings down, and ignored other ones: only the fingerprint tells."""
+        if self._fingerprint({library: versions.get(library) for library in self._libraries}) != name:
+            logger.warning(
+                "The python_docs snapshot %r was made with other data.* settings than these, by a version that did not "
+                "keep them. It is used as it is; a new study.name builds data by these settings.",
+                name,
             )
 
     def _write(self, folder: Path) -> None:

@@ -268,7 +268,7 @@ def _json_lines(path: Path, columns: Sequence[str], key: str, notes: dict[str, i
             if not line.strip():
                 count_one(notes, BLANK_LINES)
                 continue
-            record = json_object(line, partial(_line, key, path, number), '{"text": "...", "label": "..."}')
+            record = json_object(line, partial(_line, key, path, number), '{"text": "...", "label": "..."}', columns)
             for column in columns:
                 place_of(column, list(record), path, key, f", line {number}")
             yield Row(number, {column: record[column] for column in columns})
@@ -294,16 +294,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)
 
 
-def json_object(line: str, where: Callable[[], str], example: str) -> dict[str, Any]:
+def json_object(line: str, where: Callable[[], str], example: str, wanted: Collection[str]) -> dict[str, Any]:
     """The object of one line.
 
     Args:
         line: text.
         where: says key, file and line; asked only for an error.
         example: of such an object, for the error.
+        wanted: keys that are read.
 
     Raises:
-        DataError: it is no JSON, or no object, or has a key twice or half of a character.
+        DataError: it is no JSON, or no object, or has a wanted key twice or half of a character.
     """
     expected = f"Expected one JSON object per line, e.g. {example}."
     try:
@@ -312,8 +313,8 @@ def json_object(line: str, where: Callable[[], str], example: str) -> dict[str, 
         raise DataError(f"{where()} is not JSON ({error}). {expected}") from error
     if not isinstance(record, dict):
         raise DataError(f"{where()} is not an object. {expected}")
-    if isinstance(record, _Repeating):
-        names = ", ".join(map(repr, record.repeated))
+    if isinstance(record, _Repeating) and (twice := [key for key in record.repeated if key in wanted]):
+        names = ", ".join(map(repr, twice))
         raise DataError(f"{where()} has {names} several times, and only one can be meant. Rename the others.")
     if _SURROGATE.search(line):
         check_characters(json.dumps(record, ensure_ascii=False), where)

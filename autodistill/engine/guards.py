@@ -349,4 +349,8 @@ def _called(name: str) -> str:
 
 
 def _judged(entry: Mapping[str, Any], floor: float, direction: str) -> Learnt:
-    return judge_interval(entry["value"], entry.get("low"), entry.get("high"), floor, direction)
+    value, low, high = entry["value"], entry.get("low"), entry.get("high")
+    if "low" not in entry and entry.get("variance") is not None:  # stored by an earlier version
+        half = 1.96 * float(entry["variance"]) ** 0.5  # 95 % of a normal
+        low, high = value - half, value + half
+    return judge_interval(value, low, high, floor, direction)

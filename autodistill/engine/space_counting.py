@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autodistill.engine.space_factors import FALSE, UNWORKABLE, Sum
+from autodistill.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,6 +105,19 @@ class Count:
         return rows
 
 
+class UnworkableError(ConfigError):
+    """A factor cannot be worked out for a point that none of the others forbids.
+
+    Args:
+        factor: which.
+        text: of the error.
+    """
+
+    def __init__(self, factor: Factor | Sum, text: str) -> None:
+        super().__init__(text)
+        self.factor = factor
+
+
 def count_points(sizes: Sequence[int], factors: Sequence[Factor | Sum], limit: int = STEP_LIMIT) -> Count | None:
     """Count the points that satisfy ``factors``.
 
@@ -116,7 +130,7 @@ def count_points(sizes: Sequence[int], factors: Sequence[Factor | Sum], limit: i
         None when more steps would be needed.
 
     Raises:
-        ConfigError: an expression cannot be worked out for a point that no other factor forbids.
+        UnworkableError: an expression cannot be worked out for a point that no other factor forbids.
     """
     layers: list[_Layer] = []
     open_factors, decided = list(factors), set[int]()
@@ -142,8 +156,12 @@ def count_points(sizes: Sequence[int], factors: Sequence[Factor | Sum], limit: i
                 sums[:, index] = 0
                 if not (answers == UNWORKABLE).any():  # else asked again, of what later factors do not forbid
                     open_factors.remove(factor)
-        while len(decided) == len(sizes) and open_factors:  # nothing is left that could forbid it
-            open_factors.pop().holds(rows)
+        while len(decided) == len(sizes) and open_factors:  # none of these factors is left that could forbid it
+            factor = open_factors.pop()
+            try:
+                factor.holds(rows)
+            except ConfigError as error:
+                raise UnworkableError(factor, str(error)) from error
         starts = np.searchsorted(sources, np.arange(len(states) + 1))
         ranks = rows[:, column].copy()
         states, sums, targets = _distinct(rows, sums, sorted(_frontier(decided, open_factors)))

@@ -17,7 +17,7 @@ import numpy as np
 from autodistill.components.search import Parameter, SizeEstimate
 from autodistill.engine.expressions import Expression
 from autodistill.engine.space_config import Condition
-from autodistill.engine.space_counting import Count, count_points
+from autodistill.engine.space_counting import Count, UnworkableError, count_points
 from autodistill.engine.space_factors import (
     FALSE,
     UNWORKABLE,
@@ -153,8 +153,17 @@ class Points:
     def _counted(self, factors: Sequence[Factor | Sum]) -> tuple[Count, tuple[Factor | Sum, ...]]:
         sizes = [len(parameter.values) for parameter in self.parameters]
         kept, rest = sorted(factors, key=lambda factor: factor.width), list[Factor | Sum]()
-        while (count := count_points(sizes, kept)) is None:
-            rest.append(kept.pop())
+        count = None
+        while count is None:
+            try:
+                count = count_points(sizes, kept)
+            except UnworkableError as error:
+                if not rest:
+                    raise
+                kept.remove(error.factor)  # one that was left out may forbid what it cannot be worked out for
+                rest.append(error.factor)
+            else:
+                rest += [] if count is not None else [kept.pop()]
         return count, tuple(rest)
 
     def draw(self, n: int, rng: np.random.Generator) -> Rows:

@@ -333,7 +333,12 @@ def test_a_helper_of_a_derived_value_is_searched_and_not_handed_to_the_family(
 
 @pytest.mark.parametrize("how", ["--config-dir", "-cd", "hydra.searchpath"])
 def test_presets_and_experiments_of_a_folder_of_ones_own_are_found_and_remembered(
-    tiny: Tiny, tmp_path: Path, out: Verb, how: str
+    tiny: Tiny,
+    tmp_path: Path,
+    out: Verb,
+    how: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder, output = tmp_path / "it's my conf", f"output_dir={tmp_path / 'outputs'}"
     latencies = tiny.output.parent / "latencies.json"
@@ -346,8 +351,28 @@ def test_presets_and_experiments_of_a_folder_of_ones_own_are_found_and_remembere
     dropped = ("latency", "budget", "output_dir")
     overrides = [item for item in tiny.overrides if not item.startswith(dropped)]
     given = [search_path_override([str(folder)])] if how == SEARCH_PATH else [how, str(folder)]
+    monkeypatch.chdir(tmp_path)
+    given = [item.replace(str(tmp_path) + "/", "") for item in given]
     out("explore", *overrides, output, "experiment=ours", *given, "study.name=mine")
+    monkeypatch.chdir("/")
     out("explore", output, "study.name=mine", "budget.trials=2")  # without the folder, this would be an error
+    moved = folder.rename(tmp_path / "moved")
+    assert main(["report", output, "study.name=mine"]) == 2
+    assert f"Say where they are now: {SEARCH_PATH}=[file:///DIR]" in capsys.readouterr().err
+    out("report", output, "study.name=mine", "--config-dir", str(moved))
+
+
+def test_two_folders_of_ones_own_are_both_searched(tiny: Tiny, tmp_path: Path, out: Verb) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "search").mkdir(parents=True)
+        (tmp_path / name / "search" / f"{name}.yaml").write_text("defaults: [sobol, _self_]\n")
+    given = [search_path_override([str(tmp_path / "one")]), "--config-dir", str(tmp_path / "two")]
+    for name in ("one", "two"):
+        assert "name: sobol" in out("explore", *tiny.overrides, *given, f"search={name}", "--cfg", "job")
+
+
+def test_run_with_a_folder_of_ones_own_alone_is_the_quickstart(tmp_path: Path, out: Verb) -> None:
+    assert "name: python_docs" in out("run", "--config-dir", str(tmp_path), "--cfg", "job")
 
 
 def test_a_folder_of_ones_own_that_is_not_there_is_an_error(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:

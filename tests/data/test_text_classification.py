@@ -15,6 +15,7 @@ import pytest
 
 from autodistill.components.task import DataContext, TaskData
 from autodistill.data.configs import TextClassificationConfig
+from autodistill.data.tables import read_table
 from autodistill.data.text_classification import TextClassification
 from autodistill.engine.guards import data_checks, overlaps
 from autodistill.errors import ConfigError, DataError
@@ -292,6 +293,12 @@ def test_an_unknown_label_is_reported_with_file_and_line(tmp_path: Path) -> None
 def test_bad_parameters_are_refused(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TextClassificationConfig(**parameters)
+
+
+def test_a_key_that_nobody_reads_may_stand_twice(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a", "label": "x", "meta": 1, "meta": 2}\n')
+    assert [row.values["text"] for row in read_table(path, ["text", "label"], "data.train", {})] == ["a"]
 
 
 @pytest.mark.parametrize("name", ["a.tsv", "a.csv", "a.parquet"])

@@ -4,6 +4,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pytest
 
 from autodistill.components.task import TaskData, TaskSpec
 from autodistill.engine.guards import (
@@ -143,6 +144,13 @@ def test_before_the_comparison_the_teacher_is_judged_on_the_select_split() -> No
     (row,) = learnt_checks({}, teacher, "x.a", "maximize")
     assert "no better than the trivial answer" in row["alarm"]
     assert learnt_checks({}, {"trivial": {}, "metrics": {}}, "x.a", "maximize") == []
+
+
+@pytest.mark.parametrize(("value", "alarmed"), [(0.52, True), (0.60, False)])
+def test_a_teacher_that_an_earlier_version_scored_is_judged_by_its_variance(value: float, alarmed: bool) -> None:
+    entry = {"value": value, "variance": 0.001, "split": "select"}
+    (row,) = learnt_checks({}, {"trivial": {"x.a": 0.5}, "metrics": {"x.a": entry}}, "x.a", "maximize")
+    assert (row["alarm"] is not None) == alarmed
 
 
 def test_everything_in_the_comparison_is_judged_against_its_own_split() -> None:

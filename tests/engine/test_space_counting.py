@@ -104,6 +104,19 @@ def test_a_rule_need_not_be_workable_where_another_forbids_wherever_that_is_writ
         assert all(other in space for other in space.neighbours(item))
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["as written", "the other way round"])
+def test_a_guard_that_cannot_be_counted_with_saves_a_rule_too(turned: bool) -> None:
+    wide = {f"x{number}": list(range(8)) for number in range(12)}
+    product = " * ".join(f"({name} + c)" for name in wide)
+    rules = {"ratio": "a % c == 0", "guard": f"c > 0 and ({product}) % 7 != 0"}
+    space = build_space(
+        "toy", {**wide, "c": [0, 1, 2, 4], "a": [0, 6, 8]}, dict(reversed(rules.items())) if turned else rules
+    )
+    for item in space.sample(20, seed=0):
+        assert item.choices["c"]
+        assert item.choices["a"] % item.choices["c"] == 0
+
+
 def test_a_rule_that_no_other_saves_from_what_it_cannot_work_out_is_an_error() -> None:
     for rules in ({"ratio": "a % c == 0"}, {"ratio": "a % c == 0", "guard": "c > 0 or b > 0"}):
         with pytest.raises(ConfigError, match=r"student\.rules\.ratio.* cannot be worked out for .*c=0"):
