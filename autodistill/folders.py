@@ -14,6 +14,7 @@ import shutil
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ _PRIVATE = 0o700
 
 #: Seconds between two looks at a lock that somebody else holds.
 _LOOK_EVERY = 0.2
+
+#: What began to be in use in the innermost `ending_uses`.
+_begun: ContextVar[weakref.WeakSet[InUse] | None] = ContextVar("_begun", default=None)
 
 
 def private_directory(path: Path) -> Path:
@@ -83,7 +87,10 @@ def lock_of(directory: Path) -> Path:
 
 
 class InUse:
-    """Keeps a folder from being removed for space, from before it is built until this is closed or forgotten.
+    """Keeps a folder from being removed for space, from before it is built until this is closed.
+
+    Who makes one closes it, or leaves that to the `ending_uses` around it. One that is forgotten is closed as garbage,
+    which may be late: what a study holds refers to itself in cycles.
 
     The lock is a shared one, and another than that of `build_once`: what is lost all the same can be built anew. Like
     that one it ends with its process.
@@ -93,13 +100,33 @@ class InUse:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.close: Callable[[], object] = lambda: None
+        self.close: Callable[[], object] = _nothing
         with contextlib.suppress(OSError):  # where nothing can be written, nothing is removed either
             lock = os.open(
                 use_of(private_directory(directory.parent) / directory.name), os.O_RDONLY | os.O_CREAT, 0o600
             )
             self.close = weakref.finalize(self, os.close, lock)
             fcntl.flock(lock, fcntl.LOCK_SH)
+        begun = _begun.get()
+        if begun is not None:
+            begun.add(self)
+
+
+def _nothing() -> None:
+    """Closes what could not be locked."""
+
+
+@contextlib.contextmanager
+def ending_uses() -> Iterator[None]:
+    """End with the block whatever began to be `InUse` within it, whoever still refers to it; but not other threads'."""
+    begun: weakref.WeakSet[InUse] = weakref.WeakSet()
+    outer = _begun.set(begun)
+    try:
+        yield
+    finally:
+        _begun.reset(outer)
+        for in_use in begun:
+            in_use.close()
 
 
 def use_of(directory: Path) -> Path:

@@ -58,6 +58,10 @@ def evict(cache_dir: Path, max_bytes: int, keep: Collection[Path] = (), needed: 
     What an interrupted build has left counts as an entry too, unless somebody builds it just now. What an eviction that
     was killed has left is removed in any case.
 
+    What stays counts too. Where that alone is above the limit, everything else goes and the limit is exceeded by as
+    little as can be: were the others left then, the cache would grow without end where one study reads more than the
+    limit in every run, or where that is 0.
+
     Args:
         cache_dir: root of the cache.
         max_bytes: of all entries that may be removed.

@@ -44,7 +44,7 @@ from autodistill.engine.teacher import PreparedTeacher, check_learnt, features_k
 from autodistill.engine.trivial import trivial_scores
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError
-from autodistill.folders import private_directory, write_json
+from autodistill.folders import ending_uses, private_directory, write_json
 from autodistill.report.formats import without_secrets
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ def open_session(
     """
     prepare_process(settings.trainer)
     with ExitStack() as stack:
+        stack.enter_context(ending_uses())  # another study of this process may need the room in the cache
         progress.stage("checking configuration, data and teacher")
         found = _existing(settings, stack)
         known = found[1] if found is not None else None

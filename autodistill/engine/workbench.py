@@ -58,7 +58,7 @@ logger = logging.getLogger(__name__)
 #: Architectures that are checked before training: all of a space of this size, else so many drawn from it.
 CHECKED_ARCHITECTURES = 512
 
-# Architectures that latency backends are asked about, once, to learn what they can estimate.
+#: Architectures that latency backends are asked about, once, to learn what they can estimate.
 PROBES = 32
 
 #: Training examples on which the importance of a teacher's parts is measured; more changes their order little.

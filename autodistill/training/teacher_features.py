@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from autodistill.errors import ConfigError
-from autodistill.folders import directory_bytes, free_bytes
+from autodistill.folders import InUse, directory_bytes, free_bytes
 from autodistill.training.cache_plan import counts_of, keeps_likeliest, make_plan
 from autodistill.training.features import forward_features, has_blocks
 from autodistill.training.row_sets import RowSet
@@ -187,8 +187,9 @@ def cached_teacher_features(
     needed = estimate_bytes(teacher, split, keys, wanted)
     if needed <= max_bytes:
         check_disk(cache_dir, needed - kept_bytes(directory))
-        write_cache(directory, teacher, split, keys, wanted, watch)
-        return TeacherCache(directory)
+        with closing(InUse(directory)):  # until the cache that is returned has it in use
+            write_cache(directory, teacher, split, keys, wanted, watch)
+            return TeacherCache(directory)
     if first_rows is None:
         _log.info("Teacher features need %d bytes, more than %d: the teacher runs online.", needed, max_bytes)
         return online

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from autodistill.engine.cache import (
     evict,
     evictable_bytes,
 )
-from autodistill.folders import InUse, lock_of, locked, private_directory, scratch_of, write_json
+from autodistill.folders import InUse, ending_uses, lock_of, locked, private_directory, scratch_of, write_json
 
 
 def fill(directory: Path, size: int = 10) -> None:
@@ -123,6 +124,33 @@ def test_an_entry_is_kept_until_nobody_uses_it_any_more(tmp_path: Path) -> None:
     assert evict(tmp_path, 0) == [used]
 
 
+def test_the_use_of_an_entry_ends_with_the_block_in_which_it_began(tmp_path: Path) -> None:
+    one, two, three = (cached_directory(tmp_path, "teachers", name, fill) for name in ("one", "two", "three"))
+    kept = [InUse(one)]
+    with ending_uses():
+        kept.append(InUse(two))
+        with ending_uses():
+            kept.append(InUse(three))
+            assert evictable_bytes(tmp_path) == 0
+        assert evict(tmp_path, 0) == [three]
+    assert evict(tmp_path, 0) == [two]
+    assert len(kept) == 3
+
+
+def test_a_cache_that_cannot_be_written_into_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = cached_directory(tmp_path, "teachers", "key", fill)
+
+    def refused(*arguments: object) -> int:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(os, "open", refused)
+    used = InUse(entry)
+    pickle.loads(pickle.dumps(used)).close()  # what has it may travel to another process
+    used.close()
+
+
 def test_what_another_process_uses_is_kept_and_can_be_built_anew(tmp_path: Path) -> None:
     used = cached_directory(tmp_path, "teachers", "used", fill)
     code = (
@@ -218,6 +246,16 @@ def test_eviction_makes_room_in_the_cache_and_on_the_disk(tmp_path: Path, monkey
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=3))
     assert evict(tmp_path, 10**9, needed=3) == []
     assert evict(tmp_path, 10**9, needed=14) == entries[1:3]
+
+
+def test_where_what_stays_is_above_the_limit_by_itself_all_else_goes(tmp_path: Path) -> None:
+    """Else the cache of who reads more than the limit in every run, or gives 0, would grow without end."""
+    large = cached_directory(tmp_path, "tokenised", "large", lambda directory: fill(directory, 100))
+    others = {cached_directory(tmp_path, "teachers", name, fill) for name in "abc"}
+    in_use = InUse(large)
+    assert set(evict(tmp_path, 50)) == others
+    assert large.exists()
+    in_use.close()
 
 
 def test_what_is_kept_is_so_before_it_is_finished(tmp_path: Path) -> None:

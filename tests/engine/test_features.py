@@ -73,6 +73,20 @@ def test_features_are_not_evicted_while_they_are_read_and_computed_anew_when_the
     assert folder.exists()
 
 
+def test_features_are_not_evicted_between_their_making_and_their_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, bench, _ = features_of(tmp_path)
+    batch = bench.train.batch(bench.stream.rows_at(0, 4))
+
+    def written(*arguments: Any) -> None:
+        teacher_cache.write_cache(*arguments)
+        assert evict(bench.settings.cache_dir, 0) == []
+
+    monkeypatch.setattr("autodistill.training.teacher_features.write_cache", written)
+    assert LOGITS in features.get(frozenset({LOGITS})).get(batch)
+
+
 def test_a_small_cache_holds_what_flash_runs_read(tmp_path: Path) -> None:
     features, bench, _ = features_of(tmp_path / "large")
     room = 2.01 * features.size.flash / 1e9  # half of it is for features

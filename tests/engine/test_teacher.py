@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,9 +13,9 @@ from tiny_studies import tiny_study
 
 import autodistill
 from autodistill.components.training import FeatureKey
-from autodistill.engine.cache import cached_directory, evict
+from autodistill.engine.cache import cached_directory, evict, evictable_bytes
 from autodistill.engine.features import StudyFeatures
-from autodistill.engine.session import check_workbench, open_session
+from autodistill.engine.session import Session, check_workbench, open_session
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.teacher import DIGEST, PreparedTeacher, features_key, prepare_teacher, teacher_directory
 from autodistill.engine.workbench import Workbench
@@ -38,12 +39,18 @@ def other_entry(bench: Workbench, size: int) -> Path:
     return cached_directory(bench.settings.cache_dir, "teachers", "other", build)
 
 
-def open_it(bench: Workbench) -> None:
+@contextmanager
+def opened(bench: Workbench) -> Iterator[Session]:
     with (
         StopSignal() as stop,
         QuietProgress() as progress,
-        open_session(bench.settings, default_registry(), progress=progress, stop=stop),
+        open_session(bench.settings, default_registry(), progress=progress, stop=stop) as session,
     ):
+        yield session
+
+
+def open_it(bench: Workbench) -> None:
+    with opened(bench):
         pass
 
 
@@ -79,15 +86,28 @@ def test_teachers_without_a_digest_get_one(tmp_path: Path) -> None:
     assert features_key(bench) == key
 
 
-def test_what_a_study_reads_is_not_evicted_by_another(tmp_path: Path) -> None:
-    bench = workbench(tmp_path)
-    teacher = prepare_teacher(bench)
-    assert evict(bench.settings.cache_dir, 0) == []
-    assert teacher.directory.exists()
-    entries = {teacher_directory(bench), bench.splits["train"].directory.parent}
-    del teacher, bench
-    gc.collect()
-    assert set(evict(tmp_path / "outputs" / "cache", 0)) == entries
+def test_what_a_study_reads_is_not_evicted_by_another_until_its_session_ends(tmp_path: Path) -> None:
+    """In the same process as well, as in a sweep, and also while somebody still refers to what the study had."""
+    cache_dir = tmp_path / "outputs" / "cache"
+    with opened(workbench(tmp_path)) as session:
+        bench = session.bench
+        features = StudyFeatures.of(bench, session.teacher)
+        assert features.get(LOGITS)
+        places = {teacher_directory(bench), bench.splits["train"].directory.parent, *features.directories}
+        entries = {place for place in places if place.exists()}
+        assert len(entries) == 3
+        with opened(workbench(tmp_path, "study.name=other", "data.max_length=12")) as other:
+            assert evictable_bytes(cache_dir) == 0
+        others = {teacher_directory(other.bench), other.bench.splits["train"].directory.parent}
+        assert set(evict(cache_dir, 0)) == others - entries != set()
+    assert set(evict(cache_dir, 0)) == entries
+
+
+def test_a_study_that_fails_keeps_nothing_in_use(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="lightning"), opened(workbench(tmp_path)):
+        raise RuntimeError("lightning")
+    cache_dir = tmp_path / "outputs" / "cache"
+    assert {entry.parent.name for entry in evict(cache_dir, 0)} == {"teachers", "tokenised"}
 
 
 def test_before_a_teacher_is_made_no_features_are_its_own(tmp_path: Path) -> None:
