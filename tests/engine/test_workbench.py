@@ -103,7 +103,7 @@ def test_a_study_that_goes_on_with_other_settings_of_its_data_is_refused(
 
     snapshot = bench(None, 40).data.fingerprint
     assert bench(snapshot, 40).data.fingerprint == snapshot
-    with pytest.raises(ConfigError, match=r"data.examples_per_library: the data has 40, now 60\n.*study.name=NAME"):
+    with pytest.raises(ConfigError, match=r"examples_per_library=60: the data has .*=40\n.*study.name=NAME"):
         bench(snapshot, 60).data  # noqa: B018 (reading it raises)
     assert bench("gone", 60).data.fingerprint != snapshot
 
