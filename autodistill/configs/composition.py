@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.components.specs import KINDS
+from autodistill.configs.paths import quoted
 from autodistill.configs.settings import Settings, read_settings
 from autodistill.configs.store import (
     CONFIG_NAME,
@@ -139,8 +140,7 @@ def _absolute_place(place: str) -> str:
 
 def search_path_override(places: Sequence[str]) -> str:
     """The override that makes Hydra look there too."""
-    quoted = ("'" + place.replace("\\", "\\\\").replace("'", "\\'") + "'" for place in places)
-    return f"{SEARCH_PATH}=[{','.join(quoted)}]"
+    return f"{SEARCH_PATH}=[{','.join(map(quoted, places))}]"
 
 
 def _plugin_search_path(registry: Registry) -> list[str]:

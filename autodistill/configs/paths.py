@@ -81,10 +81,10 @@ def overrides_with_paths(overrides: Sequence[str], changed: Mapping[str, str]) -
         changed: see `with_absolute_paths`.
     """
     kept = [item for item in overrides if item.partition("=")[0].lstrip("+") not in changed]
-    return [*kept, *(f"++{key}={_quoted(path)}" for key, path in changed.items())]
+    return [*kept, *(f"++{key}={quoted(path)}" for key, path in changed.items())]
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Text as a value of Hydra's grammar."""
     if _PLAIN.fullmatch(text):
         return text

@@ -107,8 +107,7 @@ def corpus_files(path: Path, key: str = _KEY) -> CorpusFiles:
         return CorpusFiles((path,))
     if not path.is_dir():
         raise DataError(f"{key} names {str(path)!r}, which does not exist (looked in {Path.cwd()}).")
-    met = set[Path]()
-    visible, hidden = _searched(path, met, key)
+    visible, hidden = _searched(path, key)
     known = [file for file in visible if file.is_file() and known_ending(file, ENDINGS)]
     if not known:
         raise DataError(
@@ -120,14 +119,13 @@ def corpus_files(path: Path, key: str = _KEY) -> CorpusFiles:
     return CorpusFiles(tuple(sorted(wanted.values())), len(visible) - len(known), hidden)
 
 
-def _searched(path: Path, met: set[Path], key: str) -> tuple[list[Path], int]:
+def _searched(path: Path, key: str) -> tuple[list[Path], int]:
     """The visible files of a folder, sorted, and how many are hidden or in hidden folders.
 
     Links are followed, and each folder is searched once, though links lead to it again or form circles.
 
     Args:
         path: of the folder.
-        met: gets where the folders are that were searched.
         key: the configuration key that named the folder, for messages.
 
     Raises:
@@ -137,7 +135,7 @@ def _searched(path: Path, met: set[Path], key: str) -> tuple[list[Path], int]:
     def refuse(error: OSError) -> None:
         raise DataError(f"{key}: the folder {error.filename} cannot be read ({error}). Change its permissions.")
 
-    found, concealed = list[Path](), list[Path]()
+    met, found, concealed = set[Path](), list[Path](), list[Path]()
     for folder, subfolders, files in _walk_once(path, met, refuse, follow=True):
         concealed += [folder / name for name in subfolders if _is_hidden(name)]
         subfolders[:] = sorted(name for name in subfolders if not _is_hidden(name))

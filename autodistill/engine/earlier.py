@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autodistill.components.search import EarlierStudy
-from autodistill.engine.space import build_space
+from autodistill.engine.space import stored_space
 from autodistill.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ def _read(settings: Settings, storage: Storage, name: str, study: int | None) ->
         record = storage.get_study(name)
     except StudyError as error:
         raise ConfigError(f"search.{PARAMETER}: {error}") from error
-    student = record.config["student"]
-    space = build_space(student["name"], student["space"], student.get("rules") or {})
+    space = stored_space(record.config["student"])
     history, noted = storage.history(record.id), None if study is None else storage.step(study, _step(name))
     until = len(history) if noted is None else int(noted["tells"])
     return EarlierStudy(name, space, history.take([row for row, told in enumerate(history.told) if 0 <= told < until]))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import shlex
+
+from autodistill.configs.paths import quoted
 
 
 def command_to_go_on(name: str, output_dir: str, storage_url: str) -> str:
@@ -14,20 +15,12 @@ def command_to_go_on(name: str, output_dir: str, storage_url: str) -> str:
         output_dir: named unless it is the default.
         storage_url: named when it is a file in another place; a server's may hold a password and is only referred to.
     """
-    words = ["study.name=" + _quoted(name)]
+    words = ["study.name=" + quoted(name)]
     if output_dir != "outputs":
-        words.append("output_dir=" + _quoted(output_dir))
+        words.append("output_dir=" + quoted(output_dir))
     command = shlex.join(["autodistill", "run", *words])
     if not storage_url.startswith("sqlite:///"):
         return f"{command} storage.url=URL (the same as now)"
     if storage_url != f"sqlite:///{output_dir}/studies.db":
-        return f"{command} {shlex.quote('storage.url=' + _quoted(storage_url))}"
+        return f"{command} {shlex.quote('storage.url=' + quoted(storage_url))}"
     return command
-
-
-def _quoted(value: str) -> str:
-    """In Hydra's quotes unless it is plain."""
-    if re.fullmatch(r"[A-Za-z0-9_./-]+", value):
-        return value
-    escaped = value.replace("'", "\\'")
-    return f"'{escaped}'"

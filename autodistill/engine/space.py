@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from autodistill.engine.space_factors import Rows
 
 
+def stored_space(student: Mapping[str, Any]) -> Space:
+    """The search space of a stored configuration ``student``; see `build_space`."""
+    return build_space(student["name"], student["space"], student.get("rules") or {})
+
+
 def build_space(family: str, space: Mapping[str, Any], rules: Mapping[str, str | None]) -> Space:
     """Build the search space of ``family`` from configuration.
 

@@ -153,18 +153,17 @@ class Points:
     def _counted(self, factors: Sequence[Factor | Sum]) -> tuple[Count, tuple[Factor | Sum, ...]]:
         sizes = [len(parameter.values) for parameter in self.parameters]
         kept, rest = sorted(factors, key=lambda factor: factor.width), list[Factor | Sum]()
-        count = None
-        while count is None:
+        while True:
             try:
-                count = count_points(sizes, kept)
+                if (count := count_points(sizes, kept)) is not None:
+                    return count, tuple(rest)
+                left_out = kept[-1]
             except UnworkableError as error:
                 if not rest:
                     raise
-                kept.remove(error.factor)  # one that was left out may forbid what it cannot be worked out for
-                rest.append(error.factor)
-            else:
-                rest += [] if count is not None else [kept.pop()]
-        return count, tuple(rest)
+                left_out = error.factor  # one that was left out before may forbid what it cannot be worked out for
+            kept.remove(left_out)
+            rest.append(left_out)
 
     def draw(self, n: int, rng: np.random.Generator) -> Rows:
         """``n`` uniform feasible rows; by rejection where some rules could not be counted with."""

@@ -25,7 +25,7 @@ from autodistill.engine.places import picks_of
 from autodistill.engine.pruning import savings
 from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
 from autodistill.engine.relative import feasible_rows, hypervolume_of, reference_point, relative, relative_matrix
-from autodistill.engine.space import Space, build_space
+from autodistill.engine.space import Space, stored_space
 from autodistill.engine.statistics import rank_correlations
 from autodistill.engine.storage import Storage
 from autodistill.engine.targets import pareto_sets, quality_caveat
@@ -43,7 +43,7 @@ def _space(student: str) -> Space | None:
     """The space of a stored configuration ``student``; None where there is none, or it is refused by now."""
     chosen = json.loads(student)
     try:
-        return build_space(chosen["name"], chosen["space"], chosen.get("rules") or {}) if chosen else None
+        return stored_space(chosen) if chosen else None
     except ConfigError:
         return None
 

@@ -32,11 +32,13 @@ ROUNDS, CENTRES = 256, 8
 
 
 def generator(context: SearchContext, history: History) -> np.random.Generator:
-    """The random numbers of one proposal: a function of the seed and of how much was asked before.
+    """The random numbers of one proposal: a function of the seed and of how much was asked before."""
+    return np.random.default_rng([context.seed, asked(history)])
 
-    What lies outside the space was not asked for: a baseline that was added in between changes nothing.
-    """
-    return np.random.default_rng([context.seed, sum(history.in_space)])
+
+def asked(history: History) -> int:
+    """How many trials were asked for: those of the space. Baselines outside it, added at any time, change nothing."""
+    return sum(history.in_space)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import History, Parameter, Proposal, SearchContext
-from autodistill.search.candidates import Candidates
+from autodistill.search.candidates import Candidates, asked
 
 if TYPE_CHECKING:
     from autodistill.components.search import IntArray
@@ -55,7 +55,7 @@ class GridSearch:
             if len(found) >= n:
                 break
         if not found and self.context.space.size is None:
-            found = dict.fromkeys(self.candidates.draw(history, n, np.random.default_rng(sum(history.in_space))))
+            found = dict.fromkeys(self.candidates.draw(history, n, np.random.default_rng(asked(history))))
         if not found:
             self.candidates.exhausted(history)
         return [Proposal(architecture) for architecture in list(found)[:n]]

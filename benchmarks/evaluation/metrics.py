@@ -46,7 +46,7 @@ INDEPENDENT: dict[str, Callable[[Any, Any], float]] = {
 }
 
 #: End of the names of metrics that are of MNLI's mismatched examples.
-_MISMATCHED = "_mismatched"
+_OF_MISMATCHED = "_mismatched"
 
 
 def adversaries(labels: Any, width: int) -> Iterator[tuple[str, Any]]:
@@ -152,7 +152,7 @@ class DevSet:
         answers = logits[:, 0] if self.width == 1 else logits.argmax(axis=1)
         parts = {name: self._part(name) for name in self.metrics}
         return {
-            name: INDEPENDENT[name.removesuffix(_MISMATCHED)](self.labels[part], answers[part])
+            name: INDEPENDENT[name.removesuffix(_OF_MISMATCHED)](self.labels[part], answers[part])
             for name, part in parts.items()
             if part.any()
         }
@@ -160,7 +160,7 @@ class DevSet:
     def _part(self, metric: str) -> Any:
         """The examples that a metric is of: each of MNLI's has a part of its own."""
         mismatched = np.array([identity.startswith(MISMATCHED) for identity in self.ids])
-        return mismatched if metric.endswith(_MISMATCHED) else ~mismatched
+        return mismatched if metric.endswith(_OF_MISMATCHED) else ~mismatched
 
 
 def run_differences(root: Path, runs: Path) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autodistill.components.search import History, Objective, Proposal, SearchContext
-from autodistill.search.candidates import Candidates, generator
+from autodistill.search.candidates import Candidates, asked, generator
 
 if TYPE_CHECKING:
     from autodistill.components.architecture import Architecture
@@ -36,7 +36,7 @@ class Annealing:
         """Up to ``n`` unseen feasible architectures; see `autodistill.components.search.SearchStrategy`."""
         rng = generator(self.context, history)
         found: list[Architecture] = []
-        if self._tried(history) >= self.initial:
+        if asked(history) >= self.initial:
             for start in self._starts(history, rng):
                 steps = self.candidates.fresh(self.context.space.neighbours(start), history)
                 rng.shuffle(steps)  # type: ignore[arg-type]
@@ -49,16 +49,11 @@ class Annealing:
             found += [architecture for architecture in drawn if architecture not in found]
         return [Proposal(architecture) for architecture in found[:n]]
 
-    @staticmethod
-    def _tried(history: History) -> int:
-        """How many trials there are of the space: baselines outside it, which come at any time, change no proposal."""
-        return sum(history.in_space)
-
     def _starts(self, history: History, rng: np.random.Generator) -> list[Architecture]:
         """Architectures to step from, in random order: the best share of the trials, the share being temperature."""
         ranks = np.mean([_ranks(history, objective) for objective in self.context.objectives], axis=0)
         usable = [row for row in np.argsort(ranks, kind="stable") if np.isfinite(ranks[row]) and history.in_space[row]]
-        temperature = self.start_temperature * self.cooling ** self._tried(history)
+        temperature = self.start_temperature * self.cooling ** asked(history)
         kept = usable[: max(1, round(temperature * len(usable)))]
         return [history.architectures[row] for row in rng.permutation(kept)] if kept else []
 
