@@ -148,7 +148,7 @@ def _saved(directory: str) -> LatencySubject:
 
 
 def _given(bench: Workbench, item: Mapping[str, Any], name: str) -> LatencySubject:
-    from autodistill.engine.manual import read_architecture
+    from autodistill.engine.given_architectures import read_architecture
 
     architecture = read_architecture(item, bench.family_name)
     bench.check_architecture(architecture)

@@ -110,7 +110,7 @@ def _check_what_to_distill(settings: Settings, registry: Registry) -> None:
     Raises:
         UserError: no such study or trial, an architecture that cannot be built, or nothing given.
     """
-    from autodistill.engine.manual import read_architecture
+    from autodistill.engine.given_architectures import read_architecture
     from autodistill.engine.study import open_study
     from autodistill.engine.workbench import Workbench
 

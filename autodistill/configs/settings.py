@@ -28,7 +28,7 @@ TOP_LEVEL = frozenset(
     {
         *("study", "seed", "output_dir", "cache_dir", "cache_max_gb", "budget", "objectives", "constraints", "picks"),
         "augmentation",
-        *("trial", "architecture", "model", "timing", "storage", "trainer", "logger", "fine_tuning"),
+        *("trial", "architecture", "first_trials", "model", "timing", "storage", "trainer", "logger", "fine_tuning"),
     }
 )
 
@@ -103,6 +103,7 @@ class Settings:
         several: kind -> label -> what was chosen, for the others.
         raw: the resolved configuration as plain containers, for records and reports.
         overrides: what it was composed from; stored with a study, so that verbs on it start from them.
+        first_trials: architectures as they were given, which are tried before the search proposes any.
         timing: what the verb ``latency`` times: ``subjects``, ``batch_sizes``, ``lengths``.
         tasks: label -> data source of a task that models of a task-agnostic study are fine-tuned on.
         paths: configuration key -> absolute path, of paths that were given relative to the working directory.
@@ -133,6 +134,7 @@ class Settings:
     tasks: Mapping[str, Chosen] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
+    first_trials: tuple[Any, ...] = ()
     timing: Mapping[str, Any] = field(default_factory=dict)
 
     def one(self, kind: str) -> Chosen:
@@ -203,6 +205,7 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         raw={**raw, "study": {**section["study"], "name": name}},
         overrides=tuple(overrides),
         paths=paths,
+        first_trials=_first_trials(raw.get("first_trials") or []),
         timing=_timing(raw.get("timing") or {}),
     )
 
@@ -234,6 +237,12 @@ def _tasks(section: Mapping[str, Any], registry: Registry) -> dict[str, Chosen]:
         for label, node in group.items()
         if node is not None
     }
+
+
+def _first_trials(given: Any) -> tuple[Any, ...]:
+    if not isinstance(given, list):
+        raise ConfigError(f"first_trials must be a list of architectures, got {given!r}.")
+    return tuple(given)
 
 
 def _timing(given: Any) -> dict[str, list[Any]]:

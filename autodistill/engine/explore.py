@@ -157,6 +157,10 @@ class Explorer:
     def _propose(self) -> Proposal | None:
         session = self.session
         history = searched_history(session)
+        waiting = (item for item in session.bench.first_architectures if item not in history.architectures)
+        first = next(waiting, None)
+        if first is not None:
+            return Proposal(first, note={"by": "first"})
         try:
             proposals = self.strategy.propose(history, 1)
         except SpaceExhaustedError as error:

@@ -121,7 +121,7 @@ def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) ->
     """Everything that can be wrong without training; returns the study's identity and the teacher's features."""
     bench.data, bench.task, bench.vocabulary  # noqa: B018 (each raises what is wrong with it)
     bench.space, bench.evaluators, bench.objectives, bench.constraints, bench.train  # noqa: B018
-    for architecture in bench.some_architectures:
+    for architecture in (*bench.first_architectures, *bench.some_architectures):
         bench.check_architecture(architecture)
     model = bench.teacher.load(bench.task)
     bench.check_losses(model_dimensions(model))

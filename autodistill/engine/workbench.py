@@ -34,6 +34,7 @@ from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.components.training import Batch, DistillationLoss, FeatureKey, LossContext, Schedule
 from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings, named_as
 from autodistill.engine.cache import cache_key
+from autodistill.engine.given_architectures import first_architectures
 from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
@@ -225,6 +226,11 @@ class Workbench:
         """The feasible architectures."""
         parameters = self.settings.one("student").parameters
         return build_space(self.family_name, parameters["space"], parameters["rules"])
+
+    @cached_property
+    def first_architectures(self) -> tuple[Architecture, ...]:
+        """What is tried before the search proposes anything."""
+        return first_architectures(self.space, self.settings.first_trials)
 
     @cached_property
     def some_architectures(self) -> list[Architecture]:
