@@ -47,6 +47,10 @@ class StudyError(UserError):
     """A study or storage that does not match what was asked."""
 
 
+class AskedMeanwhileError(StudyError):
+    """Another process asked for a trial between a proposal and its record; what it asked is to be seen first."""
+
+
 class SpaceExhaustedError(AutoDistillError):
     """Every feasible architecture of the space has been proposed already; a clean end of a search."""
 

@@ -1,20 +1,23 @@
 """The explore loop: propose, screen, flash-distil, tell, until the budget is spent.
 
 Everything is committed when it happens, so that the loop can be killed anywhere: trials that were under way are
-taken up first, and the strategy, which is a pure function of the history, proposes the same again.
+taken up first, and the strategy, which is a pure function of the history, proposes the same again. Several processes
+may explore one study: each trial is asked, timed and trained by one of them.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult
 from autodistill.components.search import History, Proposal, SearchStrategy
 from autodistill.engine.explore_clock import ExploreClock
-from autodistill.engine.lease import release_dead
+from autodistill.engine.lease import held, release_dead
 from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.session import Session
@@ -25,7 +28,14 @@ from autodistill.engine.trial_latency import (
     metrics_of,
     missing_metric,
 )
-from autodistill.errors import ConfigError, LatencyError, PluginError, SpaceExhaustedError, TrialError
+from autodistill.errors import (
+    AskedMeanwhileError,
+    ConfigError,
+    LatencyError,
+    PluginError,
+    SpaceExhaustedError,
+    TrialError,
+)
 from autodistill.training.seeds import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -33,6 +43,12 @@ logger = logging.getLogger(__name__)
 #: Proposals in a row that may be infeasible or fail before training; more means that the space and the constraints
 #: hardly overlap, and looking on costs a latency measurement each.
 MAX_FRUITLESS = 200
+
+#: States of trials that have not ended.
+UNFINISHED = ("pending", "running")
+
+#: Seconds between two looks at a trial that another process works at.
+WAIT_SECONDS = 1.0
 
 #: Trials in a row that fail in training before it is asked whether something other than the architecture is wrong.
 MAX_FAILED = 3
@@ -63,36 +79,40 @@ class Explorer:
         release_dead(session.storage, session.study.id)
         session.progress.stage("exploring", session.settings.budget_trials)
         with ExploreClock(session.storage, session.study.id) as clock, closing(self.executor):
-            self._take_up()
+            self._take_up(self._screened_now)
             while not self._time_is_up(clock.seconds) and self._fill():
                 self._wait()
                 clock.beat()
+            while self.under_way:
+                self._wait()
+            self._take_up(self._screen)  # what other processes work at: picks are chosen when all trials have ended
             while self.under_way:
                 self._wait()
         self._show()
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
-    def _take_up(self) -> None:
-        """Go on with trials that an earlier process left unfinished."""
-        for trial in self._trials():
-            if trial.state in ("pending", "running"):
+    def _take_up(self, screen: Callable[[TrialRecord], bool | None]) -> None:
+        """Go on with trials that other processes left unfinished.
+
+        Args:
+            screen: `_screen`, or `_screened_now` to leave those alone that a process works at.
+        """
+        for trial in _of_search(self.session.storage.trials(self.session.study.id)):
+            if trial.state in UNFINISHED:
                 self.session.check_stop()
                 while len(self.under_way) >= self.executor.capacity:
                     self._wait()
-                if self._screen(trial):
+                if screen(trial):
                     self._submit(trial.number)
 
     def _fill(self) -> bool:
         """Give the executor work; false when nothing is under way and nothing more is to be proposed."""
         while len(self.under_way) < self.executor.capacity:
             self.session.check_stop()
-            if self._began() >= self.session.settings.budget_trials:
+            trial = self._ask()
+            if trial is None:
                 break
-            proposal = self._propose()
-            if proposal is None:
-                break
-            trial = self._add(proposal)
             if self._screen(trial):
                 self.fruitless = 0
                 self._submit(trial.number)
@@ -118,7 +138,7 @@ class Explorer:
         # Of earlier processes too: what ended one of them may go on.
         ended = [
             (trial.told, trial.state)
-            for trial in self._trials()
+            for trial in _of_search(self.session.storage.trials(self.session.study.id))
             if trial.began_training and trial.told is not None and trial.number not in self.under_way
         ]
         states = [state for _, state in sorted(ended)]
@@ -147,16 +167,27 @@ class Explorer:
 
     # -- trials --------------------------------------------------------------------------------------------------
 
-    def _trials(self) -> list[TrialRecord]:
-        return [trial for trial in self.session.storage.trials(self.session.study.id) if trial.origin == "search"]
+    def _ask(self) -> TrialRecord | None:
+        """Add the next trial; None when the budget is spent or the space exhausted.
 
-    def _began(self) -> int:
-        """Trials that the budget counts: training began, or is about to."""
-        return sum(trial.began_training or trial.state in ("pending", "running") for trial in self._trials())
+        Other processes may explore the same study. What they ask between a look at the trials and the new one makes the
+        proposal void: the strategy would not have made it, and the budget may be spent.
+        """
+        while True:
+            self.session.check_stop()
+            trials, history = self.session.storage.seen(self.session.study.id)
+            if _began(trials) >= self.session.settings.budget_trials:
+                return None
+            proposal = self._propose(trials, searched(trials, history)[1])
+            if proposal is None:
+                return None
+            try:
+                return self._add(proposal, trials)
+            except AskedMeanwhileError:
+                logger.info("another process asked for a trial meanwhile; proposing anew")
 
-    def _propose(self) -> Proposal | None:
+    def _propose(self, trials: Sequence[TrialRecord], history: History) -> Proposal | None:
         session = self.session
-        history = searched_history(session)
         waiting = (item for item in session.bench.first_architectures if item not in history.architectures)
         first = next(waiting, None)
         if first is not None:
@@ -164,7 +195,7 @@ class Explorer:
         try:
             proposals = self.strategy.propose(history, 1)
         except SpaceExhaustedError as error:
-            if not self._began():
+            if not _began(trials):
                 raise TrialError(
                     f"The search ended before a single trial could be trained. {error} "
                     f"`autodistill report study.name={session.settings.study_name}` shows what was tried."
@@ -184,26 +215,47 @@ class Explorer:
             )
         return proposal
 
-    def _add(self, proposal: Proposal) -> TrialRecord:
+    def _add(self, proposal: Proposal, trials: Sequence[TrialRecord]) -> TrialRecord:
         session = self.session
-        before = [
-            trial
-            for trial in session.storage.trials(session.study.id)
-            if trial.architecture == proposal.architecture and trial.origin == "search"
-        ]
+        replicate = sum(trial.architecture == proposal.architecture for trial in _of_search(trials))
         return session.storage.add_trial(
             session.study.id,
             proposal.architecture,
-            replicate=len(before),
+            replicate=replicate,
             origin="search",
             label=None,
             in_space=True,
             note=dict(proposal.note) if proposal.note else None,
-            seed=trial_seed(session, proposal.architecture, len(before)),
+            seed=trial_seed(session, proposal.architecture, replicate),
+            after=len(trials),
         )
 
     def _screen(self, trial: TrialRecord) -> bool:
-        """Check constraints on what is known, then time the architecture; false ends the trial before training."""
+        """See `_screened_now`; waits while another process works at the trial."""
+        while (found := self._screened_now(trial)) is None:
+            self.session.check_stop()
+            time.sleep(WAIT_SECONDS)
+        return found
+
+    def _screened_now(self, trial: TrialRecord) -> bool | None:
+        """Check constraints on what is known, then time the architecture.
+
+        Returns:
+            Whether the trial is to be trained; false ends it. None where another process works at it.
+        """
+        storage, study = self.session.storage, self.session.study.id
+        # Under the lease of its run, so that one process does it, and none while the trial is being trained.
+        with held(storage, study, trial.number, "flash", retry_failed=False) as lease:
+            trial = storage.trial(study, trial.number)
+            if trial.state not in UNFINISHED:  # by another process
+                fit: bool | None = trial.began_training
+            else:
+                fit = None if lease is None else self._is_fit(trial)
+            if lease is not None:
+                storage.withdraw_run(lease.run)
+        return fit
+
+    def _is_fit(self, trial: TrialRecord) -> bool:
         session = self.session
         known = session.known.exact(trial.architecture)
         reason = self._violated(known)
@@ -229,7 +281,8 @@ class Explorer:
 
     def _timed_before(self, trial: TrialRecord) -> dict[str, dict[str, object]] | None:
         """The latencies of an earlier replicate of the same architecture; None when there is none."""
-        others = (item for item in self._trials() if item.architecture == trial.architecture and item.latencies)
+        trials = _of_search(self.session.storage.trials(self.session.study.id))
+        others = (item for item in trials if item.architecture == trial.architecture and item.latencies)
         found = next(others, None)
         return None if found is None else {label: dict(report) for label, report in found.latencies.items()}
 
@@ -246,12 +299,13 @@ class Explorer:
     def _show(self) -> None:
         """Update the progress display."""
         session = self.session
+        trials, seen = session.storage.seen(session.study.id)
         done = sum(
-            trial.state in ("complete", "stopped", "failed") and trial.began_training for trial in self._trials()
+            trial.state in ("complete", "stopped", "failed") and trial.began_training for trial in _of_search(trials)
         )
         session.progress.trials(done, session.settings.budget_trials)
         teacher = session.step("teacher")
-        history = averaged(session.storage.history(session.study.id))
+        history = averaged(seen)
         front = pareto_rows(history, session.bench.objectives, session.bench.constraints, teacher)
         if front:
             first = session.bench.objectives[0]
@@ -279,25 +333,28 @@ def is_hopeless(streak: int, trained: int, failed: int) -> bool:
     return trained == 0 or share**streak < LEAST_PROBABILITY
 
 
-def searched_trials(session: Session) -> list[TrialRecord]:
-    """The trials that the strategy sees, in the order of the rows of `searched_history`."""
-    return [trial for trial in session.storage.trials(session.study.id) if _is_searched(trial)]
+def _of_search(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    return [trial for trial in trials if trial.origin == "search"]
 
 
-def _is_searched(trial: TrialRecord) -> bool:
-    return trial.origin == "search" or not trial.in_space
+def _began(trials: Sequence[TrialRecord]) -> int:
+    """Trials that the budget counts: training began, or is about to."""
+    return sum(trial.began_training or trial.state in UNFINISHED for trial in _of_search(trials))
 
 
-def searched_history(session: Session) -> History:
+def searched(trials: Sequence[TrialRecord], history: History) -> tuple[list[TrialRecord], History]:
     """What the strategy sees: every trial but the baselines and hand-made trials that lie in the space.
 
     Those have no flash score to learn from, and must not keep the search from their architectures: whether they were
     added before or after a trial was proposed would change what is proposed. Of those outside the space the built-in
     strategies learn nothing either.
+
+    Args:
+        trials: of the study.
+        history: of just these, row for row.
     """
-    history = session.storage.history(session.study.id)
-    rows = [row for row, trial in enumerate(session.storage.trials(session.study.id)) if _is_searched(trial)]
-    return history.take(rows)
+    rows = [row for row, trial in enumerate(trials) if trial.origin == "search" or not trial.in_space]
+    return [trials[row] for row in rows], history.take(rows)
 
 
 def trial_seed(session: Session, architecture: Architecture, replicate: int) -> int:

@@ -38,9 +38,7 @@ class ExploreClock:
         self._thread = threading.Thread(target=self._beats, name="autodistill-explore-clock", daemon=True)
 
     def __enter__(self) -> Self:
-        seconds = self._storage.seconds(self._study_id)
-        self._earlier = seconds.get(BUDGET_STAGE, 0.0)
-        self._inside_before = self._inside(seconds)
+        self._inside_before = self._inside(self._storage.seconds(self._study_id))
         self._started = self._now()
         self._accounted = {BUDGET_STAGE: 0.0, "explore": 0.0}
         self._thread.start()
@@ -55,8 +53,10 @@ class ExploreClock:
 
     @property
     def seconds(self) -> float:
-        """Seconds of exploring so far, this process's and those of earlier ones; final timings do not count."""
-        return self._earlier + self._now() - self._started
+        """Seconds of exploring so far, of all processes of the study; final timings do not count."""
+        with self._lock:
+            unaccounted = self._now() - self._started - self._accounted[BUDGET_STAGE]
+            return self._storage.seconds(self._study_id).get(BUDGET_STAGE, 0.0) + unaccounted
 
     def beat(self) -> None:
         """Account what has passed since the last time."""

@@ -15,12 +15,11 @@ import numpy as np
 
 from autodistill.components.outcome import Executor, ExecutorContext, Job
 from autodistill.components.search import History, Objective
-from autodistill.engine.explore import MAX_FAILED, searched_history, searched_trials
+from autodistill.engine.explore import MAX_FAILED, searched
 from autodistill.engine.lease import release_dead
 from autodistill.engine.picks import averaged, candidate_rows
 from autodistill.engine.places import chosen_picks
 from autodistill.engine.recipe import step_flops
-from autodistill.engine.records import TrialRecord
 from autodistill.engine.session import Session
 from autodistill.errors import TrialError
 from autodistill.search.promotion import Promotion
@@ -36,8 +35,7 @@ class Promoter:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.trials: list[TrialRecord] = searched_trials(session)
-        self.history: History = searched_history(session)
+        self.trials, self.history = searched(*session.storage.seen(session.study.id))
         self.means: History = averaged(self.history)
         self._number = {row: trial.number for row, trial in enumerate(self.trials)}
         self._row = {trial.number: row for row, trial in enumerate(self.trials)}

@@ -21,7 +21,7 @@ from autodistill.components.students import Dimensions, Initialisation
 from autodistill.components.training import DistillationLoss, Phase
 from autodistill.configs.targets import instantiate
 from autodistill.engine.features import StudyFeatures
-from autodistill.engine.lease import Lease, held
+from autodistill.engine.lease import LEASE_SECONDS, Lease, held
 from autodistill.engine.places import final_folder, is_compared
 from autodistill.engine.pruning import judge
 from autodistill.engine.recipe import optimisation_for, training_flops
@@ -215,7 +215,9 @@ class Runner:
             result = distil(training)
         finally:
             self.context.teacher.model.to("cpu")  # where it ran in every step it is on the students' device
-        if attempt.lease.lost:
+        # A heartbeat may be missed for a while; asked now, lest the files of whoever took the run over are replaced.
+        run = attempt.lease.run
+        if attempt.lease.lost or not self.context.storage.renew(run, LEASE_SECONDS):
             logger.warning("trial %d (%s): another process took this run over; its result counts", job.trial, job.run)
             return None
         if result.state == "interrupted":

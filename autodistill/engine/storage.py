@@ -173,10 +173,14 @@ class Storage:
         in_space: bool,
         note: JsonObject | None,
         seed: int,
+        after: int | None = None,
     ) -> TrialRecord:
         """Ask: add a pending trial with the next number.
 
+        With ``after`` it is added only while the study has just so many trials: those that it was proposed from.
+
         Raises:
+            AskedMeanwhileError: the study has more trials than ``after``.
             StudyError: the study has a trial of this (architecture, replicate, origin); names it.
             ValueError: an unknown origin, or a seed outside 0 <= seed < 2**63.
         """
@@ -189,7 +193,7 @@ class Storage:
             "seed": seed,
         }
         with self._database.write() as connection:
-            return insert_trial(connection, study_id, architecture, values)
+            return insert_trial(connection, study_id, architecture, values, after)
 
     def find_trial(
         self, study_id: int, architecture: Architecture, *, replicate: int = 0, origin: Origin = "search"
@@ -244,6 +248,14 @@ class Storage:
         with self._database.read() as connection:
             return read_history(connection, study_id)
 
+    def seen(self, study_id: int) -> tuple[list[TrialRecord], History]:
+        """Every trial, and what search strategies read of just these, row for row."""
+        with self._database.read() as connection:
+            trials = read_trials(connection, study_id)
+            history = read_history(connection, study_id)
+        # Trials are only ever added, so that the first rows of what is read later are those of the trials.
+        return trials, history if len(history) == len(trials) else history.take(range(len(trials)))
+
     # Runs
 
     def lease_run(
@@ -273,6 +285,11 @@ class Storage:
         """Give a lease back, so that the run can go on at once; false when it is no longer held."""
         with self._database.write() as connection:
             return storage_runs.release(connection, run, self._database.now(connection))
+
+    def withdraw_run(self, run: RunRecord) -> bool:
+        """Give a lease back under which nothing of the run was done, as if it had never been taken."""
+        with self._database.write() as connection:
+            return storage_runs.withdraw(connection, run, self._database.now(connection))
 
     def finish_run(
         self,

@@ -112,6 +112,13 @@ def release(connection: Connection, run: RunRecord, now: float) -> bool:
     return connection.execute(change).rowcount == 1
 
 
+def withdraw(connection: Connection, run: RunRecord, now: float) -> bool:
+    """Give a lease back; a run that has no earlier attempt is as if it had never been leased."""
+    if run.attempt > 1:
+        return release(connection, run, now)
+    return connection.execute(runs.delete().where(_held(run))).rowcount == 1
+
+
 def finish(
     connection: Connection,
     run: RunRecord,

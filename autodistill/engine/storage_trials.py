@@ -22,7 +22,7 @@ from autodistill.engine.records import (
 )
 from autodistill.engine.storage_json import loads
 from autodistill.engine.storage_schema import steps, studies, trials
-from autodistill.errors import StudyError
+from autodistill.errors import AskedMeanwhileError, StudyError
 
 #: Parsed architectures that are kept: as many as a history may have trials.
 parse_architecture = lru_cache(maxsize=100_000)(Architecture.from_canonical)
@@ -74,11 +74,17 @@ def get_trial(connection: Connection, study_id: int, number: int, *, lock: bool 
 
 
 def insert_trial(
-    connection: Connection, study_id: int, architecture: Architecture, values: Mapping[str, Any]
+    connection: Connection,
+    study_id: int,
+    architecture: Architecture,
+    values: Mapping[str, Any],
+    after: int | None = None,
 ) -> TrialRecord:
     """Add a pending trial with the next number; ``values``: the columns that `Storage.add_trial` is given."""
     _check_new(values)
     number = next_count(connection, study_id, "asks")
+    if after is not None and number != after:
+        raise AskedMeanwhileError(f"The study with id {study_id} has {number} trials by now, not {after}.")
     existing = find_trial(connection, study_id, architecture.digest, values["replicate"], values["origin"])
     if existing is not None:
         raise StudyError(

@@ -58,11 +58,10 @@ class SummaryBuilder:
 
     def __init__(self, storage: Storage, study: StudyRecord) -> None:
         self.storage, self.study = storage, study
-        self.trials = storage.trials(study.id)
-        self.runs = {(run.trial, run.kind): run for run in storage.runs(study.id)}
-        #: As it was observed, and with replicates averaged, which is what an architecture counts for.
-        self.seen: History = storage.history(study.id)
+        #: ``seen`` as it was observed, ``history`` with replicates averaged, which is what an architecture counts for.
+        self.trials, self.seen = storage.seen(study.id)
         self.history: History = averaged(self.seen)
+        self.runs = {(run.trial, run.kind): run for run in storage.runs(study.id)}
         self.teacher = self.step("teacher") or {
             "values": {},
             "trivial": {},

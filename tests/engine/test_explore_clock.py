@@ -50,6 +50,16 @@ def test_final_timings_do_not_use_up_the_hours_of_a_later_search(storage: Storag
         assert later.seconds == 62.0
 
 
+def test_the_hours_of_all_processes_are_one_budget(storage: Storage, study_id: int, clock: Any) -> None:
+    with ExploreClock(storage, study_id, clock) as here, ExploreClock(storage, study_id, clock) as there:
+        clock.now += 60
+        there.beat()
+        assert here.seconds == 120.0
+        here.beat()
+        clock.now += 1
+        assert there.seconds == 121.0
+
+
 def test_seconds_are_written_while_they_pass(storage: Storage, study_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explore_clock, "BEAT_SECONDS", 0.01)
     with ExploreClock(storage, study_id) as explored:

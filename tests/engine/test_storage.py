@@ -11,7 +11,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.training import RungReport
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.storage import Storage
-from autodistill.errors import StudyError
+from autodistill.errors import AskedMeanwhileError, StudyError
 
 Opener: TypeAlias = Callable[..., Storage]
 EMPTY: dict[str, Any] = {"identity": {}, "config": {}, "components": {}, "environment": {}}
@@ -292,6 +292,29 @@ def test_a_lease_that_was_given_back_is_free_at_once_and_no_waste(storage: Stora
     new = leased(storage, study_id, owner="b")
     assert new.attempt == 2
     assert storage.waste(study_id) == []
+
+
+def test_a_lease_that_is_withdrawn_leaves_nothing_of_a_run_that_had_no_attempt(storage: Storage, study_id: int) -> None:
+    add(storage, study_id)
+    run = leased(storage, study_id)
+    assert storage.withdraw_run(run)
+    assert not storage.withdraw_run(run)
+    assert storage.runs(study_id) == []
+    old = leased(storage, study_id)
+    assert old.attempt == 1
+    assert storage.release_run(old)
+    assert storage.withdraw_run(leased(storage, study_id))
+    assert [(run.state, run.owner) for run in storage.runs(study_id)] == [("leased", "")]
+    assert storage.waste(study_id) == []
+
+
+def test_a_trial_is_added_only_after_those_that_it_was_proposed_from(storage: Storage, study_id: int) -> None:
+    assert add(storage, study_id, 2, after=0).number == 0
+    with pytest.raises(AskedMeanwhileError, match="has 1 trials by now, not 0"):
+        add(storage, study_id, 4, after=0)
+    assert add(storage, study_id, 4, after=1).number == 1
+    trials, history = storage.seen(study_id)
+    assert [trial.architecture for trial in trials] == list(history.architectures)
 
 
 def test_a_result_and_the_state_of_its_trial_are_one_transaction(storage: Storage, study_id: int) -> None:

@@ -1,0 +1,112 @@
+"""Several processes that explore one study: each trial is asked, timed and trained by one of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_studies import architecture, command, environment, tiny_study
+
+from autodistill.cli import main
+from autodistill.components.search import Proposal
+from autodistill.engine import explore
+from autodistill.engine.explore import Explorer
+from autodistill.engine.records import TrialRecord
+from autodistill.engine.storage import Storage
+
+
+def storage_of(directory: Path) -> Storage:
+    return Storage(f"sqlite:///{next(directory.rglob('studies.db'))}")
+
+
+def test_two_processes_share_the_budget_and_the_space(tmp_path: Path) -> None:
+    given = tiny_study(tmp_path, "study.name=shared", "search=botorch", "search.max_replicates=1", "budget.trials=5")
+    assert main(["explore", *given, "budget.trials=1"]) == 0
+    both = [
+        subprocess.Popen(command("explore", *given), env=environment(), stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    errors = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    with storage_of(tmp_path) as storage:
+        study = storage.get_study("shared")
+        trials = storage.trials(study.id)
+        assert [trial.state for trial in trials] == ["complete"] * 5
+        assert len({trial.architecture for trial in trials}) == 5
+        assert storage.waste(study.id) == []
+
+
+def test_a_proposal_is_made_anew_when_another_process_asked_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = Explorer._add, []
+
+    def add(self: Explorer, proposal: Proposal, trials: Any) -> Any:
+        if not asked:  # the other process, a moment earlier
+            asked.append(real(self, proposal, trials))
+        return real(self, proposal, trials)
+
+    monkeypatch.setattr(Explorer, "_add", add)
+    assert main(["explore", *tiny_study(tmp_path, "study.name=shared", "budget.trials=2")]) == 0
+    with storage_of(tmp_path) as storage:
+        trials = storage.trials(storage.get_study("shared").id)
+    assert [(trial.replicate, trial.state) for trial in trials] == [(0, "complete")] * 2  # the first is taken up
+    assert trials[0].architecture != trials[1].architecture
+
+
+def test_what_another_process_works_at_is_waited_for_and_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tiny_study(tmp_path, "study.name=shared")
+    assert main(["explore", *given, "budget.trials=1"]) == 0
+    monkeypatch.setattr(explore, "WAIT_SECONDS", 0.01)
+    waited, real = threading.Event(), Explorer._screened_now
+
+    def screened(self: Explorer, trial: TrialRecord) -> bool | None:
+        found = real(self, trial)
+        if found is None:
+            waited.set()
+        return found
+
+    monkeypatch.setattr(Explorer, "_screened_now", screened)
+    with storage_of(tmp_path) as storage:
+        study = storage.get_study("shared").id
+        [first] = storage.trials(study)
+        new = next(item for item in (architecture(1, 16), architecture(2, 16)) if item != first.architecture)
+        trial = storage.add_trial(
+            study, new, replicate=0, origin="search", label=None, in_space=True, note=None, seed=7
+        )
+        run = storage.lease_run(study, trial.number, "flash", "another machine", 600)
+        assert run is not None
+        score = {"classification.accuracy": {"value": 0.125, "variance": 0.01, "split": "select"}}
+
+        def finish() -> None:
+            waited.wait(300)
+            storage.update_trial(study, trial.number, began_training=True)
+            storage.finish_run(run, state="complete", metrics=score, trial_state="complete")
+
+        other = threading.Thread(target=finish)
+        other.start()
+        assert main(["explore", *given, "budget.trials=2"]) == 0
+        other.join()
+        assert waited.is_set()
+        runs = [item for item in storage.runs(study) if item.trial == trial.number]
+        assert [(item.attempt, item.metrics) for item in runs] == [(1, score)]
+    rows = json.loads(next(tmp_path.rglob("summary.json")).read_text())["history"]
+    assert [row["state"] for row in rows] == ["complete"] * 2
+
+
+def test_a_trial_that_ends_before_training_leaves_no_run(tmp_path: Path) -> None:
+    given = tiny_study(tmp_path, "study.name=shared", "budget.trials=6")
+    given.append("+constraints.latency={metric: replay.p50_ms, sense: '<=', bound: 5.0}")
+    assert main(["explore", *given]) == 0
+    with storage_of(tmp_path) as storage:
+        study = storage.get_study("shared").id
+        trials, history = storage.seen(study)
+        ended = {trial.number for trial in trials if trial.state == "infeasible"}
+        assert {run.trial for run in storage.runs(study)} == {trial.number for trial in trials} - ended
+    assert len(history) == len(trials)
