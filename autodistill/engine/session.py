@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Stage -> stages with an account of their own that pass inside it and are taken from it, so that stages add up.
+_INSIDE = {"distill": ("teacher_cache",)}
+
 
 @dataclass
 class Session:
@@ -104,11 +107,16 @@ class Session:
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Account the block's wall-clock seconds to a stage, also when it is interrupted."""
-        started = time.monotonic()
+        started, before = time.monotonic(), self._inside(stage)
         try:
             yield
         finally:
-            self.storage.add_seconds(self.study.id, stage, time.monotonic() - started)
+            passed = time.monotonic() - started
+            self.storage.add_seconds(self.study.id, stage, passed - (self._inside(stage) - before))
+
+    def _inside(self, stage: str) -> float:
+        accounted = self.storage.seconds(self.study.id) if stage in _INSIDE else {}
+        return sum(accounted.get(inner, 0.0) for inner in _INSIDE.get(stage, ()))
 
 
 def how_to_go_on(settings: Settings) -> str:
