@@ -45,19 +45,24 @@ def train_picks(session: Session) -> list[int]:
     storage, study = session.storage, session.study
     frozen = storage.step(study.id, "picks_frozen")
     searched = sum(trial.origin == "search" for trial in storage.trials(study.id))
+    settings = session.settings
+    asked = {"max": settings.picks_max, "margin": settings.picks_margin}
     if frozen is not None:
         later = searched - int(frozen.get("searched", 0))
-        if later > 0:
+        before = frozen.get("asked") or study.config.get("picks") or {}  # earlier versions did not store it here
+        how = [f"before the last {later} trials"] if later > 0 else []
+        how += [f"with picks.{k}={before[k]:g} (now {v:g})" for k, v in asked.items() if before.get(k, v) != v]
+        if how:
             session.progress.message(
-                f"The picks were frozen before the last {later} trials and stay as they are: the test split has been "
+                f"The picks were frozen {' and '.join(how)} and stay as they are: the test split has been "
                 "read. A new study.name chooses anew; `autodistill distill trial=N` trains another one in full."
             )
         return [int(number) for number in frozen["trials"]]
     numbers = Promoter(session).run()
     if not numbers:  # not written down: a larger budget may find some
         return []
-    stored = storage.set_step(study.id, "picks_frozen", {"trials": numbers, "searched": searched})
-    for trunk in session.settings.study_dir.glob("trials/*/trunk"):  # no other trial will be promoted
+    stored = storage.set_step(study.id, "picks_frozen", {"trials": numbers, "searched": searched, "asked": asked})
+    for trunk in settings.study_dir.glob("trials/*/trunk"):  # no other trial will be promoted
         shutil.rmtree(trunk, ignore_errors=True)
     return [int(number) for number in stored["trials"]]
 
