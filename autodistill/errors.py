@@ -47,6 +47,10 @@ class StudyError(UserError):
     """A study or storage that does not match what was asked."""
 
 
+class MachineError(UserError):
+    """A disk or a database that failed under a trial that nothing is wrong with; the same command goes on later."""
+
+
 class SpaceExhaustedError(AutoDistillError):
     """Every feasible architecture of the space has been proposed already; a clean end of a search."""
 
