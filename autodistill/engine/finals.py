@@ -17,6 +17,7 @@ import numpy as np
 
 from autodistill.components.latency import LatencySubject
 from autodistill.components.outcome import Executor, ExecutorContext, ExportSubject, Job
+from autodistill.configs.settings import noted
 from autodistill.engine.cache import cache_key
 from autodistill.engine.explore import trial_seed
 from autodistill.engine.lease import release_dead
@@ -25,7 +26,7 @@ from autodistill.engine.promotion import Promoter
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.session import Session
 from autodistill.engine.workbench import Workbench
-from autodistill.errors import ExportError, LatencyError, StudyError, TrialError, UserError
+from autodistill.errors import AutoDistillError, ExportError, LatencyError, StudyError, TrialError, UserError
 from autodistill.training.batches import columns_of
 
 if TYPE_CHECKING:
@@ -230,9 +231,14 @@ def _export(
     directory = folder / ("hf" if chosen.name == "huggingface" else label)
     try:
         report = session.bench.create(chosen).export(subject, directory)
-    except ExportError as error:
-        session.progress.message(f"export {label} of {model_name} failed: {error}")
-        return {"format": chosen.name, "label": label, "error": str(error)}
+    except Exception as error:  # a file beside the comparison must not cost the comparison
+        foreign = not isinstance(error, AutoDistillError)
+        if not foreign and not isinstance(error, ExportError):
+            raise
+        failed = f"{chosen.registered.described}: {type(error).__name__}: {error}" if foreign else str(error)
+        logger.info("export %s of %s failed", label, model_name, exc_info=True)
+        session.progress.message(f"export {label} of {model_name} failed: {failed}")
+        return {"format": chosen.name, "label": label, "error": failed}
     return {
         "format": report.format,
         "label": label,
@@ -315,7 +321,8 @@ def time_subject(
             if labels is not None and label not in labels:
                 continue
             try:
-                report = backend.measure(subject)
+                with noted(session.settings.several["latency"][label], f"timing {subject.name}"):
+                    report = backend.measure(subject)
             except LatencyError as error:
                 session.progress.message(f"{subject.name} could not be timed by latency.{label}: {error}")
                 continue
