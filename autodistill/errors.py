@@ -51,6 +51,10 @@ class AskedMeanwhileError(StudyError):
     """Another process asked for a trial between a proposal and its record; what it asked is to be seen first."""
 
 
+class MachineError(UserError):
+    """A disk or a database that failed under a trial that nothing is wrong with; the same command goes on later."""
+
+
 class SpaceExhaustedError(AutoDistillError):
     """Every feasible architecture of the space has been proposed already; a clean end of a search."""
 

@@ -40,6 +40,11 @@ class Registered:
     provider: Provider
 
     @property
+    def described(self) -> str:
+        """Kind, name and provider, for messages."""
+        return f"the {self.kind.title} {self.spec.name!r} of {self.provider}"
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Import names that the component requires and that are not installed."""
         return tuple(name for name in self.spec.requires if find_spec(name.split(".")[0]) is None)

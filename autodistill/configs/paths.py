@@ -60,7 +60,7 @@ def _absolute(kind: str, node: Any, where: str, registry: Registry, changed: dic
     if not isinstance(node, Mapping) or node.get("name") not in registry.names(kind):
         return node
     found = dict(node)
-    for name in _path_fields(registry.get(kind, str(node["name"])).spec.config):
+    for name in path_fields(registry.get(kind, str(node["name"])).spec.config):
         value = node.get(name)
         if isinstance(value, str) and value and not os.path.isabs(value):
             path = os.path.abspath(Path(value).expanduser())
@@ -69,7 +69,8 @@ def _absolute(kind: str, node: Any, where: str, registry: Registry, changed: dic
     return found
 
 
-def _path_fields(config: type[Any]) -> Iterator[str]:
+def path_fields(config: type[Any]) -> Iterator[str]:
+    """Names of the fields of a config dataclass that hold paths."""
     return (field.name for field in fields(config) if field.metadata.get(PATH_MARK))
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autodistill.components.specs import KINDS
 from autodistill.configs.paths import with_absolute_paths
-from autodistill.errors import ConfigError, did_you_mean
+from autodistill.errors import AutoDistillError, ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -432,6 +432,23 @@ def named_as(registered: Registered, where: str) -> Iterator[None]:
         if text == str(error):
             raise
         raise type(error)(text) from error
+
+
+@contextmanager
+def noted(chosen: Chosen, doing: str) -> Iterator[None]:
+    """Let what a component raises unforeseen say whose it is, in a note; our own errors say it themselves.
+
+    Args:
+        chosen: the component.
+        doing: what it does, of which trial, e.g. ``"timing trial 3"``.
+    """
+    try:
+        yield
+    except AutoDistillError:
+        raise
+    except Exception as error:
+        error.add_note(f"{chosen.place} ({chosen.registered.described}) failed, {doing}.")
+        raise
 
 
 def typed_parameters(registered: Registered, given: Mapping[str, Any], where: str) -> dict[str, Any]:

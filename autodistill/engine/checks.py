@@ -6,7 +6,7 @@ the parts that would otherwise be built for the first time after the teacher has
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyBackend, metrics_given
 from autodistill.components.pruning import PrunerContext
 from autodistill.components.search import EarlierStudy, History, SearchContext
+from autodistill.components.students import NamedArchitecture
 from autodistill.configs.targets import instantiate
+from autodistill.engine.records import TrialRecord
 from autodistill.engine.teacher import trainer_arguments
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError
@@ -53,6 +55,27 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
         bench.create(chosen)
     baselines = [named.architecture for named in bench.baselines(teacher)]
     check_initialisation(bench, teacher, [*bench.some_architectures, *baselines])
+
+
+def check_baselines(baselines: Iterable[NamedArchitecture], trials: Iterable[TrialRecord]) -> None:
+    """A baseline's name is that of its folder and of its row in the comparison, so it stands for one architecture.
+
+    Args:
+        baselines: as they are configured.
+        trials: of the study that goes on.
+
+    Raises:
+        ConfigError: the study has a baseline of that name already, of another architecture.
+    """
+    stored = [trial for trial in trials if trial.origin == "baseline"]
+    known = {trial.architecture for trial in stored}
+    names = {trial.label: trial.architecture for trial in stored}
+    for named in baselines:
+        if named.name in names and named.architecture not in known:
+            raise ConfigError(
+                f"The baseline {named.name!r} is {named.architecture}, but in this study that name belongs to "
+                f"{names[named.name]}. Give the new one another label: +baseline.LABEL.name=NAME."
+            )
 
 
 def check_candidates(context: SearchContext) -> None:

@@ -7,14 +7,14 @@ teacher, whose predictions are kept here. What counts as better is in `autodisti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autodistill.components.outcome import Score
 from autodistill.engine.equal_compute import equal_compute, spending
 from autodistill.engine.finals import complete_full_runs, load_model
-from autodistill.engine.places import final_folder, final_name
+from autodistill.engine.places import final_folder, final_name, picks_of
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
@@ -53,7 +53,7 @@ def _write_metrics(session: Session, content: Mapping[str, Any]) -> None:
 
 def _compare(session: Session) -> dict[str, Any]:
     role = session.bench.final_role
-    runs = complete_full_runs(session)
+    stored_runs, runs = session.storage.runs(session.study.id), complete_full_runs(session)
     trials = {trial.number: trial for trial in session.storage.trials(session.study.id)}
     stored = session.storage.step(session.study.id, "picks_frozen") or {"trials": []}
     frozen = [int(number) for number in stored["trials"]]
@@ -66,11 +66,6 @@ def _compare(session: Session) -> dict[str, Any]:
         (trial, _student(session, role, trial, runs[number]))
         for number, trial in trials.items()
         if trial.origin == "baseline" and number in runs
-    ]
-    failed = [
-        final_name(session.storage, session.study, trial)
-        for number, trial in trials.items()
-        if trial.origin == "baseline" and number not in runs
     ]
     others = [teacher, *references, *(contender for _, contender in baselines)]
     trivial = trivial_scores(session.bench, session.teacher.predictions(session.bench, role))
@@ -99,16 +94,28 @@ def _compare(session: Session) -> dict[str, Any]:
         "trivial": trivial,
         "direction": judge.direction,
         "verdict": {
-            **verdict(judge, [item for _, item in picks], [item for _, item in baselines], teacher, failed),
+            **verdict(
+                judge,
+                [item for _, item in picks],
+                [item for _, item in baselines],
+                teacher,
+                failed_baselines(trials, stored_runs),
+            ),
             "pick": picks[0][0].number if picks else None,
             "equal_compute": equal_compute(
                 judge,
                 [(trial.number, item) for trial, item in picks],
                 [item for _, item in baselines],
-                spending(session.storage.runs(session.study.id), trials.values()),
+                spending(stored_runs, trials.values(), picks_of(session.storage, session.study)),
             ),
         },
     }
+
+
+def failed_baselines(trials: Mapping[int, TrialRecord], runs: Iterable[RunRecord]) -> list[str]:
+    """Labels of the baselines whose training failed; not of those that wait, or that another process trains."""
+    failed = (trials[run.trial] for run in runs if run.kind == "full" and run.state == "failed")
+    return [str(trial.label) for trial in failed if trial.origin == "baseline"]
 
 
 # -- contenders --------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ teacher is part of both and left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,8 @@ class Spending:
 
     Args:
         flash: (trial, cost) of every flash run of the search, in the order of the trials.
-        full: full runs of all trials of the search: the picks, and what they were chosen from.
+        full: full runs of the picks, of those too that failed or were not kept. A model that was trained by hand is no
+            part of the search.
         baselines: cost of the full runs of all baselines together.
     """
 
@@ -45,8 +46,14 @@ class Spending:
         return found
 
 
-def spending(runs: Iterable[RunRecord], trials: Iterable[TrialRecord]) -> Spending:
-    """The accounted cost of a study's runs, failed and stopped ones included."""
+def spending(runs: Iterable[RunRecord], trials: Iterable[TrialRecord], picks: Collection[int]) -> Spending:
+    """The accounted cost of a study's runs, failed and stopped ones included.
+
+    Args:
+        runs: of the study.
+        trials: of the study.
+        picks: numbers of the trials that were chosen to be trained in full.
+    """
     origins = {trial.number: trial.origin for trial in trials}
     flash: list[tuple[int, float]] = []
     full = baselines = 0.0
@@ -54,8 +61,8 @@ def spending(runs: Iterable[RunRecord], trials: Iterable[TrialRecord]) -> Spendi
         cost, origin = float(run.cost.get(UNIT, 0.0)), origins.get(run.trial)
         if run.kind == "flash" and origin == "search":
             flash.append((run.trial, cost))
-        elif run.kind == "full" and origin in ("search", "baseline"):
-            full += cost if origin == "search" else 0.0
+        elif run.kind == "full":
+            full += cost if run.trial in picks else 0.0
             baselines += cost if origin == "baseline" else 0.0
     return Spending(flash, full, baselines)
 

@@ -16,6 +16,7 @@ from contextlib import closing
 from autodistill.components.architecture import Architecture
 from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult
 from autodistill.components.search import History, Proposal, SearchStrategy
+from autodistill.configs.settings import noted
 from autodistill.engine.explore_clock import ExploreClock
 from autodistill.engine.lease import held, release_dead
 from autodistill.engine.picks import averaged, pareto_rows
@@ -193,7 +194,8 @@ class Explorer:
         if first is not None:
             return Proposal(first, note={"by": "first"})
         try:
-            proposals = self.strategy.propose(history, 1)
+            with noted(session.settings.one("search"), f"proposing trial {len(history)}"):
+                proposals = self.strategy.propose(history, 1)
         except SpaceExhaustedError as error:
             if not _began(trials):
                 raise TrialError(

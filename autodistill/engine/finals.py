@@ -17,6 +17,7 @@ import numpy as np
 
 from autodistill.components.latency import LatencySubject
 from autodistill.components.outcome import Executor, ExecutorContext, ExportSubject, Job
+from autodistill.configs.settings import noted
 from autodistill.engine.cache import cache_key
 from autodistill.engine.explore import trial_seed
 from autodistill.engine.lease import release_dead
@@ -25,7 +26,7 @@ from autodistill.engine.promotion import Promoter
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.session import Session
 from autodistill.engine.workbench import Workbench
-from autodistill.errors import ExportError, LatencyError, StudyError, TrialError, UserError
+from autodistill.errors import AutoDistillError, ExportError, LatencyError, StudyError, TrialError, UserError
 from autodistill.training.batches import columns_of
 
 if TYPE_CHECKING:
@@ -45,19 +46,24 @@ def train_picks(session: Session) -> list[int]:
     storage, study = session.storage, session.study
     frozen = storage.step(study.id, "picks_frozen")
     searched = sum(trial.origin == "search" for trial in storage.trials(study.id))
+    settings = session.settings
+    asked = {"max": settings.picks_max, "margin": settings.picks_margin}
     if frozen is not None:
         later = searched - int(frozen.get("searched", 0))
-        if later > 0:
+        before = frozen.get("asked") or study.config.get("picks") or {}  # earlier versions did not store it here
+        how = [f"before the last {later} trials"] if later > 0 else []
+        how += [f"with picks.{k}={before[k]:g} (now {v:g})" for k, v in asked.items() if before.get(k, v) != v]
+        if how:
             session.progress.message(
-                f"The picks were frozen before the last {later} trials and stay as they are: the test split has been "
+                f"The picks were frozen {' and '.join(how)} and stay as they are: the test split has been "
                 "read. A new study.name chooses anew; `autodistill distill trial=N` trains another one in full."
             )
         return [int(number) for number in frozen["trials"]]
     numbers = Promoter(session).run()
     if not numbers:  # not written down: a larger budget may find some
         return []
-    stored = storage.set_step(study.id, "picks_frozen", {"trials": numbers, "searched": searched})
-    for trunk in session.settings.study_dir.glob("trials/*/trunk"):  # no other trial will be promoted
+    stored = storage.set_step(study.id, "picks_frozen", {"trials": numbers, "searched": searched, "asked": asked})
+    for trunk in settings.study_dir.glob("trials/*/trunk"):  # no other trial will be promoted
         shutil.rmtree(trunk, ignore_errors=True)
     return [int(number) for number in stored["trials"]]
 
@@ -225,9 +231,14 @@ def _export(
     directory = folder / ("hf" if chosen.name == "huggingface" else label)
     try:
         report = session.bench.create(chosen).export(subject, directory)
-    except ExportError as error:
-        session.progress.message(f"export {label} of {model_name} failed: {error}")
-        return {"format": chosen.name, "label": label, "error": str(error)}
+    except Exception as error:  # a file beside the comparison must not cost the comparison
+        foreign = not isinstance(error, AutoDistillError)
+        if not foreign and not isinstance(error, ExportError):
+            raise
+        failed = f"{chosen.registered.described}: {type(error).__name__}: {error}" if foreign else str(error)
+        logger.info("export %s of %s failed", label, model_name, exc_info=True)
+        session.progress.message(f"export {label} of {model_name} failed: {failed}")
+        return {"format": chosen.name, "label": label, "error": failed}
     return {
         "format": report.format,
         "label": label,
@@ -310,7 +321,8 @@ def time_subject(
             if labels is not None and label not in labels:
                 continue
             try:
-                report = backend.measure(subject)
+                with noted(session.settings.several["latency"][label], f"timing {subject.name}"):
+                    report = backend.measure(subject)
             except LatencyError as error:
                 session.progress.message(f"{subject.name} could not be timed by latency.{label}: {error}")
                 continue

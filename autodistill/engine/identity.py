@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, Field, asdict, fields
+from pathlib import Path
 from typing import Any
 
+from autodistill.configs.paths import path_fields
+from autodistill.configs.settings import Chosen
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import StudyError
+from autodistill.exporters.files import sha256_of
 
 
 def study_identity(bench: Workbench) -> dict[str, Any]:
-    """Teacher, data, task, family, space, objectives, constraints, losses, schedule and workloads, JSON-able.
+    """Teacher, data, task, family, space, objectives, constraints, losses, schedule, workloads, and the evaluators that
+    trials are judged by, JSON-able.
 
-    Budget, picks, search strategy, baselines, evaluators, executor and trainer may change between runs of a study;
-    these may not, because results would no longer compare.
+    Budget, picks, search strategy, baselines, other evaluators, executor and trainer may change between runs of a
+    study; these may not, because results would no longer compare.
     """
     settings = bench.settings
     student = settings.one("student")
@@ -25,18 +30,20 @@ def study_identity(bench: Workbench) -> dict[str, Any]:
         "data": {"name": settings.one("data").name, "fingerprint": bench.data.fingerprint},
         "task": asdict(bench.task),
         "max_length": bench.max_length,
-        "student": student.identity,
+        "student": _by_content(student),
         "objectives": {item.label: [item.metric, item.direction] for item in bench.objectives},
         "constraints": {item.label: [item.metric, item.sense, item.bound] for item in bench.constraints},
-        "loss": {label: item.identity for label, item in settings.several["loss"].items()},
-        "schedule": settings.one("schedule").identity,
+        "loss": {label: _by_content(item) for label, item in settings.several["loss"].items()},
+        "schedule": _by_content(settings.one("schedule")),
         "latency": {
-            label: {**item.identity, "default_lengths": list(bench.lengths)}
+            label: {**_by_content(item), "default_lengths": list(bench.lengths)}
             for label, item in settings.several["latency"].items()
         },
     }
     if settings.augmentation.copies:
         identity["augmentation"] = asdict(settings.augmentation)
+    if judging := _evaluators(bench):
+        identity["evaluator"] = judging
     plain: dict[str, Any] = json.loads(json.dumps(identity))  # tuples become lists, as they come back from storage
     return plain
 
@@ -47,6 +54,33 @@ def _teacher(bench: Workbench) -> dict[str, Any]:
     if bench.teacher.needs_fine_tuning(bench.task):
         found["fine_tuning"] = asdict(bench.teacher.fine_tuning)
     return found
+
+
+def _by_content(chosen: Chosen) -> dict[str, Any]:
+    """Name and parameters; with a file that a parameter names goes what is in it, which counts wherever it lies."""
+    found = chosen.identity
+    for name in path_fields(chosen.registered.spec.config):
+        value = found.get(name)
+        if isinstance(value, str) and Path(value).is_file():
+            found[name] = {"file": value, "sha256": sha256_of(Path(value))}
+    return found
+
+
+def _evaluators(bench: Workbench) -> dict[str, Any]:
+    """Label -> what is chosen other than by default, of the evaluators whose metrics trials are judged by."""
+    metrics = [bench.task.metric, *(item.metric for item in bench.objectives)]
+    metrics += [item.metric for item in bench.constraints]
+    found = {}
+    for label in {metric.partition(".")[0] for metric in metrics}:
+        chosen = bench.settings.several["evaluator"].get(label)
+        if chosen is not None:
+            defaults = {"name": label, **{item.name: _default(item) for item in fields(chosen.registered.spec.config)}}
+            found[label] = {key: value for key, value in _by_content(chosen).items() if value != defaults[key]}
+    return {label: changed for label, changed in found.items() if changed}
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def check_identity(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -63,19 +97,31 @@ def check_identity(name: str, stored: Mapping[str, Any], given: Mapping[str, Any
 
 
 def _differences(stored: Any, given: Any, path: str) -> Iterator[str]:
-    if isinstance(stored, Mapping) and isinstance(given, Mapping):
+    if _is_file(given) and isinstance(stored, str):
+        given = given["file"]  # earlier versions stored the path alone
+    if _is_file(stored) and _is_file(given):
+        if stored["sha256"] != given["sha256"]:
+            yield f"{path}: the content of the file has changed: the study has {_short(stored)}, now {_short(given)}"
+    elif isinstance(stored, Mapping) and isinstance(given, Mapping):
         for key in sorted({*stored, *given}, key=str):
             where = f"{path}.{key}" if path else str(key)
+            none = "the default" if where.startswith("evaluator") else "none"
             if key not in stored:
-                yield f"{where}: the study has none, now {_short(given[key])}"
+                yield f"{where}: the study has {none}, now {_short(given[key])}"
             elif key not in given:
-                yield f"{where}: the study has {_short(stored[key])}, now none"
+                yield f"{where}: the study has {_short(stored[key])}, now {none}"
             else:
                 yield from _differences(stored[key], given[key], where)
     elif stored != given:
         yield f"{path}: the study has {_short(stored)}, now {_short(given)}"
 
 
+def _is_file(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"file", "sha256"}
+
+
 def _short(value: Any) -> str:
+    if _is_file(value):
+        return f"{value['file']} (SHA-256 {value['sha256'][:12]})"
     text = json.dumps(value, default=str)
     return text if len(text) <= 80 else f"{text[:77]}..."  # 80: one line of a terminal

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
@@ -23,25 +24,61 @@ LEASE_SECONDS = 60.0
 _HEARTBEAT_SECONDS = LEASE_SECONDS / 3
 
 
-def _machine() -> str:
-    return hashlib.sha256(platform.node().encode()).hexdigest()[:12]  # tells machines apart without naming them
+#: What differs between two boots of a machine, and between two containers on it that share its host name.
+_BOOT, _NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
 
 
 def owner_name() -> str:
-    """Who this process is: machine, process id and start time, so that a dead owner is recognised as such."""
-    return f"{_machine()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+    """Who this process is: where its process id counts, that id and its start, so that a dead owner is recognised.
+
+    The start is in ticks since the boot: seconds since the epoch change when the clock is set.
+    """
+    number, boot = os.getpid(), _boot()
+    return f"{_host()}:{number}:{_created(number)}" if boot is None else f"{boot}:{number}:{_ticks(number)}"
+
+
+def _boot() -> str | None:
+    """This boot and this namespace of process ids; None on systems that do not tell them."""
+    try:
+        return _hashed(f"{_BOOT.read_text().strip()} {_NAMESPACE.stat().st_ino}")
+    except OSError:
+        return None
+
+
+def _host() -> str:
+    return _hashed(platform.node())
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]  # tells machines apart without naming them
+
+
+def _ticks(number: int) -> str:
+    fields = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    return fields[19]  # the 22nd of proc(5); the second, which may hold spaces, ends with the parenthesis
+
+
+def _created(number: int) -> str:
+    return f"{psutil.Process(number).create_time():.2f}"
 
 
 def _is_dead_here(owner: str) -> bool:
     """Whether ``owner`` was a process of this machine that has ended."""
     machine, _, rest = owner.partition(":")
-    pid, _, started = rest.partition(":")
-    if machine != _machine() or not pid.isdigit():
+    number, _, started = rest.partition(":")
+    boot = _boot()
+    if machine not in (boot, _host()) or not number.isdigit():
         return False
     try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
-    except psutil.NoSuchProcess:
+        if machine == boot:
+            return _ticks(int(number)) != started
+        # Earlier versions wrote this name everywhere: where the clock may have been set, it is sure only that such a
+        # process is there.
+        return _created(int(number)) != started and boot is None
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return True
+    except (psutil.AccessDenied, PermissionError):  # another user's, so it is there
+        return False
 
 
 def release_dead(storage: Storage, study_id: int) -> list[RunRecord]:

@@ -7,7 +7,8 @@ the smallest and the largest feasible architecture, and the cost of the others f
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.engine.environment import prepare_process
 from autodistill.engine.features import FeaturesSize, StudyFeatures
 from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, step_flops, training_flops
-from autodistill.engine.session import check_workbench
+from autodistill.engine.session import check_study
 from autodistill.engine.task_bench import forward_flops, protocol_of, recipe_of_tasks, task_bench
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.folders import directory_bytes
@@ -117,13 +118,22 @@ class Plan:
 def make_plan(settings: Settings, registry: Registry) -> Plan:
     """Check everything, time a few steps, and add up.
 
+    The plan is that of the whole study, from its beginning: what a study that exists has done is told among the facts.
+
     Raises:
-        UserError: what `run` would raise before training.
+        UserError: what `run` would raise before training, of a study that exists too.
     """
     prepare_process(settings.trainer)
-    bench = Workbench(settings, registry)
-    check_workbench(bench)
-    return _Planner(bench).plan()
+    with ExitStack() as stack:
+        checked = check_study(settings, registry, stack)
+        plan = _Planner(checked.bench).plan()
+        if checked.storage is None or checked.known is None:
+            return plan
+        trials, runs = checked.storage.trials(checked.known.id), checked.storage.runs(checked.known.id)
+    began = sum(trial.origin == "search" and trial.began_training for trial in trials)
+    full = sum(run.kind == "full" and run.state == "complete" for run in runs)
+    done = f"{began} trials began training, {full} full runs are complete; the times above are of the whole study"
+    return replace(plan, facts={**plan.facts, "done already": done})
 
 
 class _Planner:

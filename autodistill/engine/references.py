@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +28,11 @@ def measure_references(session: Session) -> None:
         key = cache_key(item.identity)
         stored = session.storage.step(session.study.id, f"reference:{label}")
         if stored is None or stored.get("failed") or stored.get("chosen", key) != key:
-            measured = {**_measure(session, label, item), "chosen": key}
-            session.storage.replace_step(session.study.id, f"reference:{label}", measured)
+            stored = {**_measure(session, label, item), "chosen": key}
+            session.storage.replace_step(session.study.id, f"reference:{label}", stored)
+        if waiting := _not_timed(session, stored):
+            stored = {**stored, "latencies": {**stored["latencies"], **_timed(session, stored, waiting)}}
+            session.storage.replace_step(session.study.id, f"reference:{label}", stored)
         session.progress.advance()
 
 
@@ -66,7 +71,8 @@ def _measure(session: Session, label: str, chosen: Chosen) -> dict[str, Any]:
         "name": result.name,
         "parameters": result.parameters,
         "predictions": str((folder / "predictions.parquet").relative_to(session.settings.study_dir)),
-        "latencies": _latencies(session, result),
+        "latencies": {},
+        "onnx": None if result.onnx_path is None else _place(session, result.onnx_path),
         "notes": dict(result.notes),
     }
 
@@ -78,14 +84,20 @@ def _failed(session: Session, label: str, chosen: Chosen, error: Exception) -> d
     return {"left_out": failed, "failed": True}
 
 
-def _latencies(session: Session, result: ReferenceResult) -> dict[str, Any]:
-    if result.onnx_path is None:
-        return {}
-    subject = LatencySubject(result.name, None, None, {"onnx": result.onnx_path})
-    onnx_backends = {label: item for label, item in session.backends.items() if _takes_onnx(session, label)}
-    timed = time_subject(session, subject, str(result.notes.get("precision", "fp32")))
-    return {label: report for label, report in timed.items() if label in onnx_backends}
+def _place(session: Session, path: Path) -> str:
+    """Relative to the study's folder, which may be moved, where it lies in there."""
+    folder = session.settings.study_dir
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
-def _takes_onnx(session: Session, label: str) -> bool:
-    return session.settings.several["latency"][label].name == "onnxruntime"
+def _not_timed(session: Session, stored: Mapping[str, Any]) -> list[str]:
+    """Labels of the backends that run ONNX files and have not timed a reference's, perhaps because one failed."""
+    if not stored.get("onnx"):
+        return []
+    labels = session.settings.several["latency"]
+    return [label for label in labels if labels[label].name == "onnxruntime" and label not in stored["latencies"]]
+
+
+def _timed(session: Session, stored: Mapping[str, Any], labels: Collection[str]) -> dict[str, Any]:
+    subject = LatencySubject(stored["name"], None, None, {"onnx": session.settings.study_dir / stored["onnx"]})
+    return time_subject(session, subject, str(stored["notes"].get("precision", "fp32")), labels)

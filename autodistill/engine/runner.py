@@ -30,9 +30,10 @@ from autodistill.engine.scores import predictions_of, score_all, stored_metrics,
 from autodistill.engine.storage import Storage
 from autodistill.engine.teacher import PreparedTeacher, trainer_arguments
 from autodistill.engine.workbench import Workbench
-from autodistill.errors import PluginError, StudyInterruptedError, TeacherFeaturesError, TrialError
+from autodistill.errors import MachineError, PluginError, StudyInterruptedError, TeacherFeaturesError, TrialError
 from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.distil import Distillation, distil
+from autodistill.training.health import disk_failed
 from autodistill.training.replicates import stream_of
 from autodistill.training.results import TrainingResult
 from autodistill.training.seeds import derive_seed
@@ -117,6 +118,7 @@ class Runner:
             StudyInterruptedError: a stop was requested; the run's checkpoint is kept.
             PluginError: an observer failed.
             TeacherFeaturesError: the teacher's features cannot be computed, which concerns every run.
+            MachineError: a disk is full or broken, or the storage is; the run can go on.
         """
         context = self.context
         while True:
@@ -142,9 +144,14 @@ class Runner:
     def _guarded(self, attempt: _Attempt) -> JobResult:
         try:
             return self._run(attempt)
-        except (StudyInterruptedError, PluginError, TeacherFeaturesError, KeyboardInterrupt):
+        except (StudyInterruptedError, PluginError, TeacherFeaturesError, MachineError, KeyboardInterrupt):
             raise
         except Exception as error:
+            if disk_failed(error):
+                raise MachineError(
+                    f"The disk failed under trial {attempt.job.trial} ({attempt.job.run}): {error}. That is no failure "
+                    "of the architecture, and is not recorded as one: make room, and the same command goes on."
+                ) from error
             return self._failed(attempt, error)
 
     def _failed(self, attempt: _Attempt, error: Exception) -> JobResult:

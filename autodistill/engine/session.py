@@ -22,7 +22,7 @@ from autodistill.components.latency import LatencyBackend, LatencySubject
 from autodistill.components.search import Constraint, EarlierStudy, SearchContext
 from autodistill.configs.paths import overrides_with_paths
 from autodistill.configs.settings import Settings
-from autodistill.engine.checks import check_components, check_trainer
+from autodistill.engine.checks import check_baselines, check_components, check_trainer
 from autodistill.engine.earlier import earlier_studies, remember
 from autodistill.engine.environment import describe_environment, prepare_process
 from autodistill.engine.features import StudyFeatures
@@ -31,7 +31,7 @@ from autodistill.engine.guards import data_notes
 from autodistill.engine.identity import check_identity, study_identity
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.recipe import check_recipe
-from autodistill.engine.records import StudyRecord
+from autodistill.engine.records import StudyRecord, TrialRecord
 from autodistill.engine.relative import useful_reference
 from autodistill.engine.runner import Runner, RunnerContext
 from autodistill.engine.scores import score_all, stored_metrics
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from autodistill.report.progress import Progress
 
 logger = logging.getLogger(__name__)
+
+#: Stage -> stages with an account of their own that pass inside it and are taken from it, so that stages add up.
+_INSIDE = {"distill": ("teacher_cache",)}
 
 
 @dataclass
@@ -104,11 +107,16 @@ class Session:
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Account the block's wall-clock seconds to a stage, also when it is interrupted."""
-        started = time.monotonic()
+        started, before = time.monotonic(), self._inside(stage)
         try:
             yield
         finally:
-            self.storage.add_seconds(self.study.id, stage, time.monotonic() - started)
+            passed = time.monotonic() - started
+            self.storage.add_seconds(self.study.id, stage, passed - (self._inside(stage) - before))
+
+    def _inside(self, stage: str) -> float:
+        accounted = self.storage.seconds(self.study.id) if stage in _INSIDE else {}
+        return sum(accounted.get(inner, 0.0) for inner in _INSIDE.get(stage, ()))
 
 
 def how_to_go_on(settings: Settings) -> str:
@@ -117,8 +125,60 @@ def how_to_go_on(settings: Settings) -> str:
     return f"Go on with: {command}"
 
 
-def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) -> tuple[dict[str, Any], StudyFeatures]:
-    """Everything that can be wrong without training; returns the study's identity and the teacher's features."""
+@dataclass(frozen=True)
+class Checked:
+    """What has been checked without training.
+
+    Args:
+        bench: parts of the study.
+        identity: the study's.
+        features: of the teacher, before it is fine-tuned.
+        earlier: studies that the search learns from.
+        storage: where the study lives; None where it has not been made.
+        known: the study as it is stored; None where there is none yet.
+    """
+
+    bench: Workbench
+    identity: dict[str, Any]
+    features: StudyFeatures
+    earlier: tuple[EarlierStudy, ...]
+    storage: Storage | None
+    known: StudyRecord | None
+
+
+def check_study(settings: Settings, registry: Registry, stack: ExitStack) -> Checked:
+    """Check whether a study can begin, or go on; nothing is written.
+
+    Args:
+        settings: checked configuration.
+        registry: what exists.
+        stack: closes the storage.
+
+    Raises:
+        UserError: anything the user can mend.
+    """
+    storage, known = _existing(settings, stack)
+    bench = Workbench(settings, registry, str(known.identity["data"]["fingerprint"]) if known else None)
+    earlier = earlier_studies(settings, storage, known.id if known else None)
+    trials = storage.trials(known.id) if storage is not None and known is not None else []
+    identity, features = check_workbench(bench, earlier, known, trials)
+    return Checked(bench, identity, features, earlier, storage, known)
+
+
+def check_workbench(
+    bench: Workbench,
+    earlier: tuple[EarlierStudy, ...] = (),
+    known: StudyRecord | None = None,
+    trials: Sequence[TrialRecord] = (),
+) -> tuple[dict[str, Any], StudyFeatures]:
+    """Everything that can be wrong without training; returns the study's identity and the teacher's features.
+
+    Args:
+        bench: parts of the study.
+        earlier: studies that the search learns from.
+        known: the study that goes on; None for a new one.
+        trials: of that study.
+    """
     bench.data, bench.task, bench.vocabulary  # noqa: B018 (each raises what is wrong with it)
     bench.space, bench.evaluators, bench.objectives, bench.constraints, bench.train  # noqa: B018
     for architecture in (*bench.first_architectures, *bench.some_architectures):
@@ -132,7 +192,11 @@ def check_workbench(bench: Workbench, earlier: tuple[EarlierStudy, ...] = ()) ->
     # Their size does not depend on what the teacher has learnt: a disk that is too small shows before it learns.
     features = StudyFeatures(bench, model, model_dimensions(model), features_key(bench))
     features.check(_entries(bench))
-    return study_identity(bench), features
+    identity = study_identity(bench)
+    if known is not None:
+        check_identity(known.name, known.identity, identity)
+        check_baselines(bench.baselines(model), trials)
+    return identity, features
 
 
 def _entries(bench: Workbench) -> list[Path]:
@@ -162,15 +226,10 @@ def open_session(
     with ExitStack() as stack:
         stack.enter_context(ending_uses())  # another study of this process may need the room in the cache
         progress.stage("checking configuration, data and teacher")
-        found = _existing(settings, stack)
-        known = found[1] if found is not None else None
-        bench = Workbench(settings, registry, str(known.identity["data"]["fingerprint"]) if known else None)
-        earlier = earlier_studies(settings, found[0] if found is not None else None, known.id if known else None)
-        identity, features = check_workbench(bench, earlier)
-        if known is not None:
-            check_identity(settings.study_name, known.identity, identity)
-        storage = found[0] if found is not None else stack.enter_context(Storage(settings.storage_url))
-        study = _study_record(settings, bench, storage, identity, overrides, record)
+        checked = check_study(settings, registry, stack)
+        bench, features, earlier = checked.bench, checked.features, checked.earlier
+        storage = checked.storage or stack.enter_context(Storage(settings.storage_url))
+        study = _study_record(settings, bench, storage, checked.identity, overrides, record)
         remember(storage, study.id, earlier)
         registry.manager.notify("autodistill_before_study_run", study=study.name, config=deepcopy(settings.raw))
         progress.stage("teacher")
@@ -188,11 +247,11 @@ def open_session(
         yield session
 
 
-def _existing(settings: Settings, stack: ExitStack) -> tuple[Storage, StudyRecord | None] | None:
+def _existing(settings: Settings, stack: ExitStack) -> tuple[Storage | None, StudyRecord | None]:
     """The storage and study when there are any; a new SQLite file is not made before the checks have passed."""
     url = settings.storage_url
     if missing_file(url) is not None:
-        return None
+        return None, None
     storage = stack.enter_context(Storage(url))
     return storage, storage.find_study(settings.study_name)
 

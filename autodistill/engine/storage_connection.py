@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from autodistill.engine.storage_schema import check_version, create_tables, stored_version
-from autodistill.errors import ConfigError, StudyError
+from autodistill.errors import ConfigError, MachineError, StudyError
 from autodistill.folders import private_directory
 
 #: How long a process waits for another one's write, in seconds; writes take milliseconds, a busy disk a few seconds.
@@ -53,10 +53,10 @@ class Database:
 
     def _open(self) -> None:
         try:
-            with self.read() as connection:
+            with self._read() as connection:
                 version = stored_version(connection)
             if version is None:
-                with self.write() as connection:
+                with self._write() as connection:
                     create_tables(connection)
                     version = stored_version(connection)
             check_version(version or 0, self.where)
@@ -66,7 +66,16 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads; in SQLite all its statements see one state."""
+        """A transaction that only reads; in SQLite all its statements see one state.
+
+        Raises:
+            MachineError: the database does not answer, or cannot be read.
+        """
+        with self._telling(), self._read() as connection:
+            yield connection
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
         with self._engine.connect() as connection, connection.begin():
             yield connection
 
@@ -75,11 +84,30 @@ class Database:
         """A transaction that writes, committed when the block ends and undone when it raises.
 
         In SQLite it holds the only write lock from its first moment, so what it reads stays true until it commits.
+
+        Raises:
+            MachineError: the database does not answer, or cannot be written.
         """
+        with self._telling(), self._write() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
         with self._engine.connect() as connection:
             connection = connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            raise MachineError(
+                f"storage {self.where} cannot be read or written just now: {str(error.orig).strip()}. When that is "
+                "mended (a full disk, a server that is down, another program that holds the file), the same "
+                "command goes on."
+            ) from error
 
     def now(self, connection: Connection) -> float:
         """The clock by which leases expire, in seconds since the epoch."""

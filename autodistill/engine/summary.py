@@ -196,9 +196,10 @@ class SummaryBuilder:
         return hypervolume_of(self.matrix[list(rows)], self.point, self.objectives, self.teacher)
 
     def _curve(self) -> list[float | None]:
-        usable = sorted(
-            (row for row in self._usable() if self.history.told[row] >= 0), key=lambda row: self.history.told[row]
-        )
+        """After every result that the search was told: models trained by hand and baselines gave it none."""
+        told = self.history.told
+        searched = (row for row in self._usable() if told[row] >= 0 and self.trials[row].origin == "search")
+        usable = sorted(searched, key=lambda row: told[row])
         return [self._hypervolume(usable[: count + 1]) for count in range(len(usable))]
 
     def _front(self) -> list[int]:

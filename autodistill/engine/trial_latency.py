@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autodistill.components.latency import COMPOSED_METRICS, ComposingBackend, LatencyReport, LatencySubject
+from autodistill.configs.settings import noted
 from autodistill.engine.records import TrialRecord
 from autodistill.folders import write_json
 
@@ -66,7 +67,8 @@ def compose_architecture(session: Session, trial: TrialRecord) -> dict[str, dict
         for label, backend in session.backends.items():
             if label not in bound or not isinstance(backend, ComposingBackend):
                 continue
-            report = backend.compose(subject)
+            with noted(session.settings.several["latency"][label], f"timing {subject.name}"):
+                report = backend.compose(subject)
             if report is not None:
                 found[label] = report.as_dict()
     return found
@@ -80,7 +82,10 @@ def measure_architecture(session: Session, trial: TrialRecord) -> dict[str, dict
     """
     subject = _untrained(session, trial)
     with session.timed("latency"):
-        latencies = {label: backend.measure(subject).as_dict() for label, backend in session.backends.items()}
+        latencies = {}
+        for label, backend in session.backends.items():
+            with noted(session.settings.several["latency"][label], f"timing {subject.name}"):
+                latencies[label] = backend.measure(subject).as_dict()
     folder = session.settings.study_dir / "trials" / str(trial.number)
     write_json(folder / "latency.json", latencies)
     return latencies

@@ -261,15 +261,23 @@ class Workbench:
             some: label -> baseline; those of the configuration by default.
 
         Raises:
-            ConfigError: a baseline refuses its parameters, or names an architecture that cannot be built.
+            ConfigError: a baseline refuses its parameters, or names an architecture that cannot be built, or two
+                architectures have one name.
         """
         cut_from = self.family.architecture_of(teacher)
         found: dict[Architecture, NamedArchitecture] = {}
+        names: dict[str, Architecture] = {}
         for label, chosen in (self.settings.several["baseline"] if some is None else some).items():
             baseline: Baseline = self.create(chosen, BaselineContext(label, cut_from, self.family_name))
             for named in baseline.architectures():
                 self.check_architecture(named.architecture)
                 found.setdefault(named.architecture, named)
+                if names.setdefault(named.name, named.architecture) != named.architecture:
+                    raise ConfigError(
+                        f"{chosen.place} calls {named.architecture} {named.name!r}, as {names[named.name]} is called "
+                        "already, and baselines are told apart by their names. Give one of them another label: "
+                        "+baseline.LABEL.name=NAME."
+                    )
         return list(found.values())
 
     # -- metrics -------------------------------------------------------------------------------------------------

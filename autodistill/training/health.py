@@ -5,6 +5,7 @@ Also what the settings are called by which a user can mend it.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
 import torch
@@ -79,6 +80,17 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+
+
+#: Errors of a disk: it is full, the user's part of it is, or it is broken.
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+def disk_failed(error: BaseException) -> bool:
+    """Whether an error says that a disk is full or broken; libraries written in Rust tell the number in the text."""
+    if isinstance(error, OSError):
+        return error.errno in _OF_THE_DISK
+    return any(f"(os error {number})" in str(error) for number in _OF_THE_DISK)
 
 
 def halved(examples: int, error: Exception, what: str) -> int:

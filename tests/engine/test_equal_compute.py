@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from tiny_studies import architecture
 
 from autodistill.components.outcome import Score
-from autodistill.engine.equal_compute import Spending, equal_compute
+from autodistill.engine.comparison import failed_baselines
+from autodistill.engine.equal_compute import Spending, equal_compute, spending
+from autodistill.engine.records import Origin
+from autodistill.engine.storage import Storage
 from autodistill.engine.verdict import NO_TEST_SPLIT, Contender, Judge, verdict
 from autodistill.evaluators.scoring import proportion
 
@@ -41,6 +46,42 @@ def test_nothing_is_claimed_for_what_could_not_have_been_paid() -> None:
     assert "nothing can be claimed" in found["claim"]
     assert equal_compute(JUDGE, [], [WEAK], spent)["holds"] is None
     assert "a pick or a baseline is missing" in equal_compute(JUDGE, [(0, STRONG)], [], spent)["claim"]
+
+
+def add(storage: Storage, study: int, width: int, origin: Origin, **ended: Any) -> int:
+    """A trial whose full run has ended, or has not begun."""
+    label = "small" if origin == "baseline" else None
+    given: dict[str, Any] = {"replicate": 0, "label": label, "in_space": True, "note": None, "seed": 1}
+    trial = storage.add_trial(study, architecture(1, width), origin=origin, **given)
+    if ended:
+        run = storage.lease_run(study, trial.number, "full", "me", 60.0)
+        assert run is not None
+        assert storage.finish_run(run, cost={"flops": 10.0}, **ended)
+    return trial.number
+
+
+def test_the_search_does_not_pay_for_models_that_were_trained_by_hand(open_storage: Callable[..., Storage]) -> None:
+    storage = open_storage()
+    study = storage.create_study("study", {}, {}, {}, {}).id
+    pick, failed = (add(storage, study, 16 * i, "search", state=s) for i, s in ((1, "complete"), (2, "failed")))
+    add(storage, study, 48, "search", state="complete")
+    add(storage, study, 64, "manual", state="complete")
+    add(storage, study, 80, "baseline", state="complete")
+    spent = spending(storage.runs(study), storage.trials(study), [pick, failed])
+    assert (spent.full, spent.baselines) == (20.0, 10.0)
+
+
+def test_a_baseline_that_was_never_trained_has_not_failed(open_storage: Callable[..., Storage]) -> None:
+    storage = open_storage()
+    study = storage.create_study("study", {}, {}, {}, {}).id
+    waiting = add(storage, study, 16, "baseline")
+    assert storage.lease_run(study, add(storage, study, 32, "baseline"), "full", "another process", 60.0)
+    trials = {trial.number: trial for trial in storage.trials(study)}
+    assert failed_baselines(trials, storage.runs(study)) == []
+    run = storage.lease_run(study, waiting, "full", "me", 60.0)
+    assert run is not None
+    assert storage.finish_run(run, state="failed", error="no memory")
+    assert failed_baselines(trials, storage.runs(study)) == ["small"]
 
 
 def test_a_baseline_that_has_learnt_nothing_is_no_rival() -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from autodistill.engine import explore_clock
 from autodistill.engine.explore_clock import BUDGET_STAGE, ExploreClock
+from autodistill.engine.session import Session
 from autodistill.engine.storage import Storage
 
 
@@ -65,3 +67,16 @@ def test_seconds_are_written_while_they_pass(storage: Storage, study_id: int, mo
     with ExploreClock(storage, study_id) as explored:
         while not storage.seconds(study_id).get(BUDGET_STAGE, 0.0) > 0:
             assert explored.seconds < 600
+
+
+def test_training_in_full_does_not_hold_the_teachers_pass(
+    storage: Storage, study_id: int, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autodistill.engine.session.time", SimpleNamespace(monotonic=clock))
+    session: Any = Session.__new__(Session)
+    session.storage, session.study = storage, SimpleNamespace(id=study_id)
+    storage.add_seconds(study_id, "teacher_cache", 7.0)
+    with session.timed("distill"):
+        clock.now += 100
+        storage.add_seconds(study_id, "teacher_cache", 30.0)
+    assert storage.seconds(study_id) == {"teacher_cache": 37.0, "distill": 70.0}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tiny_studies import architecture
 
@@ -16,6 +19,9 @@ from autodistill.engine.lease import held, owner_name, release_dead
 from autodistill.engine.storage import Storage
 
 Open = Callable[..., Storage]
+
+#: No process has this number: it is beyond the largest that Linux gives.
+UNUSED = 2**22 + 1
 
 
 @pytest.fixture
@@ -65,6 +71,50 @@ def test_a_process_number_that_was_given_anew_is_recognised(storage: Storage, st
     machine, number, _ = owner_name().split(":")
     assert storage.lease_run(study_id, 0, "flash", f"{machine}:{number}:1.00", 1000.0) is not None
     assert len(release_dead(storage, study_id)) == 1
+
+
+@pytest.mark.parametrize("seconds", [1.0, -3600.0])
+def test_a_living_process_stays_alive_when_the_clock_is_set(
+    storage: Storage, study_id: int, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    created = psutil.Process.create_time
+    with held(storage, study_id, 0, "flash", False) as mine:
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + seconds)
+        assert mine is not None
+        assert release_dead(storage, study_id) == []
+        assert storage.renew(mine.run, 60.0)
+
+
+def test_a_container_with_the_same_host_name_has_processes_of_its_own(
+    storage: Storage, study_id: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as there:
+        there.setattr(lease, "_NAMESPACE", tmp_path)
+        _, _, started = owner_name().split(":")
+        owner = f"{lease._boot()}:{UNUSED}:{started}"
+    assert storage.lease_run(study_id, 0, "flash", owner, 1000.0) is not None
+    assert release_dead(storage, study_id) == []
+
+
+@pytest.mark.parametrize(("number", "dead"), [(os.getpid(), False), (UNUSED, True)], ids=["there", "gone"])
+def test_leases_of_earlier_versions_are_judged_by_whether_there_is_such_a_process(
+    storage: Storage, study_id: int, number: int, dead: bool
+) -> None:
+    owner = f"{lease._host()}:{number}:1700000000.25"
+    assert storage.lease_run(study_id, 0, "flash", owner, 1000.0) is not None
+    assert len(release_dead(storage, study_id)) == dead
+
+
+def test_systems_without_proc_tell_processes_apart_by_the_time_of_their_start(
+    storage: Storage, study_id: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lease, "_BOOT", tmp_path / "missing")
+    assert storage.lease_run(study_id, 0, "flash", owner_name(), 1000.0) is not None
+    assert release_dead(storage, study_id) == []
+    machine, number, _ = owner_name().split(":")
+    run = storage.lease_run(study_id, 0, "full", f"{machine}:{number}:1.00", 1000.0)
+    assert run is not None
+    assert [item.token for item in release_dead(storage, study_id)] == [run.token]
 
 
 def test_the_owners_name_does_not_name_the_machine() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.outcome import Job, JobResult
 from autodistill.components.search import History, Proposal, SearchContext
 from autodistill.components.specs import ComponentSpec
+from autodistill.engine.finals import train_picks
 from autodistill.engine.picks import averaged
 from autodistill.engine.storage import Storage
 from autodistill.hookspecs import hookimpl
@@ -94,6 +96,32 @@ def test_picks_are_chosen_one_after_the_other_and_the_best_comes_first(tmp_path:
     again = autodistill.run(autodistill.compose(given), overrides=given)
     assert [pick["trial"] for pick in again.summary()["picks"]] == frozen
     assert weights(study.directory) == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"max": 2, "margin": 0.0}, "frozen with picks.max=2 (now 4) and stay as they are"),
+        ({"max": 4, "margin": 0.5}, "frozen with picks.margin=0.5 (now 0) and stay as they are"),
+        ({"max": 4, "margin": 0.0}, None),
+        (None, "frozen with picks.max=3 (now 4) and stay"),  # by an earlier version: its configuration tells
+    ],
+)
+def test_what_is_asked_of_picks_that_are_frozen_is_told_to_be_in_vain(
+    open_storage: Callable[..., Storage], asked: dict[str, float] | None, told: str | None
+) -> None:
+    storage, messages = open_storage(), list[str]()
+    study = storage.create_study("study", {}, {"picks": {"max": 3, "margin": 0.0}}, {}, {})
+    storage.set_step(study.id, "picks_frozen", {"trials": [1], "searched": 0} | ({"asked": asked} if asked else {}))
+    session: Any = SimpleNamespace(
+        storage=storage,
+        study=study,
+        settings=SimpleNamespace(picks_max=4, picks_margin=0.0),
+        progress=SimpleNamespace(message=messages.append),
+    )
+    assert train_picks(session) == [1]
+    assert len(messages) == (told is not None)
+    assert told is None or told in messages[0]
 
 
 def test_a_choice_that_was_stored_is_kept(tmp_path: Path) -> None:

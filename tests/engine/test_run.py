@@ -15,6 +15,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 from tiny_studies import TEACHER_MS, architecture, replaced, timeless, tiny_study, weights
 
 import autodistill
@@ -22,7 +23,7 @@ from autodistill.components.outcome import Job, JobResult
 from autodistill.engine.cache import EVICTABLE
 from autodistill.engine.storage import Storage
 from autodistill.engine.study import Study, open_study
-from autodistill.errors import PluginError, TeacherError, TrialError
+from autodistill.errors import MachineError, PluginError, TeacherError, TrialError
 from autodistill.hookspecs import hookimpl
 from autodistill.plugin_manager import PluginManager, Provider
 from autodistill.references.tfidf_linear import TfidfLinear
@@ -459,6 +460,28 @@ def test_a_disk_that_fills_up_in_the_teachers_pass_fails_no_trial(
         ):
             run()
     trials = run().summary()["trials"]
+    assert (trials["complete"], trials["failed"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("Error: No space left on device (os error 28)")]
+)
+def test_a_disk_that_fills_up_under_a_trial_does_not_fail_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    from autodistill.engine import runner
+
+    registry = registry_with()
+    settings = autodistill.compose(tiny_study(tmp_path, "budget.trials=1", "baseline=[]"), registry)
+
+    def full(request: Any) -> Any:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "distil", full)
+        with pytest.raises(MachineError, match=r"trial 0 \(flash\): .*No space left.*the same command goes on"):
+            autodistill.run(settings, registry=registry, explore_only=True)
+    trials = autodistill.run(settings, registry=registry, explore_only=True).summary()["trials"]
     assert (trials["complete"], trials["failed"]) == (1, 0)
 
 

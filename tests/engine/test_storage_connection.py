@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
+from autodistill.engine import storage_connection
 from autodistill.engine.storage import Storage
 from autodistill.engine.storage_schema import SCHEMA_VERSION, schema
-from autodistill.errors import ConfigError, StudyError
+from autodistill.errors import ConfigError, MachineError, StudyError
 
 
 def mode(path: Path) -> int:
@@ -41,6 +42,21 @@ def test_sqlite_is_set_up_for_several_processes(tmp_path: Path) -> None:
             for name in ("journal_mode", "busy_timeout", "foreign_keys", "synchronous")
         }
     assert settings == {"journal_mode": "wal", "busy_timeout": 60_000, "foreign_keys": 1, "synchronous": 2}
+
+
+def test_a_database_that_cannot_be_written_for_now_is_told_with_the_way_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_connection, "BUSY_SECONDS", 0.01)
+    file = tmp_path / "studies.db"
+    with Storage(f"sqlite:///{file}") as storage, sqlite3.connect(file, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(
+            MachineError, match=r"studies.db cannot be .*: database is locked.*the same command goes on"
+        ):
+            storage.create_study("demo", {}, {}, {}, {})
+        other.execute("ROLLBACK")
+        assert storage.create_study("demo", {}, {}, {}, {}).name == "demo"
 
 
 def test_a_relative_path_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

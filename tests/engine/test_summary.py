@@ -112,6 +112,16 @@ def test_a_search_under_way_has_a_front_and_a_hypervolume(storage: Storage, stud
     assert slow not in summary["pareto"]
 
 
+def test_the_curve_has_a_point_for_every_result_that_the_search_was_told(storage: Storage, study: StudyRecord) -> None:
+    storage.set_step(study.id, "teacher", teacher_step())
+    add(storage, study, 16, 0.8, 2.0)
+    for origin in ("baseline", "manual"):
+        given: dict[str, Any] = {"label": None, "in_space": True, "note": None, "seed": 1, "replicate": 0}
+        trial = storage.add_trial(study.id, architecture(2, 16), origin=origin, **given)
+        storage.update_trial(study.id, trial.number, state="complete", latencies={"replay": report(3.0)})
+    assert len(build(storage, study)["hypervolume_curve"]) == 1
+
+
 def test_a_lucky_replicate_counts_by_the_mean_in_every_hypervolume(storage: Storage, study: StudyRecord) -> None:
     storage.set_step(study.id, "teacher", teacher_step())
     add(storage, study, 16, 0.9, 2.0)

@@ -3,16 +3,21 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tiny_studies import architecture
 
 from autodistill.configs.composition import compose
+from autodistill.configs.settings import Settings
+from autodistill.engine.identity import study_identity
 from autodistill.engine.plan import make_plan
-from autodistill.engine.session import check_workbench
+from autodistill.engine.session import check_study, check_workbench
+from autodistill.engine.storage import Storage
 from autodistill.engine.workbench import Workbench
-from autodistill.errors import ConfigError
+from autodistill.errors import ConfigError, StudyError
 from autodistill.plugin_manager import Provider
 from autodistill.registry import Registry
 from autodistill.testing.tiny import tiny_overrides
@@ -28,6 +33,48 @@ def test_a_baseline_that_two_labels_name_is_one_baseline(tmp_path: Path, fresh_r
     bench = Workbench(compose([*tiny_overrides(tmp_path), *TWICE], fresh_registry), fresh_registry)
     found = bench.baselines(bench.teacher.load(bench.task))
     assert [(named.name, named.architecture.choices["num_layers"]) for named in found] == [("first-1", 1)]
+
+
+def test_two_baselines_of_one_name_are_refused(tmp_path: Path, fresh_registry: Registry) -> None:
+    twice = ("baseline=[]", "+baseline.cut={name: teacher_truncated, layers: [1]}", "+baseline.cut-1.name=mobilebert")
+    bench = Workbench(compose([*tiny_overrides(tmp_path), *twice], fresh_registry), fresh_registry)
+    with pytest.raises(ConfigError, match=r"baseline\.cut-1 calls mobilebert.* 'cut-1', as bert.* is called already"):
+        bench.baselines(bench.teacher.load(bench.task))
+
+
+def test_a_label_that_names_another_baseline_by_now_is_refused(tmp_path: Path, fresh_registry: Registry) -> None:
+    overrides = [*tiny_overrides(tmp_path), "baseline=[]", "+baseline.small.name=tinybert_4l"]
+    settings = compose(overrides, fresh_registry)
+    bench = Workbench(settings, fresh_registry)
+    with Storage(settings.storage_url) as storage:
+        study = storage.create_study("study", study_identity(bench), {}, {}, {})
+        given: dict[str, Any] = {"replicate": 0, "origin": "baseline", "in_space": False, "note": None, "seed": 1}
+        storage.add_trial(study.id, architecture(1, 16), label="small", **given)
+    with (
+        ExitStack() as stack,
+        pytest.raises(ConfigError, match=r"'small' is bert.*in this study that name belongs to bert.*another label"),
+    ):
+        check_study(settings, fresh_registry, stack)
+
+
+def test_a_plan_of_a_study_that_exists_refuses_what_a_run_refuses_and_tells_what_is_done(
+    tmp_path: Path, fresh_registry: Registry
+) -> None:
+    def settings(*more: str) -> Settings:
+        return compose([*tiny_overrides(tmp_path), "baseline=[]", *more], fresh_registry)
+
+    assert "done already" not in make_plan(settings(), fresh_registry).facts
+    with Storage(settings().storage_url) as storage:
+        study = storage.create_study("study", study_identity(Workbench(settings(), fresh_registry)), {}, {}, {})
+        given: dict[str, Any] = {"replicate": 0, "origin": "search", "in_space": True, "note": None, "seed": 1}
+        storage.add_trial(study.id, architecture(1, 16), label=None, **given)
+        storage.update_trial(study.id, 0, began_training=True)
+    told = make_plan(settings("budget.trials=9"), fresh_registry).facts["done already"]
+    assert told.startswith("1 trials began training, 0 full runs are complete")
+    with pytest.raises(StudyError, match=r"schedule\.examples: the study has 640, now 960"):
+        make_plan(settings("schedule.examples=960"), fresh_registry)
+    with pytest.raises(ConfigError, match=r"search\.warm_start: .*nowhere"):
+        make_plan(settings("search=botorch", "search.warm_start=[nowhere]"), fresh_registry)
 
 
 def test_a_plan_counts_a_repeated_baseline_once(tmp_path: Path, fresh_registry: Registry) -> None:
