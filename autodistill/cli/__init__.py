@@ -14,10 +14,8 @@ from collections.abc import Sequence
 from typing import IO
 
 from autodistill.cli.help import VERBS, general_help, verb_help
+from autodistill.cli.messages import INTERRUPTED, print_error, print_interrupted
 from autodistill.errors import AutoDistillError, UserError, did_you_mean
-
-#: Exit code of a run that the user interrupted (128 + SIGINT).
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print("autodistill: interrupted. The same command goes on where it was.", file=sys.stderr)
+        print_interrupted()
         return INTERRUPTED
     except BrokenPipeError:
         if not any(_abandoned(stream) for stream in (sys.stdout, sys.stderr)):  # another pipe: to a process of ours
@@ -50,13 +48,6 @@ def _abandoned(stream: IO[str]) -> bool:
     except (OSError, ValueError):  # no file behind it
         return False
     return any(events & select.POLLERR for _, events in poll.poll(0))
-
-
-def print_error(error: AutoDistillError) -> None:
-    """Write an error as one paragraph on stderr, with the notes that were added on its way up."""
-    print(f"autodistill: error: {error}", file=sys.stderr)
-    for note in getattr(error, "__notes__", ()):
-        print(f"  {note}", file=sys.stderr)
 
 
 def _dispatch(given: list[str]) -> int:

@@ -19,7 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autodistill.cli.messages import INTERRUPTED, print_error, print_interrupted
 from autodistill.cli.stored import with_stored_overrides
+from autodistill.cli.verbs import READING
 from autodistill.configs.composition import (
     DEFAULT_STUDY_NAME,
     compose,
@@ -45,8 +47,12 @@ OUTCOMES_VARIABLE = "AUTODISTILL_OUTCOMES_DIR"
 #: The log that `conf/hydra/job_logging` makes in a study's folder.
 LOG_NAME = "autodistill.log"
 
+#: Hydra's flag that one of these words may follow, also without them.
+_INFO = ("--info", "-i")
+_INFO_ABOUT = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
 #: Flags of Hydra that run nothing.
-_SHOWING = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc")
+_SHOWING = (*_INFO, "--cfg", "-c", "--hydra-help", "--shell-completion", "-sc")
 _MULTIRUN = ("-m", "--multirun")
 _FLAGS_WITH_VALUE = (
     "--cfg",
@@ -70,28 +76,30 @@ def run_verb(verb: str, arguments: Sequence[str]) -> int:
         overrides = ["experiment=quickstart"]
     flags, places = _without_config_dir(flags)
     overrides += places
-    multirun = bool(set(flags) & set(_MULTIRUN)) or (
-        any(item.startswith("experiment=") for item in overrides) and is_sweep(overrides, registry)
+    multirun = (
+        bool(set(flags) & set(_MULTIRUN))
+        or "hydra.mode=MULTIRUN" in overrides
+        or (any(item.startswith("experiment=") for item in overrides) and is_sweep(overrides, registry))
     )
     if multirun:
         overrides = [*overrides, *_sweep_overrides(overrides, registry)]
-    elif not set(flags) & set(_SHOWING):
-        overrides = with_stored_overrides(overrides, registry)
+    elif not {flag.partition("=")[0] for flag in flags} & set(_SHOWING):
+        if verb not in READING:  # they need where the study is, and work without the plugins that it was made with
+            overrides = with_stored_overrides(overrides, registry)
         _check_before_hydra(verb, overrides, registry)
-    return _run_hydra(verb, [*flags, *with_search_path(overrides, registry)], registry, multirun)
+        overrides = [*overrides, "hydra.mode=RUN"]  # the stored experiment of a sweep's study asks for the sweep again
+    return _run_hydra(verb, [*with_search_path(overrides, registry), *flags], registry, multirun)
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Split into Hydra's flags (with their values) and overrides."""
     flags: list[str] = []
     overrides: list[str] = []
-    waiting = False
+    previous = ""
     for argument in arguments:
-        if waiting or argument.startswith("-"):
-            flags.append(argument)
-            waiting = not waiting and argument in _FLAGS_WITH_VALUE
-        else:
-            overrides.append(argument)
+        is_value = previous in _FLAGS_WITH_VALUE or (previous in _INFO and argument in _INFO_ABOUT)
+        (flags if is_value or argument.startswith("-") else overrides).append(argument)
+        previous = "" if is_value else argument
     return flags, overrides
 
 
@@ -111,14 +119,14 @@ def _check_before_hydra(verb: str, overrides: list[str], registry: Registry) -> 
 
 
 def _sweep_overrides(overrides: list[str], registry: Registry) -> list[str]:
-    """Keep what a sweep does not vary out of the names of its studies."""
+    """Keep what a sweep does not vary out of the names of its studies, and the names that it gives them."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     prepare_hydra(registry)
     with translated_errors(registry):
         parsed = OverridesParser.create().parse_overrides(overrides)
-    fixed = sorted({item.key_or_group for item in parsed if not item.is_sweep_override()})
-    return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"] if fixed else []
+    fixed = sorted({"study.name", *(item.key_or_group for item in parsed if not item.is_sweep_override())})
+    return [f"hydra.job.config.override_dirname.exclude_keys=[{','.join(fixed)}]"]
 
 
 def _run_hydra(verb: str, arguments: list[str], registry: Registry, multirun: bool) -> int:
@@ -126,9 +134,14 @@ def _run_hydra(verb: str, arguments: list[str], registry: Registry, multirun: bo
 
     prepare_hydra(registry)
     with _outcome_directory() as outcomes, _hydra_environment(arguments), translated_errors(registry):
-        job = _Job(verb)
-        hydra.main(version_base="1.3", config_path=f"pkg://{CONFIG_PACKAGE}", config_name=CONFIG_NAME)(job)()
+        job, interruption = _Job(verb), None
+        try:
+            hydra.main(version_base="1.3", config_path=f"pkg://{CONFIG_PACKAGE}", config_name=CONFIG_NAME)(job)()
+        except KeyboardInterrupt as error:
+            interruption = error
         results = [json.loads(path.read_text()) for path in sorted(outcomes.glob("*.json"))]
+    if interruption is not None and all(result["exit_code"] != INTERRUPTED for result in results):
+        raise interruption  # of Hydra between jobs; a job's own has been told
     if multirun and verb in ("run", "explore") and results:
         from autodistill.cli.sweep import print_sweep
 
@@ -146,21 +159,26 @@ class _Job:
         self.__qualname__ = "_Job"
 
     def __call__(self, config: DictConfig) -> int:
-        """Run the verb; every error becomes an exit code here, so that a sweep's other jobs go on."""
+        """Run the verb; every error becomes an exit code here, so that a sweep's other jobs go on.
+
+        Raises:
+            KeyboardInterrupt: the user asked to stop, which means the sweep, not only this job.
+        """
         code, study = 1, ""
         try:
             code, study = self._run(config)
         except AutoDistillError as error:
-            from autodistill.cli import print_error
-
             print_error(error)
             code = error.exit_code
         except KeyboardInterrupt:
-            code = 130
+            print_interrupted()
+            code = INTERRUPTED
         except Exception:
             traceback.print_exc()
         _remove_unused_folder()
         _write_outcome({"exit_code": code, "study": study})
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         return code
 
     def _run(self, config: DictConfig) -> tuple[int, str]:

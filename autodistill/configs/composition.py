@@ -6,6 +6,7 @@ errors are turned into one paragraph that names the key and what is possible.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -148,7 +149,10 @@ def _plugin_search_path(registry: Registry) -> list[str]:
 
 
 def _study_name(given: str | None) -> str:
-    """The name of the running job's study; jobs of a sweep add what they vary, so that they are distinct."""
+    """The name of the running job's study; jobs of a sweep add what they vary, so that they are distinct.
+
+    What no folder can be called is written as ``_``, and a digest then tells apart what that makes alike.
+    """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -157,7 +161,10 @@ def _study_name(given: str | None) -> str:
     hydra = HydraConfig.get()
     name = given or hydra.runtime.choices.get("experiment") or DEFAULT_STUDY_NAME
     if hydra.mode == RunMode.MULTIRUN and hydra.job.override_dirname:
-        name = f"{name}-{re.sub(r'[^A-Za-z0-9._,=+-]+', '_', hydra.job.override_dirname)}"
+        varied = re.sub(r"[^A-Za-z0-9._,=+-]+", "_", hydra.job.override_dirname)
+        name = f"{name}-{varied}"
+        if varied != hydra.job.override_dirname:
+            name += "-" + hashlib.sha256(hydra.job.override_dirname.encode()).hexdigest()[:8]
     return str(name)
 
 

@@ -309,6 +309,17 @@ def test_report_writes_the_same_page_again(output: Path, out: Verb) -> None:
     assert (output / "study" / "report.html").stat().st_size > 1000
 
 
+def test_a_study_whose_plugin_is_gone_is_still_reported(output: Path, out: Verb) -> None:
+    with sqlite3.connect(output / "studies.db") as connection:
+        (text,) = connection.execute("select components from autodistill_studies where name = 'study'").fetchone()
+        components = json.loads(text)
+        components["overrides"] += ["search=vizier", "search.algorithm=gp"]
+        connection.execute("update autodistill_studies set components = ?", [json.dumps(components)])
+    given = ["study.name=study", f"output_dir={output}"]
+    assert "beat the strongest baseline" in out("report", *given)
+    assert "num_layers=1" in out("studies", *given)
+
+
 def test_plan_says_what_run_would_cost_and_does_nothing(tiny: Tiny, out: Verb, tmp_path: Path) -> None:
     printed = out("plan", *replaced(tiny.overrides, f"output_dir={tmp_path / 'planned'}"))
     assert "flash" in printed
@@ -357,9 +368,10 @@ def test_presets_and_experiments_of_a_folder_of_ones_own_are_found_and_remembere
     monkeypatch.chdir("/")
     out("explore", output, "study.name=mine", "budget.trials=2")  # without the folder, this would be an error
     moved = folder.rename(tmp_path / "moved")
-    assert main(["report", output, "study.name=mine"]) == 2
+    assert main(["plan", output, "study.name=mine"]) == 2
     assert f"Say where they are now: {SEARCH_PATH}=[file:///DIR]" in capsys.readouterr().err
-    out("report", output, "study.name=mine", "--config-dir", str(moved))
+    out("plan", output, "study.name=mine", "--config-dir", str(moved))
+    out("report", output, "study.name=mine")
 
 
 def test_two_folders_of_ones_own_are_both_searched(tiny: Tiny, tmp_path: Path, out: Verb) -> None:
