@@ -23,7 +23,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject
-from autodistill.folders import write_json
+from autodistill.folders import InUse, write_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -125,14 +125,18 @@ def outside_blocks(model: nn.Module, depth: int) -> str:
 class BlockStore:
     """Lists of numbers on disk, a file per key: shape, machine, runtime and workload.
 
+    From the first look until it is closed the shared cache keeps all of them.
+
     Args:
         directory: where; made when first written to.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._in_use: InUse | None = None
 
     def _path(self, key: Mapping[str, Any]) -> Path:
+        self._in_use = self._in_use or InUse(self._directory)
         text = json.dumps(key, sort_keys=True, default=str)
         return self._directory / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 
@@ -147,6 +151,12 @@ class BlockStore:
     def write(self, key: Mapping[str, Any], rows: list[list[float]]) -> None:
         """Replace what is stored; a reader sees the old rows or the new ones. Of two writers at once one is lost."""
         write_json(self._path(key), {"key": key, "rows": rows})
+
+    def close(self) -> None:
+        """Let the cache remove what is stored; may be called twice."""
+        if self._in_use is not None:
+            self._in_use.close()
+            self._in_use = None
 
 
 class Composer:
@@ -189,6 +199,10 @@ class Composer:
         architecture = _of_blocks(subject)
         if architecture is not None:
             self._learn(architecture, report)
+
+    def close(self) -> None:
+        """Let go of the stored timings; may be called twice."""
+        self._store.close()
 
     def _learn(self, architecture: Architecture, report: LatencyReport) -> dict[int, Point]:
         """Store a timing; returns all of its shape."""

@@ -102,8 +102,10 @@ class Measuring:
         return self.session.answer(subject, batches)
 
     def close(self) -> None:
-        """End the worker; may be called twice."""
+        """End the worker and let go of stored timings; may be called twice."""
         self.session.close()
+        if self._composer is not None:
+            self._composer.close()
 
 
 def _version(distribution: str) -> str:
