@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import time
 import weakref
@@ -132,6 +133,28 @@ def ending_uses() -> Iterator[None]:
 def use_of(directory: Path) -> Path:
     """The file that is locked while a folder is `InUse`."""
     return directory.with_name(f".{directory.name}.use")
+
+
+@contextlib.contextmanager
+def passing_directory(parent: Path, prefix: str) -> Iterator[Path]:
+    """A private folder that is there for the block only, and `InUse` meanwhile.
+
+    Unlike the system's temporary folders it may lie in a cache: nothing removes it for space while it is needed, and
+    what a process that was killed has left of it goes like any other entry.
+
+    Args:
+        parent: where; made private when it is missing.
+        prefix: of its name.
+    """
+    directory = parent / f"{prefix}{secrets.token_hex(8)}"
+    in_use = InUse(directory)  # before it is there: no moment in which it could be removed
+    try:
+        yield private_directory(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        in_use.close()
+        for left in (use_of(directory), lock_of(directory)):  # the name is never used again
+            left.unlink(missing_ok=True)
 
 
 def directory_bytes(path: Path) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autodistill.cli.model_verbs import as_teacher, number, print_table, write_result
 from autodistill.configs.settings import Chosen, Settings
 from autodistill.errors import AutoDistillError, ConfigError, StudyInterruptedError
+from autodistill.report.tables import LOAD_COLUMNS
 
 if TYPE_CHECKING:
     from autodistill.components.architecture import Architecture
@@ -184,14 +185,7 @@ def _untrained(bench: Workbench, name: str, architecture: Architecture) -> Laten
 # -- the table -----------------------------------------------------------------------------------------------------
 
 #: Columns that are shown where any report has them: title -> field.
-_EXTRA = {
-    "p99 ms": "p99",
-    "req/s at p99": "throughput_at_p99",
-    "loaded p50 ms": "loaded_p50_ms",
-    "loaded p99 ms": "loaded_p99_ms",
-    "per million": "cost_per_million",
-    "care": "flags",
-}
+_EXTRA = {"p99 ms": "p99", **LOAD_COLUMNS, "care": "flags"}
 
 
 def _extra_titles(reports: Sequence[Mapping[str, Any]]) -> list[str]:

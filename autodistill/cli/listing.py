@@ -41,25 +41,18 @@ def show_study(settings: Settings, console: Console) -> None:
     """Print a study's trials."""
     from rich.table import Table
 
+    from autodistill.cli.model_verbs import number
     from autodistill.engine.study import open_study
+    from autodistill.report.tables import metric_of
 
     study = open_study(settings.study_name, settings.storage_url, settings.output_dir)
     summary: dict[str, Any] = study.summary()
     metrics = [item["metric"] for item in summary["objectives"]]
     table = Table("trial", "origin", "state", *metrics, "architecture", title=study.name, title_justify="left")
     for row in summary["history"]:
-        values = [_value(row, metric) for metric in metrics]
+        values = [number(metric_of(metric, row["metrics"], row["latencies"])) for metric in metrics]
         choices = ", ".join(f"{name}={value}" for name, value in row["architecture"].items())
         origin = f"{row['origin']} {row['name'] or ''}".strip()
         table.add_row(str(row["trial"]), origin, row["state"], *values, f"{row['family']}({choices})")
     console.print(table)
     console.print(summary["verdict"]["claim"], highlight=False)
-
-
-def _value(row: dict[str, Any], metric: str) -> str:
-    label, _, name = metric.partition(".")
-    if metric in row["metrics"]:
-        return f"{row['metrics'][metric]['value']:.4g}"
-    report = row["latencies"].get(label)
-    key = {"p50_ms": "median", "p90_ms": "p90", "p99_ms": "p99"}.get(name, name)
-    return f"{report[key]:.4g}" if report and report.get(key) is not None else ""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 LatencyKind = Literal["measured", "composed", "analytical", "predicted", "replayed"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
-#: Metrics of latency reports, with their directions; ``ratio_to_reference`` is the median over the teacher's. Those of
-#: the last four lines exist where the workload has a `Load`.
+#: Metrics of latency reports, with their directions; ``ratio_to_reference`` is the time relative to the teacher's,
+#: timed in turn. Those of the last four lines exist where the workload has a `Load`.
 LATENCY_METRICS: Mapping[str, Direction] = {
     "p50_ms": "minimize",
     "p90_ms": "minimize",
@@ -95,8 +95,9 @@ class LatencyReport:
     ``p99`` is None below 300 samples. ``relative_half_width``: half of the 95 % confidence interval of the median,
     relative to it. ``p90_interval``, ``p99_interval``: order statistics around the percentile, (low, high), each with
     95 % confidence; None where there are too few samples. ``throughput``: sequences per second in a single stream.
-    ``ratio_to_reference``: median relative to the reference model (the teacher) timed in the same session. ``flags``:
-    reasons for care, of `autodistill.latency.statistics.FLAGS`.
+    ``ratio_to_reference``: how long a request takes relative to the reference model (the teacher) timed in the same
+    session, of requests that nothing disturbed (`autodistill.latency.statistics.ratio`), so not the medians' ratio.
+    ``flags``: reasons for care, of `autodistill.latency.statistics.FLAGS`.
 
     Under a `Load`: ``throughput_at_p99`` is the highest rate of arrival (requests per second) within the p99 limit, 0
     when there is none; ``loaded_p50_ms`` and ``loaded_p99_ms`` are response times, waiting included, at the rate of
@@ -164,6 +165,19 @@ def half_width_of(report: Mapping[str, Any]) -> float:
         return float(told)
     timed = report.get("kind") in ("measured", "composed", "predicted") or report.get("n") is not None
     return UNKNOWN_HALF_WIDTH if timed else 0.0
+
+
+def times_faster(report: Mapping[str, Any], other: Mapping[str, Any]) -> float | None:
+    """How many times faster one timing is than the other; None where one of them is missing.
+
+    Ratios to the reference, if both have one, absorb what changed between two sessions; else it is the medians'.
+
+    Args:
+        report: fields of a `LatencyReport`; empty of what was not timed.
+        other: what it is compared with, the same.
+    """
+    pairs = ((other.get(name), report.get(name)) for name in ("ratio_to_reference", "median"))
+    return next((float(theirs) / float(mine) for theirs, mine in pairs if theirs and mine), None)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from autodistill.components.latency import half_width_of
+from autodistill.components.latency import half_width_of, times_faster
 from autodistill.components.outcome import Score
 from autodistill.engine.guards import judge_score
 from autodistill.engine.score_statistics import Estimate, difference, estimate
@@ -69,16 +69,10 @@ class Contender:
         report = self.latencies.get(label) if label is not None else None
         return half_width_of(report) if report else 0.0
 
-    def ratio(self, label: str | None) -> float | None:
-        """Latency relative to the reference timed in the same session; None when it was not."""
-        report = self.latencies.get(label) if label is not None else None
-        value = report.get("ratio_to_reference") if report else None
-        return None if value is None else float(value)
-
     def times_faster(self, other: Contender, label: str | None) -> float | None:
-        """How many times faster this is than ``other``; ratios to the reference, if both have one, absorb drift."""
-        pairs = ((other.ratio(label), self.ratio(label)), (other.median(label), self.median(label)))
-        return next((theirs / mine for theirs, mine in pairs if theirs and mine), None)
+        """How many times faster this is than ``other``; see `autodistill.components.latency.times_faster`."""
+        mine, theirs = (item.latencies.get(label or "") or {} for item in (self, other))
+        return times_faster(mine, theirs)
 
 
 def metric_entry(score: Score, split: str) -> dict[str, Any]:

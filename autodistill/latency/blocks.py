@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject
-from autodistill.folders import write_json
+from autodistill.folders import InUse, write_json
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,19 +43,28 @@ LEAST_ERROR = 0.005
 #: model's time it is a smaller one.
 FIXED_TOLERANCE = 0.05
 
+#: Numbers of a stored timing; part of the keys, so that rows of other versions are not read.
+ROW = ("depth", "time", "error", "mean")
+
 #: Timings of the reference that count, the latest: machines change, within minutes and from day to day.
 REFERENCE_TIMINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Time at one depth and the half-width of its 95 % interval: ratios to the reference, or ms without one.
+    """What one depth takes, in ratios to the reference, or in ms without one.
 
     At depth 0 it is the fixed part, worked out from two others; noise may make it negative.
+
+    Args:
+        time: of the median request.
+        error: half-width of its 95 % interval.
+        mean: of all requests, which throughput is made of: requests of several lengths take longer than the middle one.
     """
 
     time: float
     error: float
+    mean: float
 
 
 def fit(points: Mapping[int, Point]) -> tuple[float, float]:
@@ -87,15 +96,21 @@ def fixed_part(shallow: Point, deep: Point, depth: int) -> Point | None:
     if deep.time <= shallow.time:
         return None
     blocks = depth - SHALLOW
-    time = (depth * shallow.time - SHALLOW * deep.time) / blocks
-    return Point(time, float(np.hypot(depth * shallow.error, SHALLOW * deep.error)) / blocks)
+    time, mean = (
+        (depth * low - SHALLOW * high) / blocks for low, high in ((shallow.time, deep.time), (shallow.mean, deep.mean))
+    )
+    return Point(time, float(np.hypot(depth * shallow.error, SHALLOW * deep.error)) / blocks, mean)
 
 
 def combined(one: Point, other: Point) -> Point:
     """Two estimates of the same time, weighted by the inverse squares of their errors."""
     weights = one.error**-2, other.error**-2
     total = sum(weights)
-    return Point((weights[0] * one.time + weights[1] * other.time) / total, float(total**-0.5))
+    time, mean = (
+        (weights[0] * own + weights[1] * theirs) / total
+        for own, theirs in ((one.time, other.time), (one.mean, other.mean))
+    )
+    return Point(time, float(total**-0.5), mean)
 
 
 def outside_blocks(model: nn.Module, depth: int) -> str:
@@ -125,14 +140,18 @@ def outside_blocks(model: nn.Module, depth: int) -> str:
 class BlockStore:
     """Lists of numbers on disk, a file per key: shape, machine, runtime and workload.
 
+    From the first look until it is closed the shared cache keeps all of them.
+
     Args:
         directory: where; made when first written to.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._in_use: InUse | None = None
 
     def _path(self, key: Mapping[str, Any]) -> Path:
+        self._in_use = self._in_use or InUse(self._directory)
         text = json.dumps(key, sort_keys=True, default=str)
         return self._directory / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 
@@ -147,6 +166,12 @@ class BlockStore:
     def write(self, key: Mapping[str, Any], rows: list[list[float]]) -> None:
         """Replace what is stored; a reader sees the old rows or the new ones. Of two writers at once one is lost."""
         write_json(self._path(key), {"key": key, "rows": rows})
+
+    def close(self) -> None:
+        """Let the cache remove what is stored; may be called twice."""
+        if self._in_use is not None:
+            self._in_use.close()
+            self._in_use = None
 
 
 class Composer:
@@ -190,6 +215,10 @@ class Composer:
         if architecture is not None:
             self._learn(architecture, report)
 
+    def close(self) -> None:
+        """Let go of the stored timings; may be called twice."""
+        self._store.close()
+
     def _learn(self, architecture: Architecture, report: LatencyReport) -> dict[int, Point]:
         """Store a timing; returns all of its shape."""
         width = 1.0 if report.relative_half_width is None else report.relative_half_width
@@ -199,8 +228,15 @@ class Composer:
             time = report.ratio_to_reference
             told = [*self._store.read(self._reference()), [report.median / time]]
             self._store.write(self._reference(), told[-REFERENCE_TIMINGS:])
-        point = Point(time, time * max(width, LEAST_ERROR))
+        mean = 1.0  # in medians
+        if report.throughput is not None:
+            mean = self._mean_ms(report.throughput) / report.median
+        point = Point(time, time * max(width, LEAST_ERROR), time * mean)
         return self._add(self._shape(architecture), _depth_of(architecture), point)
+
+    def _mean_ms(self, throughput: float) -> float:
+        """Mean milliseconds of a request at so many sequences per second, and the other way round."""
+        return float(self._identity["workload"]["batch_size"] / throughput * 1000)  # 1000 ms per second
 
     def _time(
         self, architecture: Architecture, build: Callable[[Architecture], PreTrainedModel], name: str
@@ -238,7 +274,8 @@ class Composer:
         return float(np.median(rows)) if rows else None
 
     def _key(self, **more: Any) -> dict[str, Any]:
-        return {**self._identity, "model": self._context.model_key, "relative": self._relative, **more}
+        own = {"model": self._context.model_key, "relative": self._relative, "rows": ROW}
+        return {**self._identity, **own, **more}
 
     def _reference(self) -> dict[str, Any]:
         return self._key(reference=True)
@@ -248,15 +285,16 @@ class Composer:
         return self._key(family=architecture.family, shape=choices)
 
     def _points(self, key: Mapping[str, Any]) -> dict[int, Point]:
-        return {int(depth): Point(time, error) for depth, time, error in self._store.read(key)}
+        return {int(depth): Point(*numbers) for depth, *numbers in self._store.read(key)}
 
     def _add(self, key: Mapping[str, Any], depth: int, point: Point) -> dict[int, Point]:
         points = dict(sorted({**self._points(key), depth: point}.items()))
-        self._store.write(key, [[at, item.time, item.error] for at, item in points.items()])
+        self._store.write(key, [[at, item.time, item.error, item.mean] for at, item in points.items()])
         return points
 
     def _report(self, points: Mapping[int, Point], depth: int) -> LatencyReport:
         (fixed, block), unit = fit(points), self._unit()
+        means = fit({at: replace(point, time=point.mean) for at, point in points.items()})
         assert unit is not None  # timing these points told it
         total = fixed + depth * block
         median = total * unit
@@ -268,7 +306,7 @@ class Composer:
             workload=workload,
             median=median,
             device=self._identity["device"],
-            throughput=workload["batch_size"] / median * 1000,  # 1000 ms per second
+            throughput=self._mean_ms((means[0] + depth * means[1]) * unit),
             threads=workload["threads"],
             versions=self._identity["versions"],
             ratio_to_reference=total if self._relative else None,

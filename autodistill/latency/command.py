@@ -30,6 +30,7 @@ from autodistill.errors import ExportError, LatencyError
 from autodistill.exporters.files import sha256_of
 from autodistill.exporters.huggingface import save_pretrained
 from autodistill.exporters.onnx_export import export_onnx
+from autodistill.folders import passing_directory
 from autodistill.latency.configs import WorkloadOptions
 from autodistill.latency.lifeline import Lifeline, kill_tree
 from autodistill.latency.load import batch_sizes, under_load
@@ -118,9 +119,8 @@ class CommandLatency:
             yield given, config.get("vocab_size", SMALL_VOCABULARY), sha256_of(weights)
             return
         model = build(subject, self._context, self.workload)
-        self._context.work_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="command-", dir=self._context.work_dir) as folder:
-            path = Path(folder, "model.onnx" if self._format == "onnx" else "model")
+        with passing_directory(self._context.work_dir, "command-") as folder:
+            path = folder / ("model.onnx" if self._format == "onnx" else "model")
             if self._format == "onnx":
                 export_onnx(model, path, opset=self._opset)
             else:

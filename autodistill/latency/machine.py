@@ -6,9 +6,13 @@ import ctypes
 import math
 import os
 import platform
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+#: Seconds that NVIDIA's driver is given to tell a name; it needs one or two to wake a GPU.
+DRIVER_SECONDS = 10
 
 
 def usable_cores() -> int:
@@ -48,12 +52,26 @@ def processor_name() -> str:
 
 
 def device_name(device: str) -> str:
-    """Name of the CPU, or of the GPU that PyTorch would take; ``device`` itself when there is none."""
+    """Name of the CPU, or of the GPU that PyTorch would take, else of the one that other runtimes find.
+
+    ``device`` itself where nobody knows a name.
+    """
     if device != "cuda":
         return processor_name()
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else device
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else _name_by_driver() or device
+
+
+def _name_by_driver() -> str | None:
+    """What NVIDIA's driver calls the first GPU that this process may use; PyTorch may be built without CUDA."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", *(["-i", visible] if visible else [])]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=DRIVER_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return next((line.strip() for line in done.stdout.splitlines() if line.strip()), None)
 
 
 def pin(threads: int) -> list[int] | None:

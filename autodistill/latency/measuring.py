@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Workload
+from autodistill.errors import ConfigError
 from autodistill.latency.blocks import Composer
 from autodistill.latency.configs import MeasuredOptions
 from autodistill.latency.machine import device_name
@@ -34,9 +35,14 @@ class Measuring:
         workload: what is run.
         runner: ``"module:Class"`` of the runner.
         runner_options: for the runner, JSON-able.
+        graph_options: what decides the operators of a model's files, JSON-able: models of others are not composed from
+            the same timings.
         packages: distributions whose versions decide how fast the runtime is.
         prepare: makes the artifact of a subject, and removes it when it is done with.
         options: the fields of `autodistill.latency.configs.MeasuredConfig`.
+
+    Raises:
+        ConfigError: it is to compose on a device without a name, under which timings could be kept.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class Measuring:
         packages: tuple[str, ...],
         prepare: Callable[[LatencySubject], AbstractContextManager[Artifact]],
         options: MeasuredOptions,
+        graph_options: Mapping[str, Any] | None = None,
     ) -> None:
         rule = StoppingRule(
             options["target_relative_half_width"],
@@ -70,11 +77,18 @@ class Measuring:
         )
         seconds = min(options["compose_seconds"], rule.max_seconds)
         short = replace(rule, max_seconds=seconds, min_requests=0, turn_seconds=SHORT_TURN_SECONDS)
+        name = device_name(workload.device)
+        if options["compose"] and name == workload.device:
+            raise ConfigError(
+                f"latency.{context.label}.compose keeps timings of blocks under the name of the GPU, got none: neither "
+                f"PyTorch nor nvidia-smi finds one here. Use latency.{context.label}.compose=false."
+            )
         identity = {
             "backend": component,
             "options": dict(runner_options),
+            "graph": dict(graph_options or {}),
             "versions": {name: _version(name) for name in packages},
-            "device": device_name(workload.device),
+            "device": name,
             "workload": {key: item for key, item in workload.as_dict().items() if key != "load"},
             "rule": [short.target_relative_half_width, short.max_seconds],
             "ratio": f"quantiles of {UNDISTURBED}",
@@ -102,8 +116,10 @@ class Measuring:
         return self.session.answer(subject, batches)
 
     def close(self) -> None:
-        """End the worker; may be called twice."""
+        """End the worker and let go of stored timings; may be called twice."""
         self.session.close()
+        if self._composer is not None:
+            self._composer.close()
 
 
 def _version(distribution: str) -> str:

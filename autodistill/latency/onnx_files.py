@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from autodistill.errors import ExportError, LatencyError
 from autodistill.exporters.files import sha256_of
 from autodistill.exporters.onnx_export import export_onnx, is_quantised
 from autodistill.exporters.onnx_session import quantise_onnx
+from autodistill.folders import passing_directory
 from autodistill.latency.session import Artifact
 from autodistill.latency.subjects import SMALL_VOCABULARY, build, check_positions, stored_config
 
@@ -37,14 +37,13 @@ class OnnxFiles:
         Raises:
             LatencyError: the model cannot be exported or quantised.
         """
-        self._context.work_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="onnx-", dir=self._context.work_dir) as folder:
+        with passing_directory(self._context.work_dir, "onnx-") as folder:
             given = subject.artifacts.get("onnx")
             try:
                 if given is not None:
-                    yield self._from_file(subject, given, Path(folder))
+                    yield self._from_file(subject, given, folder)
                 else:
-                    yield self._from_build(subject, Path(folder))
+                    yield self._from_build(subject, folder)
             except ExportError as error:
                 label = self._context.label
                 raise LatencyError(f"Latency backend {label!r} could not time {subject.name}: {error}") from error

@@ -48,6 +48,7 @@ class OnnxRuntimeLatency:
             packages=("onnxruntime", "torch", "transformers"),
             prepare=OnnxFiles(context, self.workload, opset),
             options=options,
+            graph_options={"opset": opset},
         )
 
     @property

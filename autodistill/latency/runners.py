@@ -28,6 +28,7 @@ class Setup:
         threads: CPU threads.
         device: ``cpu`` or ``cuda``.
         options: the backend's own.
+        device_name: what reports call the device, unless the runner's facts know better.
     """
 
     batch_size: int
@@ -36,6 +37,7 @@ class Setup:
     threads: int
     device: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    device_name: str = ""
 
 
 class Runner(Protocol):

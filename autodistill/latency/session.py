@@ -22,6 +22,7 @@ from autodistill.errors import LatencyError
 from autodistill.exporters.batch_files import read_answers, write_batches
 from autodistill.latency.load import Service, batch_sizes, under_load
 from autodistill.latency.lock import DeviceLock
+from autodistill.latency.machine import device_name
 from autodistill.latency.process import WorkerError, WorkerProcess
 from autodistill.latency.runners import Setup
 from autodistill.latency.timing import StoppingRule
@@ -184,6 +185,7 @@ class Session:
             workload.threads,
             workload.device,
             self._options,
+            device_name(workload.device),
         )
         self._lock = self._lock or DeviceLock(workload.device)
         self._worker = worker = WorkerProcess(workload.threads, [self._lock.fileno()])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from autodistill.components.architecture import Architecture
@@ -13,6 +11,7 @@ from autodistill.components.latency import LatencyContext, LatencyKind, LatencyR
 from autodistill.errors import ConfigError
 from autodistill.exporters.files import sha256_of
 from autodistill.exporters.huggingface import WEIGHTS, save_pretrained
+from autodistill.folders import passing_directory
 from autodistill.latency.configs import MeasuredOptions
 from autodistill.latency.measuring import Measuring
 from autodistill.latency.session import Artifact
@@ -107,10 +106,9 @@ class TorchLatency:
             yield Artifact(given, vocabulary, self.workload.precision, sha256_of(given / WEIGHTS))
             return
         model = build(subject, self._context, self.workload)
-        self._context.work_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="torch-", dir=self._context.work_dir) as folder:
-            save_pretrained(model, Path(folder))
-            yield Artifact(Path(folder), model.config.vocab_size, self.workload.precision)
+        with passing_directory(self._context.work_dir, "torch-") as folder:
+            save_pretrained(model, folder)
+            yield Artifact(folder, model.config.vocab_size, self.workload.precision)
 
 
 def _check_device(context: LatencyContext, device: str) -> None:

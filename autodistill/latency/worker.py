@@ -32,7 +32,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from autodistill.exporters.batch_files import read_batches, write_answers
-from autodistill.latency.machine import pin, processor_name, reset_peak, resident_bytes, state
+from autodistill.latency.machine import pin, reset_peak, resident_bytes, state
 from autodistill.latency.runners import AnsweringRunner, Inputs, Runner, Setup
 from autodistill.latency.statistics import MINIMUM_FOR_P99, flags, ratio, summarise
 from autodistill.latency.timing import StoppingRule, Timed, measure, warm_up
@@ -93,9 +93,10 @@ class Worker:
         before = reset_peak()
         candidate, runner = self._load(path, vocabulary)
         candidate.time_pass()
-        after = resident_bytes("VmHWM")  # before the reference runs
+        # Before the reference runs; the memory of a GPU only its runtime knows.
+        after = resident_bytes("VmHWM") if self._setup.device == "cpu" else None
         facts = {
-            "device": processor_name(),
+            "device": self._setup.device_name,
             "peak_memory_bytes": after - before if after is not None and before is not None else None,
             **runner.facts(),
         }

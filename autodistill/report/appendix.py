@@ -63,24 +63,30 @@ def _cost_section(summary: Summary) -> Html:
 
 
 def _latency_section(summary: Summary) -> Html:
+    found = list(tables.model_latencies(summary))
+    extra = tables.load_columns(report for _, _, report in found)
     rows = [
         [
             Html(model_name(row.name) + tag("small", label)),
             formats.milliseconds(report.get("median")),
             formats.spread(report.get("relative_half_width")) or formats.MISSING,
             *(formats.milliseconds(report.get(name)) for name in ("p90", "p99")),
-            f"{formats.significant(report.get('throughput'))} /s",
+            formats.latency_value("throughput", report.get("throughput")),
+            *(formats.significant(report.get(name)) for name in extra.values()),
+            formats.significant(report.get("ratio_to_reference")),
             formats.readable(report.get("n")),
             formats.scaled(report.get("peak_memory_bytes"), "B"),
             f"{report.get('kind')}, {report.get('precision')}",
+            tables.care(report),
             wide(_workload(report)),
         ]
-        for row, label, report in tables.model_latencies(summary)
+        for row, label, report in found
     ]
     if not rows:
         return Html("")
-    header = ["model", term("median"), term("spread"), term("p90"), term("p99"), term("throughput"), "n", "memory"]
-    grid = table("Every latency of the final comparison", [*header, "kind", wide("workload")], rows)
+    header = ["model", term("median"), term("spread"), term("p90"), term("p99"), term("throughput"), *extra]
+    header += [term("of teacher"), "n", "memory", "kind", term("care"), wide("workload")]
+    grid = table("Every latency of the final comparison", header, rows)
     return section(
         "Latency in detail", details(f"{len(rows)} measurement{'' if len(rows) == 1 else 's'}", grid), anchor="latency"
     )

@@ -169,15 +169,19 @@ def _outline(symbol: str) -> float:
 
 
 def _vertical(points: Sequence[Point], colour: str) -> dict[str, Any]:
-    up = [0.0 if point.high is None else max(0.0, point.high - point.y) for point in points]
-    down = [0.0 if point.low is None else max(0.0, point.y - point.low) for point in points]
-    bars = {"type": "data", "array": up, "arrayminus": down, "symmetric": False, "visible": any(up + down)}
-    return {**bars, "color": colour, "thickness": 1.2, "width": 4}
+    return _bars([(point.low, point.y, point.high) for point in points], colour)
 
 
 def _horizontal(points: Sequence[Point], colour: str) -> dict[str, Any]:
-    halves = [point.x_half or 0.0 for point in points]
-    return {"type": "data", "array": halves, "visible": any(halves), "color": colour, "thickness": 1.2, "width": 4}
+    return _bars([(point.x_low, point.x, point.x_high) for point in points], colour)
+
+
+def _bars(rows: Sequence[tuple[float | None, float, float | None]], colour: str) -> dict[str, Any]:
+    """Error bars of (low, value, high); no bar where an end is unknown."""
+    up = [0.0 if high is None else max(0.0, high - value) for _, value, high in rows]
+    down = [0.0 if low is None else max(0.0, value - low) for low, value, _ in rows]
+    bars = {"type": "data", "array": up, "arrayminus": down, "symmetric": False, "visible": any(up + down)}
+    return {**bars, "color": colour, "thickness": 1.2, "width": 4}
 
 
 def _front_trace(picture: Picture, group: Group) -> Any:
@@ -189,7 +193,8 @@ def _front_trace(picture: Picture, group: Group) -> Any:
         x=[point.x for point in group.points],
         y=[point.y for point in group.points],
         mode="lines+markers",
-        line={"shape": "hv", "color": colour, "width": 2},
+        # Between two points the worse of them in y is reached; which one, the direction of x decides.
+        line={"shape": "vh" if picture.x.maximised else "hv", "color": colour, "width": 2},
         marker={"color": colour, "symbol": symbol, "size": size},
         customdata=[[escape(point.name), escape(point.details)] for point in group.points],
         hovertemplate=(

@@ -132,6 +132,17 @@ def milliseconds(value: Any) -> str:
     return MISSING if number is None else f"{significant(number)} ms"
 
 
+def latency_value(metric: str, value: Any) -> str:
+    """One value of a latency metric with its unit: ``1.23 ms``, ``840 /s``, ``13.4 MB``."""
+    name = metric.rpartition(".")[2]
+    if name.endswith("_ms"):
+        return milliseconds(value)
+    if name.endswith("_bytes"):
+        return scaled(value, "B")
+    rate = name.startswith("throughput") and number_of(value) is not None
+    return significant(value) + (" /s" if rate else "")
+
+
 def spread(relative_half_width: Any) -> str:
     """The relative half width of a median's interval: ``±2.1 %``; empty when unknown."""
     number = number_of(relative_half_width)

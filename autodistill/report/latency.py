@@ -5,7 +5,7 @@ One self-contained document in the look of a study's report; it is a function of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from autodistill.report import formats
 from autodistill.report.figures import blank_figure
 from autodistill.report.html import document, figure_html, write_page
 from autodistill.report.markup import Html, section, table, tag, term
+from autodistill.report.tables import care, load_columns
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -47,8 +48,11 @@ def latency_page(reports: Sequence[Report], failures: Sequence[Mapping[str, str]
         if figure.data:
             drawn = figure_html(figure, f"latency-{axis}")
             parts.append(section(f"Median latency against {title}", drawn, anchor=axis.replace("_", "-")))
-    roofs = [report for report in reports if report["backend"] == "roofline"][:MAX_ROOFS]
-    parts += [_roof_section(report, place) for place, report in enumerate(roofs)]
+    roofs = [report for report in reports if report["backend"] == "roofline"]
+    parts += [_roof_section(report, place) for place, report in enumerate(roofs[:MAX_ROOFS])]
+    if len(roofs) > MAX_ROOFS:
+        more = f"{len(roofs) - MAX_ROOFS} more are in the table only; all operators are in latency.json."
+        parts.append(section("Further rooflines", tag("p", more), anchor="more-roofs"))
     if failures:
         listed = [tag("li", f"{item['model']} on {item['label']}: {item['error']}") for item in failures]
         parts.append(section("Could not be timed", tag("ul", *listed), anchor="failures"))
@@ -62,6 +66,7 @@ def _lead(reports: Sequence[Report]) -> str:
 
 
 def _table(reports: Sequence[Report]) -> Html:
+    extra = load_columns(reports)
     header = [
         "model",
         "backend",
@@ -73,13 +78,18 @@ def _table(reports: Sequence[Report]) -> Html:
         term("spread"),
         term("p90"),
         term("p99"),
-        "of teacher",
-        "care",
+        term("of teacher"),
+        *extra,
+        term("care"),
     ]
-    return table("Medians and percentiles in milliseconds per request", header, [_cells(report) for report in reports])
+    caption = (
+        "Medians and percentiles in milliseconds per request; each end of a percentile's interval holds with 95 % by "
+        "itself, both together with 90 %"
+    )
+    return table(caption, header, [_cells(report, extra.values()) for report in reports])
 
 
-def _cells(report: Report) -> list[str]:
+def _cells(report: Report, extra: Iterable[str]) -> list[str]:
     half, workload = formats.number_of(report["relative_half_width"]), report["workload"]
     return [
         report["model"],
@@ -92,7 +102,8 @@ def _cells(report: Report) -> list[str]:
         formats.MISSING if half is None else f"{100 * half:.1f} %",
         *(_percentile(report, name) for name in ("p90", "p99")),
         formats.significant(report["ratio_to_reference"]),
-        ", ".join(report["flags"]),
+        *(formats.significant(report.get(name)) for name in extra),
+        care(report),
     ]
 
 

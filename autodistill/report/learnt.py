@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from autodistill.components.latency import LATENCY_FIELDS
 from autodistill.report import formats, tables
 from autodistill.report.markup import Html, details, table, tag, term, text
 from autodistill.report.tables import Summary
@@ -101,7 +102,7 @@ def _importance_part(entry: Mapping[str, Any], picture: Html) -> Html:
 def metric_words(metric: str) -> str:
     """``onnxruntime.p50_ms`` -> ``median latency (onnxruntime)``; of other metrics the name alone."""
     label, _, name = metric.rpartition(".")
-    if name not in tables.LATENCY_FIELDS:
+    if name not in LATENCY_FIELDS:
         return tables.metric_label(metric)
     words = {"p50_ms": "median latency", "p90_ms": "latency, 90th percentile", "p99_ms": "latency, 99th percentile"}
     return f"{words.get(name, tables.metric_label(metric))} ({label})"

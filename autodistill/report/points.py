@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from autodistill.components.latency import LATENCY_FIELDS
 from autodistill.report import formats, tables
 from autodistill.report.tables import ComparisonRow, Summary
+from autodistill.search.scales import is_ratio
 
 #: More flash trials than this are thinned evenly in pictures; the front stays whole.
 MAX_POINTS = 3000
-#: Metrics that are ratios and stand on a logarithmic axis.
-LOG_METRICS = frozenset({"p50_ms", "p90_ms", "p99_ms", "throughput", "peak_memory_bytes", "parameters", "flops"})
+#: Metric of a latency report -> the field of its interval, (low, high).
+INTERVALS: Mapping[str, str] = {"p90_ms": "p90_interval", "p99_ms": "p99_interval"}
 
 STATE_TITLES: Mapping[str, str] = {
     "complete": "flash trial",
@@ -28,12 +30,13 @@ STATE_TITLES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: the metric, its title, and whether it is logarithmic or in per cent."""
+    """One axis: the metric, its title, whether it is logarithmic or in per cent, and whether more of it is better."""
 
     metric: str
     title: str
     logarithmic: bool
     percent: bool
+    maximised: bool
 
     def shown(self, value: float | None) -> float | None:
         """``value`` on the axis' scale; None when it cannot be drawn."""
@@ -44,7 +47,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Point:
-    """One model; ``low``/``high`` bound ``y``, ``x_half`` is half the interval of ``x``, all on the axes' scales."""
+    """One model; ``low``/``high`` bound ``y``, ``x_low``/``x_high`` bound ``x``, all on the axes' scales."""
 
     x: float
     y: float
@@ -52,7 +55,8 @@ class Point:
     details: str
     low: float | None = None
     high: float | None = None
-    x_half: float | None = None
+    x_low: float | None = None
+    x_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,27 +89,32 @@ def pareto_picture(summary: Summary, latency: str | None = None) -> Picture:
         summary: of the study.
         latency: a latency metric for the x axis; by default the study's main one.
     """
-    picture = Picture(x=_x_axis(summary) if latency is None else _axis(latency), y=_axis(tables.main_metric(summary)))
+    picture = Picture(*pareto_axes(summary, latency))
     groups = [*_flash_groups(summary, picture), _front(summary, picture), *_final_groups(summary, picture)]
     return Picture(picture.x, picture.y, [group for group in groups if group.points])
 
 
-def _x_axis(summary: Summary) -> Axis:
+def pareto_axes(summary: Summary, latency: str | None = None) -> tuple[Axis, Axis]:
+    """(x, y) of `pareto_picture`."""
+    return _axis(summary, latency or _x_metric(summary)), _axis(summary, tables.main_metric(summary))
+
+
+def _x_metric(summary: Summary) -> str:
     latency = tables.main_latency(summary)
     if latency is not None:
-        return _axis(latency)
+        return latency
     quality = tables.main_metric(summary)
-    others = [objective["metric"] for objective in tables.entries(summary, "objectives")]
-    return _axis(next((metric for metric in others if metric != quality), "size.parameters"))
+    others = [str(objective["metric"]) for objective in tables.entries(summary, "objectives")]
+    return next((metric for metric in others if metric != quality), "size.parameters")
 
 
-def _axis(metric: str) -> Axis:
+def _axis(summary: Summary, metric: str) -> Axis:
     label, _, name = metric.rpartition(".")
     percent = formats.is_percent(metric)
     words = {"p50_ms": "median latency in ms", "p90_ms": "90th percentile of latency in ms", "parameters": "parameters"}
     text = words.get(name, tables.metric_label(metric)) + (", %" if percent else "")
-    title = f"{text} ({label})" if name in tables.LATENCY_FIELDS else text
-    return Axis(metric, title, name in LOG_METRICS, percent)
+    title = f"{text} ({label})" if name in LATENCY_FIELDS else text
+    return Axis(metric, title, is_ratio(metric), percent, tables.is_maximised(summary, metric))
 
 
 def _flash_groups(summary: Summary, picture: Picture) -> list[Group]:
@@ -149,7 +158,18 @@ def _final(picture: Picture, row: ComparisonRow) -> Point | None:
         return None
     entry = tables.mapping(row.metrics, picture.y.metric)
     low, high = (picture.y.shown(formats.number_of(entry.get(bound))) for bound in ("low", "high"))
-    report = tables.mapping(row.latencies, picture.x.metric.rpartition(".")[0])
-    half = formats.number_of(report.get("relative_half_width"))
     details = formats.architecture(row.architecture) if row.architecture else row.role
-    return Point(x, y, row.name, details, low, high, None if half is None else half * x)
+    return Point(x, y, row.name, details, low, high, *_latency_interval(row, picture.x.metric))
+
+
+def _latency_interval(row: ComparisonRow, metric: str) -> tuple[float | None, float | None]:
+    """The interval of a latency metric as far as its report tells one: of medians and percentiles."""
+    label, _, name = metric.rpartition(".")
+    report = tables.mapping(row.latencies, label)
+    if name in INTERVALS:
+        ends = tables.entries(report, INTERVALS[name])
+        return (formats.number_of(ends[0]), formats.number_of(ends[1])) if len(ends) == 2 else (None, None)
+    median, half = (formats.number_of(report.get(field)) for field in ("median", "relative_half_width"))
+    if name != "p50_ms" or median is None or half is None:
+        return None, None
+    return median * (1 - half), median * (1 + half)

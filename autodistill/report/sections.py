@@ -27,6 +27,7 @@ from autodistill.report.markup import (
     unbroken,
     wide,
 )
+from autodistill.report.points import pareto_axes
 from autodistill.report.tables import ComparisonRow, Summary
 from autodistill.report.targets import answers_rows
 
@@ -68,14 +69,15 @@ def _headlines(summary: Summary) -> Html:
     if pick is not None:
         final, versus = tables.mapping(pick, "final"), tables.mapping(tables.mapping(pick, "versus"), "teacher")
         entry = tables.mapping(final, metric)
-        label = (tables.main_latency(summary) or "").rpartition(".")[0]
-        report = tables.mapping(tables.mapping(pick, "latencies"), label)
+        latency = tables.main_latency(summary) or ""
+        label, _, name = latency.rpartition(".")
+        speed = tables.metric_of(latency, {}, tables.mapping(pick, "latencies"))
         origin = f"{tables.student_name('pick', pick)} {formats.metric_interval(metric, entry)}".strip()
         value = number(formats.metric_value(metric, entry.get("value")), unbroken(origin))
         cells = [
             (text(tables.metric_label(metric)), value),
             (term("kept"), number(formats.share(versus.get("retained")), "of the teacher's")),
-            (Html(f"{term('median')} latency"), number(formats.milliseconds(report.get("median")), label)),
+            (_latency_title(name), number(formats.latency_value(latency, speed), label)),
             (term("speed-up"), number(formats.ratio(versus.get("speedup")), "against the teacher")),
             (text("parameters"), number(formats.parameters(pick.get("parameters")), _smaller(summary, pick))),
         ]
@@ -83,6 +85,11 @@ def _headlines(summary: Summary) -> Html:
     total = sum(seconds for _, seconds, _ in tables.seconds_rows(summary))
     cells += [(text("trials trained"), number(str(trained))), (text("time"), number(formats.duration(total)))]
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in cells), class_="headlines")
+
+
+def _latency_title(name: str) -> Html:
+    """What a latency metric is called where one number stands for all."""
+    return Html(f"{term('median')} latency") if name in ("", "p50_ms") else text(tables.metric_label(name))
 
 
 def _smaller(summary: Summary, pick: Mapping[str, Any]) -> str:
@@ -93,10 +100,12 @@ def _smaller(summary: Summary, pick: Mapping[str, Any]) -> str:
 
 def pareto_section(summary: Summary, picture: Html, targets: Html) -> Html:
     """Quality against latency; ``targets`` is what there is for further targets."""
+    x, y = pareto_axes(summary)
+    better = f"{'Up' if y.maximised else 'Down'} and to the {'right' if x.maximised else 'left'}"
     lead = Html(
-        f"Up and to the left is better. Small dots are {term('flash')} trials at their score on the "
-        f"{term('select split')}, which is low because the runs are short; picks, baselines and teacher stand at their "
-        f"final value with its {term('95 % interval')}."
+        f"{better} is better. Small dots are {term('flash')} trials at their score on the {term('select split')}, "
+        "which is low because the runs are short; picks, baselines and teacher stand at their final value with its "
+        f"{term('95 % interval')}."
     )
     waiting = tag("p", "No model has been scored yet.")
     return section("Quality against latency", picture or waiting, targets, lead=lead, anchor="pareto")
@@ -105,16 +114,17 @@ def pareto_section(summary: Summary, picture: Html, targets: Html) -> Html:
 def comparison_section(summary: Summary) -> Html:
     """Teacher, references, baselines and picks with intervals, then the paired gains."""
     rows = tables.comparison_rows(summary)
-    metric, labels = tables.main_metric(summary), tables.latency_labels(summary)
+    metric, labels, special = tables.main_metric(summary), tables.latency_labels(summary), _special(summary)
     header = [
         "model",
         tables.metric_label(metric),
         term("kept"),
         *(Html(f"{text(label)}<small>{term('median')}, {term('spread')}</small>") for label in labels),
+        *special.values(),
         term("speed-up"),
         "parameters",
     ]
-    body = [_comparison_cells(row, metric, labels) for row in rows]
+    body = [_comparison_cells(row, metric, labels, list(special)) for row in rows]
     earlier = [None, *(row.role for row in rows)]
     classes = [row.role + ("" if before in (None, row.role) else " first") for row, before in zip(rows, earlier)]  # noqa: B905
     caption = f"Final values{_split_words(rows, metric)} with 95 % intervals; kept and speed-up against the teacher"
@@ -123,12 +133,20 @@ def comparison_section(summary: Summary) -> Html:
     return section("Final comparison", *content, anchor="comparison")
 
 
+def _special(summary: Summary) -> dict[str, Html]:
+    """Latency metrics that have a column of their own, with its title."""
+    metrics = {metric: metric.rpartition(".")[0] for metric in tables.special_latencies(summary)}
+    return {
+        metric: Html(f"{text(label)}<small>{tables.metric_label(metric)}</small>") for metric, label in metrics.items()
+    }
+
+
 def _split_words(rows: list[ComparisonRow], metric: str) -> str:
     splits = sorted({split for row in rows if (split := tables.split_of(row, metric))})
     return f" on the {' and '.join(splits)} split" if splits else ""
 
 
-def _comparison_cells(row: ComparisonRow, metric: str, labels: list[str]) -> list[Any]:
+def _comparison_cells(row: ComparisonRow, metric: str, labels: list[str], special: list[str]) -> list[Any]:
     role = ", ".join(word for word in (row.role, row.family, row.state) if word)
     return [
         Html(
@@ -137,6 +155,7 @@ def _comparison_cells(row: ComparisonRow, metric: str, labels: list[str]) -> lis
         _metric_cell(row, metric),
         formats.share(row.retained),
         *(_latency_cell(tables.mapping(row.latencies, label)) for label in labels),
+        *(formats.latency_value(one, row.value(one)) for one in special),
         formats.ratio(row.speedup),
         number(formats.parameters(row.parameters), title=formats.count(row.parameters)),
     ]
@@ -159,8 +178,8 @@ def _metric_cell(row: ComparisonRow, metric: str) -> Html:
 
 def _latency_cell(report: Mapping[str, Any]) -> Html:
     origin = f"{report.get('kind')}, n = {formats.readable(report.get('n'))}" if report else None
-    spread = formats.spread(report.get("relative_half_width"))
-    return number(formats.milliseconds(report.get("median")), spread, origin)
+    below = "; ".join(filter(None, (formats.spread(report.get("relative_half_width")), tables.care(report))))
+    return number(formats.milliseconds(report.get("median")), below, origin)
 
 
 def _gains(summary: Summary) -> Html:
@@ -309,14 +328,14 @@ def _trials(summary: Summary) -> Html:
     if not trials:
         return tag("p", f"Trials: {states}.")
     front = set(tables.entries(summary, "pareto"))
-    metric, labels = tables.main_metric(summary), tables.latency_labels(summary)[:1]
+    metric, latency = tables.main_metric(summary), tables.main_latency(summary)
     shown = trials[-MAX_TRIAL_ROWS:]
-    rows = [_trial_cells(trial, metric, labels, trial.get("trial") in front) for trial in shown]
+    rows = [_trial_cells(trial, metric, latency, trial.get("trial") in front) for trial in shown]
     header = [
         "trial",
         "state",
         f"{tables.metric_label(metric)}, flash",
-        *labels,
+        *([] if latency is None else [_trials_latency(latency)]),
         "parameters",
         "time",
         tag("div", "architecture", class_="wide"),
@@ -326,7 +345,13 @@ def _trials(summary: Summary) -> Html:
     return details(f"All {len(trials)} trials: {states}", grid)
 
 
-def _trial_cells(trial: Mapping[str, Any], metric: str, labels: list[str], on_front: bool) -> list[Any]:
+def _trials_latency(latency: str) -> Html:
+    """Title of the column of a latency metric: its backend, and what of it where that is not the median."""
+    label, _, name = latency.rpartition(".")
+    return text(label) if name == "p50_ms" else Html(f"{text(label)}<small>{tables.metric_label(name)}</small>")
+
+
+def _trial_cells(trial: Mapping[str, Any], metric: str, latency: str | None, on_front: bool) -> list[Any]:
     metrics, latencies = tables.mapping(trial, "metrics"), tables.mapping(trial, "latencies")
     origin = "" if trial.get("origin") in (None, "search") else f"{trial['origin']} {trial.get('name') or ''}".strip()
     error = tag("small", trial["error"]) if trial.get("error") else ""
@@ -336,7 +361,7 @@ def _trial_cells(trial: Mapping[str, Any], metric: str, labels: list[str], on_fr
         Html(text(f"{trial.get('trial', '?')}{' ★' if on_front else ''}") + (tag("small", origin) if origin else "")),
         Html(term(str(trial.get("state", "?"))) + (tag("small", reached) if reached else "")),
         formats.metric_value(metric, tables.metric_of(metric, metrics, {})),
-        *(formats.milliseconds(tables.mapping(latencies, label).get("median")) for label in labels),
+        *([] if latency is None else [formats.latency_value(latency, tables.metric_of(latency, {}, latencies))]),
         formats.parameters(tables.metric_of("size.parameters", metrics, {})),
         formats.duration(trial.get("seconds")),
         wide(choices, error),

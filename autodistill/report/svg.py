@@ -58,7 +58,7 @@ def pareto_svg(summary: Summary) -> str:
     if not picture.points:
         return f"{opening}{_text(WIDTH / 2, HEIGHT / 2, 'no scored model yet', 'middle')}</svg>"
     x, y = _x_scale(picture), _y_scale(picture)
-    body = [_grid(picture, x, y), *(_group(group, x, y) for group in picture.groups), _names(picture, x, y)]
+    body = [_grid(picture, x, y), *(_group(picture, group, x, y) for group in picture.groups), _names(picture, x, y)]
     return f"{opening}{''.join(body)}{_legend(picture)}</svg>"
 
 
@@ -138,17 +138,19 @@ def _text(x: float, y: float, text: str, anchor: str = "start", kind: str = "") 
     return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _group(group: Group, x: Scale, y: Scale) -> str:
+def _group(picture: Picture, group: Group, x: Scale, y: Scale) -> str:
     if group.kind == "front":
-        return _front(group, x, y)
+        return _front(group, x, y, picture.x.maximised)
     bars = "".join(_bar(group.kind, point, x, y) for point in group.points)
     marks = (_mark(group.kind, x(point.x), y(point.y), f"{point.name}: {point.details}") for point in group.points)
     return bars + "".join(marks)
 
 
-def _front(group: Group, x: Scale, y: Scale) -> str:
+def _front(group: Group, x: Scale, y: Scale, maximised: bool) -> str:
+    """The front as steps: between two points the worse of them in y is reached."""
     first, *rest = group.points
-    path = f"M{x(first.x):.1f} {y(first.y):.1f}" + "".join(f"H{x(p.x):.1f}V{y(p.y):.1f}" for p in rest)
+    steps = ((f"H{x(point.x):.1f}", f"V{y(point.y):.1f}") for point in rest)
+    path = f"M{x(first.x):.1f} {y(first.y):.1f}" + "".join(v + h if maximised else h + v for h, v in steps)
     return f'<path class="front" d="{path}"/>'
 
 

@@ -7,25 +7,24 @@ verdict. Words for numbers come from `autodistill.report.formats`; how rows look
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from autodistill.components.latency import LATENCY_FIELDS, LATENCY_METRICS, times_faster
 from autodistill.report import formats
 
 #: The content of ``summary.json``.
 Summary: TypeAlias = Mapping[str, Any]
 Role: TypeAlias = Literal["teacher", "reference", "baseline", "pick"]
 
-#: Metric of a latency report -> its field in the summary.
-LATENCY_FIELDS: Mapping[str, str] = {
-    "p50_ms": "median",
-    "p90_ms": "p90",
-    "p99_ms": "p99",
-    "throughput": "throughput",
-    "peak_memory_bytes": "peak_memory_bytes",
+#: Columns of tables of latency reports that are shown where any report has them: title -> field.
+LOAD_COLUMNS: Mapping[str, str] = {
+    "req/s at p99": "throughput_at_p99",
+    "loaded p50 ms": "loaded_p50_ms",
+    "loaded p99 ms": "loaded_p99_ms",
+    "per million": "cost_per_million",
 }
-
 
 #: State of a full run -> what the reader is told of it.
 STATE_WORDS: Mapping[str, str] = {"complete": "", "leased": "in training", "pending": "waiting"}
@@ -115,14 +114,14 @@ def metric_label(metric: str) -> str:
 
 
 def latency_labels(summary: Summary) -> list[str]:
-    """Labels of the latency backends, the one that is an objective first."""
+    """Labels of the latency backends: those of objectives first and in their order, so the first is the main one."""
     models = [mapping(summary, "teacher")]
     for kind in ("references", "baselines", "picks"):
         models.extend(entries(summary, kind))
     models.extend(entries(summary, "history")[:FIRST_TRIALS])
     labels = list(dict.fromkeys(label for model in models for label in mapping(model, "latencies")))
     wanted = [str(objective.get("metric", "")).rpartition(".")[0] for objective in entries(summary, "objectives")]
-    return sorted(labels, key=lambda label: label not in wanted)
+    return sorted(labels, key=lambda label: wanted.index(label) if label in wanted else len(wanted))
 
 
 def main_latency(summary: Summary) -> str | None:
@@ -133,6 +132,27 @@ def main_latency(summary: Summary) -> str | None:
         if metric.rpartition(".")[0] in labels:
             return metric
     return f"{labels[0]}.p50_ms" if labels else None
+
+
+def special_latencies(summary: Summary) -> list[str]:
+    """Latency metrics that are objectives but no medians; they are shown beside the medians, which always are."""
+    labels = latency_labels(summary)
+    metrics = [str(objective.get("metric", "")) for objective in entries(summary, "objectives")]
+    parts = [(metric, *metric.rpartition(".")[::2]) for metric in metrics]
+    return [metric for metric, label, name in parts if label in labels and name in LATENCY_FIELDS and name != "p50_ms"]
+
+
+def load_columns(reports: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Those of `LOAD_COLUMNS` that any of the reports has."""
+    reports = list(reports)
+    return {
+        title: name for title, name in LOAD_COLUMNS.items() if any(report.get(name) is not None for report in reports)
+    }
+
+
+def care(report: Mapping[str, Any]) -> str:
+    """The flags of a latency report in words: reasons to trust it less; empty when there are none."""
+    return ", ".join(str(flag).replace("_", " ") for flag in entries(report, "flags"))
 
 
 def split_of(row: ComparisonRow, metric: str) -> str | None:
@@ -195,15 +215,8 @@ def _relative_to_teacher(summary: Summary, row: ComparisonRow, teacher: Comparis
         retained = _quotient(row.value(main_metric(summary)), teacher.value(main_metric(summary)))
     if speedup is None:
         label = (main_latency(summary) or "").rpartition(".")[0]
-        speedup = _quotient(_session_median(teacher, label), _session_median(row, label))
+        speedup = times_faster(mapping(row.latencies, label), mapping(teacher.latencies, label))
     return ComparisonRow(**{**vars(row), "retained": retained, "speedup": speedup})
-
-
-def _session_median(row: ComparisonRow, label: str) -> float | None:
-    """Median latency relative to the reference of its timing session where known, which drift does not touch."""
-    report = mapping(row.latencies, label)
-    relative = formats.number_of(report.get("ratio_to_reference"))
-    return formats.number_of(report.get("median")) if relative is None else relative
 
 
 def _quotient(numerator: float | None, denominator: float | None) -> float | None:
@@ -213,9 +226,11 @@ def _quotient(numerator: float | None, denominator: float | None) -> float | Non
 
 
 def is_maximised(summary: Summary, metric: str) -> bool:
-    """Whether more of ``metric`` is better; true unless an objective says otherwise."""
+    """Whether more of ``metric`` is better: as an objective says, else not of latencies and sizes that are costs."""
     directions = {objective.get("metric"): objective.get("direction") for objective in entries(summary, "objectives")}
-    return bool(directions.get(metric, "maximize") == "maximize")
+    label, _, name = metric.rpartition(".")
+    usual = LATENCY_METRICS.get(name, "minimize" if label == "size" else "maximize")
+    return bool(directions.get(metric, usual) == "maximize")
 
 
 def best_pick(summary: Summary) -> Mapping[str, Any] | None:
@@ -305,11 +320,13 @@ def front_trials(summary: Summary, latency: str | None = None) -> list[Mapping[s
     front = set(entries(own, "trials") if own and latency != main else entries(summary, "pareto"))
     trials = [trial for trial in entries(summary, "history") if is_search_trial(trial) and trial.get("trial") in front]
 
-    def milliseconds(trial: Mapping[str, Any]) -> float:
-        value = metric_of(latency, mapping(trial, "metrics"), mapping(trial, "latencies"))
-        return float("inf") if value is None else value
+    sign = -1 if is_maximised(summary, latency) else 1
 
-    return sorted(trials, key=milliseconds)
+    def slowness(trial: Mapping[str, Any]) -> float:
+        value = metric_of(latency, mapping(trial, "metrics"), mapping(trial, "latencies"))
+        return float("inf") if value is None else sign * value
+
+    return sorted(trials, key=slowness)
 
 
 def seconds_rows(summary: Summary) -> list[tuple[str, float, float]]:

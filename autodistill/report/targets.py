@@ -92,8 +92,7 @@ def _row(summary: Summary, target: str, found: Mapping[str, Any]) -> TargetRow:
             return formats.MISSING, ""
         metrics, latencies = tables.mapping(trial, "metrics"), tables.mapping(trial, "latencies")
         value = formats.metric_value(quality, tables.metric_of(quality, metrics, {}))
-        speed = tables.metric_of(metric, metrics, latencies)
-        shown = formats.milliseconds(speed) if metric.endswith("_ms") else formats.significant(speed)
+        shown = formats.latency_value(metric, tables.metric_of(metric, metrics, latencies))
         return shown, f"trial {trial.get('trial')}, {value}"
 
     def score(trial: Mapping[str, Any]) -> float:

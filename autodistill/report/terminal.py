@@ -77,7 +77,10 @@ def _render_comparison(summary: Summary, console: Console) -> None:
         return
     labels = tables.latency_labels(summary)
     table = _comparison_table(summary, rows, labels, " ")
-    for shown, separator in ((labels, "\n"), (labels[:1], " "), (labels[:1], "\n")):
+    ever_less = [(labels, "\n"), (labels[:1], " "), (labels[:1], "\n")]
+    if tables.special_latencies(summary):  # which tell the speed without a median, too
+        ever_less.append(([], "\n"))
+    for shown, separator in ever_less:
         if table.__rich_measure__(console, console.options.update(max_width=UNBOUNDED)).maximum <= console.width:
             break
         table = _comparison_table(summary, rows, shown, separator)
@@ -85,19 +88,33 @@ def _render_comparison(summary: Summary, console: Console) -> None:
     console.print(table)
     explained = f"95 % intervals in brackets; kept and speed-up relative to the teacher{_on(labels)}."
     console.print(Text(explained, style="dim"))
+    with_care = _with_care(rows)
+    if with_care:
+        console.print(Text(f"!: to be taken with care: {with_care}.", style="dim"))
+
+
+def _with_care(rows: list[ComparisonRow]) -> str:
+    """Which backends' reports have which flags; empty when none has."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        for label, report in row.latencies.items():
+            if tables.care(report):
+                found.setdefault(tables.care(report), {})[str(label)] = None
+    return "; ".join(f"{words} ({', '.join(labels)})" for words, labels in found.items())
 
 
 def _comparison_table(summary: Summary, rows: list[ComparisonRow], labels: list[str], separator: str) -> Table:
     """The comparison; ``separator`` stands between a number and its interval and may be a line break."""
-    metric = tables.main_metric(summary)
+    metric, special = tables.main_metric(summary), tables.special_latencies(summary)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
     table.add_column("model", overflow="fold", min_width=12)
-    numbers = [_metric_title(summary, rows, metric), "kept", *labels, "speed-up", "parameters"]
+    latencies = [*labels, *(_special_title(one, separator) for one in special)]
+    numbers = [_metric_title(summary, rows, metric), "kept", *latencies, "speed-up", "parameters"]
     for title in numbers:
         table.add_column(Text(title), justify="right", no_wrap=True)
     for position, row in enumerate(rows):
         following = rows[position + 1].role if position + 1 < len(rows) else row.role
-        cells = _comparison_cells(row, metric, labels, separator)
+        cells = _comparison_cells(row, metric, labels, special, separator)
         table.add_row(*cells, style=ROLE_STYLES[row.role], end_section=following != row.role)
     return table
 
@@ -111,7 +128,14 @@ def _metric_title(summary: Summary, rows: list[ComparisonRow], metric: str) -> s
     return f"{tables.metric_label(metric)}, {' and '.join(sorted(splits))}" if splits else tables.metric_label(metric)
 
 
-def _comparison_cells(row: ComparisonRow, metric: str, labels: list[str], separator: str) -> list[Text]:
+def _special_title(metric: str, separator: str) -> str:
+    """``throughput, onnxruntime``: the column of a latency metric that is no median."""
+    return f"{tables.metric_label(metric)},{separator}{metric.rpartition('.')[0]}"
+
+
+def _comparison_cells(
+    row: ComparisonRow, metric: str, labels: list[str], special: list[str], separator: str
+) -> list[Text]:
     entry = tables.mapping(row.metrics, metric)
     latencies = [tables.mapping(row.latencies, label) for label in labels]
     cells = [
@@ -119,6 +143,7 @@ def _comparison_cells(row: ComparisonRow, metric: str, labels: list[str], separa
         _pair(formats.metric_value(metric, entry.get("value")), formats.metric_interval(metric, entry), separator),
         formats.share(row.retained),
         *(_latency_text(report, separator) for report in latencies),
+        *(formats.latency_value(one, row.value(one)) for one in special),
         formats.ratio(row.speedup),
         formats.parameters(row.parameters),
     ]
@@ -126,9 +151,8 @@ def _comparison_cells(row: ComparisonRow, metric: str, labels: list[str], separa
 
 
 def _latency_text(report: Mapping[str, Any], separator: str) -> str:
-    return _pair(
-        formats.milliseconds(report.get("median")), formats.spread(report.get("relative_half_width")), separator
-    )
+    spread = formats.spread(report.get("relative_half_width"))
+    return _pair(formats.milliseconds(report.get("median")), spread + ("!" if tables.care(report) else ""), separator)
 
 
 def _pair(value: str, interval: str, separator: str) -> str:
@@ -166,18 +190,22 @@ def _render_front(summary: Summary, console: Console) -> None:
     front = tables.front_trials(summary)
     if not front or tables.entries(summary, "picks"):
         return
-    metric, latency = tables.main_metric(summary), tables.main_latency(summary)
-    label = (latency or "").rpartition(".")[0]
+    metric, latency = tables.main_metric(summary), tables.main_latency(summary) or ""
+    label, _, name = latency.rpartition(".")
+    is_median = name in ("", "p50_ms")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold", show_edge=False)
     table.add_column("front so far")
     table.add_column(Text(f"{tables.metric_label(metric)}, flash"), justify="right", no_wrap=True)
-    table.add_column(Text(label or "latency"), justify="right", no_wrap=True)
+    title = (label or "latency") if is_median else _special_title(latency, " ")
+    table.add_column(Text(title), justify="right", no_wrap=True)
     table.add_column("architecture", overflow="fold")
     for trial in front[:FRONT_ROWS]:
         value = tables.metric_of(metric, tables.mapping(trial, "metrics"), {})
-        report = tables.mapping(tables.mapping(trial, "latencies"), label)
+        latencies = tables.mapping(trial, "latencies")
+        own = formats.latency_value(latency, tables.metric_of(latency, {}, latencies))
+        speed = _latency_text(tables.mapping(latencies, label), " ") if is_median else own
         choices = formats.architecture(tables.mapping(trial, "architecture"))
-        cells = [f"trial {trial['trial']}", formats.metric_value(metric, value), _latency_text(report, " "), choices]
+        cells = [f"trial {trial['trial']}", formats.metric_value(metric, value), speed, choices]
         table.add_row(*(Text(cell) for cell in cells))
     console.print()
     console.print(table)
@@ -262,13 +290,15 @@ def _written_files(summary: Summary, pick: Mapping[str, Any]) -> list[tuple[str,
     """(name, path from the working directory, or why there is none) of every file of a pick."""
     folder = PurePath(str(tables.mapping(summary, "config").get("output_dir") or ""), str(summary.get("study", "")))
     directory = tables.mapping(pick, "paths").get("hf")
-    found = [("hf", str(folder / directory))] if directory else []
+    found = {str(directory): ("hf", str(folder / directory))} if directory else {}
     for export in tables.entries(pick, "exports"):
-        path = export.get("path")
-        found.append((str(export.get("label") or export.get("format", "?")), f"failed: {export.get('error')}"))
-        if path:
-            found[-1] = (found[-1][0], str(folder / str(path)))
-    return list({path: (name, path) for name, path in found}.values())
+        name, path = str(export.get("label") or export.get("format", "?")), export.get("path")
+        # An export may be the folder of the pick itself; what failed has no path.
+        key, told = (
+            (str(path), str(folder / str(path))) if path else (f"failed {name}", f"failed: {export.get('error')}")
+        )
+        found[key] = (name, told)
+    return list(found.values())
 
 
 def _line(console: Console, heading: str, text: str | Text, style: str = "") -> None:

@@ -23,7 +23,16 @@ from autodistill.engine.cache import (
     evict,
     evictable_bytes,
 )
-from autodistill.folders import InUse, ending_uses, lock_of, locked, private_directory, scratch_of, write_json
+from autodistill.folders import (
+    InUse,
+    ending_uses,
+    lock_of,
+    locked,
+    passing_directory,
+    private_directory,
+    scratch_of,
+    write_json,
+)
 
 
 def fill(directory: Path, size: int = 10) -> None:
@@ -278,3 +287,24 @@ def test_json_is_replaced_whole_and_has_no_nan(tmp_path: Path) -> None:
         write_json(path, {"a": float("nan")})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [item.name for item in path.parent.iterdir() if not item.name.startswith(".")] == ["file.json"]
+
+
+def test_a_passing_directory_stays_while_its_block_runs_and_leaves_nothing(tmp_path: Path) -> None:
+    with passing_directory(tmp_path / "latency", "onnx-") as folder:
+        fill(folder)
+        assert folder.stat().st_mode & 0o077 == 0
+        assert evictable_bytes(tmp_path) == 0
+        assert evict(tmp_path, 0) == []
+        assert (folder / "data").exists()
+    assert list((tmp_path / "latency").iterdir()) == []
+
+
+def test_a_passing_directory_of_a_killed_process_is_evicted(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from autodistill.folders import passing_directory\n"
+        "with passing_directory(Path(sys.argv[1]), 'onnx-') as folder:\n"
+        "    (folder / 'data').write_bytes(b'x'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "latency")], check=False)
+    (left,) = evict(tmp_path, 0)
+    assert not left.exists()

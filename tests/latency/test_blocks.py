@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -15,9 +17,12 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.latency import ComposingBackend, LatencyContext, LatencyReport, LatencySubject
 from autodistill.components.students import Vocabulary
 from autodistill.components.task import TaskSpec
+from autodistill.errors import ConfigError
 from autodistill.latency.blocks import BlockStore, Composer, Point, combined, fit, fixed_part, outside_blocks
-from autodistill.latency.configs import TorchConfig
+from autodistill.latency.configs import OnnxRuntimeConfig, TorchConfig
+from autodistill.latency.onnxruntime import OnnxRuntimeLatency
 from autodistill.latency.process import WorkerProcess
+from autodistill.latency.statistics import summarise
 from autodistill.latency.torch import TorchLatency
 from autodistill.registry import default_registry
 
@@ -70,20 +75,25 @@ def composer(directory: Path, counted: Counted, model_key: str = "k", *, referen
     return Composer(context, counted, IDENTITY)
 
 
+def point(time: float, error: float) -> Point:
+    """Of requests of one length: the mean is the median."""
+    return Point(time, error, time)
+
+
 @given(
     fixed=st.floats(0, 50),
     block=st.floats(0.01, 50),
     depths=st.lists(st.integers(0, 40), min_size=2, max_size=5, unique=True),
 )
 def test_fit_finds_the_line_that_exact_timings_lie_on(fixed: float, block: float, depths: list[int]) -> None:
-    found = fit({depth: Point(fixed + block * depth, 0.01 + 0.01 * depth) for depth in depths})
+    found = fit({depth: point(fixed + block * depth, 0.01 + 0.01 * depth) for depth in depths})
     assert found == pytest.approx((fixed, block), rel=1e-5, abs=1e-5 * (fixed + block * max(depths)))
 
 
 @given(low=st.floats(0.1, 10), high=st.floats(0.1, 10), shallow=st.sampled_from([0, 1]))
 def test_neither_part_is_negative_whatever_the_noise(low: float, high: float, shallow: int) -> None:
     start = low if shallow else low - 2  # what is worked out for depth 0 may be negative, a timing may not
-    fixed, block = fit({shallow: Point(start, 0.1), 4: Point(high, 0.2)})
+    fixed, block = fit({shallow: point(start, 0.1), 4: point(high, 0.2)})
     assert min(fixed, block) >= 0
     assert fixed + block > 0
 
@@ -104,6 +114,38 @@ def test_blocks_are_timed_once_per_shape_and_serve_every_depth_and_study(tmp_pat
     assert again is not None
     assert again.median == pytest.approx(2 + 6 * 3)
     assert len(counted.seen) == 2
+
+
+@given(
+    lengths=st.lists(st.integers(1, 128), min_size=2, max_size=10),
+    depth=st.integers(1, 30),
+    batch=st.integers(1, 8),
+    reference=st.booleans(),
+)
+@settings(max_examples=20, deadline=None)
+def test_composed_throughput_is_that_of_a_whole_model(
+    lengths: list[int], depth: int, batch: int, reference: bool
+) -> None:
+    """Milliseconds that grow with the length: the mean of requests is not their median."""
+    workload = {**WORKLOAD, "batch_size": batch, "lengths": lengths}
+
+    def time(subject: LatencySubject) -> LatencyReport:
+        assert subject.architecture is not None
+        layers = subject.architecture.choices["num_layers"]
+        table = np.array([[1.0 + 0.02 * length * (0.5 + layers) for length in lengths]] * 20)
+        numbers = summarise(table, batch)
+        ratio = numbers["median"] / 10 if reference else None
+        return LatencyReport("torch", "measured", "fp32", workload, device="here", ratio_to_reference=ratio, **numbers)
+
+    teacher = LatencySubject("the teacher", None, None) if reference else None
+    with tempfile.TemporaryDirectory() as folder:
+        context = LatencyContext("torch", tuple(lengths), Path(folder), teacher, build)
+        made = Composer(context, time, {**IDENTITY, "workload": workload})
+        report = made.compose(LatencySubject("x", architecture(depth), None))
+        made.close()
+    whole = time(LatencySubject("x", architecture(depth), None))
+    assert report is not None
+    assert report.throughput == pytest.approx(whole.throughput, rel=1e-6)
 
 
 def test_slow_second_of_the_machine_does_not_change_what_is_composed(tmp_path: Path) -> None:
@@ -160,7 +202,7 @@ def test_fixed_part_that_seems_to_be_all_is_not_shared(tmp_path: Path) -> None:
 
 @given(fixed=st.floats(-1, 50), block=st.floats(0.01, 50), deep=st.integers(2, 24), width=st.floats(0.01, 0.2))
 def test_fixed_part_is_as_uncertain_as_the_timings_make_it(fixed: float, block: float, deep: int, width: float) -> None:
-    low, high = (Point(fixed + block * depth, width * (1 + depth)) for depth in (1, deep))
+    low, high = (point(fixed + block * depth, width * (1 + depth)) for depth in (1, deep))
     found = fixed_part(low, high, deep)
     assert found is not None
     assert found.time == pytest.approx(fixed, rel=1e-4, abs=1e-4 * block)
@@ -178,10 +220,11 @@ def line_end(low: float, high: float, deep: int) -> float:
 
 @given(a=st.floats(-5, 5), b=st.floats(-5, 5), wide=st.floats(1.01, 100))
 def test_two_estimates_combine_to_a_better_one_nearer_to_the_better(a: float, b: float, wide: float) -> None:
-    found = combined(Point(a, 1.0), Point(b, wide))
+    found = combined(point(a, 1.0), point(b, wide))
     assert found.error < 1.0
     assert abs(found.time - a) <= abs(found.time - b) + 1e-9
-    assert combined(Point(a, 2.0), Point(b, 2.0)) == Point(pytest.approx((a + b) / 2), pytest.approx(2**0.5))
+    middle = pytest.approx((a + b) / 2)
+    assert combined(point(a, 2.0), point(b, 2.0)) == Point(middle, pytest.approx(2**0.5), middle)
 
 
 @pytest.mark.parametrize("family", ["bert", "mobilebert"])
@@ -280,3 +323,27 @@ def test_shallow_models_get_little_time_and_no_load(tmp_path: Path, monkeypatch:
     assert (last["rule"]["max_seconds"], last["rule"]["min_requests"], last["batches"]) == (0.2, 300, [1, 2])
     assert last["rule"]["turn_seconds"] > shallow[0]["rule"]["turn_seconds"]
     assert whole.loaded_p50_ms is not None
+
+
+def test_graphs_of_another_operator_set_are_timed_anew(tmp_path: Path) -> None:
+    """LayerNormalization is one operator from 17 on."""
+    context = LatencyContext("ort", (4,), tmp_path, None, build, model_key="tiny")
+    subject = LatencySubject("trial 3", architecture(6), None)
+    quick = {"max_seconds": 0.05, "compose_seconds": 0.05, "threads": 1, "compose": True}
+    stored = []
+    for opset in (17, 14, 17):
+        made = OnnxRuntimeLatency(context, **dataclasses.asdict(OnnxRuntimeConfig(**quick, opset=opset)))
+        assert made.compose(subject) is not None
+        made.close()
+        stored.append(len(list((tmp_path / "blocks").glob("*.json"))))
+    assert stored[0] < stored[1] == stored[2]
+
+
+def test_gpu_without_a_name_is_not_composed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    context = LatencyContext("ort", (4,), tmp_path, None, build, model_key="tiny")
+    config = OnnxRuntimeConfig(device="cuda", compose=True, threads=1)
+    with pytest.raises(ConfigError, match=r"latency\.ort\.compose keeps timings .* got none: .*compose=false"):
+        OnnxRuntimeLatency(context, **dataclasses.asdict(config))
+    OnnxRuntimeLatency(context, **{**dataclasses.asdict(config), "compose": False}).close()

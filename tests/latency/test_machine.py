@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from autodistill.latency.machine import pin, processor_name, reset_peak, resident_bytes, usable_cores
+from autodistill.latency.machine import device_name, pin, processor_name, reset_peak, resident_bytes, usable_cores
 
 
 def test_usable_cores_heeds_the_affinity_of_the_process() -> None:
@@ -33,6 +34,20 @@ def test_process_is_pinned_to_as_many_cores_as_threads_and_not_when_there_are_fe
 
 def test_processor_is_named_with_its_number_of_cpus() -> None:
     assert f"({os.cpu_count()} CPUs)" in processor_name()
+
+
+def test_a_gpu_that_pytorch_cannot_see_is_named_by_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert device_name("cpu") == processor_name()
+    assert device_name("cuda") == "cuda"
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text('#!/bin/sh\necho "NVIDIA H100, $3 $4"\n')
+    driver.chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert device_name("cuda") == "NVIDIA H100,"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    assert device_name("cuda") == "NVIDIA H100, -i 2"
 
 
 def test_peak_rises_with_what_was_used_and_starts_anew() -> None:

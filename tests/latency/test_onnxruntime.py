@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from onnx import helper, save
 from transformers import BertForSequenceClassification
 
+from autodistill.components.architecture import Architecture
 from autodistill.components.latency import (
     LATENCY_METRICS,
     AnsweringBackend,
@@ -24,6 +25,7 @@ from autodistill.components.latency import (
     LatencyReport,
     LatencySubject,
 )
+from autodistill.engine.cache import evict
 from autodistill.errors import ConfigError, LatencyError
 from autodistill.exporters.onnx_export import export_onnx
 from autodistill.exporters.onnx_session import quantise_onnx, run_onnx
@@ -31,6 +33,8 @@ from autodistill.exporters.parity import logits_of
 from autodistill.latency.configs import OnnxRuntimeConfig
 from autodistill.latency.onnxruntime import OnnxRuntimeLatency
 from autodistill.latency.process import WorkerProcess
+
+from .conftest import build_tiny
 
 Make = Callable[..., LatencySubject]
 
@@ -140,6 +144,26 @@ def test_worker_is_restarted_after_the_configured_number_of_models(context: Late
     made.measure(make_subject())
     assert made.worker_pid != first
     made.close()
+
+
+def test_a_full_cache_takes_neither_reference_nor_block_timings_from_a_backend(
+    tmp_path: Path, make_subject: Make
+) -> None:
+    context = LatencyContext(
+        "ort",
+        (4,),
+        tmp_path / "latency",
+        make_subject("teacher", layers=2),
+        lambda item: build_tiny(),
+        model_key="tiny",
+    )
+    made = backend(context, restart_after=1, compose=True, compose_seconds=0.05)
+    subject = LatencySubject("trial 3", Architecture("bert", {"num_layers": 2}), build_tiny)
+    assert made.compose(subject) is not None
+    assert evict(tmp_path, 0) == []
+    assert made.measure(make_subject()).ratio_to_reference is not None  # by a new worker, which loads it again
+    made.close()
+    assert [path.name for path in evict(tmp_path, 0)] == ["blocks"]
 
 
 def test_given_artifact_is_timed_and_its_digest_reported(context: LatencyContext, make_subject: Make) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from autodistill.exporters.onnx_session import package_environment
+from autodistill.latency.machine import reset_peak
 from autodistill.latency.process import WorkerError, WorkerProcess
 from autodistill.latency.runners import Setup
-from autodistill.latency.worker import FIRST_TOKEN, requests_of
+from autodistill.latency.worker import FIRST_TOKEN, Worker, requests_of
 
 SETUP = Setup(batch_size=2, lengths=(5, 3), precision="fp32", threads=1, device="cpu")
 
@@ -157,3 +158,31 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] not in "ZX"
     except FileNotFoundError:
         return False
+
+
+class GpuRunner:
+    """Knows neither its device's name nor its memory, as onnxruntime's."""
+
+    def __init__(self, path: Path, setup: Setup) -> None: ...
+
+    def prepare(self, inputs: object) -> object:
+        return inputs
+
+    def run(self, request: object) -> None: ...
+
+    def facts(self) -> dict[str, object]:
+        return {"versions": {}}
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_a_runner_on_a_gpu_is_told_neither_the_processors_name_nor_its_memory(device: str, tmp_path: Path) -> None:
+    worker = Worker(lambda: None)
+    cpus = os.sched_getaffinity(0)
+    try:
+        worker.open(f"{__name__}:GpuRunner", {**SETUP_DICT, "device": device, "device_name": "NVIDIA H100"})
+        rule = {"target_relative_half_width": 0.5, "max_seconds": 0.01, "min_repeats": 1}
+        told = worker.measure(str(tmp_path), 10, rule)
+    finally:
+        os.sched_setaffinity(0, cpus)
+    assert told["device"] == "NVIDIA H100"
+    assert (told["peak_memory_bytes"] is None) == (device == "cuda" or reset_peak() is None)

@@ -10,6 +10,8 @@ import pytest
 from autodistill.report import points, svg
 from autodistill.report.figures import flash_against_full_figure, hypervolume_figure, pareto_figure, pareto_svg
 
+from .conftest import throughput_objective
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -138,3 +140,42 @@ def test_the_static_picture_escapes_names(summary: dict[str, Any]) -> None:
 )
 def test_ticks_are_round_numbers(low: float, high: float, logarithmic: bool, expected: list[float]) -> None:
     assert svg.ticks(low, high, logarithmic) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", ["throughput_at_p99", "loaded_p99_ms"])
+def test_what_a_load_adds_has_every_group_on_a_logarithmic_axis(summary: dict[str, Any], metric: str) -> None:
+    throughput_objective(summary, metric)
+    figure = pareto_figure(summary)
+    assert {"teacher", "picks, final", "baselines, final"} <= set(traces(figure))
+    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.xaxis.title.text.endswith("(onnxruntime_batch8)")
+
+
+def test_the_front_of_a_throughput_steps_down_at_its_points(summary: dict[str, Any]) -> None:
+    own = {**throughput_objective(summary), "pareto": summary["pareto"]}
+    front = traces(pareto_figure(own))["Pareto front of the flash trials"]
+    assert list(front.x) == sorted(front.x)
+    assert front.line.shape == "vh"
+    (path,) = (
+        item
+        for item in ElementTree.fromstring(pareto_svg(own)).iter(f"{SVG}path")
+        if "V" in item.attrib["d"] and item.attrib["class"] == "front"
+    )
+    assert path.attrib["d"].index("V") < path.attrib["d"].index("H")
+
+
+def test_each_latency_has_the_interval_of_its_own(summary: dict[str, Any]) -> None:
+    label, median = "onnxruntime", summary["picks"][0]["latencies"]["onnxruntime"]["median"]
+    summary["picks"][0]["latencies"][label]["p99_interval"] = [1.2 * median, 1.5 * median]
+    for pick in summary["picks"][1:]:
+        pick["latencies"][label].pop("p99_interval", None)
+
+    def bars(metric: str) -> Any:
+        return traces(pareto_figure(summary, f"{label}.{metric}"))["picks, final"].error_x
+
+    assert bars("p50_ms").array[0] == bars("p50_ms").arrayminus[0] == pytest.approx(0.014 * median)
+    assert bars("p99_ms").array[0] == pytest.approx(0.19 * median)  # 1.5 - 1.31
+    assert bars("p99_ms").arrayminus[0] == pytest.approx(0.11 * median)
+    assert list(bars("p99_ms").array[1:]) == [0, 0]
+    for metric in ("p90_ms", "throughput", "peak_memory_bytes"):
+        assert bars(metric).visible is False

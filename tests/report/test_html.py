@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 from plotly.offline import get_plotlyjs
 
-from autodistill.report import figures
+from autodistill.report import appendix, figures, sections
 from autodistill.report.html import render_html, write_report
+from autodistill.report.markup import Html
+
+from .conftest import throughput_objective
 
 VOID = {"meta", "link", "wbr"}
 #: Attributes through which a page loads something.
@@ -196,3 +199,40 @@ def test_the_page_is_written_whole_or_not_at_all(
 
 def test_the_same_summary_gives_the_same_page(summary: dict[str, Any], full: str) -> None:
     assert render_html(summary) == full
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction", "words"),
+    [
+        ("onnxruntime.p50_ms", "minimize", "Up and to the left is better."),
+        ("onnxruntime.throughput", "maximize", "Up and to the right is better."),
+        ("mlm.perplexity", "minimize", "Down and to the left is better."),
+    ],
+)
+def test_the_better_corner_is_that_of_the_objectives(
+    summary: dict[str, Any], metric: str, direction: str, words: str
+) -> None:
+    if metric.startswith("mlm"):
+        summary["task"]["metric"] = metric
+        summary["objectives"][0] = {"label": "quality", "metric": metric, "direction": direction}
+    else:
+        summary["objectives"][1] = {"label": "latency", "metric": metric, "direction": direction}
+    assert words in sections.pareto_section(summary, Html(""), Html(""))
+
+
+def test_a_throughput_that_is_an_objective_is_shown_for_every_model(summary: dict[str, Any]) -> None:
+    throughput_objective(summary)
+    for part in (sections.comparison_section(summary), sections.opening(summary)[-1]):
+        assert "throughput at p99" in part
+    assert sections.comparison_section(summary).count(" /s<") == 10
+    detail = next(part for part in appendix.closing(summary) if 'id="latency"' in part)
+    assert "req/s at p99" in detail
+    assert "loaded p99 ms" in detail
+    assert "loaded p50 ms" not in detail  # no report has it
+
+
+def test_flags_of_timings_are_told(summary: dict[str, Any]) -> None:
+    summary["picks"][0]["latencies"]["onnxruntime"]["flags"] = ["lower_bound"]
+    detail = next(part for part in appendix.closing(summary) if 'id="latency"' in part)
+    assert detail.count("lower bound<") == 1
+    assert sections.comparison_section(summary).count("lower bound") == 1

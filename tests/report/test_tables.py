@@ -10,7 +10,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from autodistill.components.latency import LATENCY_METRICS, LatencyReport
 from autodistill.report import tables
+
+from .conftest import throughput_objective
 
 
 @pytest.mark.parametrize("name", ["summary", "partial_summary", "bare_summary"])
@@ -134,3 +137,49 @@ def test_rows_do_not_change_the_summary(summary: dict[str, Any]) -> None:
     tables.comparison_rows(summary)
     tables.verdict_sentence(summary)
     assert summary == before
+
+
+@pytest.mark.parametrize("metric", LATENCY_METRICS)
+def test_every_latency_metric_is_found_in_reports(metric: str) -> None:
+    report = LatencyReport("x", "measured", "fp32", {}, 1.0, "cpu", p90=2.0, p99=3.0, throughput=4.0)
+    known = dict.fromkeys(LATENCY_METRICS, 5.0) | report.metrics()
+    fields = dict.fromkeys(vars(report), 5.0) | {"median": 1.0, "p90": 2.0, "p99": 3.0, "throughput": 4.0}
+    assert tables.metric_of(f"srv.{metric}", {}, {"srv": fields}) == known[metric]
+
+
+def test_the_fastest_of_a_front_has_the_highest_throughput(summary: dict[str, Any]) -> None:
+    front = tables.front_trials(throughput_objective(summary))
+    served = [trial["latencies"]["onnxruntime_batch8"]["throughput_at_p99"] for trial in front]
+    assert len(served) > 1
+    assert served == sorted(served, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("metric", "maximised"),
+    [
+        ("srv.throughput", True),
+        ("srv.p99_ms", False),
+        ("srv.cost_per_million", False),
+        ("size.parameters", False),
+        ("classification.accuracy", True),
+    ],
+)
+def test_what_is_no_objective_is_better_in_its_usual_direction(metric: str, maximised: bool) -> None:
+    assert tables.is_maximised({}, metric) is maximised
+
+
+def test_a_ratio_is_never_compared_with_milliseconds(summary: dict[str, Any]) -> None:
+    del summary["teacher"]["latencies"]["onnxruntime"]["ratio_to_reference"]
+    summary["teacher"]["latencies"]["onnxruntime"]["median"] = 80.0
+    report = summary["baselines"][0]["latencies"]["onnxruntime"]
+    report |= {"median": 20.0, "ratio_to_reference": 0.25}
+    row = next(row for row in tables.comparison_rows(summary) if row.name == "teacher_truncated_3l")
+    assert row.speedup == pytest.approx(4.0)
+
+
+def test_labels_come_in_the_order_of_the_objectives(summary: dict[str, Any]) -> None:
+    more = {"label": "second", "metric": "onnxruntime.p50_ms", "direction": "minimize"}
+    summary["objectives"][1]["metric"] = "onnxruntime_batch8.p50_ms"
+    summary["objectives"].append(more)
+    assert tables.latency_labels(summary) == ["onnxruntime_batch8", "onnxruntime"]
+    assert (tables.main_latency(summary) or "").startswith(tables.latency_labels(summary)[0] + ".")

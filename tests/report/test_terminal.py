@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from autodistill.report import formats
 from autodistill.report.terminal import render_summary
+
+from .conftest import throughput_objective
 
 
 def printed(summary: dict[str, Any], width: int = 100) -> str:
@@ -91,3 +94,39 @@ def test_names_with_brackets_are_no_markup(
     summary: dict[str, Any], poisoned: Callable[[dict[str, Any], str], dict[str, Any]]
 ) -> None:
     assert "[bold]x[/]" in printed(poisoned(summary, "[bold]x[/]"), 200)
+
+
+def test_the_latency_that_is_an_objective_is_shown_where_it_is_no_median(summary: dict[str, Any]) -> None:
+    text = printed(throughput_objective(summary), 200)
+    assert "throughput at p99, onnxruntime_batch8" in text
+    assert (
+        formats.latency_value("throughput", summary["picks"][0]["latencies"]["onnxruntime_batch8"]["throughput_at_p99"])
+        in text
+    )
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_throughput_is_cut_off(summary: dict[str, Any], width: int) -> None:
+    text = printed(throughput_objective(summary), width)
+    assert "\u2026" not in text
+    assert text.count(" /s") == 10  # all but the linear model
+
+
+def test_the_front_so_far_begins_with_the_highest_throughput(partial_summary: dict[str, Any]) -> None:
+    lines = printed(throughput_objective(partial_summary), 200).splitlines()
+    start = next(index for index, line in enumerate(lines) if "front so far" in line)
+    assert " /s" in lines[start + 2]
+
+
+def test_reasons_for_care_are_marked_and_told(summary: dict[str, Any]) -> None:
+    assert "with care" not in printed(summary)
+    summary["teacher"]["latencies"]["onnxruntime"]["flags"] = ["lower_bound", "imprecise"]
+    text = printed(summary, 140)
+    assert "\u00b11.4 %!" in text
+    assert "!: to be taken with care: lower bound, imprecise (onnxruntime)." in text
+
+
+def test_two_exports_that_failed_alike_are_two(summary: dict[str, Any]) -> None:
+    failed = {"format": "onnx", "error": "no room on the disk"}
+    summary["picks"][0]["exports"] = [failed | {"label": label} for label in ("onnx", "onnx_int8")]
+    assert printed(summary).count("failed: no room on the disk") == 2

@@ -40,6 +40,7 @@ class OpenVinoLatency:
             packages=("openvino", "torch", "transformers"),
             prepare=OnnxFiles(context, self.workload, opset),
             options=options,
+            graph_options={"opset": opset},
         )
 
     def measure(self, subject: LatencySubject) -> LatencyReport:
