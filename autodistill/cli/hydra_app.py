@@ -8,6 +8,7 @@ also works when a launcher runs jobs in other processes.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,13 @@ def run_verb(verb: str, arguments: Sequence[str]) -> int:
             overrides = with_stored_overrides(overrides, registry)
         _check_before_hydra(verb, overrides, registry)
         overrides = [*overrides, "hydra.mode=RUN"]  # the stored experiment of a sweep's study asks for the sweep again
-    return _run_hydra(verb, [*with_search_path(overrides, registry), *flags], registry, multirun)
+    overrides = with_search_path(overrides, registry)
+    if not multirun:
+        return _run_hydra(verb, [*overrides, *flags], registry, multirun)
+    from autodistill.cli.sweep_secrets import secrets_in_environment
+
+    with secrets_in_environment(overrides) as referring:
+        return _run_hydra(verb, [*referring, *flags], registry, multirun)
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -166,7 +173,8 @@ class _Job:
         """
         code, study = 1, ""
         try:
-            code, study = self._run(config)
+            with _log_in_use():
+                code, study = self._run(config)
         except AutoDistillError as error:
             print_error(error)
             code = error.exit_code
@@ -175,7 +183,6 @@ class _Job:
             code = INTERRUPTED
         except Exception:
             traceback.print_exc()
-        _remove_unused_folder()
         _write_outcome({"exit_code": code, "study": study})
         if code == INTERRUPTED:
             raise KeyboardInterrupt
@@ -183,7 +190,9 @@ class _Job:
 
     def _run(self, config: DictConfig) -> tuple[int, str]:
         from hydra.core.hydra_config import HydraConfig
+        from omegaconf import OmegaConf
 
+        from autodistill.cli.sweep_secrets import masked_references
         from autodistill.cli.verbs import check, perform
 
         registry = default_registry()
@@ -193,22 +202,38 @@ class _Job:
             config.study.name = name
         settings = read_settings(config, registry, name)
         check(self.verb, settings)
-        overrides = [str(override) for override in hydra.overrides.task]
+        given: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)  # what they refer to may be a secret
+        overrides = [masked_references(str(override)) for override in given]
         places = user_search_path(hydra.overrides.hydra, registry)
         overrides += [search_path_override(places)] if places else []  # presets that the study is made of are there
         return perform(self.verb, settings, registry, overrides), str(settings.study_dir)
 
 
-def _remove_unused_folder() -> None:
-    """Remove the folder that Hydra made for a command that wrote nothing, such as ``studies``."""
+@contextmanager
+def _log_in_use() -> Iterator[None]:
+    """Hold the study's log; afterwards remove log and folder of a command that wrote nothing, such as ``studies``.
+
+    Commands on one study share both: another one that holds the log goes on writing to it.
+    """
     from hydra.core.hydra_config import HydraConfig
 
     folder = Path(HydraConfig.get().runtime.output_dir)
-    files = list(folder.glob("*"))
-    if [file.name for file in files] == [LOG_NAME] and files[0].stat().st_size == 0:
-        files[0].unlink()
-        with suppress(OSError):  # somebody has begun to use it
-            folder.rmdir()
+    with ExitStack() as stack:
+        try:
+            log = stack.enter_context(open(folder / LOG_NAME, "rb"))
+        except FileNotFoundError:  # another `hydra/job_logging`
+            yield
+            return
+        with suppress(OSError):  # a file system without locks, where nothing is removed either
+            fcntl.flock(log, fcntl.LOCK_SH)
+        try:
+            yield
+        finally:
+            if [file.name for file in folder.glob("*")] == [LOG_NAME] and os.fstat(log.fileno()).st_size == 0:
+                with suppress(OSError):  # somebody uses it
+                    fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    (folder / LOG_NAME).unlink()
+                    folder.rmdir()
 
 
 def _write_outcome(outcome: dict[str, Any]) -> None:
@@ -249,13 +274,23 @@ def _hydra_environment(arguments: list[str]) -> Iterator[None]:
         if stop.code not in (0, None):
             raise UserError("Hydra refused these arguments; see the lines above.") from stop
     except ValueError as error:
+        if isinstance(error.__cause__, OSError):  # of the log
+            raise _no_folder(error.__cause__) from error
         raise ConfigError(f"Hydra refused these arguments: {error}") from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise _no_folder(error) from error
     finally:
         os.umask(umask)
         sys.argv = argv
         os.environ.pop("HYDRA_FULL_ERROR", None)
         if full_error is not None:
             os.environ["HYDRA_FULL_ERROR"] = full_error
+
+
+def _no_folder(error: OSError) -> UserError:
+    return UserError(f"The study's folder cannot be made or written to: {error}. Say where else: output_dir=DIR.")
 
 
 __all__ = ["compose_raw", "run_verb", "split_arguments"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 
 from autodistill.configs.composition import SEARCH_PATH, compose_raw, prepare_hydra, translated_errors, user_search_path
 from autodistill.configs.settings import to_plain
 from autodistill.errors import ConfigError
 from autodistill.registry import Registry
+from autodistill.report.formats import SECRET
 
 #: Keys that say where a study is, not what it is; a preset of storage may be in a folder of the user's.
 _LOCATING = ("study.name", "output_dir", "storage", "storage.url", SEARCH_PATH)
@@ -28,7 +30,7 @@ def with_stored_overrides(overrides: Sequence[str], registry: Registry) -> list[
     if "study.name" not in keys:
         return list(overrides)
     located = [item.input_line for item in parsed if item.key_or_group in _LOCATING and item.input_line]
-    stored = _stored(located, registry)
+    stored = _without_masked(_stored(located, registry), keys)
     with translated_errors(registry):
         kept = [
             item.input_line
@@ -38,6 +40,20 @@ def with_stored_overrides(overrides: Sequence[str], registry: Registry) -> list[
     if SEARCH_PATH not in keys:
         _check_stored_places(kept, registry)
     return [*kept, *overrides]
+
+
+def _without_masked(stored: Sequence[str], given: Collection[str]) -> list[str]:
+    """Stored overrides but for those whose secret was not stored; says which are missing."""
+    kept = [override for override in stored if SECRET not in override]
+    for override in sorted(set(stored) - set(kept)):
+        key = override.partition("=")[0]
+        if key.lstrip("+") not in given:
+            print(
+                f"autodistill: the study was made with {override}, whose secret is not stored, so it is left out. If "
+                f"it is needed, give it again; '{key}=\"${{oc.env:NAME}}\"' takes it from the environment.",
+                file=sys.stderr,
+            )
+    return kept
 
 
 def _check_stored_places(stored: Sequence[str], registry: Registry) -> None:

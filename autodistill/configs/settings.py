@@ -193,13 +193,13 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         picks_margin=_number(section["picks"], "margin", float, low=0, where="picks."),
         augmentation=_augmentation(raw.get("augmentation") or {}),
         storage_url=_text(section["storage"], "url", where="storage."),
-        trainer=section["trainer"],
+        trainer=_trainer(section["trainer"]),
         logger=section["logger"],
         components=_chosen_components(raw, registry),
         several=_chosen_several(raw, registry),
         trial=raw.get("trial"),
-        architecture=raw.get("architecture"),
-        model=raw.get("model"),
+        architecture=_optional(raw, "architecture", dict, "a mapping {family: NAME, choices: {...}}"),
+        model=_optional(raw, "model", str, "the path of a saved model directory"),
         fine_tuning={k: v for k, v in (raw.get("fine_tuning") or {}).items() if k not in TASK_KEYS},
         tasks=_tasks(raw.get("fine_tuning") or {}, registry),
         raw={**raw, "study": {**section["study"], "name": name}},
@@ -317,6 +317,20 @@ def _number(section: Mapping[str, Any], key: str, kind: type, *, low: float, whe
 
 def _optional_number(section: Mapping[str, Any], key: str, where: str) -> float | None:
     return None if section.get(key) is None else float(_number(section, key, float, low=0, where=where))
+
+
+def _optional(section: Mapping[str, Any], key: str, kind: type, expected: str) -> Any:
+    value = section.get(key)
+    if value is not None and not isinstance(value, kind):
+        raise ConfigError(f"{key} must be {expected}, or null, got {value!r}.")
+    return value
+
+
+def _trainer(section: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The section ``trainer``; what Lightning takes is checked by the engine."""
+    if section.get("threads") is not None:
+        _number(section, "threads", int, low=1, where="trainer.")
+    return section
 
 
 def _entries(group: Any, name: str, allowed: tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -62,14 +62,16 @@ def run(
     from autodistill.report.progress import QuietProgress
 
     registry = registry or default_registry()
+    # A search does not go on with `run`, which would freeze the picks and read the test split.
+    how = how_to_go_on(settings, "explore" if explore_only else "run")
     with StopSignal() as stop, progress or QuietProgress() as shown:
         try:
             with open_session(settings, registry, overrides=overrides, progress=shown, stop=stop) as session:
                 _work(session, explore_only)
         except StudyInterruptedError as error:
-            raise StudyInterruptedError(f"{error} {how_to_go_on(settings)}") from error
+            raise StudyInterruptedError(f"{error} {how}") from error
         except KeyboardInterrupt as error:
-            raise StudyInterruptedError(f"Interrupted at once. {how_to_go_on(settings)}") from error
+            raise StudyInterruptedError(f"Interrupted at once. {how}") from error
         study = open_study(settings.study_name, settings.storage_url, settings.output_dir)
         shown.stage("writing the report")
         study.write_report()

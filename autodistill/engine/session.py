@@ -35,6 +35,7 @@ from autodistill.engine.records import StudyRecord, TrialRecord
 from autodistill.engine.relative import useful_reference
 from autodistill.engine.runner import Runner, RunnerContext
 from autodistill.engine.scores import score_all, stored_metrics
+from autodistill.engine.secret_overrides import without_secret
 from autodistill.engine.space_config import LARGEST_INTEGER
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.storage import Storage
@@ -97,7 +98,7 @@ class Session:
         """
         stored = self.storage.step(self.study.id, name)
         if stored is None:
-            raise StudyError(f"The study {self.study.name!r} has not done {name!r} yet. {how_to_go_on(self.settings)}")
+            raise StudyError(f"The study {self.study.name!r} has not done {name!r} yet. The same command does it.")
         return stored
 
     def check_stop(self) -> None:
@@ -119,9 +120,9 @@ class Session:
         return sum(accounted.get(inner, 0.0) for inner in _INSIDE.get(stage, ()))
 
 
-def how_to_go_on(settings: Settings) -> str:
+def how_to_go_on(settings: Settings, verb: str) -> str:
     """What to type to go on with a study."""
-    command = command_to_go_on(settings.study_name, str(settings.output_dir), settings.storage_url)
+    command = command_to_go_on(settings.study_name, str(settings.output_dir), settings.storage_url, verb)
     return f"Go on with: {command}"
 
 
@@ -300,10 +301,13 @@ def _space_facts(bench: Workbench) -> dict[str, Any]:
 
 
 def _lasting(overrides: Sequence[str], paths: Mapping[str, str]) -> list[str]:
-    """Overrides that belong to the study, with absolute paths; where it lies and what a verb works on do not."""
+    """Overrides that belong to the study, with absolute paths; where it lies and what a verb works on do not.
+
+    Secrets are masked, and such an override is left out when the study goes on.
+    """
     passing = ("trial=", "architecture=", "model=", "study.name=", "output_dir=", "storage=", "storage.url=")
     lasting = [override for override in overrides if not override.lstrip("+").startswith(passing)]
-    return overrides_with_paths(lasting, paths)
+    return [without_secret(override) for override in overrides_with_paths(lasting, paths)]
 
 
 def _write_study_files(folder: Path, config: Any, components: Any, environment: Any) -> None:

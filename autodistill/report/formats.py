@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 #: What stands where no number is known.
@@ -209,13 +209,28 @@ def readable(value: Any) -> str:
     return str(value)
 
 
-def without_secrets(value: Any) -> Any:
-    """A copy of a configuration with passwords, tokens and the like masked, in addresses too."""
+def without_secrets(value: Any, instead: Callable[[str], str] = lambda _: SECRET) -> Any:
+    """A copy of a configuration with passwords, tokens and the like masked, in addresses too.
+
+    Args:
+        value: plain containers.
+        instead: what stands for a secret; references such as ``${oc.env:NAME}`` stay.
+    """
+
+    def masked(secret: str) -> str:
+        return secret if secret.startswith("${") else instead(secret)
+
     if isinstance(value, Mapping):
-        return {key: SECRET if _is_secret(str(key), entry) else without_secrets(entry) for key, entry in value.items()}
+        return {
+            key: masked(entry) if _is_secret(str(key), entry) else without_secrets(entry, instead)
+            for key, entry in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [without_secrets(entry) for entry in value]
-    return re.sub(r"(://[^/:@\s]*:)\S+@", rf"\1{SECRET}@", value) if isinstance(value, str) else value
+        return [without_secrets(entry, instead) for entry in value]
+    if not isinstance(value, str):
+        return value
+    address = re.sub(r"(://[^/:@\s]*:)(\S+)@", lambda found: f"{found[1]}{masked(found[2])}@", value)
+    return re.sub(r"([?&](?:password|token|api_?key)=)([^&\s]+)", lambda found: found[1] + masked(found[2]), address)
 
 
 def _is_secret(key: str, value: Any) -> bool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from autodistill.cli import main
 from autodistill.cli.hydra_app import split_arguments
+from autodistill.configs.paths import quoted
 from autodistill.configs.settings import Settings
 from autodistill.engine.storage import Storage
 from autodistill.errors import StudyInterruptedError
@@ -183,3 +188,131 @@ def test_an_interruption_with_a_message_of_its_own_is_told_once(
     jobs.what = interrupted
     assert main(["explore", "data=python_docs", f"output_dir={output}"]) == 130
     assert capsys.readouterr().err == "autodistill: error: Stopped. Go on with: this.\n"
+
+
+# -- secrets -----------------------------------------------------------------------------------------------------
+
+ADDRESS = 'postgresql+psycopg://postgres:pass,w"rd@host/studies'
+
+
+def everything_written(folder: Path) -> str:
+    return "".join(path.read_text() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def test_a_sweep_writes_no_secret(jobs: Jobs, output: Path) -> None:
+    stores: list[tuple[str, dict[str, object], str]] = []
+
+    def work(settings: Settings, overrides: Sequence[str]) -> int:
+        logging.getLogger("autodistill").info("working")
+        stores.append((settings.storage_url, dict(settings.logger["web"]), " ".join(overrides)))
+        return 0
+
+    jobs.what = work
+    given = [
+        f"storage.url={quoted(ADDRESS)}",
+        "+logger.web={_target_: pytorch_lightning.loggers.CSVLogger, api_key: c0ffee}",
+        f"output_dir={output}",
+    ]
+    before = dict(os.environ)
+    assert main(["explore", "-m", "data=python_docs", "seed=0,1", *given]) == 0
+    assert [(url, logger["api_key"]) for url, logger, _ in stores] == [(ADDRESS, "c0ffee")] * 2
+    written = everything_written(output)
+    assert "multirun.yaml" in [path.name for path in output.iterdir()]
+    assert "working" in written
+    assert "storage" in written
+    for text in (written, *(overrides for _, _, overrides in stores)):
+        assert 'w"rd' not in text
+        assert 'w\\"rd' not in text
+        assert "c0ffee" not in text
+    assert all("api_key" in overrides and "AUTODISTILL_SECRET" not in overrides for _, _, overrides in stores)
+    assert dict(os.environ) == before
+
+
+def test_a_sweep_writes_no_secret_of_a_preset(jobs: Jobs, output: Path, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "storage").mkdir(parents=True)
+    (tmp_path / "conf" / "storage" / "ours.yaml").write_text("url: postgresql+psycopg://me:c0ffee@host/studies\n")
+    urls = set()
+    jobs.what = lambda settings, overrides: urls.add(settings.storage_url) or 0  # type: ignore[func-returns-value]
+    given = ["data=python_docs", "storage=ours", "seed=0,1", f"output_dir={output}"]
+    assert main(["explore", "-m", *given, "--config-dir", str(tmp_path / "conf")]) == 0
+    assert urls == {"postgresql+psycopg://me:c0ffee@host/studies"}
+    assert "me:***@host" in (output / "multirun.yaml").read_text()
+    assert "c0ffee" not in everything_written(output)
+
+
+def test_a_sweep_over_secrets_is_refused(jobs: Jobs, output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = "storage.url='postgresql://a:c0ffee@h/d','postgresql://b:tea@h/d'"
+    assert main(["explore", "-m", "data=python_docs", urls, f"output_dir={output}"]) == 2
+    assert "A sweep cannot vary storage.url" in capsys.readouterr().err
+
+
+def test_the_log_of_a_job_does_not_tell_of_the_next_one(jobs: Jobs, output: Path) -> None:
+    def work(settings: Settings, overrides: Sequence[str]) -> int:
+        logging.getLogger("autodistill").info("working")
+        return 0
+
+    jobs.what = work
+    assert main(["explore", "-m", "data=python_docs", "seed=0,1", f"output_dir={output}"]) == 0
+    assert len((output / "study-seed=0" / "autodistill.log").read_text().splitlines()) == 1
+
+
+def test_going_on_says_which_secret_is_not_stored(jobs: Jobs, output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    masked = '+logger.csv.api_key="***"'
+    given = stored(output, "kept", "data=python_docs", masked)
+    assert main(["explore", *given]) == 0
+    assert f"was made with {masked}, whose secret is not stored" in capsys.readouterr().err
+    assert main(["explore", *given, "+logger.csv.api_key='${oc.env:HOME}'"]) == 0
+    assert capsys.readouterr().err == ""
+    assert jobs == ["kept", "kept"]
+
+
+def test_a_reference_to_the_environment_stays_one(jobs: Jobs, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEA", "c0ffee")
+    found: list[str] = []
+    jobs.what = lambda settings, overrides: found.extend(overrides) or 0  # type: ignore[func-returns-value]
+    given = "+logger.csv.api_key='${oc.env:TEA}'"
+    assert main(["explore", "data=python_docs", given, f"output_dir={output}"]) == 0
+    assert given in found
+
+
+# -- the study's folder ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["studies", "explore"])
+def test_a_folder_that_cannot_be_made_is_the_users_mistake(
+    verb: str, jobs: Jobs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "outputs" / "study" / "autodistill.log").mkdir(parents=True)
+    for output in (tmp_path / "file", tmp_path / "outputs"):
+        assert main([verb, "data=python_docs", f"output_dir={output}"]) == 2
+        error = capsys.readouterr().err
+        assert "The study's folder cannot be made or written to" in error
+        assert str(output) in error
+        assert "Traceback" not in error
+
+
+def test_a_command_that_writes_nothing_leaves_no_folder(jobs: Jobs, output: Path) -> None:
+    assert main(["plan", "data=python_docs", f"output_dir={output}"]) == 0
+    assert not (output / "study").exists()
+
+
+def test_the_log_of_a_study_that_another_command_works_on_stays(jobs: Jobs, output: Path) -> None:
+    log = output / "study" / "autodistill.log"
+    with ExitStack() as another_command:
+
+        def begins(settings: Settings, overrides: Sequence[str]) -> int:
+            file = another_command.enter_context(open(log))
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # this job holds it
+            fcntl.flock(file, fcntl.LOCK_SH)
+            return 0
+
+        jobs.what = begins
+        assert main(["plan", "data=python_docs", f"output_dir={output}"]) == 0
+        assert log.is_file()
+        jobs.what = Jobs.what
+        assert main(["plan", "data=python_docs", f"output_dir={output}"]) == 0
+        assert log.is_file()
+    assert main(["plan", "data=python_docs", f"output_dir={output}"]) == 0
+    assert not log.parent.exists()

@@ -123,6 +123,10 @@ def test_an_unknown_entry_of_a_list_or_preset_lists_those_that_exist(override: s
         ("+objectives.size.metric=parameters", r"objectives.size.metric must be '<label>.<metric>'"),
         ("+constraints.small={metric: size.parameters, sense: '<', bound: 3}", r"constraints.small.sense must be"),
         ("storage=postgresql", r"storage.url must be given"),
+        ("architecture=foo", r"architecture must be a mapping \{family: NAME, choices: .*, got 'foo'"),
+        ("model=5", r"model must be the path of a saved model directory, or null, got 5"),
+        ("trainer.threads=four", r"trainer.threads must be a whole number >= 1, got 'four'"),
+        ("trainer.threads=-2", r"trainer.threads must be >= 1, got -2"),
     ],
 )
 def test_a_mistake_is_one_paragraph_that_names_the_key(override: str, message: str) -> None:
