@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from autodistill.components.latency import LatencySubject
+from autodistill.components.latency import LatencySubject, formats_taken
 from autodistill.components.students import ReferenceContext, ReferenceResult
 from autodistill.configs.settings import Chosen
 from autodistill.engine.cache import cache_key
@@ -82,10 +82,5 @@ def _latencies(session: Session, result: ReferenceResult) -> dict[str, Any]:
     if result.onnx_path is None:
         return {}
     subject = LatencySubject(result.name, None, None, {"onnx": result.onnx_path})
-    onnx_backends = {label: item for label, item in session.backends.items() if _takes_onnx(session, label)}
-    timed = time_subject(session, subject, str(result.notes.get("precision", "fp32")))
-    return {label: report for label, report in timed.items() if label in onnx_backends}
-
-
-def _takes_onnx(session: Session, label: str) -> bool:
-    return session.settings.several["latency"][label].name == "onnxruntime"
+    labels = {label for label, backend in session.backends.items() if "onnx" in formats_taken(backend)}
+    return time_subject(session, subject, str(result.notes.get("precision", "fp32")), labels)
