@@ -42,10 +42,11 @@ def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) ->
     if mistakes and not reports and len(mistakes) == len(failures):
         raise mistakes[0]  # not one model's fault
     header = ["model", "backend", "batch x length", "p50 ms", "p90 ms", "±", "of teacher", "n", "kind"]
-    print_table("latency", [*header, *_extra_titles(reports)], [_row(report, reports) for report in reports])
+    # What was timed is written before anything is shown.
     write_result(settings, "latency.json", [*reports, *failures])
     page = settings.study_dir / "latency.html"
     write_latency_page(reports, failures, page)
+    print_table("latency", [*header, *_extra_titles(reports)], [_row(report, reports) for report in reports])
     print(f"Written: {page}")
     return 1 if failures else 0
 

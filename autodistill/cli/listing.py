@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 def list_studies(settings: Settings, console: Console) -> None:
     """Print a line per study: name, when it was made, data, trials by state, the verdict's state."""
     from rich.table import Table
+    from rich.text import Text
 
     url = settings.storage_url
     missing = missing_file(url)
     if missing is not None:
-        console.print(f"No studies yet in {missing}.", highlight=False)
+        console.print(f"No studies yet in {missing}.", highlight=False, markup=False)
         return
     table = Table("study", "made", "teacher", "data", "trials", "finished")
     with Storage(url) as storage:
@@ -31,15 +32,15 @@ def list_studies(settings: Settings, console: Console) -> None:
             finished = "yes" if storage.step(record.id, "finals") else "no"
             ready = storage.step(record.id, "teacher")
             teacher = Path(ready["name"]).name if ready else "not ready yet"  # a path's last part tells it apart
-            table.add_row(
-                record.name, record.created[:16], teacher, str(record.identity["data"]["name"]), counts, finished
-            )
+            cells = [record.name, record.created[:16], teacher, str(record.identity["data"]["name"]), counts, finished]
+            table.add_row(*map(Text, cells))
     console.print(table)
 
 
 def show_study(settings: Settings, console: Console) -> None:
     """Print a study's trials."""
     from rich.table import Table
+    from rich.text import Text
 
     from autodistill.cli.model_verbs import number
     from autodistill.engine.study import open_study
@@ -48,11 +49,14 @@ def show_study(settings: Settings, console: Console) -> None:
     study = open_study(settings.study_name, settings.storage_url, settings.output_dir)
     summary: dict[str, Any] = study.summary()
     metrics = [item["metric"] for item in summary["objectives"]]
-    table = Table("trial", "origin", "state", *metrics, "architecture", title=study.name, title_justify="left")
+    table = Table(title=Text(study.name), title_justify="left")
+    for name in ("trial", "origin", "state", *metrics, "architecture"):
+        table.add_column(Text(name))
     for row in summary["history"]:
         values = [number(metric_of(metric, row["metrics"], row["latencies"])) for metric in metrics]
         choices = ", ".join(f"{name}={value}" for name, value in row["architecture"].items())
         origin = f"{row['origin']} {row['name'] or ''}".strip()
-        table.add_row(str(row["trial"]), origin, row["state"], *values, f"{row['family']}({choices})")
+        cells = (str(row["trial"]), origin, row["state"], *values, f"{row['family']}({choices})")
+        table.add_row(*map(Text, cells))
     console.print(table)
-    console.print(summary["verdict"]["claim"], highlight=False)
+    console.print(summary["verdict"]["claim"], highlight=False, markup=False)

@@ -267,14 +267,18 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    # As texts: a path or label in square brackets is no markup.
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, name in enumerate(header):
         # The first column names the row and gives way least; no number is cut off while there is room for a few.
         longest = max([len(name), *(len(row[place]) for row in rows)])
-        table.add_column(name, overflow="fold", min_width=min(longest, NAME_WIDTH if place == 0 else NUMBER_WIDTH))
+        table.add_column(
+            Text(name), overflow="fold", min_width=min(longest, NAME_WIDTH if place == 0 else NUMBER_WIDTH)
+        )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console = Console()
     if not console.is_terminal:  # a file or a pipe has no width
         console.width = max(console.width, WIDTH)

@@ -15,12 +15,13 @@ def print_sweep(results: Sequence[dict[str, Any]]) -> None:
     """Print name, exit code, hypervolume, best pick and verdict of every job of a sweep."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
         "study", "exit code", "trials", "hypervolume", "best pick", "final", "speed-up", "holds", title="sweep"
     )
     for result in results:
-        table.add_row(*_row(result))
+        table.add_row(*map(Text, _row(result)))
     console = Console()
     console.print(table)
     averages = glue_averages([summary for result in results if (summary := _summary(result)) is not None])

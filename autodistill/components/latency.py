@@ -227,7 +227,8 @@ class LatencyBackend(Protocol):
     """A latency backend; built as ``target(context: LatencyContext, **parameters)``; building starts no process.
 
     One that gives only some of `LATENCY_METRICS` under its workload may say which by an attribute ``metrics``, a set of
-    names; see `metrics_given`.
+    names; see `metrics_given`. One that runs given files says of which formats by an attribute ``takes``; see
+    `formats_taken`.
     """
 
     kind: LatencyKind
@@ -253,6 +254,11 @@ class LatencyBackend(Protocol):
 def metrics_given(backend: LatencyBackend) -> frozenset[str]:
     """Metrics that a backend can give under its workload: those it says, all of `LATENCY_METRICS` when it says none."""
     return frozenset(getattr(backend, "metrics", LATENCY_METRICS))
+
+
+def formats_taken(backend: LatencyBackend) -> frozenset[str]:
+    """Formats of `LatencySubject.artifacts` that a backend runs; none when it says none."""
+    return frozenset(getattr(backend, "takes", ()))
 
 
 def load_metrics(load: Load | None) -> frozenset[str]:

@@ -268,6 +268,7 @@ class Explorer:
                 # Random weights are timed: another replicate has the latency of the first.
                 latencies = composed if reason else self._timed_before(trial) or measure_architecture(session, trial)
             except (LatencyError, ConfigError, TrialError) as error:
+                session.check_stop()  # what ends because the user asked to stop says nothing of the architecture
                 session.storage.update_trial(
                     session.study.id, trial.number, state="failed", known=known, error=str(error)
                 )

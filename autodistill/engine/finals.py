@@ -251,11 +251,13 @@ def _export(
 
 
 def parity_sample_of(bench: Workbench) -> list[Mapping[str, Any]]:
-    """Batches of real examples of different lengths: the shortest, the middle and the longest of the select split."""
+    """Batches of real examples of the select split: the shortest padded to the longest, the middle and the longest."""
     split = bench.splits["select"]
     order = np.argsort(split.lengths, kind="stable").astype(np.int64)
     middle = max(0, len(order) // 2 - _PARITY_BATCH // 2)
-    chunks = (order[:_PARITY_BATCH], order[middle : middle + _PARITY_BATCH], order[-_PARITY_BATCH:])
+    half = _PARITY_BATCH // 2
+    ends = np.concatenate([order[:half], order[-half:]])  # a format that forgets the mask answers otherwise there
+    chunks = (ends, order[middle : middle + _PARITY_BATCH], order[-_PARITY_BATCH:])
     return [columns_of(split.batch(rows)) for rows in chunks]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from autodistill.components.latency import LatencySubject
+from autodistill.components.latency import LatencySubject, formats_taken
 from autodistill.components.students import ReferenceContext, ReferenceResult
 from autodistill.configs.settings import Chosen
 from autodistill.engine.cache import cache_key
@@ -94,8 +94,8 @@ def _not_timed(session: Session, stored: Mapping[str, Any]) -> list[str]:
     """Labels of the backends that run ONNX files and have not timed a reference's, perhaps because one failed."""
     if not stored.get("onnx"):
         return []
-    labels = session.settings.several["latency"]
-    return [label for label in labels if labels[label].name == "onnxruntime" and label not in stored["latencies"]]
+    takes = [label for label, backend in session.backends.items() if "onnx" in formats_taken(backend)]
+    return [label for label in takes if label not in stored["latencies"]]
 
 
 def _timed(session: Session, stored: Mapping[str, Any], labels: Collection[str]) -> dict[str, Any]:

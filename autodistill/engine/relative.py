@@ -75,9 +75,10 @@ def relative(values: FloatArray, objective: Objective, teacher: Mapping[str, Any
     """Values of one objective's metric relative to the teacher's, as something to be minimised."""
     own = float(teacher["values"].get(objective.metric, math.nan))
     sign = -1.0 if objective.direction == "maximize" else 1.0
-    if own > 0 and is_ratio(objective.metric):
+    if is_ratio(objective.metric):
+        # Of a teacher without one, or with 0 (a rate of requests within a limit), another unit moves all alike.
         with np.errstate(invalid="ignore", divide="ignore"):
-            return sign * np.log(values / own)
+            return sign * np.log(values / (own if own > 0 else 1.0))
     scale = abs(own) if own and not math.isnan(own) else 1.0  # a log-likelihood is negative: better stays better
     return sign * values / scale
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from autodistill.errors import ConfigError
@@ -9,8 +10,8 @@ from autodistill.errors import ConfigError
 
 def _check_tolerances(where: str, absolute: float, relative: float) -> None:
     for name, value in (("absolute_tolerance", absolute), ("relative_tolerance", relative)):
-        if not value >= 0:
-            raise ConfigError(f"{where}.{name} must be >= 0, got {value}.")
+        if not 0 <= value < math.inf:
+            raise ConfigError(f"{where}.{name} must be >= 0 and finite, got {value}.")
 
 
 @dataclass

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from autodistill.errors import ExportError
 from autodistill.exporters.batch_files import Array, read_answers, read_batches, write_answers, write_batches
+from autodistill.latency.lifeline import run_apart, text_of
 
 #: Lines of the process's stderr that an error shows.
 _SHOWN_LINES = 5
@@ -49,10 +49,11 @@ def quantise_onnx(source: Path, target: Path) -> None:
 
 def _call(what: str, *arguments: object) -> None:
     command = [sys.executable, "-m", __name__, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=package_environment(), check=False)
-    if done.returncode:
-        lines = "\n".join(done.stderr.strip().splitlines()[-_SHOWN_LINES:])
-        raise ExportError(f"{what} (exit status {done.returncode}):\n{lines}")
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
+        status = run_apart(command, printed=printed, said=said, environment=package_environment())
+        if status:
+            lines = "\n".join(text_of(said).strip().splitlines()[-_SHOWN_LINES:])
+            raise ExportError(f"{what} (exit status {status}):\n{lines}")
 
 
 def package_environment() -> dict[str, str]:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from autodistill.errors import LatencyError
 from autodistill.exporters.onnx_session import package_environment
 from autodistill.folders import write_json
 from autodistill.latency.chip import Chip, chip_of
+from autodistill.latency.lifeline import run_apart, text_of
 from autodistill.latency.lock import DeviceLock
 from autodistill.latency.machine import device_name
 from autodistill.latency.process import THREAD_VARIABLES
@@ -66,16 +68,16 @@ def calibrated_chip(context: LatencyContext, device: str, threads: int) -> Chip:
 def _run(device: str, threads: int) -> Any:
     command = [sys.executable, "-m", __name__, device, str(threads)]
     environment = package_environment() | dict.fromkeys(THREAD_VARIABLES, str(threads))
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environment, timeout=TIMEOUT_SECONDS, check=True
-        )
-    except subprocess.TimeoutExpired as error:
-        raise LatencyError(f"Calibrating {device} has not ended after {TIMEOUT_SECONDS} s.") from error
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.strip().splitlines()[-1:]
-        raise LatencyError(f"Calibrating {device} failed: {' '.join(last)}") from error
-    return json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
+        limit = TIMEOUT_SECONDS
+        try:
+            status = run_apart(command, printed=printed, said=said, environment=environment, timeout_seconds=limit)
+        except subprocess.TimeoutExpired as error:
+            raise LatencyError(f"Calibrating {device} has not ended after {limit} s.") from error
+        if status:
+            last = text_of(said).strip().splitlines()[-1:]
+            raise LatencyError(f"Calibrating {device} failed (exit status {status}): {' '.join(last)}")
+        return json.loads(text_of(printed).splitlines()[-1])
 
 
 # -- the process ---------------------------------------------------------------------------------------------------

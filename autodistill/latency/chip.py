@@ -137,12 +137,14 @@ def chip_of(content: Any, where: str) -> Chip:
     """
     names = [item.name for item in fields(Chip)]
     required = [item.name for item in fields(Chip) if item.default is MISSING and item.default_factory is MISSING]
+    if isinstance(content, dict):  # an empty field of a sheet says as much as one that is not there
+        content = {name: value for name, value in content.items() if value is not None}
     if not isinstance(content, dict) or any(name not in content for name in required):
         raise ConfigError(f"The data sheet {where} must be a mapping with {', '.join(required)}, got {content!r}.")
     for name, value in content.items():
         if name not in names:
             raise ConfigError(f"The data sheet {where} has the unknown field {name!r}.{did_you_mean(str(name), names)}")
-        if name in LIMITS and value is not None:
+        if name in LIMITS:
             _check_number(value, f"{where}: {name}", LIMITS[name])
     if not isinstance(content["name"], str) or not content["name"]:
         raise ConfigError(f"The data sheet {where}: name must be a text, got {content['name']!r}.")

@@ -32,7 +32,7 @@ from autodistill.exporters.huggingface import save_pretrained
 from autodistill.exporters.onnx_export import export_onnx
 from autodistill.folders import passing_directory
 from autodistill.latency.configs import WorkloadOptions
-from autodistill.latency.lifeline import Lifeline, kill_tree
+from autodistill.latency.lifeline import run_apart, text_of
 from autodistill.latency.load import batch_sizes, under_load
 from autodistill.latency.lock import DeviceLock
 from autodistill.latency.process import SHOWN_LINES
@@ -75,6 +75,11 @@ class CommandLatency:
         self._timeout_seconds = timeout_seconds
         self._opset = opset
         self._reference: FloatArray | float | None = None
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The format of given files that the script runs."""
+        return frozenset({self._format})
 
     def measure(self, subject: LatencySubject) -> LatencyReport:
         """Let the script time one model.
@@ -157,42 +162,26 @@ class CommandLatency:
         command = self._command if named else [*self._command, *files]
         for mark, path in files.items():
             command = [part.replace(mark, path) for part in command]
-        # Files rather than pipes, which whatever the script started could hold open for ever.
         with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
             code = self._ended(subject, command, printed, said, lock)
             if code:
                 cause = f"was ended by signal {-code}" if code < 0 else f"ended with exit status {code}"
                 raise LatencyError(self._failed(subject, f"{command[0]} {cause}.{_last(said)}"))
-            return _text(printed)
+            return text_of(printed)
 
     def _ended(
         self, subject: LatencySubject, command: list[str], printed: IO[bytes], said: IO[bytes], lock: int
     ) -> int:
         """Run the command to its end; returns its exit status."""
-        lifeline = Lifeline()
         try:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=printed,
-                stderr=said,
-                pass_fds=(lock, lifeline.inherited),  # what outlives this process all the same keeps its device
-                start_new_session=True,
-            )
+            # What outlives this process all the same keeps its device: it inherits the lock.
+            limit = self._timeout_seconds
+            return run_apart(command, printed=printed, said=said, inherited=[lock], timeout_seconds=limit)
         except OSError as error:
-            lifeline.release()
             raise LatencyError(self._failed(subject, f"{command[0]} cannot be started: {error}")) from error
-        lifeline.tie(process.pid)
-        try:
-            return process.wait(self._timeout_seconds)
-        except BaseException as error:
-            kill_tree(process)
-            if not isinstance(error, subprocess.TimeoutExpired):
-                raise
-            reason = f"{command[0]} has not ended after {self._timeout_seconds:g} s and was killed.{_last(said)}"
+        except subprocess.TimeoutExpired:
+            reason = f"{command[0]} has not ended after {limit:g} s and was killed.{_last(said)}"
             raise LatencyError(self._failed(subject, reason)) from None
-        finally:
-            lifeline.release()
 
     def _failed(self, subject: LatencySubject, reason: str) -> str:
         return f"Latency backend {self._context.label!r} could not time {subject.name}: {reason}"
@@ -281,11 +270,6 @@ def _positive(value: Any, name: str) -> float:
     return float(value)
 
 
-def _text(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read().decode(errors="replace")
-
-
 def _last(said: IO[bytes]) -> str:
-    lines = _text(said).strip().splitlines()[-SHOWN_LINES:]
+    lines = text_of(said).strip().splitlines()[-SHOWN_LINES:]
     return "\nLast lines of its standard error:\n  " + "\n  ".join(lines) if lines else ""

@@ -6,7 +6,9 @@ import fcntl
 import os
 import signal
 import subprocess
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import IO
 
 
 class Lifeline:
@@ -57,3 +59,59 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
         with suppress(psutil.NoSuchProcess):
             child.kill()
     process.wait()
+
+
+def run_apart(
+    command: Sequence[str],
+    *,
+    printed: IO[bytes],
+    said: IO[bytes],
+    environment: Mapping[str, str] | None = None,
+    inherited: Sequence[int] = (),
+    timeout_seconds: float | None = None,
+) -> int:
+    """Run a command to its end in a session of its own; it outlives neither this call nor this process.
+
+    Ctrl-C on the terminal does not reach it but this process, which decides: a command that was interrupted must not
+    pass for one that failed.
+
+    Args:
+        command: program and arguments.
+        printed: takes its standard output; a file rather than a pipe, which whatever it started could hold open.
+        said: takes its standard error.
+        environment: of the command; this process's own when not given.
+        inherited: open files that it keeps open.
+        timeout_seconds: after which it is killed; None for never.
+
+    Returns:
+        Its exit status; the negative number of the signal that ended it.
+
+    Raises:
+        OSError: it cannot be started.
+        subprocess.TimeoutExpired: it was killed.
+    """
+    lifeline = Lifeline()
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=said,
+            env=environment,
+            pass_fds=(*inherited, lifeline.inherited),
+            start_new_session=True,
+        )
+        lifeline.tie(process.pid)
+        try:
+            return process.wait(timeout_seconds)
+        except BaseException:
+            kill_tree(process)
+            raise
+    finally:
+        lifeline.release()
+
+
+def text_of(file: IO[bytes]) -> str:
+    """What a command wrote into a file."""
+    file.seek(0)
+    return file.read().decode(errors="replace")

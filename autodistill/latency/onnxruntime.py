@@ -27,6 +27,7 @@ class OnnxRuntimeLatency:
     """
 
     kind: LatencyKind = "measured"
+    takes = frozenset({"onnx"})
 
     def __init__(
         self,

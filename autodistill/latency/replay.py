@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import (
+    LATENCY_FIELDS,
     LatencyContext,
     LatencyKind,
     LatencyReport,
@@ -49,6 +51,7 @@ HALF_WIDTHS = 1.959964
 
 _SECTIONS = {"measurements", "named", "default", "workload"}
 _REPORT_FIELDS = {field.name for field in fields(LatencyReport)}
+_NUMBERS = {*LATENCY_FIELDS.values(), "relative_half_width", "n"}
 
 
 class ReplayLatency:
@@ -67,15 +70,15 @@ class ReplayLatency:
     def __init__(self, context: LatencyContext, *, path: str) -> None:
         self._path = Path(path)
         content = _read(self._path, context.label)
-        told = content.get("workload", {})
-        load = Load(**told["load"]) if told.get("load") else None
-        lengths = tuple(told.get("lengths", context.lengths))
-        self.workload = Workload(**{"batch_size": 1, **told, "lengths": lengths, "load": load})
+        with _reading(self._path, "its 'workload'"):
+            self.workload = _workload(content.get("workload", {}), context)
         self._reports = {
             digest: self._report(report, f"architecture {digest}")
             for digest, report in _by_digest(content, path).items()
         }
-        self._named = {name: self._report(report, name) for name, report in content.get("named", {}).items()}
+        with _reading(self._path, "'named', from names to reports,"):
+            named = dict(content.get("named", {}))
+        self._named = {name: self._report(report, name) for name, report in named.items()}
         self._default = self._report(content["default"], "default") if "default" in content else None
 
         listed = [*self._reports.values(), *([self._default] if self._default else [])]
@@ -124,11 +127,17 @@ class ReplayLatency:
     def close(self) -> None:
         """Nothing to end."""
 
-    def _report(self, report: Mapping[str, Any] | float, where: str) -> LatencyReport:
-        values = {"median": report} if isinstance(report, int | float) else dict(report)
+    def _report(self, report: Any, where: str) -> LatencyReport:
+        with _reading(self._path, f"the report of {where}"):
+            values = {"median": report} if _is_number(report) else dict(report)
+        for name in _NUMBERS & values.keys():
+            if values[name] is not None and not _is_number(values[name]):
+                raise ConfigError(
+                    f"{self._path}: {name} of the report of {where} must be a number, got {values[name]!r}."
+                )
         unknown = values.keys() - _REPORT_FIELDS
         median = values.get("median")
-        if unknown or not isinstance(median, int | float) or not median > 0:
+        if unknown or median is None or not median > 0:
             raise ConfigError(
                 f"{self._path}: the report of {where} must have a 'median' > 0 in milliseconds and otherwise only "
                 f"{', '.join(sorted(_REPORT_FIELDS - {'median'}))}; got {dict(values)}."
@@ -155,6 +164,30 @@ def _read(path: Path, label: str) -> dict[str, Any]:
     return content
 
 
+@contextmanager
+def _reading(path: Path, what: str) -> Iterator[None]:
+    """Name the file and the entry where Python does not get what it expects; the file is written by hand."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise ConfigError(
+            f"{path}: {what} cannot be read ({type(error).__name__}: {error}). The form of the file is told in "
+            "autodistill.latency.replay."
+        ) from error
+
+
+def _workload(told: Mapping[str, Any], context: LatencyContext) -> Workload:
+    lengths = tuple(told.get("lengths", context.lengths))
+    if not all(isinstance(length, int) for length in lengths):
+        raise ValueError(f"lengths must be whole numbers, got {list(lengths)}")
+    load = Load(**told["load"]) if told.get("load") else None
+    return Workload(**{"batch_size": 1, **told, "lengths": lengths, "load": load})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _by_digest(content: dict[str, Any], path: str) -> dict[str, Any]:
     if not content.keys() & _SECTIONS:
         return content
@@ -162,10 +195,16 @@ def _by_digest(content: dict[str, Any], path: str) -> dict[str, Any]:
     if unknown:
         raise ConfigError(f"{path} has the unknown keys {sorted(unknown)}; known are {sorted(_SECTIONS)}.")
     entries = content.get("measurements", [])
+    if not isinstance(entries, list):
+        raise ConfigError(f"{path}: measurements must be a list, got {entries!r}.")
     for entry in entries:
         if not isinstance(entry, dict) or entry.keys() != {"architecture", "report"}:
             raise ConfigError(f"{path}: a measurement has exactly 'architecture' and 'report', got {entry}.")
-    return {_architecture(entry["architecture"]).digest: entry["report"] for entry in entries}
+    found = {}
+    for entry in entries:
+        with _reading(Path(path), f"the architecture {entry['architecture']!r}"):
+            found[_architecture(entry["architecture"]).digest] = entry["report"]
+    return found
 
 
 def _architecture(given: str | Mapping[str, Any]) -> Architecture:

@@ -90,9 +90,9 @@ class Timed:
 def warm_up(model: Timed, max_seconds: float) -> None:
     """Run passes until they no longer get faster, two at least."""
     end = time.perf_counter() + max_seconds * WARM_UP_SHARE
-    best, last = float("inf"), sum(model.time_pass())
+    best, last = sum(model.time_pass()), sum(model.time_pass())
     while last < best * (1 - STEADY) and time.perf_counter() < end:
-        best, last = min(best, last), sum(model.time_pass())
+        best, last = last, sum(model.time_pass())
 
 
 def measure(

@@ -40,6 +40,7 @@ class TorchLatency:
     """
 
     kind: LatencyKind = "measured"
+    takes = frozenset({"huggingface"})
 
     def __init__(
         self,

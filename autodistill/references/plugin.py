@@ -24,5 +24,7 @@ def autodistill_references() -> list[ComponentSpec]:
             target="autodistill.references.teacher_int8:TeacherInt8",
             config=TeacherInt8Config,
             summary="The fine-tuned teacher with 8-bit weights (onnxruntime's dynamic quantisation), no training.",
+            requires=("onnx", "onnxruntime"),
+            install_hint="pip install onnx onnxruntime",
         ),
     ]

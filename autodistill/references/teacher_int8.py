@@ -20,6 +20,9 @@ from autodistill.exporters.onnx_session import quantise_onnx, run_onnx
 #: Columns that an encoder may take.
 COLUMNS = ("input_ids", "attention_mask", "token_type_ids")
 
+#: How files are loaded: from the directory alone, without code of its own.
+SAFE: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
 
 class TeacherInt8:
     """The teacher with weights as int8 and activations quantised as they come.
@@ -50,7 +53,7 @@ class TeacherInt8:
         """
         path, parameters = self._quantised()
         roles = [role for role in ("select", "test") if role in self.context.splits]
-        tokenizer = AutoTokenizer.from_pretrained(self.context.teacher_dir, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(self.context.teacher_dir, **SAFE)
         return ReferenceResult(
             name=self.context.label,
             logits={role: self._predict(path, tokenizer, role) for role in roles},
@@ -60,7 +63,9 @@ class TeacherInt8:
         )
 
     def _quantised(self) -> tuple[Path, int]:
-        model = AutoModelForSequenceClassification.from_pretrained(self.context.teacher_dir, local_files_only=True)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            self.context.teacher_dir, use_safetensors=True, **SAFE
+        )
         self.context.work_dir.mkdir(parents=True, exist_ok=True)
         full, path = self.context.work_dir / "teacher.onnx", self.context.work_dir / "teacher_int8.onnx"
         export_onnx(model.float().eval(), full, opset=self.opset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from rich.text import Text
 
 from autodistill.report import formats
 
@@ -27,7 +28,7 @@ def render_plan(plan: Plan, console: Console) -> None:
     table.columns[-1].footer = formats.duration(plan.seconds)
     for stage in plan.stages:
         table.add_row(
-            stage.name,
+            Text(stage.name),
             f"{stage.runs:,}",
             _counted(stage.steps),
             _counted(stage.examples),
@@ -41,7 +42,7 @@ def render_plan(plan: Plan, console: Console) -> None:
         highlight=False,
     )
     for name, value in plan.facts.items():
-        console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
+        console.print(f"{name}: {value}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _counted(number: int) -> str:
@@ -60,10 +61,10 @@ def _render_phases(plan: Plan, console: Console) -> None:
         table.add_column(name, justify="right")
     for phase in plan.phases:
         table.add_row(
-            phase.run,
+            Text(phase.run),
             ", ".join(map(str, phase.depths)),
-            phase.name,
-            ", ".join(phase.roles),
+            Text(phase.name),
+            Text(", ".join(phase.roles)),
             f"{phase.steps:,}",
             "all" if phase.student_layers is None else str(phase.student_layers),
             "all" if phase.teacher_layers is None else str(phase.teacher_layers),

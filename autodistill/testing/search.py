@@ -78,6 +78,9 @@ print_proposals(getattr(module, sys.argv[2]))
 class SearchStrategySuite:
     """What every search strategy must do; subclass it and supply the fixture ``make_strategy``.
 
+    A second process loads the file of the subclass by itself and calls the fixture: the file has no relative imports,
+    the fixture no arguments.
+
     Set ``UNIT_FREE = True`` to also require that a metric in another unit (1024 times as large) changes nothing, and
     ``LARGE_SPACES = False`` for a strategy that goes through the whole space and says so in its documentation.
     """
@@ -273,7 +276,7 @@ class SearchStrategySuite:
 
 def print_proposals(suite: type[SearchStrategySuite]) -> None:
     """Print as JSON what the strategy of a suite proposes; run in a second process."""
-    fixture = vars(suite)["make_strategy"]
+    fixture = inspect.getattr_static(suite, "make_strategy")  # perhaps of a suite that this one inherits from
     print(json.dumps(_all_choices(getattr(fixture, "__wrapped__", fixture)(suite()))))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autodistill.cli.sweep import glue_averages
+from autodistill.cli.model_verbs import print_table
+from autodistill.cli.sweep import glue_averages, print_sweep
 
 
 def summary(task: str, metric: str, value: float, *baselines: str) -> dict[str, Any]:
@@ -30,3 +32,11 @@ def test_models_that_were_scored_on_all_tasks_are_averaged() -> None:
 def test_other_sweeps_have_no_average() -> None:
     assert glue_averages([summary("rte", "accuracy", 0.6)]) == {}
     assert glue_averages([{"task": {"kind": "classification"}}] * 2) == {}
+
+
+def test_names_in_brackets_are_no_markup(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    print_table("runs/[/a]/hf", ["[b]"], [["models[int8]"], ["runs/[a]/hf"]])
+    print_sweep([{"study": tmp_path / "x[a]", "exit_code": 1}])
+    printed = capsys.readouterr().out
+    for name in ("runs/[/a]/hf", "[b]", "models[int8]", "runs/[a]/hf", "x[a]"):
+        assert name in printed

@@ -1,4 +1,4 @@
-"""References: which backends time them, and what is made up for by the next call."""
+"""References of a study: which backends time them, and what the next call makes up for; what exports are checked with."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
-from autodistill.components.latency import LatencyReport, LatencySubject
+from autodistill.components.latency import LatencyReport, LatencySubject, formats_taken
 from autodistill.engine import references
+from autodistill.engine.finals import parity_sample_of
 from autodistill.engine.references import measure_references
 from autodistill.engine.storage import Storage
 from autodistill.errors import LatencyError
+from autodistill.latency.onnxruntime import OnnxRuntimeLatency
+from autodistill.latency.replay import ReplayLatency
+from autodistill.latency.torch import TorchLatency
 
 
 class Backend:
-    """Times ONNX files, once it is not busy any more."""
+    """Times files of a format, once it is not busy any more."""
 
-    def __init__(self, busy: bool = False) -> None:
-        self.busy = busy
+    def __init__(self, takes: str = "onnx", busy: bool = False) -> None:
+        self.takes, self.busy = frozenset({takes}), busy
         self.asked: list[LatencySubject] = []
 
     def measure(self, subject: LatencySubject) -> LatencyReport:
@@ -38,18 +45,14 @@ def test_references_are_timed_by_what_runs_onnx_files_and_again_where_that_faile
     storage, measured = open_storage(), list[str]()
     study = storage.create_study("study", {}, {}, {}, {})
     file = tmp_path / "references" / "teacher_int8" / "teacher_int8.onnx"
-    backends = {"fast": Backend(), "other": Backend(busy=True), "torch": Backend()}
-    names = {"fast": "onnxruntime", "other": "onnxruntime", "torch": "torch"}
+    backends = {"fast": Backend(), "other": Backend(busy=True), "torch": Backend("huggingface")}
     session: Any = SimpleNamespace(
         storage=storage,
         study=study,
         backends=backends,
         settings=SimpleNamespace(
             study_dir=tmp_path,
-            several={
-                "reference": {"teacher_int8": SimpleNamespace(identity={"name": "teacher_int8"})},
-                "latency": {label: SimpleNamespace(name=name) for label, name in names.items()},
-            },
+            several={"reference": {"teacher_int8": SimpleNamespace(identity={"name": "teacher_int8"})}},
         ),
         progress=SimpleNamespace(**dict.fromkeys(("stage", "advance", "message"), lambda *_: None)),
         check_stop=lambda: None,
@@ -75,3 +78,24 @@ def test_references_are_timed_by_what_runs_onnx_files_and_again_where_that_faile
     assert timed() == {"fast": "int8", "other": "int8"}
     assert [len(backend.asked) for backend in backends.values()] == [1, 2, 0]
     assert measured == ["teacher_int8"]
+
+
+def test_built_in_backends_say_what_they_take() -> None:
+    assert formats_taken(OnnxRuntimeLatency) == {"onnx"}  # type: ignore[arg-type]
+    assert formats_taken(TorchLatency) == {"huggingface"}  # type: ignore[arg-type]
+    assert formats_taken(ReplayLatency) == frozenset()  # type: ignore[arg-type]
+
+
+def test_parity_is_checked_with_padding_where_neighbours_are_alike() -> None:
+    """A format that forgets the attention mask answers as the model where nothing is padded."""
+    lengths = np.array([3] * 20 + [5] * 20 + [9] * 20)
+
+    def batch(rows: NDArray[np.int64]) -> Any:
+        mask = torch.arange(9)[None] < torch.tensor(lengths[rows])[:, None]
+        mask = mask[:, : int(lengths[rows].max())]
+        return SimpleNamespace(input_ids=mask.long(), attention_mask=mask, token_type_ids=mask.long())
+
+    bench: Any = SimpleNamespace(splits={"select": SimpleNamespace(lengths=lengths, batch=batch)})
+    masks = [columns["attention_mask"] for columns in parity_sample_of(bench)]
+    assert [mask.shape for mask in masks] == [(8, 9), (8, 5), (8, 9)]
+    assert sorted(masks[0].sum(axis=1)) == [3] * 4 + [9] * 4

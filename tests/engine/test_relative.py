@@ -159,3 +159,21 @@ def test_gains_in_quality_count_from_half_of_the_way_or_from_a_stricter_bound(bo
     own = {"values": {"mlm.perplexity": 10.0}, "trivial": {"mlm.perplexity": 1000.0}}
     found = useful_reference((perplexity,), [Constraint("a", "mlm.perplexity", "<=", bound)], own)
     assert found == {"mlm.perplexity": expected}
+
+
+@given(st.lists(positive, min_size=1, max_size=6), positive, st.sampled_from([0.0, math.nan]))
+def test_a_rate_that_the_teacher_lacks_has_no_unit_either(rates: list[float], unit: float, own: float) -> None:
+    """The teacher may not meet the limit at any rate; a bound is the reference point then."""
+    rate = Objective("rate", "srv.throughput_at_p99", "maximize")
+    least = min(rates) / 2
+
+    def found(scale: float) -> float | None:
+        told = {"values": {rate.metric: own * scale}, "trivial": {}}
+        bound = Constraint("least", rate.metric, ">=", least * scale)
+        column = np.array(rates) * scale
+        seen = History(architectures=(None,) * len(rates), metrics={rate.metric: column})  # type: ignore[arg-type]
+        point = reference_point((rate,), (bound,), told)
+        return hypervolume_of(relative_matrix(seen, (rate,), told), point, (rate,), told)
+
+    assert found(1.0) == pytest.approx(math.log(max(rates) / least))
+    assert found(unit) == pytest.approx(found(1.0), rel=1e-6, abs=1e-9)

@@ -7,9 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_studies import replaced
+from tiny_studies import replaced, tiny_study
 
+import autodistill
 from autodistill.cli import main
+from autodistill.components.latency import LatencyReport, LatencySubject
+from autodistill.engine.explore import Explorer
+from autodistill.engine.session import open_session
+from autodistill.engine.stop import StopSignal
+from autodistill.errors import LatencyError, StudyInterruptedError
+from autodistill.registry import default_registry
+from autodistill.report.progress import QuietProgress
 from autodistill.testing.tiny import tiny_overrides
 
 
@@ -115,3 +123,21 @@ def test_bound_on_what_a_report_lacks_makes_the_trial_infeasible_before_training
     assert found[16]["state"] == "complete"
     assert found[32]["state"] == "infeasible"
     assert "constraints.slow: command.p90_ms is not in the latency report" in found[32]["error"]
+
+
+def test_a_timing_that_ctrl_c_ended_says_nothing_of_the_architecture(tmp_path: Path) -> None:
+    given = tiny_study(tmp_path, "budget.trials=2", "baseline=[]")
+    settings, registry = autodistill.compose(given), default_registry()
+    with StopSignal() as stop, open_session(settings, registry, progress=QuietProgress(), stop=stop) as session:
+
+        def interrupted(subject: LatencySubject) -> LatencyReport:
+            stop.request()
+            raise LatencyError("the process that quantises was killed")
+
+        (backend,) = session.backends.values()
+        backend.measure = interrupted  # type: ignore[method-assign]
+        with pytest.raises(StudyInterruptedError):
+            Explorer(session).run()
+        assert [trial.state for trial in session.storage.trials(session.study.id)] == ["pending"]
+    study = autodistill.run(settings, overrides=given, explore_only=True)
+    assert [trial.state for trial in study.trials()] == ["complete", "complete"]

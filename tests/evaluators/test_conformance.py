@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from autodistill.components.outcome import Predictions, Score
 from autodistill.evaluators.agreement import Agreement
 from autodistill.evaluators.classification import Classification
 from autodistill.evaluators.embedding import Embedding
@@ -36,3 +37,28 @@ class TestBuiltin(EvaluatorSuite):
 
 def test_every_builtin_evaluator_is_tested() -> None:
     assert set(MAKERS) == {spec.name for spec in autodistill_evaluators()}
+
+
+class Plain(Size):
+    """Says in its own words, or not at all, what it cannot do."""
+
+    def score(self, predictions: Predictions) -> dict[str, Score]:
+        raise NotImplementedError
+
+
+class Missing(Size):
+    score = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [Plain, Missing])
+def test_a_method_that_does_not_apply_needs_no_words(kind: type[Size]) -> None:
+    TestBuiltin().test_it_does_one_of_two_things(kind)
+
+
+def test_an_evaluator_that_does_both_is_refused() -> None:
+    class Both(Size):
+        def score(self, predictions: Predictions) -> dict[str, Score]:
+            return {}
+
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        TestBuiltin().test_it_does_one_of_two_things(Both)

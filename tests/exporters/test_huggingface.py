@@ -84,5 +84,7 @@ def test_model_that_loads_as_another_class_is_refused_and_leaves_nothing(
 
 
 def test_negative_tolerance_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"export\.huggingface\.absolute_tolerance must be >= 0, got -1"):
+    with pytest.raises(ConfigError, match=r"relative_tolerance must be >= 0 and finite, got inf"):
+        HuggingFaceConfig(relative_tolerance=float("inf"))
+    with pytest.raises(ConfigError, match=r"export\.huggingface\.absolute_tolerance must be >= 0 and finite, got -1"):
         HuggingFaceConfig(absolute_tolerance=-1)

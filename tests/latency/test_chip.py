@@ -73,3 +73,10 @@ def test_file_that_is_no_yaml_is_named(tmp_path: Path) -> None:
     path.write_text("name: [\n")
     with pytest.raises(ConfigError, match=r"mine\.yaml is not YAML"):
         load_chip(str(path), "x")
+
+
+def test_an_empty_field_of_a_sheet_is_one_that_is_not_there() -> None:
+    names = ("floor_us", "launch_overhead_us", "compute_efficiency", "memory_efficiency", "half_rows", "versions")
+    assert chip_of({**GOOD, **dict.fromkeys(names)}, "mine") == chip_of(GOOD, "mine")
+    with pytest.raises(ConfigError, match="must be a mapping with name, peak_tflops, memory_gb_per_s"):
+        chip_of({**GOOD, "peak_tflops": None}, "mine")

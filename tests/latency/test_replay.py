@@ -126,6 +126,18 @@ def test_an_unlisted_architecture_is_not_known_and_does_not_hide_the_others(
         ({"measurements": [{"architecture": ONE.canonical}]}, "has exactly 'architecture' and 'report'"),
         ({"default": {"median": -1}}, "report of default must have a 'median' > 0"),
         ({"named": {"teacher": {"median": 1, "p50": 2}}}, "report of teacher must have"),
+        ({"workload": {"batch": 1}, "default": 1.0}, r"replay\.json: its 'workload' cannot be read .*batch"),
+        ({"workload": {"load": {"rate": 1}}, "default": 1.0}, "its 'workload' cannot be read"),
+        ({"workload": {"lengths": 16}, "default": 1.0}, "its 'workload' cannot be read"),
+        ({"workload": {"lengths": "16"}, "default": 1.0}, "its 'workload' cannot be read .*whole numbers"),
+        ({"measurements": 3}, "measurements must be a list, got 3"),
+        ({"measurements": [{"architecture": {"family": "bert"}, "report": 1.0}]}, "the architecture .* cannot be read"),
+        ({"measurements": [{"architecture": "bert", "report": 1.0}]}, "the architecture 'bert' cannot be read"),
+        ({"named": [1.0]}, "'named', from names to reports, cannot be read"),
+        ({"named": {"teacher": "9 ms"}}, "the report of teacher cannot be read"),
+        ({"default": None}, "the report of default cannot be read"),
+        ({ONE.digest: "fast"}, f"the report of architecture {ONE.digest} cannot be read"),
+        ({"default": {"median": 1.0, "p90": "x"}}, "p90 of the report of default must be a number, got 'x'"),
     ],
 )
 def test_malformed_file_is_refused(context: LatencyContext, tmp_path: Path, content: Any, message: str) -> None:

@@ -124,3 +124,8 @@ def test_garbage_collection_rests_while_timing_and_works_afterwards() -> None:
     assert states
     assert not any(states)
     assert gc.isenabled()
+
+
+def test_a_slow_model_is_warmed_up_twice(clock: Clock) -> None:
+    warm_up(clock.model("a", [60.0] * 10), max_seconds=1.0)
+    assert len(clock.order) == 20

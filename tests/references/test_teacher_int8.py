@@ -85,3 +85,18 @@ def test_constructor_takes_every_field_and_repeats_no_default(spec: ComponentSpe
     parameters = signature(getattr(import_module(module), attribute)).parameters
     assert set(parameters) == {"context", *spec.parameters}
     assert all(parameter.default is Parameter.empty for parameter in parameters.values())
+
+
+def test_it_says_what_must_be_installed() -> None:
+    (spec,) = (spec for spec in autodistill_references() if spec.name == "teacher_int8")
+    assert spec.requires == ("onnx", "onnxruntime")
+
+
+def test_pickled_weights_are_not_read(make_context: MakeContext) -> None:
+    context = make_context()
+    weights = context.teacher_dir / "model.safetensors"
+    model = AutoModelForSequenceClassification.from_pretrained(context.teacher_dir)
+    torch.save(model.state_dict(), context.teacher_dir / "pytorch_model.bin")
+    weights.unlink()
+    with pytest.raises(OSError, match="safetensors"):
+        make(context).measure()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ import pytest
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import History, Proposal, SearchContext
-from autodistill.testing.search import SearchStrategySuite
+from autodistill.testing.search import MakeStrategy, SearchStrategySuite, print_proposals
 
 Rule = Callable[[SearchContext, History, int], list[Architecture]]
 
@@ -128,3 +129,18 @@ def test_a_strategy_that_needs_a_metric_is_found_out() -> None:
 def test_a_strategy_that_ends_in_silence_is_found_out() -> None:
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         SUITE.test_the_end_of_the_space_is_told(lambda context: Made(context, fresh))
+
+
+class WithFixture(SearchStrategySuite):
+    @pytest.fixture
+    def make_strategy(self) -> MakeStrategy:
+        return lambda context: Made(context, fresh)
+
+
+class Inheriting(WithFixture):
+    UNIT_FREE = True
+
+
+def test_a_fixture_may_be_inherited(capsys: pytest.CaptureFixture[str]) -> None:
+    print_proposals(Inheriting)
+    assert len(json.loads(capsys.readouterr().out)) == 4

@@ -26,6 +26,7 @@ class OpenVinoLatency:
     """
 
     kind: LatencyKind = "measured"
+    takes = frozenset({"onnx"})
 
     def __init__(
         self, context: LatencyContext, *, precision: str, opset: int, device: str, **options: Unpack[MeasuredOptions]
