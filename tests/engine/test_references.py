@@ -1,4 +1,4 @@
-"""References of a study: which backends time them, and what the next call makes up for; what exports are checked with."""
+"""References: which backends time them, what the next call makes up for; and what exports are checked with."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def test_references_are_timed_by_what_runs_onnx_files_and_again_where_that_faile
         backends=backends,
         settings=SimpleNamespace(
             study_dir=tmp_path,
-            several={"reference": {"teacher_int8": SimpleNamespace(identity={"name": "teacher_int8"})}},
+            several={
+                "reference": {"teacher_int8": SimpleNamespace(identity={"name": "teacher_int8"})},
+                "latency": dict.fromkeys(backends),
+            },
         ),
         progress=SimpleNamespace(**dict.fromkeys(("stage", "advance", "message"), lambda *_: None)),
         check_stop=lambda: None,
