@@ -10,21 +10,22 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
+from typing import Any
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult
 from autodistill.components.search import History, Proposal, SearchStrategy
 from autodistill.configs.settings import noted
 from autodistill.engine.explore_clock import ExploreClock
-from autodistill.engine.lease import held, release_dead
+from autodistill.engine.lease import LEASE_SECONDS, held, release_dead
+from autodistill.engine.machine import check_disk
 from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.session import Session
 from autodistill.engine.trial_latency import (
     compose_architecture,
-    latency_metrics,
     measure_architecture,
     metrics_of,
     missing_metric,
@@ -68,6 +69,7 @@ class Explorer:
         self.executor: Executor = bench.create(settings.one("executor"), ExecutorContext(session.runner().work))
         self.under_way: set[int] = set()
         self.fruitless = 0
+        self.exhausted = False
 
     def run(self) -> None:
         """Explore until the budget is spent or the space is exhausted.
@@ -80,46 +82,51 @@ class Explorer:
         release_dead(session.storage, session.study.id)
         session.progress.stage("exploring", session.settings.budget_trials)
         with ExploreClock(session.storage, session.study.id) as clock, closing(self.executor):
-            self._take_up(self._screened_now)
-            while not self._time_is_up(clock.seconds) and self._fill():
-                self._wait()
-                clock.beat()
-            while self.under_way:
-                self._wait()
-            self._take_up(self._screen)  # what other processes work at: picks are chosen when all trials have ended
-            while self.under_way:
-                self._wait()
+            while True:
+                self._take_up()
+                if not self._time_is_up(clock.seconds):
+                    self._fill()
+                if self.under_way:
+                    self._wait()
+                    clock.beat()
+                elif self._unfinished():
+                    # Other processes work at these: picks are chosen when all trials have ended, and one that turns out
+                    # to be infeasible leaves its place in the budget to another.
+                    session.check_stop()
+                    time.sleep(WAIT_SECONDS)
+                else:
+                    break
         self._show()
 
     # -- the loop ------------------------------------------------------------------------------------------------
 
-    def _take_up(self, screen: Callable[[TrialRecord], bool | None]) -> None:
-        """Go on with trials that other processes left unfinished.
+    def _take_up(self) -> None:
+        """Go on with trials that a process left unfinished which is no more."""
+        for trial in self._unfinished():
+            self.session.check_stop()
+            while len(self.under_way) >= self.executor.capacity:
+                self._wait()
+            if self._screen(trial):
+                self._submit(trial.number)
 
-        Args:
-            screen: `_screen`, or `_screened_now` to leave those alone that a process works at.
-        """
-        for trial in _of_search(self.session.storage.trials(self.session.study.id)):
-            if trial.state in UNFINISHED:
-                self.session.check_stop()
-                while len(self.under_way) >= self.executor.capacity:
-                    self._wait()
-                if screen(trial):
-                    self._submit(trial.number)
+    def _unfinished(self) -> list[TrialRecord]:
+        """Trials that have not ended and that this process does not work at."""
+        trials = _of_search(self.session.storage.trials(self.session.study.id))
+        return [trial for trial in trials if trial.state in UNFINISHED and trial.number not in self.under_way]
 
-    def _fill(self) -> bool:
-        """Give the executor work; false when nothing is under way and nothing more is to be proposed."""
-        while len(self.under_way) < self.executor.capacity:
+    def _fill(self) -> None:
+        """Give the executor work, while there is any to be proposed."""
+        while len(self.under_way) < self.executor.capacity and not self.exhausted:
             self.session.check_stop()
             trial = self._ask()
             if trial is None:
                 break
-            if self._screen(trial):
+            fit = self._screen(trial)
+            if fit:
                 self.fruitless = 0
                 self._submit(trial.number)
-            else:
+            elif fit is False:
                 self._count_fruitless()
-        return bool(self.under_way)
 
     def _submit(self, number: int) -> None:
         self._show()
@@ -203,6 +210,7 @@ class Explorer:
                     f"`autodistill report study.name={session.settings.study_name}` shows what was tried."
                 ) from error
             session.progress.message(str(error))
+            self.exhausted = True
             return None
         name = session.settings.one("search").registered
         if not proposals:
@@ -232,55 +240,48 @@ class Explorer:
             after=len(trials),
         )
 
-    def _screen(self, trial: TrialRecord) -> bool:
-        """See `_screened_now`; waits while another process works at the trial."""
-        while (found := self._screened_now(trial)) is None:
-            self.session.check_stop()
-            time.sleep(WAIT_SECONDS)
-        return found
-
-    def _screened_now(self, trial: TrialRecord) -> bool | None:
+    def _screen(self, trial: TrialRecord) -> bool | None:
         """Check constraints on what is known, then time the architecture.
 
         Returns:
-            Whether the trial is to be trained; false ends it. None where another process works at it.
+            Whether the trial is to be trained; false ends it. None where another process works at it, or has ended it.
         """
         storage, study = self.session.storage, self.session.study.id
         # Under the lease of its run, so that one process does it, and none while the trial is being trained.
         with held(storage, study, trial.number, "flash", retry_failed=False) as lease:
+            if lease is None:
+                return None
             trial = storage.trial(study, trial.number)
-            if trial.state not in UNFINISHED:  # by another process
-                fit: bool | None = trial.began_training
-            else:
-                fit = None if lease is None else self._is_fit(trial)
-            if lease is not None:
-                storage.withdraw_run(lease.run)
-        return fit
+            found = self._screening(trial) if trial.state in UNFINISHED else None
+            # Whoever was suspended for longer than a lease lasts has lost it, and must not end the trial of another.
+            if found is not None and storage.renew(lease.run, LEASE_SECONDS):
+                storage.update_trial(study, trial.number, **found)
+            elif found is not None:
+                return None
+            storage.withdraw_run(lease.run)
+        return None if found is None else "state" not in found
 
-    def _is_fit(self, trial: TrialRecord) -> bool:
+    def _screening(self, trial: TrialRecord) -> dict[str, Any]:
+        """What is found of a trial before training, as `Storage.update_trial` takes it: with a state, it ends."""
         session = self.session
-        known = session.known.exact(trial.architecture)
+        known, latencies = session.known.exact(trial.architecture), trial.latencies
         reason = self._violated(known)
-        if reason is None and not trial.latencies:
+        if reason is None and not latencies:
             try:
-                composed = compose_architecture(session, trial)
-                reason = self._violated({**known, **metrics_of(composed)})
-                # Random weights are timed: another replicate has the latency of the first.
-                latencies = composed if reason else self._timed_before(trial) or measure_architecture(session, trial)
+                latencies = compose_architecture(session, trial)
+                reason = self._violated({**known, **metrics_of(latencies)})
+                if reason is None:
+                    # Random weights are timed: another replicate has the latency of the first.
+                    latencies = self._timed_before(trial) or measure_architecture(session, trial)
             except (LatencyError, ConfigError, TrialError) as error:
+                check_disk(error, f"the timing of trial {trial.number}")
                 session.check_stop()  # what ends because the user asked to stop says nothing of the architecture
-                session.storage.update_trial(
-                    session.study.id, trial.number, state="failed", known=known, error=str(error)
-                )
                 session.progress.message(f"trial {trial.number} could not be timed: {error}")
-                return False
-            session.storage.update_trial(session.study.id, trial.number, known=known, latencies=latencies)
-            trial = session.storage.trial(session.study.id, trial.number)
+                return {"state": "failed", "known": known, "error": str(error)}
         if reason is None:
-            reason = self._violated({**known, **latency_metrics(trial)}) or missing_metric(session, trial.latencies)
-        if reason is not None:
-            session.storage.update_trial(session.study.id, trial.number, state="infeasible", known=known, error=reason)
-        return reason is None
+            reason = self._violated({**known, **metrics_of(latencies)}) or missing_metric(session, latencies)
+        found = {"known": known, "latencies": latencies}
+        return found if reason is None else {**found, "state": "infeasible", "error": reason}
 
     def _timed_before(self, trial: TrialRecord) -> dict[str, dict[str, object]] | None:
         """The latencies of an earlier replicate of the same architecture; None when there is none."""

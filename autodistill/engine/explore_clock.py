@@ -38,7 +38,7 @@ class ExploreClock:
         self._thread = threading.Thread(target=self._beats, name="autodistill-explore-clock", daemon=True)
 
     def __enter__(self) -> Self:
-        self._inside_before = self._inside(self._storage.seconds(self._study_id))
+        self._inside_before = self._inside()
         self._started = self._now()
         self._accounted = {BUDGET_STAGE: 0.0, "explore": 0.0}
         self._thread.start()
@@ -62,14 +62,14 @@ class ExploreClock:
         """Account what has passed since the last time."""
         with self._lock:
             passed = self._now() - self._started
-            elsewhere = self._inside(self._storage.seconds(self._study_id)) - self._inside_before
+            elsewhere = self._inside() - self._inside_before
             for stage, total in ((BUDGET_STAGE, passed), ("explore", passed - elsewhere)):
                 # Negative when a timing has ended that began before the last entry: the sum is what is right.
                 self._storage.add_seconds(self._study_id, stage, total - self._accounted[stage])
                 self._accounted[stage] = total
 
-    def _inside(self, seconds: dict[str, float]) -> float:
-        return sum(seconds.get(stage, 0.0) for stage in _INSIDE)
+    def _inside(self) -> float:
+        return self._storage.added_here(self._study_id, _INSIDE)
 
     def _beats(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):

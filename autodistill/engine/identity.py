@@ -39,11 +39,10 @@ def study_identity(bench: Workbench) -> dict[str, Any]:
             label: {**_by_content(item), "default_lengths": list(bench.lengths)}
             for label, item in settings.several["latency"].items()
         },
+        "evaluator": _evaluators(bench),
     }
     if settings.augmentation.copies:
         identity["augmentation"] = asdict(settings.augmentation)
-    if judging := _evaluators(bench):
-        identity["evaluator"] = judging
     plain: dict[str, Any] = json.loads(json.dumps(identity))  # tuples become lists, as they come back from storage
     return plain
 
@@ -85,7 +84,9 @@ def _default(field: Field[Any]) -> Any:
 
 def check_identity(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Raise `StudyError` that lists the differences and the two ways on, unless both are the same."""
-    differences = list(_differences(stored, given, ""))
+    # What earlier versions did not store is not known of their studies.
+    compared = {key: value for key, value in given.items() if key != "evaluator" or key in stored}
+    differences = list(_differences(stored, compared, ""))
     if differences:
         listed = "\n".join(f"  {line}" for line in differences[:20])  # 20: a screenful
         more = f"\n  ... and {len(differences) - 20} more" if len(differences) > 20 else ""

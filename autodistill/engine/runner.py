@@ -22,6 +22,7 @@ from autodistill.components.training import DistillationLoss, Phase
 from autodistill.configs.targets import instantiate
 from autodistill.engine.features import StudyFeatures
 from autodistill.engine.lease import LEASE_SECONDS, Lease, held
+from autodistill.engine.machine import check_disk
 from autodistill.engine.places import final_folder, is_compared
 from autodistill.engine.pruning import judge
 from autodistill.engine.recipe import optimisation_for, training_flops
@@ -33,7 +34,6 @@ from autodistill.engine.workbench import Workbench
 from autodistill.errors import MachineError, PluginError, StudyInterruptedError, TeacherFeaturesError, TrialError
 from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.distil import Distillation, distil
-from autodistill.training.health import disk_failed
 from autodistill.training.replicates import stream_of
 from autodistill.training.results import TrainingResult
 from autodistill.training.seeds import derive_seed
@@ -147,11 +147,7 @@ class Runner:
         except (StudyInterruptedError, PluginError, TeacherFeaturesError, MachineError, KeyboardInterrupt):
             raise
         except Exception as error:
-            if disk_failed(error):
-                raise MachineError(
-                    f"The disk failed under trial {attempt.job.trial} ({attempt.job.run}): {error}. That is no failure "
-                    "of the architecture, and is not recorded as one: make room, and the same command goes on."
-                ) from error
+            check_disk(error, f"trial {attempt.job.trial} ({attempt.job.run})")
             return self._failed(attempt, error)
 
     def _failed(self, attempt: _Attempt, error: Exception) -> JobResult:

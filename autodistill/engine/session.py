@@ -116,8 +116,7 @@ class Session:
             self.storage.add_seconds(self.study.id, stage, passed - (self._inside(stage) - before))
 
     def _inside(self, stage: str) -> float:
-        accounted = self.storage.seconds(self.study.id) if stage in _INSIDE else {}
-        return sum(accounted.get(inner, 0.0) for inner in _INSIDE.get(stage, ()))
+        return self.storage.added_here(self.study.id, _INSIDE.get(stage, ()))
 
 
 def how_to_go_on(settings: Settings, verb: str) -> str:

@@ -7,7 +7,9 @@ that was acknowledged. Several processes and threads may use one storage. Record
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -69,6 +71,8 @@ class Storage:
 
     def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
         self._database = Database(url, clock)
+        self._lock = threading.Lock()
+        self._added: defaultdict[tuple[int, str], float] = defaultdict(float)
 
     @property
     def where(self) -> str:
@@ -389,6 +393,13 @@ class Storage:
         """Add wall-clock seconds to a stage."""
         with self._database.write() as connection:
             connection.execute(seconds_table.insert().values(study_id=study_id, stage=stage, seconds=seconds))
+        with self._lock:
+            self._added[study_id, stage] += seconds
+
+    def added_here(self, study_id: int, stages: Iterable[str]) -> float:
+        """Sum of the seconds that were added to some stages by way of this object, and so by this process."""
+        with self._lock:
+            return sum(self._added[study_id, stage] for stage in stages)
 
     def seconds(self, study_id: int) -> dict[str, float]:
         """Stage -> sum of its wall-clock seconds."""

@@ -6,6 +6,7 @@ Also what the settings are called by which a user can mend it.
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
 
 import torch
@@ -87,10 +88,16 @@ _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def disk_failed(error: BaseException) -> bool:
-    """Whether an error says that a disk is full or broken; libraries written in Rust tell the number in the text."""
-    if isinstance(error, OSError):
-        return error.errno in _OF_THE_DISK
-    return any(f"(os error {number})" in str(error) for number in _OF_THE_DISK)
+    """Whether an error, or what caused it, says that a disk is full or broken.
+
+    Libraries that have no class for it tell number or words in the text: those written in Rust, torch, children.
+    """
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        return True
+    texts = [text for number in _OF_THE_DISK for text in (f"(os error {number})", os.strerror(number))]
+    if any(text in str(error) for text in texts):
+        return True
+    return error.__cause__ is not None and disk_failed(error.__cause__)
 
 
 def halved(examples: int, error: Exception, what: str) -> int:

@@ -62,6 +62,15 @@ def test_the_hours_of_all_processes_are_one_budget(storage: Storage, study_id: i
         assert there.seconds == 121.0
 
 
+def test_stages_of_several_processes_add_up(open_storage: Callable[..., Storage], study_id: int, clock: Any) -> None:
+    here, there = open_storage(), open_storage()
+    with ExploreClock(here, study_id, clock), ExploreClock(there, study_id, clock):
+        clock.now += 100
+        here.add_seconds(study_id, "latency", 60.0)
+        there.add_seconds(study_id, "latency", 60.0)
+    assert here.seconds(study_id) == {"latency": 120.0, "explore": 80.0, BUDGET_STAGE: 200.0}
+
+
 def test_seconds_are_written_while_they_pass(storage: Storage, study_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explore_clock, "BEAT_SECONDS", 0.01)
     with ExploreClock(storage, study_id) as explored:

@@ -72,7 +72,7 @@ def test_a_search_strategy_is_named_with_the_trial(
     explorer.session = session_with(fresh_registry, tmp_path, storage=storage, study=study, bench=bench)
     explorer.strategy = SimpleNamespace(propose=failing(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError) as caught:
-        explorer._propose()
+        explorer._propose(*storage.seen(study.id))
     assert caught.value.__notes__[0].startswith("search (the search strategy 'random' of autodistill ")
     assert caught.value.__notes__[0].endswith("failed, proposing trial 0.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import threading
 from pathlib import Path
@@ -15,7 +14,7 @@ from autodistill.cli import main
 from autodistill.components.search import Proposal
 from autodistill.engine import explore
 from autodistill.engine.explore import Explorer
-from autodistill.engine.records import TrialRecord
+from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.storage import Storage
 
 
@@ -43,7 +42,7 @@ def test_two_processes_share_the_budget_and_the_space(tmp_path: Path) -> None:
 def test_a_proposal_is_made_anew_when_another_process_asked_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, asked = Explorer._add, []
+    real, asked = Explorer._add, list[TrialRecord]()
 
     def add(self: Explorer, proposal: Proposal, trials: Any) -> Any:
         if not asked:  # the other process, a moment earlier
@@ -58,46 +57,96 @@ def test_a_proposal_is_made_anew_when_another_process_asked_meanwhile(
     assert trials[0].architecture != trials[1].architecture
 
 
-def test_what_another_process_works_at_is_waited_for_and_not_done_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = tiny_study(tmp_path, "study.name=shared")
-    assert main(["explore", *given, "budget.trials=1"]) == 0
-    monkeypatch.setattr(explore, "WAIT_SECONDS", 0.01)
-    waited, real = threading.Event(), Explorer._screened_now
+SCORE = {"classification.accuracy": {"value": 0.125, "variance": 0.01, "split": "select"}}
 
-    def screened(self: Explorer, trial: TrialRecord) -> bool | None:
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when a trial was seen that another process works at."""
+    event, real = threading.Event(), Explorer._screen
+
+    def screen(self: Explorer, trial: TrialRecord) -> bool | None:
         found = real(self, trial)
         if found is None:
-            waited.set()
+            event.set()
         return found
 
-    monkeypatch.setattr(Explorer, "_screened_now", screened)
+    monkeypatch.setattr(Explorer, "_screen", screen)
+    monkeypatch.setattr(explore, "WAIT_SECONDS", 0.01)
+    return event
+
+
+def asked_elsewhere(storage: Storage, study: int) -> RunRecord:
+    """A second trial, which another machine works at."""
+    [first] = storage.trials(study)
+    new = next(item for item in (architecture(1, 16), architecture(2, 16)) if item != first.architecture)
+    trial = storage.add_trial(study, new, replicate=0, origin="search", label=None, in_space=True, note=None, seed=7)
+    run = storage.lease_run(study, trial.number, "flash", "another machine", 600)
+    assert run is not None
+    return run
+
+
+def test_what_another_process_trains_is_waited_for_and_not_done_again(tmp_path: Path, waited: threading.Event) -> None:
+    given = tiny_study(tmp_path, "study.name=shared")
+    assert main(["explore", *given, "budget.trials=1"]) == 0
     with storage_of(tmp_path) as storage:
         study = storage.get_study("shared").id
-        [first] = storage.trials(study)
-        new = next(item for item in (architecture(1, 16), architecture(2, 16)) if item != first.architecture)
-        trial = storage.add_trial(
-            study, new, replicate=0, origin="search", label=None, in_space=True, note=None, seed=7
-        )
-        run = storage.lease_run(study, trial.number, "flash", "another machine", 600)
-        assert run is not None
-        score = {"classification.accuracy": {"value": 0.125, "variance": 0.01, "split": "select"}}
+        run = asked_elsewhere(storage, study)
 
         def finish() -> None:
             waited.wait(300)
-            storage.update_trial(study, trial.number, began_training=True)
-            storage.finish_run(run, state="complete", metrics=score, trial_state="complete")
+            storage.update_trial(study, run.trial, began_training=True)
+            storage.finish_run(run, state="complete", metrics=SCORE, trial_state="complete")
 
         other = threading.Thread(target=finish)
         other.start()
         assert main(["explore", *given, "budget.trials=2"]) == 0
         other.join()
-        assert waited.is_set()
-        runs = [item for item in storage.runs(study) if item.trial == trial.number]
-        assert [(item.attempt, item.metrics) for item in runs] == [(1, score)]
-    rows = json.loads(next(tmp_path.rglob("summary.json")).read_text())["history"]
-    assert [row["state"] for row in rows] == ["complete"] * 2
+        assert [trial.state for trial in storage.trials(study)] == ["complete"] * 2
+        runs = [item for item in storage.runs(study) if item.trial == run.trial]
+    assert [(item.attempt, item.metrics) for item in runs] == [(1, SCORE)]
+
+
+def test_one_that_turns_out_to_be_infeasible_elsewhere_leaves_its_place_in_the_budget(
+    tmp_path: Path, waited: threading.Event
+) -> None:
+    given = tiny_study(tmp_path, "study.name=shared")
+    assert main(["explore", *given, "budget.trials=1"]) == 0
+    with storage_of(tmp_path) as storage:
+        study = storage.get_study("shared").id
+        run = asked_elsewhere(storage, study)
+
+        def finish() -> None:
+            waited.wait(300)
+            storage.update_trial(study, run.trial, state="infeasible", error="too slow")
+            storage.withdraw_run(run)
+
+        other = threading.Thread(target=finish)
+        other.start()
+        assert main(["explore", *given, "budget.trials=2"]) == 0
+        other.join()
+        assert [trial.state for trial in storage.trials(study)] == ["complete", "infeasible", "complete"]
+
+
+def test_who_has_lost_the_lease_while_screening_does_not_end_the_trial_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waited: threading.Event
+) -> None:
+    given = tiny_study(tmp_path, "study.name=shared", "budget.trials=1")
+
+    def screening(self: Explorer, trial: TrialRecord) -> dict[str, Any]:
+        storage, study = self.session.storage, self.session.study.id
+        [own] = storage.runs(study)
+        storage.release_run(own)  # as if it had expired
+        run = storage.lease_run(study, trial.number, "flash", "another machine", 600)
+        assert run is not None
+        storage.update_trial(study, trial.number, began_training=True)
+        storage.finish_run(run, state="complete", metrics=SCORE, trial_state="complete")
+        return {"state": "infeasible", "error": "too slow"}
+
+    monkeypatch.setattr(Explorer, "_screening", screening)
+    assert main(["explore", *given]) == 0
+    with storage_of(tmp_path) as storage:
+        assert [trial.state for trial in storage.trials(storage.get_study("shared").id)] == ["complete"]
 
 
 def test_a_trial_that_ends_before_training_leaves_no_run(tmp_path: Path) -> None:
