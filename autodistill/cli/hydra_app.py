@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import logging
 import os
 import shutil
 import sys
@@ -47,6 +48,9 @@ OUTCOMES_VARIABLE = "AUTODISTILL_OUTCOMES_DIR"
 
 #: The log that `conf/hydra/job_logging` makes in a study's folder.
 LOG_NAME = "autodistill.log"
+
+#: Loggers whose levels it sets.
+_LOGGERS = ("hydra", "hydra_plugins")
 
 #: Hydra's flag that one of these words may follow, also without them.
 _INFO = ("--info", "-i")
@@ -263,8 +267,12 @@ def _outcome_directory() -> Iterator[Path]:
 
 @contextmanager
 def _hydra_environment(arguments: list[str]) -> Iterator[None]:
-    """``sys.argv`` as Hydra reads it, its errors raised instead of printed, and its folders private."""
+    """``sys.argv`` as Hydra reads it, its errors raised instead of printed, and its folders private.
+
+    Afterwards everything is as before, for the next command of this process.
+    """
     argv, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    levels = [(logger, logger.level) for logger in map(logging.getLogger, _LOGGERS)]
     umask = os.umask(0o077)  # Hydra makes the study's folder with the usual mode; children of launchers inherit this
     sys.argv = ["autodistill", *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -284,6 +292,8 @@ def _hydra_environment(arguments: list[str]) -> Iterator[None]:
     finally:
         os.umask(umask)
         sys.argv = argv
+        for logger, level in levels:
+            logger.setLevel(level)
         os.environ.pop("HYDRA_FULL_ERROR", None)
         if full_error is not None:
             os.environ["HYDRA_FULL_ERROR"] = full_error

@@ -86,6 +86,15 @@ def test_info_says_how_the_configuration_is_composed(
     assert jobs == []
 
 
+def test_a_command_leaves_the_logging_of_the_next_one_alone(
+    jobs: Jobs, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "experiment=quickstart", f"output_dir={output}"]) == 0
+    assert len(jobs) == 1
+    assert main(["run", "data=python_docs", "--info", "defaults"]) == 0
+    assert "Defaults List" in capsys.readouterr().out
+
+
 # -- studies of a sweep ------------------------------------------------------------------------------------------
 
 
