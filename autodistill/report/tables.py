@@ -150,9 +150,14 @@ def load_columns(reports: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
+def flags(report: Mapping[str, Any]) -> list[str]:
+    """The flags of a latency report in words: reasons to trust it less."""
+    return [str(flag).replace("_", " ") for flag in entries(report, "flags")]
+
+
 def care(report: Mapping[str, Any]) -> str:
-    """The flags of a latency report in words: reasons to trust it less; empty when there are none."""
-    return ", ".join(str(flag).replace("_", " ") for flag in entries(report, "flags"))
+    """The flags of a latency report, as text; empty when there are none."""
+    return ", ".join(flags(report))
 
 
 def split_of(row: ComparisonRow, metric: str) -> str | None:

@@ -94,13 +94,12 @@ def _render_comparison(summary: Summary, console: Console) -> None:
 
 
 def _with_care(rows: list[ComparisonRow]) -> str:
-    """Which backends' reports have which flags; empty when none has."""
+    """Which flags the reports of each backend have, each once; empty when none has any."""
     found: dict[str, dict[str, None]] = {}
     for row in rows:
         for label, report in row.latencies.items():
-            if tables.care(report):
-                found.setdefault(tables.care(report), {})[str(label)] = None
-    return "; ".join(f"{words} ({', '.join(labels)})" for words, labels in found.items())
+            found.setdefault(label, {}).update(dict.fromkeys(tables.flags(report)))
+    return "; ".join(f"{', '.join(words)} ({label})" for label, words in found.items() if words)
 
 
 def _comparison_table(summary: Summary, rows: list[ComparisonRow], labels: list[str], separator: str) -> Table:

@@ -121,9 +121,10 @@ def test_the_front_so_far_begins_with_the_highest_throughput(partial_summary: di
 def test_reasons_for_care_are_marked_and_told(summary: dict[str, Any]) -> None:
     assert "with care" not in printed(summary)
     summary["teacher"]["latencies"]["onnxruntime"]["flags"] = ["lower_bound", "imprecise"]
+    summary["baselines"][0]["latencies"]["onnxruntime"]["flags"] = ["imprecise", "outliers"]
     text = printed(summary, 140)
     assert "\u00b11.4 %!" in text
-    assert "!: to be taken with care: lower bound, imprecise (onnxruntime)." in text
+    assert "!: to be taken with care: lower bound, imprecise, outliers (onnxruntime)." in text
 
 
 def test_two_exports_that_failed_alike_are_two(summary: dict[str, Any]) -> None:
