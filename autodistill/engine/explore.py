@@ -251,15 +251,16 @@ class Explorer:
         with held(storage, study, trial.number, "flash", retry_failed=False) as lease:
             if lease is None:
                 return None
-            trial = storage.trial(study, trial.number)
-            found = self._screening(trial) if trial.state in UNFINISHED else None
-            # Whoever was suspended for longer than a lease lasts has lost it, and must not end the trial of another.
-            if found is not None and storage.renew(lease.run, LEASE_SECONDS):
+            trial, fit = storage.trial(study, trial.number), None
+            if trial.state in UNFINISHED:
+                found = self._screening(trial)
+                # Whoever was suspended for longer than a lease lasts has lost it, and must not end another's trial.
+                if not storage.renew(lease.run, LEASE_SECONDS):
+                    return None
                 storage.update_trial(study, trial.number, **found)
-            elif found is not None:
-                return None
+                fit = "state" not in found
             storage.withdraw_run(lease.run)
-        return None if found is None else "state" not in found
+        return fit
 
     def _screening(self, trial: TrialRecord) -> dict[str, Any]:
         """What is found of a trial before training, as `Storage.update_trial` takes it: with a state, it ends."""

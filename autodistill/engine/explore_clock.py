@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -16,8 +16,8 @@ logger = logging.getLogger(__name__)
 #: Stage of the storage's seconds that holds all of the loop's time; what ``budget.hours`` limits.
 BUDGET_STAGE = "explore_loop"
 
-#: Stages with an account of their own that pass inside the loop; ``explore`` is the rest, so that stages add up.
-_INSIDE = ("latency", "teacher_cache")
+#: Stage -> stages with an account of their own that pass inside it and are taken from it, so that stages add up.
+INSIDE: Mapping[str, Sequence[str]] = {"explore": ("latency", "teacher_cache"), "distill": ("teacher_cache",)}
 
 #: Seconds between two entries; a process that is killed loses at most so many.
 BEAT_SECONDS = 20.0
@@ -69,7 +69,7 @@ class ExploreClock:
                 self._accounted[stage] = total
 
     def _inside(self) -> float:
-        return self._storage.added_here(self._study_id, _INSIDE)
+        return self._storage.added_here(self._study_id, INSIDE["explore"])
 
     def _beats(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):

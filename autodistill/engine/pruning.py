@@ -13,7 +13,7 @@ from autodistill.components.pruning import Pruner, TrialCurve
 from autodistill.components.training import RungReport
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.storage import Storage
-from autodistill.engine.trial_latency import latency_metrics
+from autodistill.engine.trial_latency import metrics_of
 
 #: Shares of a run that are the same rung; they come from the configuration and may have gone through JSON.
 _SAME_SHARE = 1e-9
@@ -83,7 +83,7 @@ def _curve(trial: TrialRecord, run: RunRecord | None, reports: Iterable[RungRepo
         architecture=trial.architecture,
         replicate=trial.replicate,
         state=_STATES[trial.state],
-        known={**trial.known, **latency_metrics(trial)},
+        known={**trial.known, **metrics_of(trial.latencies)},
         rungs=tuple(reports),
         final=_finals(run) if complete and run is not None else {},
     )

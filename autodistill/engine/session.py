@@ -25,6 +25,7 @@ from autodistill.configs.settings import Settings
 from autodistill.engine.checks import check_baselines, check_components, check_trainer
 from autodistill.engine.earlier import earlier_studies, remember
 from autodistill.engine.environment import describe_environment, prepare_process
+from autodistill.engine.explore_clock import INSIDE
 from autodistill.engine.features import StudyFeatures
 from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import data_notes
@@ -53,9 +54,6 @@ if TYPE_CHECKING:
     from autodistill.report.progress import Progress
 
 logger = logging.getLogger(__name__)
-
-#: Stage -> stages with an account of their own that pass inside it and are taken from it, so that stages add up.
-_INSIDE = {"distill": ("teacher_cache",)}
 
 
 @dataclass
@@ -116,7 +114,7 @@ class Session:
             self.storage.add_seconds(self.study.id, stage, passed - (self._inside(stage) - before))
 
     def _inside(self, stage: str) -> float:
-        return self.storage.added_here(self.study.id, _INSIDE.get(stage, ()))
+        return self.storage.added_here(self.study.id, INSIDE.get(stage, ()))
 
 
 def how_to_go_on(settings: Settings, verb: str) -> str:

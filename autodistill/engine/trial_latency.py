@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from autodistill.engine.session import Session
 
 
-def latency_metrics(trial: TrialRecord) -> dict[str, float]:
-    """``<label>.<metric>`` -> value of a trial's stored latency reports."""
-    return metrics_of(trial.latencies)
-
-
 def metrics_of(latencies: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """``<label>.<metric>`` -> value of stored latency reports."""
     return {

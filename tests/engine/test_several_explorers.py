@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,56 +77,52 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return event
 
 
-def asked_elsewhere(storage: Storage, study: int) -> RunRecord:
-    """A second trial, which another machine works at."""
-    [first] = storage.trials(study)
-    new = next(item for item in (architecture(1, 16), architecture(2, 16)) if item != first.architecture)
-    trial = storage.add_trial(study, new, replicate=0, origin="search", label=None, in_space=True, note=None, seed=7)
-    run = storage.lease_run(study, trial.number, "flash", "another machine", 600)
-    assert run is not None
-    return run
+def explore_beside(
+    directory: Path, waited: threading.Event, end: Callable[[Storage, int, RunRecord], object]
+) -> tuple[list[str], list[RunRecord]]:
+    """Explore two trials, the second of which another machine works at until ``end`` is called, once it is waited for.
 
-
-def test_what_another_process_trains_is_waited_for_and_not_done_again(tmp_path: Path, waited: threading.Event) -> None:
-    given = tiny_study(tmp_path, "study.name=shared")
+    Returns:
+        The states of all trials, and the runs of that one.
+    """
+    given = tiny_study(directory, "study.name=shared")
     assert main(["explore", *given, "budget.trials=1"]) == 0
-    with storage_of(tmp_path) as storage:
+    with storage_of(directory) as storage:
         study = storage.get_study("shared").id
-        run = asked_elsewhere(storage, study)
-
-        def finish() -> None:
-            waited.wait(300)
-            storage.update_trial(study, run.trial, began_training=True)
-            storage.finish_run(run, state="complete", metrics=SCORE, trial_state="complete")
-
-        other = threading.Thread(target=finish)
+        [first] = storage.trials(study)
+        new = next(item for item in (architecture(1, 16), architecture(2, 16)) if item != first.architecture)
+        trial = storage.add_trial(
+            study, new, replicate=0, origin="search", label=None, in_space=True, note=None, seed=7
+        )
+        run = storage.lease_run(study, trial.number, "flash", "another machine", 600)
+        assert run is not None
+        other = threading.Thread(target=lambda: (waited.wait(300), end(storage, study, run)))
         other.start()
         assert main(["explore", *given, "budget.trials=2"]) == 0
         other.join()
-        assert [trial.state for trial in storage.trials(study)] == ["complete"] * 2
-        runs = [item for item in storage.runs(study) if item.trial == run.trial]
+        states = [item.state for item in storage.trials(study)]
+        return list(states), [item for item in storage.runs(study) if item.trial == run.trial]
+
+
+def test_what_another_process_trains_is_waited_for_and_not_done_again(tmp_path: Path, waited: threading.Event) -> None:
+    def end(storage: Storage, study: int, run: RunRecord) -> None:
+        storage.update_trial(study, run.trial, began_training=True)
+        storage.finish_run(run, state="complete", metrics=SCORE, trial_state="complete")
+
+    states, runs = explore_beside(tmp_path, waited, end)
+    assert states == ["complete"] * 2
     assert [(item.attempt, item.metrics) for item in runs] == [(1, SCORE)]
 
 
 def test_one_that_turns_out_to_be_infeasible_elsewhere_leaves_its_place_in_the_budget(
     tmp_path: Path, waited: threading.Event
 ) -> None:
-    given = tiny_study(tmp_path, "study.name=shared")
-    assert main(["explore", *given, "budget.trials=1"]) == 0
-    with storage_of(tmp_path) as storage:
-        study = storage.get_study("shared").id
-        run = asked_elsewhere(storage, study)
+    def end(storage: Storage, study: int, run: RunRecord) -> None:
+        storage.update_trial(study, run.trial, state="infeasible", error="too slow")
+        storage.withdraw_run(run)
 
-        def finish() -> None:
-            waited.wait(300)
-            storage.update_trial(study, run.trial, state="infeasible", error="too slow")
-            storage.withdraw_run(run)
-
-        other = threading.Thread(target=finish)
-        other.start()
-        assert main(["explore", *given, "budget.trials=2"]) == 0
-        other.join()
-        assert [trial.state for trial in storage.trials(study)] == ["complete", "infeasible", "complete"]
+    states, _ = explore_beside(tmp_path, waited, end)
+    assert states == ["complete", "infeasible", "complete"]
 
 
 def test_who_has_lost_the_lease_while_screening_does_not_end_the_trial_of_another(
