@@ -11,14 +11,19 @@ import pytest
 from autodistill.exporters.onnx_session import package_environment
 from autodistill.latency.lifeline import run_apart, text_of
 
-# Presses Ctrl-C for its whole process group while a child works; its handler only notes that, as a study's does.
+# Presses Ctrl-C for its whole process group as soon as it has a child; its handler only notes that, as a study's does.
 INTERRUPTED = """
-import os, signal, sys, threading
+import os, signal, sys
 from pathlib import Path
 from autodistill.errors import AutoDistillError
+from autodistill.latency.lifeline import Lifeline
 asked = []
 signal.signal(signal.SIGINT, lambda *_: asked.append(True))
-threading.Timer(0.3, lambda: os.killpg(0, signal.SIGINT)).start()
+tie = Lifeline.tie
+def tie_and_press(lifeline, group):
+    tie(lifeline, group)
+    os.killpg(0, signal.SIGINT)
+Lifeline.tie = tie_and_press
 {call}
 print(asked)
 """
