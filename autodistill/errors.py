@@ -47,6 +47,10 @@ class StudyError(UserError):
     """A study or storage that does not match what was asked."""
 
 
+class StudyExistsError(StudyError):
+    """A study of this name exists already."""
+
+
 class AskedMeanwhileError(StudyError):
     """Another process asked for a trial between a proposal and its record; what it asked is to be seen first."""
 

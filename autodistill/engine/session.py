@@ -45,7 +45,7 @@ from autodistill.engine.task_bench import check_tasks
 from autodistill.engine.teacher import PreparedTeacher, check_learnt, features_key, prepare_teacher, teacher_directory
 from autodistill.engine.trivial import trivial_scores
 from autodistill.engine.workbench import Workbench, model_dimensions
-from autodistill.errors import StudyError
+from autodistill.errors import StudyError, StudyExistsError
 from autodistill.folders import ending_uses, private_directory, write_json
 from autodistill.report.formats import without_secrets
 
@@ -274,7 +274,10 @@ def _study_record(
     config = without_secrets(_jsonable(settings.raw))
     study = storage.find_study(settings.study_name)
     if study is None:
-        study = storage.create_study(settings.study_name, identity, config, components, environment)
+        try:
+            study = storage.create_study(settings.study_name, identity, config, components, environment)
+        except StudyExistsError:  # another process made it at the same moment: go on with that one
+            return _study_record(settings, bench, storage, identity, overrides, record)
     else:
         check_identity(study.name, study.identity, identity)  # another process may have made it meanwhile
         if not record:

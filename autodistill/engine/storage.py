@@ -47,7 +47,7 @@ from autodistill.engine.storage_trials import (
     read_step,
     read_trials,
 )
-from autodistill.errors import StudyError, did_you_mean
+from autodistill.errors import StudyError, StudyExistsError, did_you_mean
 
 JsonObject = Mapping[str, Any]
 
@@ -104,7 +104,7 @@ class Storage:
         """Create a study.
 
         Raises:
-            StudyError: there is one of this name.
+            StudyExistsError: there is one of this name.
         """
         texts = {"identity": identity, "config": config, "components": components, "environment": environment}
         values = {key: dumps(value) for key, value in texts.items()}
@@ -113,7 +113,7 @@ class Storage:
             with self._database.write() as connection:
                 connection.execute(studies.insert().values(name=name, created=created, **values))
         except IntegrityError as error:
-            raise StudyError(
+            raise StudyExistsError(
                 f"The study {name!r} exists already in storage {self.where}. "
                 "Choose another study.name, or go on with that study."
             ) from error

@@ -7,6 +7,7 @@ forked opens its own.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from autodistill.engine.storage_schema import check_version, create_tables, stored_version
 from autodistill.errors import ConfigError, MachineError, StudyError
 from autodistill.folders import private_directory
+from autodistill.report.formats import without_secrets
 
 #: How long a process waits for another one's write, in seconds; writes take milliseconds, a busy disk a few seconds.
 BUSY_SECONDS = 60.0
@@ -42,7 +44,7 @@ class Database:
 
     def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
         parsed = _parse(url)
-        self.where = parsed.render_as_string(hide_password=True)
+        self.where = _shown(parsed)
         self._clock = clock
         try:
             self._engine = _sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else _server_engine(parsed)
@@ -70,6 +72,7 @@ class Database:
 
         Raises:
             MachineError: the database does not answer, or cannot be read.
+            StudyError: the tables are gone.
         """
         with self._telling(), self._read() as connection:
             yield connection
@@ -87,6 +90,7 @@ class Database:
 
         Raises:
             MachineError: the database does not answer, or cannot be written.
+            StudyError: the tables are gone.
         """
         with self._telling(), self._write() as connection:
             yield connection
@@ -103,6 +107,11 @@ class Database:
         try:
             yield
         except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:  # of the statement, not the file
+                raise StudyError(
+                    f"storage {self.where} is not as it was when it was opened: {str(error.orig).strip()}. Was the file "
+                    "replaced or removed meanwhile? Put it back, or give another storage.url."
+                ) from error
             raise MachineError(
                 f"storage {self.where} cannot be read or written just now: {str(error.orig).strip()}. When that is "
                 "mended (a full disk, a server that is down, another program that holds the file), the same "
@@ -137,7 +146,8 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError as error:
-        raise ConfigError(f"storage.url must be a database URL, got {url!r}: {_POSSIBLE}") from error
+        shown = re.sub("^.*@", "***@", without_secrets(url))  # what stands before the host may be a password
+        raise ConfigError(f"storage.url must be a database URL, got {shown!r}: {_POSSIBLE}") from error
     backend = parsed.get_backend_name()
     if backend == "sqlite" and not parsed.database:
         raise ConfigError(f"storage.url must name a file, got {url!r}: {_POSSIBLE}")
@@ -146,6 +156,11 @@ def _parse(url: str) -> URL:
     if backend == "sqlite":
         return parsed.set(drivername="sqlite", database=str(Path(str(parsed.database)).expanduser().absolute()))
     return parsed.set(drivername="postgresql+psycopg") if "+" not in parsed.drivername else parsed
+
+
+def _shown(url: URL) -> str:
+    """For messages: passwords may stand before the host or among the parameters."""
+    return str(without_secrets(url.render_as_string(hide_password=True)))
 
 
 _POSSIBLE = "use sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE."
@@ -205,6 +220,6 @@ def _server_engine(url: URL) -> Engine:
         return create_engine(url, pool_pre_ping=True)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"storage.url {url.render_as_string(hide_password=True)} needs the package {error.name!r}. "
+            f"storage.url {_shown(url)} needs the package {error.name!r}. "
             "Try: pip install 'psycopg[binary]'"
         ) from error

@@ -40,6 +40,21 @@ def test_two_processes_share_the_budget_and_the_space(tmp_path: Path) -> None:
         assert storage.waste(study.id) == []
 
 
+def test_a_study_that_another_process_makes_at_the_same_moment_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Storage.create_study
+
+    def create_study(self: Storage, *args: Any) -> Any:
+        real(self, *args)  # the other process, a moment earlier
+        return real(self, *args)
+
+    monkeypatch.setattr(Storage, "create_study", create_study)
+    assert main(["explore", *tiny_study(tmp_path, "study.name=shared", "budget.trials=1")]) == 0
+    with storage_of(tmp_path) as storage:
+        assert [trial.state for trial in storage.trials(storage.get_study("shared").id)] == ["complete"]
+
+
 def test_a_proposal_is_made_anew_when_another_process_asked_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

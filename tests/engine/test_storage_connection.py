@@ -59,6 +59,15 @@ def test_a_database_that_cannot_be_written_for_now_is_told_with_the_way_on(
         assert storage.create_study("demo", {}, {}, {}, {}).name == "demo"
 
 
+def test_a_file_that_was_replaced_under_a_study_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "studies.db"
+    with Storage(f"sqlite:///{file}") as storage:
+        storage._database.close()  # the pooled connection, which still has the old file
+        file.unlink()
+        with pytest.raises(StudyError, match=r"is not as it was .*: no such table: .*Was the file replaced or removed"):
+            storage.studies()
+
+
 def test_a_relative_path_is_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with Storage("sqlite:///studies.db") as storage:
@@ -133,6 +142,15 @@ def test_a_server_that_does_not_answer_is_told_without_the_password() -> None:
     with pytest.raises(StudyError, match="cannot be opened: ") as caught:
         Storage("postgresql://me:secret@127.0.0.1:1/studies")  # nothing listens on port 1
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://127.0.0.1:1/studies?user=me&password=secret", "postgres//me:secret@host"])
+def test_a_password_elsewhere_in_the_url_is_not_told_either(url: str) -> None:
+    pytest.importorskip("psycopg", reason="needs the PostgreSQL driver")
+    with pytest.raises((StudyError, ConfigError)) as caught:
+        Storage(url)
+    assert "secret" not in str(caught.value)
+    assert "***" in str(caught.value)
 
 
 def test_closing_twice_is_fine(tmp_path: Path) -> None:
