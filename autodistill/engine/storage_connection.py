@@ -109,8 +109,8 @@ class Database:
         except OperationalError as error:
             if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:  # of the statement, not the file
                 raise StudyError(
-                    f"storage {self.where} is not as it was when it was opened: {str(error.orig).strip()}. Was the file "
-                    "replaced or removed meanwhile? Put it back, or give another storage.url."
+                    f"storage {self.where} is not as it was when it was opened: {str(error.orig).strip()}. Was the "
+                    "file replaced or removed meanwhile? Put it back, or give another storage.url."
                 ) from error
             raise MachineError(
                 f"storage {self.where} cannot be read or written just now: {str(error.orig).strip()}. When that is "
