@@ -220,6 +220,5 @@ def _server_engine(url: URL) -> Engine:
         return create_engine(url, pool_pre_ping=True)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"storage.url {_shown(url)} needs the package {error.name!r}. "
-            "Try: pip install 'psycopg[binary]'"
+            f"storage.url {_shown(url)} needs the package {error.name!r}. Try: pip install 'psycopg[binary]'"
         ) from error
