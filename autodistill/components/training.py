@@ -189,6 +189,8 @@ class Schedule(Protocol):
     def phases(self, student_layers: int, teacher_layers: int, fidelity: float) -> Sequence[Phase]:
         """The phases at ``fidelity`` in (0, 1]; every phase gets its share of fidelity x total examples.
 
+        Together they read no more than that, so that the teacher's features of so many examples suffice.
+
         Raises:
             ConfigError: no step is left at this fidelity.
         """

@@ -319,7 +319,15 @@ class Runner:
     def _phases(self, job: Job, dimensions: Dimensions) -> list[Phase]:
         schedule = self.context.bench.schedule
         fidelity = schedule.flash_fidelity if job.run == "flash" else 1.0
-        return list(schedule.phases(dimensions.layers, self.context.teacher.dimensions.layers, fidelity))
+        phases = list(schedule.phases(dimensions.layers, self.context.teacher.dimensions.layers, fidelity))
+        read = sum(phase.steps for phase in phases) * schedule.optimisation.batch_size
+        if read > schedule.total_examples:  # the teacher's features of the rest would be missing, at the very end
+            chosen = self.context.bench.settings.one("schedule").registered
+            raise PluginError(
+                f"The schedule {chosen.spec.name!r} of {chosen.provider} has phases of {read:,} examples at fidelity "
+                f"{fidelity:g}, more than its total of {schedule.total_examples:,}: it must round down."
+            )
+        return phases
 
     def _teacher_features(self, losses: Mapping[str, tuple[DistillationLoss, float]]) -> TeacherFeatures:
         keys = teacher_needs_of(loss for loss, _ in losses.values())

@@ -9,7 +9,8 @@ import torch.nn.functional as F  # noqa: N812
 
 from autodistill.components.task import IGNORED
 from autodistill.errors import ConfigError
-from autodistill.losses.masking import TOKEN_KINDS, number_of_answers
+from autodistill.losses.masking import TOKEN_KINDS, counted_tokens, number_of_answers
+from autodistill.training.softened import MASKED_LOGITS, logits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +34,6 @@ class HardLabel:
 
     role: LossRole = "prediction"
     reads_labels = True
-    student_features: frozenset[FeatureKey] = frozenset({("logits", None)})
     teacher_features: frozenset[FeatureKey] = frozenset()
 
     def __init__(self, context: LossContext, *, weight: float) -> None:
@@ -44,12 +44,15 @@ class HardLabel:
             )
         self.weight = weight
         self._kind = context.task.kind
+        self._key = logits_of(self._kind)
+        self.student_features: frozenset[FeatureKey] = frozenset({self._key})
 
     def __call__(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Compare the outputs with the labels.
 
         Args:
-            student: ``logits``, shaped as the task's kind has them, any float dtype.
+            student: ``logits``, shaped as the task's kind has them, any float dtype; of a masked language model
+                ``masked_logits``: whole vocabularies of all tokens would take most of a step's memory.
             teacher: not used.
             batch: its ``labels``.
 
@@ -58,7 +61,8 @@ class HardLabel:
         """
         if batch.labels is None:
             raise ConfigError("loss.hard_label needs reference labels, but the batch has none.")
-        return label_loss(student["logits", None], batch.labels, self._kind, batch.attention_mask)
+        labels = batch.labels[counted_tokens(batch)] if self._key == MASKED_LOGITS else batch.labels
+        return label_loss(student[self._key], labels, self._kind, batch.attention_mask)
 
     def items(self, batch: Batch) -> Tensor:
         """Answers: see `autodistill.components.training.DistillationLoss.items`."""

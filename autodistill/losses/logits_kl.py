@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from autodistill.errors import ConfigError
 from autodistill.losses.divergences import divergence, log_classes, log_spans, log_switches
-from autodistill.losses.masking import counted_tokens, number_of_answers
+from autodistill.losses.masking import TOKEN_KINDS, counted_tokens, number_of_answers
+from autodistill.training.softened import LOGITS, logits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from autodistill.components.students import Dimensions
     from autodistill.components.task import TaskSpec
     from autodistill.components.training import Batch, FeatureKey, Features, LossContext, LossRole
-
-_KEYS: frozenset[FeatureKey] = frozenset({("logits", None)})
 
 #: Kinds of task whose outputs are values, not scores of a distribution.
 VALUES = ("regression", "embedding")
@@ -46,8 +45,6 @@ class LogitsKL:
     """
 
     role: LossRole = "prediction"
-    student_features = _KEYS
-    teacher_features = _KEYS
 
     def __init__(
         self, context: LossContext, *, weight: float, temperature: float, divergence: str, beta: float
@@ -63,24 +60,29 @@ class LogitsKL:
         self.divergence = divergence
         self.beta = beta
         self._task = context.task
+        # Of a masked language model the masked tokens alone: whole vocabularies of all tokens would take most of a
+        # step's memory. What is cached for a temperature has the name of whole logits.
+        self._own = logits_of(context.task.kind)
+        self._other = self._own if temperature == 1 else LOGITS
+        self.student_features: frozenset[FeatureKey] = frozenset({self._own})
+        self.teacher_features: frozenset[FeatureKey] = frozenset({self._other})
 
     def __call__(self, student: Features, teacher: Features, batch: Batch) -> Tensor:
         """Compare the outputs.
 
         Args:
-            student: ``logits`` as ``batch x classes`` or ``batch x tokens x classes``, any float dtype.
-            teacher: the same shape; constant.
+            student: ``logits`` as ``batch x classes`` or ``batch x tokens x classes``, any float dtype; of a masked
+                language model ``masked_logits``, ``masked x vocabulary``.
+            teacher: the same; constant; at another temperature than 1 always ``logits``.
             batch: its attention mask and labels say which tokens count.
 
         Returns:
             Scalar float32, >= 0, and 0 when student and teacher agree.
         """
-        own, other = student["logits", None], teacher["logits", None].detach()
-        if (
-            own.dim() > 2 and self._task.kind != "question_answering"
-        ):  # only the tokens that count: vocabularies are large
+        own, other = student[self._own], teacher[self._other].detach()
+        if self._task.kind in TOKEN_KINDS:
             counted = counted_tokens(batch)
-            own, other = own[counted], other[counted]
+            own, other = (each[counted] if each.dim() > 2 else each for each in (own, other))
         values = self._divergence(own.float(), other.float(), batch)
         return values.sum() / max(1, values.numel())
 

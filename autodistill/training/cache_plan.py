@@ -172,7 +172,7 @@ def keeps_likeliest(teacher: PreTrainedModel, split: TokenisedSplit) -> bool:
         return bool(config.vocab_size >= LARGE)
     if split.kind not in ("classification", "token_classification") or config.num_labels < LARGE:
         return False
-    several = split.labels is not None and np.issubdtype(split.labels.dtype, np.floating)
+    several = split.kind == "classification" and split.labels is not None and split.labels.ndim == 2
     return not several and getattr(config, "problem_type", None) != "multi_label_classification"
 
 

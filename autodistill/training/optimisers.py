@@ -81,11 +81,13 @@ def make_optimiser(
         model: its parameters that need gradients are trained.
         extra: projections of losses and the like.
         optimisation: learning rate and weight decay.
-        fused: AdamW as one kernel for all parameters; False where gradients are scaled (fp16).
+        fused: AdamW as one kernel for all parameters; False where gradients are scaled (fp16), which fused optimisers
+            undo in their step only, after the gradients have been clipped.
         head_lr_factor: on the learning rate of `head_parameters`.
 
     Raises:
-        ConfigError: ``optimisation.optimizer`` names no optimiser of torch, or one that refuses its arguments.
+        ConfigError: ``optimisation.optimizer`` names no optimiser of torch, one that refuses its arguments, or a fused
+            one where ``fused`` is false.
     """
     head = {id(parameter) for parameter in head_parameters(model)} if head_lr_factor != 1.0 else set()
     parameters = [parameter for parameter in (*model.parameters(), *extra) if parameter.requires_grad]
@@ -101,7 +103,13 @@ def make_optimiser(
     groups = [group for group in every if group["params"]]
     if optimisation.optimizer is None:
         return torch.optim.AdamW(groups, lr=optimisation.lr, fused=fused)
-    return _instantiated(optimisation.optimizer, groups, optimisation.lr)
+    optimiser = _instantiated(optimisation.optimizer, groups, optimisation.lr)
+    if not fused and getattr(optimiser, "_step_supports_amp_scaling", False):
+        raise ConfigError(
+            "schedule.optimizer.fused=true does not go with trainer.precision=16-mixed, whose scaled gradients would "
+            "be clipped. Set schedule.optimizer.fused=false, or trainer.precision=bf16-mixed."
+        )
+    return optimiser
 
 
 def _instantiated(node: Mapping[str, Any], groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:

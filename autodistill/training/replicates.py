@@ -77,15 +77,16 @@ class ReplicateStream:
         if self._piece[0] != first:
             # RandomState, not Generator: only its streams are promised never to change between numpy versions (NEP 19).
             generator = np.random.RandomState(derive_seed("piece", self.seed, first))
-            self._piece = first, _shuffled(self._stream.rows_at(first, last), generator)
+            self._piece = first, _shuffled(self._stream.rows_at(first, last), -first % BLOCK, generator)
         return self._piece[1]
 
 
-def _shuffled(rows: IntArray, generator: np.random.RandomState) -> IntArray:
-    """Blocks in another order; a short one stays last."""
-    full = len(rows) // BLOCK
-    blocks = rows[: full * BLOCK].reshape(full, BLOCK)[generator.permutation(full)]
-    return np.concatenate([blocks.reshape(-1), rows[full * BLOCK :]])
+def _shuffled(rows: IntArray, lead: int, generator: np.random.RandomState) -> IntArray:
+    """Blocks in another order; a short one stays last, and the rest of one that began before them first."""
+    full = max(0, len(rows) - lead) // BLOCK
+    end = lead + full * BLOCK
+    blocks = rows[lead:end].reshape(full, BLOCK)[generator.permutation(full)]
+    return np.concatenate([rows[:lead], blocks.reshape(-1), rows[end:]])
 
 
 def stream_of(stream: Stream, ends: Sequence[int], replicate: int) -> Stream:

@@ -52,6 +52,7 @@ RESERVED = (
     "default_root_dir",
     "enable_checkpointing",
     "fast_dev_run",
+    "gradient_clip_algorithm",
     "gradient_clip_val",
     "limit_train_batches",
     "logger",

@@ -23,6 +23,9 @@ WINDOW = 512
 #: Neighbours of like length; the blocks of a window stand in random order, so that length does not follow the step.
 BLOCK = 32
 
+#: Changes when what stands at an index does: a run does not go on in another order than it began in.
+ORDER = 2
+
 #: Windows that are rearranged at a time: 64 kB of lengths.
 _WINDOWS = 32
 
@@ -34,7 +37,9 @@ class ExampleStream:
     """An endless stream of rows: epoch e is a permutation of all rows, seeded by (seed, e).
 
     With ``lengths``, each window of `WINDOW` examples of the permutation is rearranged into blocks of `BLOCK` examples
-    of like length: on texts of mixed length half of the arithmetic is padding otherwise.
+    of like length: on texts of mixed length half of the arithmetic is padding otherwise. Blocks begin at multiples of
+    `BLOCK` of the stream, where batches do: an epoch begins with the few examples that its predecessor's last block
+    lacks, as they come.
 
     What stands at an index depends neither on the batch size nor on what was read before, so every trial of a study
     sees the same prefix, and a run goes on where it was interrupted.
@@ -105,7 +110,7 @@ class ExampleStream:
         order = np.arange(self.rows, dtype=np.int32 if self.rows < _FEW_ROWS else np.int64)
         generator.shuffle(order)
         if self._lengths is not None:
-            _group(order, self._lengths, generator)
+            _group(order[-epoch * self.rows % BLOCK :], self._lengths, generator)
         self._kept = (epoch, order)
         return order
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from autodistill.components.outcome import Job
 from autodistill.configs.settings import choose
 from autodistill.engine import finals
 from autodistill.engine.explore import Explorer
+from autodistill.engine.runner import Runner
 from autodistill.engine.storage import Storage
 from autodistill.engine.trial_latency import compose_architecture, measure_architecture
 from autodistill.errors import ExportError, LatencyError, PluginError
@@ -51,6 +53,21 @@ def test_a_latency_backend_is_named_with_the_trial(fresh_registry: Registry, tmp
         finals.time_subject(session, subject)
     assert caught.value.__notes__[-1].endswith("failed, timing pick 3.")
     assert compose_architecture(session, trial) == {}
+
+
+def test_a_schedule_whose_phases_are_too_long_is_named_before_the_run(fresh_registry: Registry) -> None:
+    schedule = SimpleNamespace(
+        flash_fidelity=0.1,
+        total_examples=100,
+        optimisation=SimpleNamespace(batch_size=8),
+        phases=lambda *_: [SimpleNamespace(steps=6), SimpleNamespace(steps=7)],
+    )
+    chosen = choose(fresh_registry, "schedule", "schedule", {"name": "one_phase"})
+    bench = SimpleNamespace(schedule=schedule, settings=SimpleNamespace(one=lambda _: chosen))
+    runner: Any = Runner.__new__(Runner)
+    runner.context = SimpleNamespace(bench=bench, teacher=SimpleNamespace(dimensions=SimpleNamespace(layers=4)))
+    with pytest.raises(PluginError, match=r"schedule 'one_phase' of autodistill .* 104 examples .* total of 100"):
+        runner._phases(Job("study", 0, "full"), SimpleNamespace(layers=2))
 
 
 def test_our_own_errors_say_it_themselves(fresh_registry: Registry, tmp_path: Path) -> None:

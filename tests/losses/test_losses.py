@@ -158,6 +158,33 @@ def test_soft_masked_words_are_cheapest_at_the_mixture(share: float, seed: int) 
     assert value(best + 0.3 * torch.randn(2, 11, generator=generator)) > entropy
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "teacher_key"),
+    [
+        ("hard_label", {}, None),
+        ("logits_kl", {"temperature": 1.0}, "masked_logits"),
+        ("logits_kl", {"temperature": 2.0}, "logits"),
+    ],
+)
+def test_only_masked_words_are_asked_of_a_student(
+    name: str, parameters: dict[str, float], teacher_key: str | None
+) -> None:
+    loss = make(name, replace(CONTEXT, task=MLM), **parameters)
+    assert loss.student_features == {("masked_logits", None)}
+    assert loss.teacher_features == ({(teacher_key, None)} if teacher_key else set())
+    batch = toy_batch([5, 3], task=MLM)
+    student, teacher = (toy_features(batch, SIZES, task=MLM, seed=seed) for seed in (1, 2))
+    assert batch.labels is not None
+    counted = batch.labels != IGNORED
+    own, other = student["logits", None][counted], teacher["logits", None][counted]
+    if name == "hard_label":
+        expected = torch.nn.functional.cross_entropy(own, batch.labels[counted])
+    else:
+        t = parameters["temperature"]
+        expected = t**2 * kl((other / t).log_softmax(-1), (own / t).log_softmax(-1)).mean()
+    torch.testing.assert_close(value_of(loss, student, teacher, batch), expected)
+
+
 def test_nothing_masked_costs_nothing() -> None:
     loss = make("mlm_soft", replace(CONTEXT, task=MLM))
     batch = replace(toy_batch([3]), labels=torch.full((1, 3), IGNORED))

@@ -391,7 +391,9 @@ def test_a_keyboard_interrupt_stays_one(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) == handler
 
 
-@pytest.mark.parametrize("name", ["max_steps", "callbacks", "gradient_clip_val", "max_time", "fast_dev_run"])
+@pytest.mark.parametrize(
+    "name", ["max_steps", "callbacks", "gradient_clip_val", "gradient_clip_algorithm", "max_time", "fast_dev_run"]
+)
 def test_what_the_run_decides_cannot_be_set(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"trainer.{name} cannot be set: the schedule and the study decide it"):
         distil(make_request(tmp_path, trainer={name: 3}))

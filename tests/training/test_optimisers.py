@@ -65,6 +65,13 @@ def test_what_is_no_optimiser_is_refused(node: dict[str, Any], message: str) -> 
         make_optimiser(nn.Linear(2, 2), (), Optimisation(1, 0.1, 0, 0.3, 0, node), fused=True)
 
 
+def test_a_fused_optimiser_is_refused_where_gradients_are_scaled() -> None:
+    optimisation = Optimisation(1, 0.1, 0, 0.3, 0, {"_target_": "torch.optim.AdamW", "fused": True})
+    make_optimiser(nn.Linear(2, 2), (), optimisation, fused=True)
+    with pytest.raises(ConfigError, match=r"optimizer\.fused=true does not go with trainer\.precision=16-mixed"):
+        make_optimiser(nn.Linear(2, 2), (), optimisation, fused=False)
+
+
 SIZES: dict[str, dict[str, Any]] = {
     "bert": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16},
     "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 16},

@@ -54,6 +54,16 @@ def test_the_order_is_another_for_every_replicate_and_blocks_stay_whole() -> Non
     assert blocks[0] == blocks[1] == blocks[2]
 
 
+def test_blocks_stay_whole_in_a_part_that_begins_within_one() -> None:
+    lengths = np.repeat(np.arange(50), 20)
+    stream = ExampleStream(1000, 1, lengths)
+    orders = [stream_of(stream, (100, 740), replicate).rows_at(100, 740) for replicate in range(3)]
+    assert not np.array_equal(orders[1], orders[2])
+    lead = -100 % BLOCK
+    whole = {tuple(block) for block in orders[0][lead:-4].reshape(-1, BLOCK)}
+    assert all({tuple(block) for block in order[lead:-4].reshape(-1, BLOCK)} == whole for order in orders)
+
+
 def test_the_first_replicate_is_the_stream_itself() -> None:
     stream = ExampleStream(10, 1)
     assert stream_of(stream, (5,), 0) is stream
