@@ -58,7 +58,7 @@ def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> 
 
     model = load_saved(settings)
     bench = own_bench(settings, registry)
-    subject = ExportSubject(str(settings.model), model, bench.teacher.tokenizer, bench.task, parity_sample_of(bench))
+    subject = ExportSubject(str(settings.model), model, bench.tokenizer, bench.task, parity_sample_of(bench))
     rows = []
     for label, chosen in settings.several["export"].items():
         directory = settings.study_dir / "exports" / ("hf" if chosen.name == "huggingface" else label)

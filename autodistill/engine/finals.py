@@ -224,7 +224,7 @@ def _export(
     subject = ExportSubject(
         model_name,
         model,
-        session.bench.teacher.tokenizer,
+        session.bench.tokenizer,
         session.bench.task,
         parity_sample_of(session.bench),
     )

@@ -285,7 +285,7 @@ class FineTuner:
         score_all(bench, answers)  # raises where they are no numbers
         write_predictions(place / SELECT_PREDICTIONS, answers, "select")
         model.save_pretrained(place / "hf")
-        bench.teacher.tokenizer.save_pretrained(place / "hf")
+        bench.tokenizer.save_pretrained(place / "hf")
         return {"examples": result.examples, "steps": result.steps, "seconds": result.seconds}
 
     def _fresh_model(self, seed: int) -> PreTrainedModel:

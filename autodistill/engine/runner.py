@@ -365,7 +365,7 @@ class Runner:
             return stored_metrics(self._score(student, "select"), "select")
         folder = self.final_dir(trial)
         student.save_pretrained(folder / "hf")
-        self.context.bench.teacher.tokenizer.save_pretrained(folder / "hf")
+        self.context.bench.tokenizer.save_pretrained(folder / "hf")
         file = folder / "predictions.parquet"
         compared = is_compared(self.context.storage, self.context.study, trial)
         compared = compared and "test" in self.context.bench.splits

@@ -181,7 +181,7 @@ def _build(
         if result.state != "complete":
             raise StudyInterruptedError("Interrupted while fine-tuning the teacher; its checkpoint is kept.")
     model.save_pretrained(directory / "hf")
-    bench.teacher.tokenizer.save_pretrained(directory / "hf")
+    bench.tokenizer.save_pretrained(directory / "hf")
     _write_digest(directory)
     shutil.rmtree(directory / "checkpoint", ignore_errors=True)
 

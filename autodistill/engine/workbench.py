@@ -50,7 +50,7 @@ from autodistill.training.tokenised import TokenisedSplit, tokenise
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from autodistill.registry import Registry
 
@@ -64,6 +64,9 @@ PROBES = 32
 
 #: Training examples on which the importance of a teacher's parts is measured; more changes their order little.
 MEASURED_EXAMPLES = 128
+
+#: What tokenisers and models call the segments of a text.
+SEGMENT_COLUMN = "token_type_ids"
 
 #: Placeholder for the metric's label that stands for "the first latency backend".
 _DEFAULT_LABEL = "default"
@@ -141,6 +144,23 @@ class Workbench:
         """What the students' embeddings must fit."""
         return self.teacher.vocabulary
 
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokeniser as every model of the study uses it, and as it is saved beside them; a copy of the teacher's.
+
+        Called as anybody calls it, it gives what they are trained and scored on: no more tokens than they have
+        positions, and the segments of a pair where a new head may learn to tell them apart. A head that is kept was
+        trained on what its own tokeniser gives.
+        """
+        tokenizer = deepcopy(self.teacher.tokenizer)
+        tokenizer.model_max_length = min(tokenizer.model_max_length, self.vocabulary.max_positions)
+        names = list(tokenizer.model_input_names)
+        new_head = self.vocabulary.type_size > 1 and self.teacher.needs_fine_tuning(self.task)
+        if new_head and SEGMENT_COLUMN not in names:  # ALBERT's, and all that are saved without a class of their own
+            tokenizer.model_input_names = [*names, SEGMENT_COLUMN]
+            tokenizer.init_kwargs["model_input_names"] = [*names, SEGMENT_COLUMN]  # else it would not be saved
+        return tokenizer
+
     @property
     def max_length(self) -> int:
         """Tokens per example at most."""
@@ -155,8 +175,9 @@ class Workbench:
     @cached_property
     def splits(self) -> Mapping[str, TokenisedSplit]:
         """Role -> tokenised split, memory-mapped from the cache."""
-        tokenizer = deepcopy(self.teacher.tokenizer)  # truncating changes a tokeniser, and this one is exported
-        settings, types = self.settings, self.vocabulary.type_size
+        tokenizer = deepcopy(self.tokenizer)  # truncating changes a tokeniser, and this one is exported
+        types = self.vocabulary.type_size if SEGMENT_COLUMN in tokenizer.model_input_names else 1
+        settings = self.settings
         return tokenise(self.data, tokenizer, self.max_length, settings.cache_dir, settings.seed, types)
 
     @property

@@ -10,7 +10,7 @@ from autodistill.components.outcome import ExportReport, ExportSubject
 from autodistill.errors import ExportError
 from autodistill.exporters.auto_classes import load_pretrained, no_progress_bar
 from autodistill.exporters.files import atomic_directory, bytes_of, sha256_of
-from autodistill.exporters.parity import check, compare, logits_of
+from autodistill.exporters.parity import check, check_tokenizer, compare, logits_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,6 +43,7 @@ class HuggingFaceExporter:
         with atomic_directory(directory) as temporary:
             save_pretrained(subject.model, temporary)
             subject.tokenizer.save_pretrained(temporary)
+            check_tokenizer(subject, temporary)
             given = logits_of(_reload(subject, temporary), subject.sample)
             parity = compare(expected, given, subject.sample, self.absolute_tolerance, self.relative_tolerance)
             check(parity, f"The Hugging Face export of {subject.name}")

@@ -10,7 +10,7 @@ from autodistill.components.outcome import ExportReport, ExportSubject
 from autodistill.exporters.files import atomic_directory, bytes_of, sha256_of
 from autodistill.exporters.onnx_export import export_onnx
 from autodistill.exporters.onnx_session import run_onnx
-from autodistill.exporters.parity import check, compare, logits_of
+from autodistill.exporters.parity import check, check_tokenizer, compare, logits_of
 
 #: Name of the model file, the one that serving stacks look for.
 MODEL = "model.onnx"
@@ -40,6 +40,7 @@ class OnnxExporter:
             export_onnx(subject.model, temporary / MODEL, opset=self.opset)
             subject.model.config.save_pretrained(temporary)
             subject.tokenizer.save_pretrained(temporary)
+            check_tokenizer(subject, temporary)
             parity = self._parity(subject, temporary / MODEL)
             check(parity, f"The ONNX export of {subject.name}")
             (temporary / "parity.json").write_text(json.dumps(parity, indent=2) + "\n")

@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 from autodistill.errors import ExportError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transformers import PreTrainedModel
+
+    from autodistill.components.outcome import ExportSubject
 
 Array = NDArray[Any]
 
@@ -96,6 +100,30 @@ def _rows(logits: Sequence[Array], sample: Sequence[Mapping[str, Any]]) -> Array
         per_token = batch_logits.ndim == 3  # batch x tokens x classes
         rows.append(batch_logits[np.asarray(batch["attention_mask"]).astype(bool)] if per_token else batch_logits)
     return np.concatenate(rows).astype(np.float64)
+
+
+def check_tokenizer(subject: ExportSubject, directory: Path) -> None:
+    """Call the saved tokeniser as anybody would, on two texts, and compare its segments with those of the sample.
+
+    Raises:
+        ExportError: only one of them tells the texts of a pair apart, so that the model would read what it was not
+            trained on.
+    """
+    from transformers import AutoTokenizer
+
+    if "token_type_ids" not in accepted_columns(subject.model):
+        return
+    saved = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    told = any(saved("first", "second").get("token_type_ids", ()))
+    known = any(np.any(batch.get("token_type_ids", 0)) for batch in subject.sample)
+    if told == known or (told and len(subject.task.text_columns) == 1):
+        return
+    raise ExportError(
+        f"The saved tokeniser of {subject.name} {'tells' if told else 'does not tell'} the second text of a pair from "
+        f"the first (token_type_ids), but the model was {'trained with' if known else 'trained without'} that, so that "
+        "it would answer otherwise in use. The export was discarded. Set model_input_names in tokenizer_config.json of "
+        "the teacher, and distil anew."
+    )
 
 
 def check(parity: Mapping[str, float], what: str) -> None:

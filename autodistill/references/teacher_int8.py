@@ -93,7 +93,6 @@ class TeacherInt8:
             max_length=self.context.max_length,
             padding=False,
             return_attention_mask=True,
-            return_token_type_ids=True,
         )
         return encoded
 
@@ -105,5 +104,6 @@ def padded(encoded: Mapping[str, list[list[int]]], rows: Iterable[int], pad: int
     batch = {name: np.full((len(rows), length), pad if name == "input_ids" else 0) for name in COLUMNS}
     for name, array in batch.items():
         for index, row in enumerate(rows):
-            array[index, : len(encoded[name][row])] = encoded[name][row]
+            if name in encoded:  # a tokeniser that tells no segments leaves them all 0
+                array[index, : len(encoded[name][row])] = encoded[name][row]
     return batch

@@ -41,10 +41,19 @@ def copy_word_embeddings(student: Any, teacher: Any) -> InitialisationKind:
         # layers expect.
         reduced = principal_components(source, target.shape[1])
         target.copy_(reduced * (target.std() / reduced.std()))
-    if student.padding_idx is not None:
-        # MobileBERT joins the embeddings of neighbours: only of zeros can a text's last token not tell padding.
-        target[student.padding_idx] = 0
+    silence_padding(student)
     return kind
+
+
+@torch.no_grad()
+def silence_padding(embedding: Any) -> None:
+    """Set the row of the padding to zeros, in place.
+
+    MobileBERT joins the embeddings of neighbours: only of zeros can a text's last token not tell padding, and so
+    answer as it does alone, without any.
+    """
+    if embedding.padding_idx is not None:
+        embedding.weight[embedding.padding_idx] = 0
 
 
 def principal_components(rows: Tensor, count: int) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from autodistill.components.students import Initialisation, InitialisationKind
+from autodistill.students.embeddings import copy_word_embeddings
 from autodistill.students.importance import keep_top, network_importance
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def initialise_mobilebert(
 def _copy_embeddings(student: Any, teacher: Any) -> None:
     positions = min(student.position_embeddings.num_embeddings, teacher.position_embeddings.num_embeddings)
     student.position_embeddings.weight[:positions] = teacher.position_embeddings.weight[:positions]
-    for part in ("word_embeddings", "token_type_embeddings", "embedding_transformation", "LayerNorm"):
+    copy_word_embeddings(student.word_embeddings, teacher.word_embeddings)
+    for part in ("token_type_embeddings", "embedding_transformation", "LayerNorm"):
         getattr(student, part).load_state_dict(getattr(teacher, part).state_dict())
 
 

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from autodistill.errors import TeacherError
+from autodistill.students.embeddings import silence_padding
 
 
 def load_checkpoint(
-    model_class: Any, directory: Path, name: str, label_fields: Mapping[str, Any], new_head: bool, attention: str
+    model_class: Any, directory: Path, name: str, fields: Mapping[str, Any], new_head: bool, attention: str
 ) -> PreTrainedModel:
     """Load a model in float32 and eval mode.
 
@@ -24,12 +26,12 @@ def load_checkpoint(
         model_class: an auto class of transformers.
         directory: with config.json and safetensors.
         name: of the teacher, for messages.
-        label_fields: fields of the configuration that give the head its size and names.
+        fields: of the configuration, which take the place of the checkpoint's: those of its head, dropout.
         new_head: whether the head is meant to be new; otherwise its weights must be there too.
         attention: transformers' name of the attention implementation.
 
     Raises:
-        TeacherError: weights are missing, have other shapes or cannot be read.
+        TeacherError: weights are missing or left over, have other shapes or cannot be read.
     """
     try:
         with quiet():
@@ -41,13 +43,15 @@ def load_checkpoint(
                 attn_implementation=attention,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
-                **label_fields,
+                **fields,
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise TeacherError(f"The weights of the teacher {name} cannot be loaded: {error}") from error
     _check_report(model, report, name, directory, new_head)
     if new_head:
         _restart_unused_pooler(model)
+    if getattr(model.config, "trigram_input", False):
+        silence_padding(model.get_input_embeddings())
     model.float().eval()
     return model
 
@@ -68,15 +72,32 @@ def _check_report(model: Any, report: Mapping[str, Any], name: str, directory: P
             f"{directory}, and config.json asks for {tuple(wanted)} ({len(mismatched)} such tensors). "
             "Its config.json or its weights are of another model."
         )
+    unread = [key for key in report["unexpected_keys"] if _is_of_encoder(model, key)]
+    if unread:
+        raise TeacherError(
+            f"The weights of the teacher {name} do not fit its configuration: {_some(unread)} "
+            f"{'has' if len(unread) == 1 else 'have'} no place in the {type(model).__name__} that config.json in "
+            f"{directory} describes, so that it would answer otherwise than the model that was trained. Correct "
+            f"config.json; what transformers {transformers.__version__} cannot build (such as relative positions of "
+            "BERT) cannot teach."
+        )
 
 
 def _is_replaceable(model: Any, key: str, new_head: bool) -> bool:
-    """Whether a weight may start at random: the head when it is new, and a pooler, which belongs to the head."""
+    """Whether a weight may start at random: a new head, and a pooler that only a new head or none reads."""
     prefix = model.base_model_prefix + "."
-    inside = key.removeprefix(prefix)
-    if inside.startswith("pooler."):
-        return True
-    return new_head and key.startswith(prefix) is False and model.base_model is not model
+    headless = model.base_model is model
+    if key.removeprefix(prefix).startswith("pooler."):
+        return new_head or headless
+    return new_head and key.startswith(prefix) is False and not headless
+
+
+def _is_of_encoder(model: Any, key: str) -> bool:
+    """Whether a tensor of the files is a weight of the encoder, not of a head, a pooler or a buffer of old versions."""
+    prefix = model.base_model_prefix + "."
+    part = key.removeprefix(prefix).partition(".")[0]
+    inside = key.startswith(prefix) or part in dict(model.base_model.named_children())  # saved without a head
+    return inside and part != "pooler" and key.endswith((".weight", ".bias"))
 
 
 @torch.no_grad()
@@ -115,19 +136,20 @@ def reorder_classes(model: PreTrainedModel, order: Sequence[int]) -> None:
         parameter.copy_(parameter[list(order)])
 
 
-def set_dropout(model: Any, share: float) -> None:
-    """Set every dropout of a model, and the fields of its configuration that say so.
+def dropout_fields(config: PretrainedConfig, share: float | None) -> dict[str, float]:
+    """Fields of a configuration that give every dropout of its model this share; none for None.
+
+    A model must be built with them: where its own are 0, some classes have no module that could be changed later, and
+    many keep that of attention as a number.
 
     Args:
-        model: any transformers model.
+        config: of any transformers model.
         share: in [0, 1).
     """
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = share
-    for field in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
-        if hasattr(model.config, field):
-            setattr(model.config, field, share)
+    if share is None:
+        return {}
+    named = [name for name in config.to_dict() if "dropout" in name or name.endswith("_pdrop")]
+    return {name: share for name in named if type(getattr(config, name)) in (int, float)}
 
 
 def _some(keys: Sequence[str]) -> str:

@@ -53,6 +53,9 @@ class Encoder:
     @property
     def features(self) -> frozenset[str]:
         """Names of the features that can be read while it runs."""
+        # A decoder of its own reads the encoder: whose states and attention a layer means is not told.
+        if self._model.config.is_encoder_decoder:
+            return frozenset({"logits"})
         lacking: set[str] = set()
         # Where a token sees only its neighbourhood, scores of what it does not see mean nothing.
         if windowed_layers(self._model.config):

@@ -15,7 +15,15 @@ from autodistill.errors import TeacherError
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "pytorch_model.pt")
 
 #: Files that define a tokeniser; those that exist enter the fingerprint.
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,8 @@ class ModelFiles:
         Raises:
             TeacherError: it is not a JSON object.
         """
-        return _read_json(self.directory / "config.json")
+        content: dict[str, Any] = read_json(self.directory / "config.json", dict)
+        return content
 
     def weights_digest(self) -> str:
         """SHA-256 of the weights: of the file when there is one, of the shards' digests when there are several."""
@@ -66,10 +75,17 @@ class ModelFiles:
 
     def fingerprint(self) -> str:
         """SHA-256 over the digests of weights, configuration and tokeniser."""
-        names = ["config.json", "tokenizer_config.json", *TOKENIZER_FILES]
-        present = [self.directory / name for name in names if (self.directory / name).is_file()]
-        parts = [self.weights_digest(), *(f"{path.name}:{file_digest(path)}" for path in present)]
+        parts = [self.weights_digest(), *_digests(self.directory, "config.json"), *tokenizer_digests(self.directory)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def tokenizer_digests(directory: Path) -> list[str]:
+    """``NAME:SHA-256`` of every file in a directory that decides what its tokeniser does."""
+    return _digests(directory, "tokenizer_config.json", *TOKENIZER_FILES)
+
+
+def _digests(directory: Path, *names: str) -> list[str]:
+    return [f"{name}:{file_digest(directory / name)}" for name in names if (directory / name).is_file()]
 
 
 def file_digest(path: Path) -> str:
@@ -83,7 +99,7 @@ def _weight_files(directory: Path) -> tuple[Path, ...]:
     if single.is_file():
         return (single,)
     if index.is_file():
-        return _shards(directory, sorted(set(_read_json(index).get("weight_map", {}).values())))
+        return _shards(directory, sorted(set(read_json(index, dict).get("weight_map", {}).values())))
     pickled = [name for name in PICKLED if (directory / name).is_file()]
     if pickled:
         raise TeacherError(
@@ -104,11 +120,21 @@ def _shards(directory: Path, names: Sequence[str]) -> tuple[Path, ...]:
     return tuple(directory / name for name in names)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, expected: type) -> Any:
+    """The content of one of the teacher's files.
+
+    Args:
+        path: of the file.
+        expected: ``dict`` or ``list``.
+
+    Raises:
+        TeacherError: it is no JSON, or holds something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise TeacherError(f"{path} of the teacher is not valid JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise TeacherError(f"{path} of the teacher must hold a JSON object, got {type(content).__name__}.")
+    if not isinstance(content, expected):
+        wanted = "a JSON list" if expected is list else "a JSON object"
+        raise TeacherError(f"{path} of the teacher must hold {wanted}, got {type(content).__name__}.")
     return content

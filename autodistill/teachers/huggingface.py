@@ -17,11 +17,12 @@ from autodistill.components.students import FineTuning, TeacherContext, Vocabula
 from autodistill.components.task import TaskSpec
 from autodistill.errors import TeacherError
 from autodistill.students.heads import head_of, label_fields
-from autodistill.teachers.checkpoint import load_checkpoint, reorder_classes, set_dropout
+from autodistill.teachers.checkpoint import dropout_fields, load_checkpoint, reorder_classes
 from autodistill.teachers.encoder import Encoder
 from autodistill.teachers.files import ModelFiles, file_digest
 from autodistill.teachers.labels import are_default, same_classes
 from autodistill.teachers.packaged import NAME, SHA256, packaged_directory
+from autodistill.teachers.pooling import check_mean_pooling
 from autodistill.training.packed import vocabulary_size
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,18 @@ SPARE_ROWS = 1024
 
 #: Files of a hub repository that are downloaded: no pickles, no code.
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model"]
+
+#: Classes "ForPreTraining" that hold a head for masked words; those of ELECTRA and Funnel tell replaced words instead.
+MASKED_PRETRAINING = frozenset(
+    f"{family}ForPreTraining"
+    for family in ("Albert", "Bert", "BigBird", "Ernie", "FNet", "MegatronBert", "MobileBert", "RoCBert")
+)
+
+#: What transformers' ``problem_type`` says of the classes of a text.
+CLASSES_OF_A_TEXT = {
+    "single_label_classification": "exactly one class",
+    "multi_label_classification": "any number of classes",
+}
 
 
 class HuggingFaceTeacher:
@@ -124,7 +137,8 @@ class HuggingFaceTeacher:
             size=config.vocab_size,
             max_positions=self._encoder.max_positions,
             type_size=self._type_size,
-            pad_token_id=config.pad_token_id or 0,
+            # As batches are padded; a configuration may leave it out (Qwen, GPT-2).
+            pad_token_id=self.tokenizer.pad_token_id if config.pad_token_id is None else config.pad_token_id,
         )
 
     @cached_property
@@ -134,11 +148,10 @@ class HuggingFaceTeacher:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names of the checkpoint's own classification head; empty when it has none."""
-        # One output is regression, not a class.
-        if not self._has_head("ForSequenceClassification") or len(self._head_labels) == 1:
-            return ()
-        return self._head_labels
+        """Class names of the checkpoint's own classification head, of texts or of words; empty when it has none."""
+        # One output for a text is regression, not a class.
+        of_texts = self._has_head("ForSequenceClassification") and len(self._head_labels) > 1
+        return self._head_labels if of_texts or self._has_head("ForTokenClassification") else ()
 
     @property
     def fine_tuning(self) -> FineTuning:
@@ -146,14 +159,14 @@ class HuggingFaceTeacher:
         return self._fine_tuning
 
     def needs_fine_tuning(self, task: TaskSpec) -> bool:
-        """Whether the head of `load` is new: the checkpoint has none, or one with other labels.
+        """Whether the head of `load` is new: the checkpoint has none, or one with other labels or problem type.
 
         Labels are compared as `autodistill.teachers.labels.same_classes` does.
         """
         head = head_of(task)
         if head.suffix == "Model":
             return False
-        if not self._has_head(head.suffix):
+        if not self._has_head(head.suffix) or self._is_other_problem(task):
             return True
         if task.kind in ("classification", "token_classification"):
             return same_classes(self._head_labels, task.labels) is None
@@ -169,24 +182,29 @@ class HuggingFaceTeacher:
             TeacherError: the weights do not fit the configuration, or nobody knows the task: no labels, no head.
         """
         if task.label_free and self.needs_fine_tuning(task):
+            if self._has_head(head_of(task).suffix) and self._is_other_problem(task):
+                raise TeacherError(
+                    "The data has no labels, so the teacher's answers are the target, and the head of the teacher "
+                    f"{self.name} {self._other_problem(task)}. Give data.multi_label="
+                    f"{str(not task.multi_label).lower()}, or correct problem_type if it is wrong."
+                )
             classes = ", ".join(task.labels) or "(none)"
             raise TeacherError(
                 f"The data has no labels, so the teacher's answers are the target, but the teacher {self.name} has no "
                 f"head for {task.kind} with the classes {classes}. Use a checkpoint that was fine-tuned on the task, "
                 "or data with labels."
             )
+        if task.kind == "embedding":
+            self._check_sentences()
         model_class = _model_class(self._config, head_of(task).suffix)
         new_head = self.needs_fine_tuning(task)
-        model = load_checkpoint(
-            model_class, self._directory, self.name, label_fields(task), new_head, self._encoder.attention
-        )
+        fields = label_fields(task) | dropout_fields(self._config, self.dropout)
+        model = load_checkpoint(model_class, self._directory, self.name, fields, new_head, self._encoder.attention)
         if task.kind in ("classification", "token_classification") and self._has_head(head_of(task).suffix):
             self._tell_labels(task)
             order = same_classes(self._head_labels, task.labels)
             if order is not None and order != tuple(range(len(order))):
                 reorder_classes(model, order)
-        if self.dropout is not None:
-            set_dropout(model, self.dropout)
         return model
 
     @property
@@ -200,6 +218,32 @@ class HuggingFaceTeacher:
         names = self._config.id2label or {}
         return tuple(str(names[index]) for index in sorted(names))
 
+    def _check_sentences(self) -> None:
+        """Raise `TeacherError` where the mean of the last layer's tokens is not what the model gives of a sentence."""
+        if self._config.is_encoder_decoder:
+            raise TeacherError(
+                f"The teacher {self.name} (model type {self._config.model_type!r}) has a decoder, whose states are no "
+                "sentence embedding. Use an encoder such as BERT."
+            )
+        check_mean_pooling(self._directory, self.name)
+
+    def _is_other_problem(self, task: TaskSpec) -> bool:
+        """Whether a text has exactly one class for the checkpoint's head and any number for the task, or reversely.
+
+        Softmax and sigmoid read the same outputs otherwise.
+        """
+        wanted = label_fields(task)["problem_type"] if task.kind == "classification" else None
+        return self._config.problem_type in set(CLASSES_OF_A_TEXT) - {wanted} if wanted else False
+
+    def _other_problem(self, task: TaskSpec) -> str:
+        """For messages: what the head gives, and what the data asks for."""
+        wanted = CLASSES_OF_A_TEXT[label_fields(task)["problem_type"]]
+        return (
+            f"gives a text {CLASSES_OF_A_TEXT[self._config.problem_type]} (problem_type "
+            f"{self._config.problem_type!r} in its config.json), but the data asks for {wanted} "
+            f"(data.multi_label={str(task.multi_label).lower()})"
+        )
+
     def _tell_labels(self, task: TaskSpec) -> None:
         """Warn, once, of what is taken for granted or lost between the classes of checkpoint and task."""
         given, wanted = self._head_labels, task.labels
@@ -209,6 +253,16 @@ class HuggingFaceTeacher:
                 f"The teacher {self.name} has a head for the classes {', '.join(given)}, but the data's are "
                 f"{', '.join(wanted)}: its head is made anew and fine-tuned. If they mean the same, name them alike in "
                 "id2label of its config.json, or in the data."
+            )
+        elif self._is_other_problem(task):
+            message = (
+                f"The head of the teacher {self.name} {self._other_problem(task)}: it is fine-tuned for that. If the "
+                f"data is meant otherwise, give data.multi_label={str(not task.multi_label).lower()}."
+            )
+        elif task.multi_label and self._config.problem_type is None:
+            message = (
+                f"The teacher {self.name} does not say whether a text may have several of its classes (problem_type in "
+                "its config.json is missing); its outputs are taken to be independent, as data.multi_label=true says."
             )
         elif given != wanted and are_default(given):
             message = (
@@ -235,7 +289,9 @@ class HuggingFaceTeacher:
         return self._files.directory
 
     def _has_head(self, suffix: str) -> bool:
-        return any(name.endswith(suffix) for name in self._config.architectures or ())
+        names = set(self._config.architectures or ())
+        masked = suffix == "ForMaskedLM" and bool(names & MASKED_PRETRAINING)
+        return masked or any(name.endswith(suffix) for name in names)
 
     def _read_config(self) -> Any:
         self._files.config  # noqa: B018 - raises a readable error for broken JSON

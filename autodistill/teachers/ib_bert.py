@@ -21,9 +21,9 @@ from autodistill.components.task import TaskSpec
 from autodistill.components.training import FEATURES
 from autodistill.errors import TeacherError
 from autodistill.students.heads import head_of, label_fields
-from autodistill.teachers.checkpoint import set_dropout
+from autodistill.teachers.checkpoint import dropout_fields
 from autodistill.teachers.configs import WORD_EMBEDDING
-from autodistill.teachers.files import TOKENIZER_FILES, file_digest
+from autodistill.teachers.files import TOKENIZER_FILES, tokenizer_digests
 from autodistill.teachers.packaged import packaged_directory
 from autodistill.training.packed import vocabulary_size
 
@@ -114,8 +114,7 @@ class IBBertTeacher:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of sizes, seed and tokeniser, which decide the weights."""
-        files = [self._directory / name for name in TOKENIZER_FILES if (self._directory / name).is_file()]
-        parts = [self._sizes, self._seed, [f"{path.name}:{file_digest(path)}" for path in files]]
+        parts = [self._sizes, self._seed, tokenizer_digests(self._directory)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -138,8 +137,10 @@ class IBBertTeacher:
                 "teacher=ib_bert starts at random and must learn its task, but the data has no labels. Use data with "
                 "labels, or teacher=huggingface with a checkpoint that knows the task."
             )
+        dropout = dropout_fields(MobileBertConfig(), self._fine_tuning.dropout)
         config = MobileBertConfig(
             **self._sizes,
+            **dropout,
             vocab_size=self.vocabulary.size,
             type_vocab_size=TYPES,
             pad_token_id=self.vocabulary.pad_token_id,
@@ -156,6 +157,4 @@ class IBBertTeacher:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             model: PreTrainedModel = getattr(transformers, f"MobileBert{head_of(task).suffix}")(config).eval()
-        if self._fine_tuning.dropout is not None:
-            set_dropout(model, self._fine_tuning.dropout)
         return model

@@ -64,8 +64,8 @@ def recorded_attention(
     Args:
         module: the attention module.
         query: ``batch x heads x tokens x width``.
-        key: the same shape.
-        value: the same shape.
+        key: the same shape, or one of a divisor of the heads that groups of them share (grouped-query attention).
+        value: as the keys.
         attention_mask: ``batch x 1 x tokens x tokens``, added to the scores; None = nothing is masked.
         scaling: factor of the scores; default 1 / sqrt(width).
         dropout: share of the attention weights set to zero in training.
@@ -74,6 +74,9 @@ def recorded_attention(
     Returns:
         ``batch x tokens x heads x width`` and the attention weights.
     """
+    if key.size(1) != query.size(1):
+        groups = query.size(1) // key.size(1)
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     scores = torch.matmul(query, key.transpose(2, 3)) * (query.size(-1) ** -0.5 if scaling is None else scaling)
     masked = scores if attention_mask is None else scores + attention_mask
     weights = torch.softmax(masked, dim=-1)

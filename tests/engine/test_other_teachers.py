@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,41 @@ def test_bert_pairs_keep_their_segments(tmp_path: Path) -> None:
     overrides = pairs(tmp_path, "DistilBert")
     write_tiny_teacher(tmp_path / "teacher")
     assert workbench(overrides).train.batch(np.arange(8)).token_type_ids.any()
+
+
+def without_segments(directory: Path, head: bool) -> list[str]:
+    """A study on pairs whose teacher is a BERT with a tokeniser that gives no segments, as ALBERT's does."""
+    overrides = pairs(directory, "DistilBert", "export=[huggingface,onnx]")
+    write_tiny_teacher(directory / "teacher")
+    path = directory / "teacher" / "tokenizer_config.json"
+    settings = json.loads(path.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 10**30}
+    path.write_text(json.dumps(settings))
+    if head:
+        names = ("not_equivalent", "equivalent")
+        labels = {"id2label": dict(enumerate(names)), "label2id": {name: index for index, name in enumerate(names)}}
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(directory / "teacher", **labels)
+        model.save_pretrained(directory / "teacher")
+    return overrides
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_segments_are_trained_with_where_the_exported_tokeniser_gives_them(tmp_path: Path, head: bool) -> None:
+    """A new head is trained with them; one that is kept was trained on what its own tokeniser gives."""
+    overrides = without_segments(tmp_path, head)
+    bench = workbench(overrides)
+    assert bench.teacher.needs_fine_tuning(bench.task) != head
+    assert bool(bench.train.batch(np.arange(8)).token_type_ids.any()) != head
+    (pick,) = (study := autodistill.run(autodistill.compose(overrides))).summary()["picks"]
+    for name in ("hf", "onnx"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(study.directory / "picks" / str(pick["trial"]) / name)
+        row = bench.data.splits["select"][0]
+        given = tokenizer(*(row[column] for column in bench.task.text_columns), truncation=True, max_length=32)
+        batch = bench.splits["select"].batch(np.array([0]))
+        assert given["input_ids"] == batch.input_ids[0].tolist()
+        assert given.get("token_type_ids", [0] * len(given["input_ids"])) == batch.token_type_ids[0].tolist()
+        assert tokenizer.model_max_length == 64, "as many as there are positions"
+        assert len(tokenizer("cat " * 200, truncation=True)["input_ids"]) == 64
+    assert "token_type_ids" not in bench.teacher.tokenizer.model_input_names
 
 
 def test_lengths_beyond_a_teachers_positions_are_refused(tmp_path: Path) -> None:

@@ -83,6 +83,23 @@ def test_model_that_loads_as_another_class_is_refused_and_leaves_nothing(
     assert list(leftovers.iterdir()) == []
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_tokeniser_that_tells_other_segments_than_the_model_was_trained_with_is_refused(
+    subject: ExportSubject, leftovers: Path, told: bool
+) -> None:
+    task = dataclasses.replace(subject.task, text_columns=("first", "second"))
+    sample = [batch | {"token_type_ids": batch["attention_mask"] * (not told)} for batch in subject.sample]
+    if told:
+        names = [*subject.tokenizer.model_input_names, "token_type_ids"]
+        subject.tokenizer.model_input_names = subject.tokenizer.init_kwargs["model_input_names"] = names
+    message = (
+        r"pick 3 tells the second .*trained without that" if told else r"pick 3 does not tell .* was trained with that"
+    )
+    with pytest.raises(ExportError, match=message):
+        exporter().export(dataclasses.replace(subject, task=task, sample=sample), leftovers / "hf")
+    assert list(leftovers.iterdir()) == []
+
+
 def test_negative_tolerance_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"relative_tolerance must be >= 0 and finite, got inf"):
         HuggingFaceConfig(relative_tolerance=float("inf"))

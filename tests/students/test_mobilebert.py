@@ -250,6 +250,19 @@ def test_padding_does_not_matter_to_a_student_of_another_family(
     """A token reads its neighbours' embeddings, so that of the padding must be the zeros beyond a text's end."""
     student = mobilebert_family.build(arch(), task, vocabulary)
     mobilebert_family.initialise(student, make_teacher(hidden_size=width))
+    check_padding(student, vocabulary)
+
+
+def test_padding_does_not_matter_to_a_student_of_a_mobilebert(
+    mobilebert_family: MobileBertFamily, task: TaskSpec, vocabulary: Vocabulary, teacher: Any
+) -> None:
+    assert teacher.get_input_embeddings().weight[vocabulary.pad_token_id].any()
+    student = mobilebert_family.build(arch(layers=2), task, vocabulary)
+    mobilebert_family.initialise(student, teacher)
+    check_padding(student, vocabulary)
+
+
+def check_padding(student: Any, vocabulary: Vocabulary) -> None:
     alone = torch.randint(1, 50, (2, 7))
     padded = torch.nn.functional.pad(alone, (0, 4), value=vocabulary.pad_token_id)
     with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel
+from transformers import BartConfig, BartModel, BertConfig, BertModel
 
 from autodistill.components.task import TaskSpec
 from autodistill.components.training import FEATURES, Batch
@@ -157,10 +158,73 @@ def test_other_tasks_are_known_to_checkpoints_of_their_kind(
     assert teacher.load(task).config.model_type == "bert"
 
 
+@pytest.mark.parametrize("family", ["Bert", "MobileBert"])
+def test_a_checkpoint_of_pretraining_knows_masked_words(save_teacher: Save, make_teacher: Make, family: str) -> None:
+    sizes = {"hidden_size": 136, "intra_bottleneck_size": 16} if family == "MobileBert" else {}
+    directory = save_teacher("ForPreTraining", family=family, **sizes)
+    task, teacher = TaskSpec("mlm", (), ("text",), "mlm.accuracy"), make_teacher(path=directory)
+    assert not teacher.needs_fine_tuning(task)
+    stored = load_file(directory / "model.safetensors")["cls.predictions.bias"]
+    assert teacher.load(task).cls.predictions.bias.equal(stored)
+
+
+def test_a_checkpoint_that_tells_replaced_words_learns_masked_ones(save_teacher: Save, make_teacher: Make) -> None:
+    teacher = make_teacher(path=save_teacher("ForPreTraining", family="Electra", embedding_size=16))
+    assert teacher.needs_fine_tuning(TaskSpec("mlm", (), ("text",), "mlm.accuracy"))
+
+
+@pytest.mark.parametrize("kind", ["ForSequenceClassification", "ForTokenClassification", "Model"])
+def test_classes_are_those_of_a_head_for_texts_or_for_words(save_teacher: Save, make_teacher: Make, kind: str) -> None:
+    labels = make_teacher(path=save_teacher(kind, **LABELS)).labels
+    assert labels == (() if kind == "Model" else ("bad", "good"))
+
+
+PROBLEMS = {True: "multi_label_classification", False: "single_label_classification"}
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_a_head_for_one_class_is_another_than_one_for_several(
+    save_teacher: Save, make_teacher: Make, task: TaskSpec, several: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Softmax and sigmoid read the same outputs otherwise."""
+    teacher = make_teacher(path=save_teacher("ForSequenceClassification", problem_type=PROBLEMS[several], **LABELS))
+    same, other = replace(task, multi_label=several), replace(task, multi_label=not several)
+    assert not teacher.needs_fine_tuning(same)
+    assert teacher.needs_fine_tuning(other)
+    assert teacher.load(same).config.problem_type == PROBLEMS[several]
+    assert not caplog.messages
+    assert teacher.load(other).config.problem_type == PROBLEMS[not several]
+    asked, given = ("exactly one class", "any number of classes"), str(several).lower()
+    assert re.search(
+        rf"gives a text {asked[several]} \(problem_type '{PROBLEMS[several]}' in .* asks for {asked[not several]} "
+        rf"\(data.multi_label={str(not several).lower()}\): it is fine-tuned .* give data.multi_label={given}\.",
+        caplog.text,
+    )
+    with pytest.raises(TeacherError, match=rf"{asked[several]}.* Give data\.multi_label={given}, or correct"):
+        teacher.load(replace(other, label_free=True))
+
+
+def test_several_classes_of_a_checkpoint_that_does_not_say_are_taken_with_a_warning(
+    save_teacher: Save, make_teacher: Make, task: TaskSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    teacher = make_teacher(path=save_teacher("ForSequenceClassification", **LABELS))
+    assert not teacher.needs_fine_tuning(replace(task, multi_label=True))
+    teacher.load(replace(task, multi_label=True))
+    assert "does not say whether a text may have several of its classes" in caplog.text
+
+
 def test_checkpoint_without_a_pooler_gets_a_random_one(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
     directory = save_teacher("ForMaskedLM")
     assert not any("pooler" in name for name in load_file(directory / "model.safetensors"))
     assert make_teacher(path=directory).load(task).bert.pooler is not None
+
+
+def test_a_kept_head_does_not_read_a_random_pooler(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
+    directory = save_teacher("ForSequenceClassification", **LABELS)
+    edit_weights(directory, lambda tensors: [tensors.pop(f"bert.pooler.dense.{name}") for name in ("weight", "bias")])
+    with pytest.raises(TeacherError, match=r"bert\.pooler\.dense\.bias, bert\.pooler\.dense\.weight are missing"):
+        make_teacher(path=directory).load(task)
+    assert make_teacher(path=directory).load(TaskSpec("embedding", (), ("text",), "x.y")) is not None
 
 
 def test_trained_pooler_is_kept_under_a_new_head(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
@@ -184,6 +248,17 @@ def test_dropout_is_the_checkpoints_unless_given(
     assert model.config.hidden_dropout_prob == model.config.attention_probs_dropout_prob == expected
 
 
+def test_dropout_reaches_what_is_a_number_or_was_left_out(
+    save_teacher: Save, make_teacher: Make, task: TaskSpec
+) -> None:
+    tokens = dict.fromkeys(("eos_token_id", "bos_token_id", "cls_token_id", "sep_token_id", "pad_token_id"), 0)
+    directory = save_teacher(family="ModernBert", **tokens)
+    model = make_teacher(path=directory, fine_tune_dropout=0.5).load(task)
+    attention = model.model.layers[1].attn
+    assert (attention.attention_dropout, attention.out_drop.p) == (0.5, 0.5)
+    assert model.drop.p == model.model.layers[1].mlp.drop.p == 0.5
+
+
 def test_half_precision_weights_are_loaded_in_single(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
     directory = save_teacher()
     edit_weights(directory, lambda tensors: tensors.update({name: t.half() for name, t in tensors.items()}))
@@ -194,6 +269,90 @@ def test_half_precision_weights_are_loaded_in_single(save_teacher: Save, make_te
 def test_vocabulary_is_what_the_configuration_says(save_teacher: Save, make_teacher: Make) -> None:
     vocabulary = make_teacher(path=save_teacher()).vocabulary
     assert (vocabulary.size, vocabulary.max_positions, vocabulary.type_size, vocabulary.pad_token_id) == (16, 40, 2, 0)
+
+
+def test_padding_is_the_tokenisers_where_the_configuration_names_none(
+    save_teacher: Save, make_teacher: Make, make_tokenizer: Callable[..., Any]
+) -> None:
+    directory = save_teacher(tokenizer=make_tokenizer(pad="[MASK]"))
+    edit_json(directory / "config.json", pad_token_id=None)
+    assert make_teacher(path=directory).vocabulary.pad_token_id == 4
+
+
+def test_a_mobilebert_answers_the_same_beside_longer_texts(save_teacher: Save, make_teacher: Make) -> None:
+    """Its tokens read their neighbours' embeddings, and some checkpoints have one of the padding."""
+    directory = save_teacher(family="MobileBert", hidden_size=136, intra_bottleneck_size=16)
+    name = "embeddings.word_embeddings.weight"
+    edit_weights(directory, lambda tensors: tensors[name].copy_(torch.randn(tensors[name].shape)))
+    model = make_teacher(path=directory).load(TaskSpec("embedding", (), ("text",), "x.y"))
+    alone, padded = torch.tensor([[2, 7, 9, 3]]), torch.tensor([[2, 7, 9, 3, 0, 0]])
+    with torch.no_grad():
+        states = [model(ids, (ids != 0).long()).last_hidden_state[:, :4] for ids in (alone, padded)]
+    torch.testing.assert_close(*states)
+
+
+def test_an_encoder_decoder_gives_its_logits_alone(save_teacher: Save, make_teacher: Make) -> None:
+    sizes = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "pad_token_id": 0, "eos_token_id": 3}
+    fields = {"architectures": ["BartModel"], "vocab_size": 16, "max_position_embeddings": 40}
+    directory = save_teacher()
+    BartModel(BartConfig(**sizes, **heads, **fields)).save_pretrained(directory)
+    teacher = make_teacher(path=directory)
+    assert teacher.features == {"logits"}
+    with pytest.raises(TeacherError, match=r"\(model type 'bart'\) has a decoder, .*Use an encoder such as BERT"):
+        teacher.load(TaskSpec("embedding", (), ("text",), "x.y"))
+
+
+def write_pooling(directory: Path, modules: list[tuple[str, str]] | None, **pooling: object) -> None:
+    if modules is not None:
+        entries = [{"type": f"sentence_transformers.models.{kind}", "path": path} for kind, path in modules]
+        (directory / "modules.json").write_text(json.dumps(entries))
+    (directory / "1_Pooling").mkdir()
+    (directory / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+
+
+MEAN_MODULES = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
+
+
+@pytest.mark.parametrize("modules", [MEAN_MODULES, None])
+@pytest.mark.parametrize(
+    "pooling", [{"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, {"pooling_mode": "mean"}]
+)
+def test_a_sentence_encoder_that_takes_the_mean_teaches_its_embedding(
+    save_teacher: Save, make_teacher: Make, modules: list[tuple[str, str]] | None, pooling: dict[str, object]
+) -> None:
+    directory = save_teacher()
+    write_pooling(directory, modules, **pooling)
+    assert make_teacher(path=directory).load(TaskSpec("embedding", (), ("text",), "x.y")) is not None
+
+
+@pytest.mark.parametrize(
+    ("modules", "pooling", "message"),
+    [
+        (MEAN_MODULES, {"pooling_mode_cls_token": True}, r"by the pooling cls_token \(.*1_Pooling"),
+        (None, {"pooling_mode": "lasttoken"}, r"by the pooling lasttoken \("),
+        (
+            MEAN_MODULES,
+            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
+            r"by the pooling cls_token and mean_tokens",
+        ),
+        ([*MEAN_MODULES, ("Dense", "2_Dense")], {"pooling_mode": "mean"}, r"has a layer Dense behind its pooling"),
+        ([("Pooling", "9_Pooling")], {}, r"that nothing describes \(.*9_Pooling.config\.json is missing\)"),
+    ],
+)
+def test_a_sentence_encoder_of_another_pooling_is_refused(
+    save_teacher: Save,
+    make_teacher: Make,
+    task: TaskSpec,
+    modules: list[tuple[str, str]] | None,
+    pooling: dict[str, object],
+    message: str,
+) -> None:
+    directory = save_teacher()
+    write_pooling(directory, modules, **pooling)
+    with pytest.raises(TeacherError, match=message + r".*Use a sentence encoder that takes the mean"):
+        make_teacher(path=directory).load(TaskSpec("embedding", (), ("text",), "x.y"))
+    assert make_teacher(path=directory).load(task) is not None, "a new head reads what it likes"
 
 
 def test_scores_of_what_a_layer_does_not_see_are_no_feature(save_teacher: Save, make_teacher: Make) -> None:
@@ -409,6 +568,36 @@ def test_deeper_configuration_than_weights_is_refused(save_teacher: Save, make_t
         TeacherError, match=r"do not fit its configuration: bert\.encoder\.layer\.2.* and 13 more are missing"
     ):
         make_teacher(path=directory).load(task)
+
+
+@pytest.mark.parametrize("kind", ["Model", "ForSequenceClassification"])
+def test_shallower_configuration_than_weights_is_refused(
+    save_teacher: Save, make_teacher: Make, task: TaskSpec, kind: str
+) -> None:
+    directory = save_teacher(kind, **LABELS)
+    edit_json(directory / "config.json", num_hidden_layers=1)
+    with pytest.raises(
+        TeacherError, match=r"encoder\.layer\.1.* and 13 more have no place in the BertForSequenceClassification"
+    ):
+        make_teacher(path=directory).load(task)
+
+
+def test_relative_positions_that_cannot_be_built_are_refused(
+    save_teacher: Save, make_teacher: Make, task: TaskSpec
+) -> None:
+    directory, name = save_teacher(), "encoder.layer.0.attention.self.distance_embedding.weight"
+    edit_weights(directory, lambda tensors: tensors.update({name: torch.zeros(79, 8)}))
+    with pytest.raises(TeacherError, match=r"distance_embedding\.weight has no place in .* cannot teach"):
+        make_teacher(path=directory).load(task)
+
+
+def test_heads_poolers_and_buffers_that_nobody_asks_for_may_lie_in_the_files(
+    save_teacher: Save, make_teacher: Make
+) -> None:
+    directory = save_teacher("ForPreTraining")
+    edit_weights(directory, lambda tensors: tensors.update({"bert.embeddings.position_ids": torch.arange(40)}))
+    for kind in ("embedding", "question_answering", "mlm"):
+        assert make_teacher(path=directory).load(TaskSpec(kind, (), ("text",), "x.y")) is not None
 
 
 def test_wider_configuration_than_weights_is_refused(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,19 @@ def test_it_starts_at_random_by_its_seed_and_must_learn(directory: Path) -> None
     assert len({teacher.fingerprint, other.fingerprint, make(directory, num_heads=2).fingerprint}) == 3
     assert teacher.fine_tuning.epochs == 3.0
     assert teacher.vocabulary.size == len(teacher.tokenizer)
+
+
+def test_settings_of_the_tokeniser_make_another_teacher(tmp_path: Path) -> None:
+    directory = write_tiny_teacher(tmp_path)
+    before = make(directory).fingerprint
+    path = directory / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"do_lower_case": False}))
+    assert make(directory).fingerprint != before
+
+
+def test_dropout_is_that_of_fine_tuning(directory: Path) -> None:
+    model = make(directory, fine_tune_dropout=0.3).load(TASK)
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
 
 
 def test_losses_can_read_all_of_it_and_students_copy_its_embeddings(directory: Path) -> None:

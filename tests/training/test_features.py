@@ -15,6 +15,8 @@ from transformers import (
     BertConfig,
     DistilBertConfig,
     DistilBertForSequenceClassification,
+    EuroBertConfig,
+    EuroBertForSequenceClassification,
     MobileBertConfig,
     MobileBertForSequenceClassification,
     ModernBertConfig,
@@ -195,6 +197,17 @@ def test_maps_of_layers_with_windows_are_cached_as_they_are(
     for key, value in forward_features(model, batch, keys).items():
         pairs = (batch.attention_mask[:, None, :, None] & batch.attention_mask[:, None, None, :]).expand_as(value)
         torch.testing.assert_close(cached[key][pairs], value[pairs], atol=2e-3, rtol=2e-3)
+
+
+def test_keys_that_heads_share_are_given_for_each_of_them(batch: Batch) -> None:
+    config = EuroBertConfig(**{**SMALL, "num_attention_heads": 4}, num_key_value_heads=2, intermediate_size=16)
+    model = EuroBertForSequenceClassification(config).eval()
+    names = ("queries", "keys", "values", "attentions", "attention_scores")
+    found = forward_features(model, batch, frozenset({(name, 2) for name in names} | LOGITS))
+    assert found["keys", 2].shape == found["values", 2].shape == found["queries", 2].shape
+    assert found["keys", 2][:, 0].equal(found["keys", 2][:, 1])
+    assert found["attentions", 2].shape[1] == 4
+    torch.testing.assert_close(found["logits", None], forward_features(model, batch, LOGITS)["logits", None])
 
 
 def test_a_teacher_with_shared_blocks_is_run_whole(batch: Batch) -> None:
