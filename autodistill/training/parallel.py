@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import pickle
 import struct
@@ -31,10 +32,15 @@ from transformers import PreTrainedModel
 from autodistill.errors import AutoDistillError, ConfigError, OutOfMemoryTrialError, TrialError
 from autodistill.training.devices import CUDA
 
+logger = logging.getLogger(__name__)
+
 #: How long processes wait for each other: scoring a rung on a large split is the first one's alone.
 TIMEOUT = timedelta(hours=6)
 
-#: What a helper says when it has read its work, before it waits for the others.
+#: Seconds between two looks of the first process at the others.
+_WATCH_SECONDS = 1.0
+
+#: What a helper says when all that it can do alone is done, before it waits for the others.
 _READY = b"ready\n"
 
 
@@ -55,6 +61,9 @@ class Place:
 
 #: The place of this process when it was started as a helper.
 _own: Place | None = None
+
+#: Where a helper says that it is ready: a descriptor of its own, as what the work prints must not go there.
+_ready_pipe: int | None = None
 
 
 def processes(trainer: Mapping[str, Any]) -> int:
@@ -126,17 +135,18 @@ def joined(world: int, work: Callable[[], Any] | None, accelerator: str) -> Iter
     if world == 1:
         yield None
         return
+    if _own is not None:
+        _say_ready(_device(_own, accelerator))
+        with _group(_own, accelerator):
+            yield _own
+        return
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // world))
     try:
-        if _own is not None:
-            with _group(_own, accelerator):
-                yield _own
-        else:
-            with tempfile.TemporaryDirectory(prefix="autodistill-") as folder:
-                place = Place(0, world, str(Path(folder) / "meeting"))
-                with _helpers(place, work, Path(folder)), _group(place, accelerator):
-                    yield place
+        with tempfile.TemporaryDirectory(prefix="autodistill-") as folder:
+            place = Place(0, world, str(Path(folder) / "meeting"))
+            with _helpers(place, work, Path(folder)) as started, _group(place, accelerator), _watched(started):
+                yield place
     finally:
         torch.set_num_threads(threads)
 
@@ -188,19 +198,28 @@ class _Environment(ClusterEnvironment):
         return 0
 
 
+def _device(place: Place, accelerator: str) -> torch.device | None:
+    """The GPU of a place; None where the processes meet on the CPU."""
+    cuda = accelerator in CUDA and torch.cuda.is_available()
+    return torch.device("cuda", place.rank) if cuda else None
+
+
 @contextlib.contextmanager
 def _group(place: Place, accelerator: str) -> Iterator[None]:
     """The process group, over the loopback interface."""
     for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
         os.environ.setdefault(name, "lo")
-    cuda = accelerator in CUDA and torch.cuda.is_available()
+    # Of its own accord torch ends the whole process, which is the study's, when NCCL fails or times out. 2: it aborts
+    # the communicator only, so that the run's next step raises (torch's page "ProcessGroupNCCL Environment Variables").
+    os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "2")
+    device = _device(place, accelerator)
     torch.distributed.init_process_group(
-        "nccl" if cuda else "gloo",
+        "gloo" if device is None else "nccl",
         init_method=f"file://{place.meeting}",
         rank=place.rank,
         world_size=place.world,
         timeout=TIMEOUT,
-        device_id=torch.device("cuda", place.rank) if cuda else None,
+        device_id=device,
     )
     try:
         yield
@@ -209,7 +228,52 @@ def _group(place: Place, accelerator: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _helpers(place: Place, work: Callable[[], Any] | None, folder: Path) -> Iterator[None]:
+def _watched(started: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Abort the group when another process fails inside the block: over NCCL nobody would notice before `TIMEOUT`.
+
+    Raises:
+        OSError: one failed, and so did the block.
+    """
+    over, aborted = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_WATCH_SECONDS):
+            if any(process.poll() for process in started):  # 0 is a helper that has done its work
+                aborted.set()
+                try:
+                    _abort()
+                except Exception:  # a thread has nobody to raise to; gloo notices by itself
+                    logger.exception("a process of the run failed, and waiting for it could not be ended")
+                return
+
+    thread = threading.Thread(target=watch, name="autodistill-helpers", daemon=True)
+    thread.start()
+    try:
+        yield
+    except Exception as error:
+        if not aborted.is_set():
+            raise
+        # Whatever it is: what an aborted step computed is not what was meant, and may look like a loss gone astray.
+        raise OSError("a process of the run ended before its time") from error
+    finally:
+        over.set()
+        thread.join()  # before the group is destroyed
+
+
+def _abort() -> None:
+    """Let the group's pending and later operations fail, those on a GPU too.
+
+    The group itself stays, unlike with torch's ``_abort_process_group``: who has it still asks for it, and destroys it.
+    """
+    owner: Any = torch.distributed.group.WORLD
+    if not hasattr(owner, "abort") and torch.distributed.get_backend() == "nccl":
+        owner = owner._get_backend(torch.device("cuda"))  # where older versions of torch have it
+    if hasattr(owner, "abort"):
+        owner.abort()
+
+
+@contextlib.contextmanager
+def _helpers(place: Place, work: Callable[[], Any] | None, folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """The other processes, ready; they are gone after the block."""
     content = _pickled(work)
     started: list[subprocess.Popen[bytes]] = []
@@ -231,7 +295,7 @@ def _helpers(place: Place, work: Callable[[], Any] | None, folder: Path) -> Iter
             _hand_over(process, Place(rank, place.world, place.meeting), content)
         for process in started:
             _wait_until_ready(process)
-        yield
+        yield started
         for process in started:
             process.wait(TIMEOUT.total_seconds())
     except AutoDistillError:
@@ -320,6 +384,14 @@ def _pickled(work: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _say_ready(device: torch.device | None) -> None:
+    """Tell the first process that this helper goes to the meeting, where nobody would notice that it is missing."""
+    if device is not None:
+        torch.zeros(1, device=device)  # a device that is not there, or is full, says so here
+    if _ready_pipe is not None:
+        os.write(_ready_pipe, _READY)
+
+
 def _end_with_the_first() -> None:
     """End this process when the first one is gone: its end of the pipe is closed then."""
     os.read(0, 1)
@@ -335,12 +407,11 @@ def main() -> None:
     work = _read(pipe)
     threading.Thread(target=_end_with_the_first, daemon=True).start()
     torch.set_flush_denormal(True)  # as in the first process
-    sys.stdout.buffer.write(_READY)
-    sys.stdout.flush()
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads the pipe any more, and it holds little
+    parallel._ready_pipe = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads the pipe for long, and it holds little
     try:
         work()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # Lightning's answer to SIGTERM would end as if all were done
         traceback.print_exc()
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # the last line, which the first process tells
         sys.exit(1)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import signal
+import threading
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +14,12 @@ import psutil
 import pytest
 import torch
 from torch import Tensor
-from training_runs import STEPS, Losses, make_request
+from training_runs import STEPS, Losses, fail, make_request, meet
 from training_tiny import make_model
 
 from autodistill.components.training import Optimisation
 from autodistill.errors import ConfigError, TrialError
+from autodistill.training import parallel
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.parallel import Place, _group, processes
 
@@ -79,6 +84,50 @@ def test_a_process_that_dies_ends_the_trial_with_the_reason(tmp_path: Path) -> N
         distil(request_for(tmp_path, "run", trainer=DDP, progress=kill))
     assert not torch.distributed.is_initialized()
     assert psutil.Process().children() == []
+
+
+def test_a_process_that_dies_is_noticed_while_the_first_waits_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gloo would see the closed socket at the next step; NCCL would wait for hours."""
+    aborted = threading.Event()
+    abort = parallel._abort
+    monkeypatch.setattr(parallel, "_abort", lambda: (abort(), aborted.set()))
+
+    def scoring(index: int, share: float) -> bool:
+        (helper,) = psutil.Process().children()
+        helper.send_signal(signal.SIGKILL)
+        assert aborted.wait(30)
+        raise TrialError("The loss 'kl' became nan")  # what an aborted step may look like
+
+    with pytest.raises(TrialError, match=r"One of the run's 2 processes failed: it ended with exit code -9"):
+        distil(request_for(tmp_path, "run", trainer=DDP, rungs=(0.2,), on_rung=scoring))
+    assert not torch.distributed.is_initialized()
+    assert "autodistill-helpers" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_processes_that_end_as_they_should_are_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(parallel, "_abort", lambda: pytest.fail("aborted"))
+    with parallel.joined(2, functools.partial(meet, tmp_path / "seen"), "cpu"):
+        (helper,) = psutil.Process().children()
+        psutil.wait_procs([helper], timeout=60)
+        time.sleep(0.1)  # ten looks
+    assert (tmp_path / "seen").is_file()
+    assert "autodistill-helpers" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_process_that_fails_before_they_meet_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "TIMEOUT", timedelta(seconds=120))
+    started = time.monotonic()
+    with (
+        pytest.raises(TrialError, match=r"One of the run's 2 processes failed: ValueError: not here"),
+        parallel.joined(2, functools.partial(fail, ValueError("not here")), "cpu"),
+    ):
+        pytest.fail("they met")
+    assert time.monotonic() - started < 100
 
 
 @pytest.mark.parametrize(
