@@ -19,7 +19,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -52,11 +52,13 @@ class Place:
         rank: from 0.
         world: number of processes.
         meeting: file by which they find each other.
+        threads: CPU threads of each, its share of the run's.
     """
 
     rank: int
     world: int
     meeting: str
+    threads: int
 
 
 #: The place of this process when it was started as a helper.
@@ -141,10 +143,11 @@ def joined(world: int, work: Callable[[], Any] | None, accelerator: str) -> Iter
             yield _own
         return
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // world))
+    share = max(1, threads // world)
+    torch.set_num_threads(share)
     try:
         with tempfile.TemporaryDirectory(prefix="autodistill-") as folder:
-            place = Place(0, world, str(Path(folder) / "meeting"))
+            place = Place(0, world, str(Path(folder) / "meeting"), share)
             with _helpers(place, work, Path(folder)) as started, _group(place, accelerator), _watched(started):
                 yield place
     finally:
@@ -292,7 +295,7 @@ def _helpers(place: Place, work: Callable[[], Any] | None, folder: Path) -> Iter
                     )
                 )
         for rank, process in enumerate(started, start=1):
-            _hand_over(process, Place(rank, place.world, place.meeting), content)
+            _hand_over(process, replace(place, rank=rank), content)
         for process in started:
             _wait_until_ready(process)
         yield started
@@ -334,14 +337,22 @@ def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
 
 
 def _reason(started: list[subprocess.Popen[bytes]], folder: Path) -> str | None:
-    """The last line that a failed helper wrote; None when none has failed by itself."""
+    """What a failed helper said, or wrote last; None when none has failed by itself."""
     for rank, process in enumerate(started, start=1):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)  # seconds: it is dead, or about to be
         if process.returncode:
+            said = _reason_file(folder, rank)
+            if said.is_file():
+                return said.read_text()
             lines = (folder / f"errors-{rank}").read_text(errors="replace").strip().splitlines()
             return lines[-1] if lines else f"it ended with exit code {process.returncode}"
     return None
+
+
+def _reason_file(folder: Path, rank: int) -> Path:
+    """Where a helper says why it fails: messages have several lines, and libraries may write more after the last."""
+    return folder / f"reason-{rank}"
 
 
 def _read(pipe: IO[bytes]) -> Any:
@@ -403,9 +414,10 @@ def main() -> None:
     from autodistill.training import parallel
 
     pipe = sys.stdin.buffer
-    parallel._own = _read(pipe)
+    own = parallel._own = _read(pipe)
     work = _read(pipe)
     threading.Thread(target=_end_with_the_first, daemon=True).start()
+    torch.set_num_threads(own.threads)
     torch.set_flush_denormal(True)  # as in the first process
     parallel._ready_pipe = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads the pipe for long, and it holds little
@@ -413,7 +425,7 @@ def main() -> None:
         work()
     except (Exception, SystemExit) as error:  # Lightning's answer to SIGTERM would end as if all were done
         traceback.print_exc()
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # the last line, which the first process tells
+        _reason_file(Path(own.meeting).parent, own.rank).write_text(f"{type(error).__name__}: {error}")
         sys.exit(1)
 
 

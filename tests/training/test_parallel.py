@@ -6,6 +6,7 @@ import functools
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from training_runs import STEPS, Losses, fail, make_request, meet
 from training_tiny import make_model
 
 from autodistill.components.training import Optimisation
-from autodistill.errors import ConfigError, TrialError
+from autodistill.errors import ConfigError, OutOfMemoryTrialError, TrialError
 from autodistill.training import parallel
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.parallel import Place, _group, processes
@@ -70,7 +71,7 @@ def test_two_processes_do_what_one_does_also_after_an_interruption(tmp_path: Pat
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
 @pytest.mark.parametrize("accelerator", ["auto", "cpu"])
 def test_processes_without_a_gpu_meet_on_the_cpu(accelerator: str, tmp_path: Path) -> None:
-    with _group(Place(0, 1, str(tmp_path / "meeting")), accelerator):
+    with _group(Place(0, 1, str(tmp_path / "meeting"), 1), accelerator):
         assert torch.distributed.get_backend() == "gloo"
 
 
@@ -106,25 +107,39 @@ def test_a_process_that_dies_is_noticed_while_the_first_waits_for_nothing(
     assert "autodistill-helpers" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_processes_that_end_as_they_should_are_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def six_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(6)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("six_threads")
+def test_processes_share_the_threads_and_end_as_they_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # what a process takes that is told nothing
     monkeypatch.setattr(parallel, "_WATCH_SECONDS", 0.01)
     monkeypatch.setattr(parallel, "_abort", lambda: pytest.fail("aborted"))
     with parallel.joined(2, functools.partial(meet, tmp_path / "seen"), "cpu"):
         (helper,) = psutil.Process().children()
         psutil.wait_procs([helper], timeout=60)
         time.sleep(0.1)  # ten looks
-    assert (tmp_path / "seen").is_file()
+        assert torch.get_num_threads() == 3
+    assert (tmp_path / "seen").read_text() == "3"
+    assert torch.get_num_threads() == 6
     assert "autodistill-helpers" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_a_process_that_fails_before_they_meet_is_not_waited_for(
+def test_a_process_that_fails_before_they_meet_ends_the_trial_at_once_with_the_whole_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parallel, "TIMEOUT", timedelta(seconds=120))
     started = time.monotonic()
+    error = OutOfMemoryTrialError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA`.")
+    reason = r"One of the run's 2 processes failed: OutOfMemoryTrialError: CUDA error: out of memory\nCompile with"
     with (
-        pytest.raises(TrialError, match=r"One of the run's 2 processes failed: ValueError: not here"),
-        parallel.joined(2, functools.partial(fail, ValueError("not here")), "cpu"),
+        pytest.raises(OutOfMemoryTrialError, match=reason),
+        parallel.joined(2, functools.partial(fail, error), "cpu"),
     ):
         pytest.fail("they met")
     assert time.monotonic() - started < 100
