@@ -30,7 +30,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from transformers import PreTrainedModel
 
 from autodistill.errors import AutoDistillError, ConfigError, OutOfMemoryTrialError, TrialError
-from autodistill.training.devices import CUDA
+from autodistill.training.devices import CUDA, named_devices
 
 logger = logging.getLogger(__name__)
 
@@ -94,12 +94,13 @@ def processes(trainer: Mapping[str, Any]) -> int:
 
 def _number_of(devices: Any, accelerator: str) -> int:
     """How many devices Lightning would take for what is given: a number, a list, all (-1), or as many as there are."""
-    if isinstance(devices, (list, tuple)):
-        return len(devices)
+    named = named_devices(devices)
+    if named is not None:
+        return len(named)
     text = str(devices).strip()
     if text in ("auto", "-1"):
         return torch.cuda.device_count() if accelerator in CUDA and torch.cuda.is_available() else 1
-    return int(text) if text.isdigit() else len(text.split(","))
+    return int(text) if text.isdigit() else 1
 
 
 def check_processes(trainer: Mapping[str, Any], batch_size: int, setting: str = "schedule.batch_size") -> int:

@@ -21,6 +21,7 @@ from training_tiny import make_model
 from autodistill.components.training import Optimisation
 from autodistill.errors import ConfigError, OutOfMemoryTrialError, TrialError
 from autodistill.training import parallel
+from autodistill.training.devices import training_device
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.parallel import Place, _group, processes
 
@@ -151,6 +152,7 @@ def test_a_process_that_fails_before_they_meet_ends_the_trial_at_once_with_the_w
         ({"devices": 2}, r"trainer.devices=2 needs trainer.strategy=ddp"),
         ({"devices": "0,1"}, r"trainer.devices=0,1 needs .* 2 devices, and every batch .* trainer.devices=2 with it"),
         ({"devices": [0, 1, 2]}, r"trainer.devices=\[0, 1, 2\] needs trainer.strategy=ddp: it means 3 devices"),
+        ({"devices": "0,b"}, r"trainer.devices must be .* the numbers of some, got '0,b'. Give one number"),
         (
             {"devices": 2, "strategy": "fsdp"},
             r"trainer.strategy must be auto \(one device\) or ddp \(several\), got 'fsdp'",
@@ -175,6 +177,16 @@ def test_all_devices_are_several_where_there_are_several(devices: Any, monkeypat
     assert processes({"accelerator": "cpu", "devices": devices}) == 1
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert processes({"accelerator": "gpu", "devices": devices}) == 1
+
+
+@pytest.mark.parametrize("devices", ["1,", " 1 , ", [1]])
+def test_one_device_may_be_named(devices: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``"1,"`` is Lightning's word for the second GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    trainer = {"accelerator": "gpu", "devices": devices}
+    assert processes(trainer) == 1
+    assert training_device(trainer) == torch.device("cuda", 1)
+    assert training_device({"accelerator": "gpu", "devices": "2"}) == torch.device("cuda", 0)  # two of them
 
 
 def test_ddp_on_one_device_is_a_run_as_any_other(tmp_path: Path) -> None:
