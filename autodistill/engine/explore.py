@@ -23,6 +23,7 @@ from autodistill.engine.lease import LEASE_SECONDS, held, release_dead
 from autodistill.engine.machine import check_disk
 from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.records import TrialRecord
+from autodistill.engine.runner import remove_ended_checkpoints
 from autodistill.engine.session import Session
 from autodistill.engine.trial_latency import (
     compose_architecture,
@@ -80,6 +81,7 @@ class Explorer:
         """
         session = self.session
         release_dead(session.storage, session.study.id)
+        remove_ended_checkpoints(session.storage, session.study.id, session.settings.study_dir)
         session.progress.stage("exploring", session.settings.budget_trials)
         with ExploreClock(session.storage, session.study.id) as clock, closing(self.executor):
             while True:

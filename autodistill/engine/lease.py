@@ -90,9 +90,22 @@ def release_dead(storage: Storage, study_id: int) -> list[RunRecord]:
 class Lease:
     """A lease that is being held; ``lost`` becomes true when somebody took the run over."""
 
-    def __init__(self, run: RunRecord) -> None:
+    def __init__(self, storage: Storage, run: RunRecord) -> None:
         self.run = run
         self.lost = False
+        self._storage = storage
+        self._renewed = time.monotonic()
+
+    def renew(self) -> bool:
+        """Prolong the lease; false, from then on, when somebody took the run over."""
+        try:
+            lost = not self._storage.renew(self.run, LEASE_SECONDS)
+            self._renewed = time.monotonic()
+        except Exception:  # a database that is busy or starts again: the lease holds until it expires
+            logger.exception("the lease of trial %d could not be renewed; trying again", self.run.trial)
+            lost = time.monotonic() - self._renewed > LEASE_SECONDS
+        self.lost = self.lost or lost
+        return not self.lost
 
 
 @contextmanager
@@ -105,19 +118,11 @@ def held(storage: Storage, study_id: int, number: int, kind: RunKind, retry_fail
     if run is None:
         yield None
         return
-    lease, ended = Lease(run), threading.Event()
+    lease, ended = Lease(storage, run), threading.Event()
 
     def beat() -> None:
-        renewed = time.monotonic()
-        while not ended.wait(_HEARTBEAT_SECONDS):
-            try:
-                lease.lost = not storage.renew(run, LEASE_SECONDS)
-                renewed = time.monotonic()
-            except Exception:  # a database that is busy or starts again: the lease holds until it expires
-                logger.exception("the lease of trial %d could not be renewed; trying again", number)
-                lease.lost = time.monotonic() - renewed > LEASE_SECONDS
-            if lease.lost:
-                return
+        while not ended.wait(_HEARTBEAT_SECONDS) and lease.renew():
+            pass
 
     thread = threading.Thread(target=beat, name="autodistill-heartbeat", daemon=True)
     thread.start()

@@ -24,10 +24,16 @@ from autodistill.engine.task_bench import forward_flops, protocol_of, recipe_of_
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.folders import directory_bytes
 from autodistill.schedules.layer_mapping import mapping_table
+from autodistill.training.batches import on_device
+from autodistill.training.devices import placed
 from autodistill.training.features import forward_features
+from autodistill.training.health import give_back_memory, halved
+from autodistill.training.parallel import processes
+from autodistill.training.precision import autocast, precision_of
 from autodistill.training.softened import logits_of
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
     from autodistill.components.training import Phase
@@ -37,8 +43,9 @@ if TYPE_CHECKING:
 #: Timed steps per model, after one that warms up.
 TIMED_STEPS = 3
 
-#: Tokens of a timed step, roughly: enough to keep a processor busy, and little memory where batches are of millions.
-TIMED_TOKENS = 2048
+#: Tokens of a timed step, roughly, by the kind of device: enough to keep it busy, and little memory where batches are
+#: of millions. A GPU has its thousands of cores busy from some ten thousand on; where that is too much, it is halved.
+TIMED_TOKENS = {"cpu": 2048, "cuda": 16_384}
 
 #: Architectures of which the mean cost of a trial is estimated.
 SAMPLED = 64
@@ -195,23 +202,40 @@ class _Planner:
         return float(np.mean([self._forward(item) for item in architectures])) if architectures else otherwise
 
     def _step_seconds(self, model: PreTrainedModel, backward: bool = True) -> float:
-        """Median seconds of one step on real batches of the stream; of large batches a part is timed."""
+        """Median seconds of one step on real batches of the stream; of large batches a part is timed.
+
+        On the study's device; in the precision of its runs, but for a teacher that teaches, which computes in float32.
+        """
+        device, size = self.bench.device, self.bench.schedule.optimisation.batch_size
+        timed = min(size, max(1, TIMED_TOKENS[device.type] // self.bench.median_tokens))
+        model.train(backward)
+        while True:
+            try:
+                with placed(model, device):
+                    seconds = [self._timed(model, step, timed, backward) for step in range(TIMED_STEPS + 1)]
+                    model.zero_grad()
+                return float(np.median(seconds[1:])) * size / timed
+            except Exception as error:
+                timed = halved(timed, error, "steps were timed")
+            model.zero_grad()
+            give_back_memory()
+
+    def _timed(self, model: PreTrainedModel, step: int, examples: int, backward: bool) -> float:
+        """Seconds of a step, without fetching its examples."""
         import torch
 
-        size = self.bench.schedule.optimisation.batch_size
-        timed = min(size, max(1, TIMED_TOKENS // self.bench.median_tokens))
-        seconds, key = [], logits_of(self.bench.task.kind)
-        model.train(backward)
+        bench, device, key = self.bench, self.bench.device, logits_of(self.bench.task.kind)
+        batch = on_device(bench.train.batch(bench.stream.rows_at(step * examples, (step + 1) * examples)), device)
+        precision = precision_of(bench.settings.trainer) if backward else "32-true"
+        _synchronise(device)
+        started = time.perf_counter()
         with torch.set_grad_enabled(backward):
-            for step in range(TIMED_STEPS + 1):
-                batch = self.bench.train.batch(self.bench.stream.rows_at(step * timed, (step + 1) * timed))
-                started = time.perf_counter()
+            with autocast(precision, device):
                 logits = forward_features(model, batch, frozenset({key}))[key]
-                if backward:
-                    logits.float().pow(2).mean().backward()
-                seconds.append(time.perf_counter() - started)
-        model.zero_grad()
-        return float(np.median(seconds[1:])) * size / timed
+            if backward:
+                logits.float().pow(2).mean().backward()
+        _synchronise(device)
+        return time.perf_counter() - started
 
     @cached_property
     def _teacher_forward(self) -> tuple[float, float]:
@@ -358,12 +382,27 @@ class _Planner:
             "search space": f"{len(space.parameters)} parameters, {space.estimated_size} feasible architectures",
             "smallest": f"{small}, {_per_step(times[small])}",
             "largest": f"{large}, {_per_step(times[large])}",
+            "steps timed": self._way_of_timing(),
             "learning rate": " to ".join(f"{rate:.2g}" for rate in self._rates()),
             "examples": {role: len(split) for role, split in self.bench.splits.items()},
             "tokens per example (median)": self.bench.median_tokens,
             "teacher features": str(features),
             "layers compared (largest)": "\n" + self._mapping(),
         }
+
+    def _way_of_timing(self) -> str:
+        """Where and how steps were timed, and what of the runs' way is not in the times."""
+        trainer, device = self.bench.settings.trainer, self.bench.device
+        world = processes(trainer)
+        name = "GPU" if device.type == "cuda" else "CPU"
+        told = [f"on one {name} in {precision_of(trainer)}"]
+        if device.type == "cpu" and str(trainer.get("accelerator", "cpu")) not in ("cpu", "auto"):
+            told.append(f"trainer.accelerator={trainer['accelerator']} is not timed")
+        if world > 1:
+            told.append(f"runs divide every step among {world} processes, which is not in the times")
+        if trainer.get("compile"):
+            told.append("without trainer.compile")
+        return "; ".join(told)
 
     def _mapping(self) -> str:
         """Which teacher layers the largest student's layers are compared with."""
@@ -374,3 +413,11 @@ class _Planner:
 
 def _per_step(seconds: float) -> str:
     return f"{seconds * 1000:,.0f} ms per step" if seconds < 10 else f"{seconds:,.0f} s per step"
+
+
+def _synchronise(device: torch.device) -> None:
+    """Wait for what a GPU still has to do: it is told faster than it computes."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -21,7 +21,7 @@ from autodistill.components.students import Dimensions, Initialisation
 from autodistill.components.training import DistillationLoss, Phase
 from autodistill.configs.targets import instantiate
 from autodistill.engine.features import StudyFeatures
-from autodistill.engine.lease import LEASE_SECONDS, Lease, held
+from autodistill.engine.lease import Lease, held
 from autodistill.engine.machine import check_disk
 from autodistill.engine.places import final_folder, is_compared
 from autodistill.engine.pruning import judge
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from autodistill.report.progress import Progress
 
 logger = logging.getLogger(__name__)
+
+#: Folder of a trial in which its runs keep their checkpoints.
+_CHECKPOINTS = "checkpoint"
 
 #: Seconds between two looks at a run that another process holds.
 _WAIT_SECONDS = 1.0
@@ -98,6 +101,16 @@ class _Attempt:
     training: Distillation | None = None
     first: int | None = None
     last: int = 0
+
+
+def remove_ended_checkpoints(storage: Storage, study_id: int, study_dir: Path) -> None:
+    """Remove checkpoints of runs that have their result: of one that was killed just after it had written that.
+
+    Those of failed runs stay, as such a run may be tried again by another process at this moment.
+    """
+    for run in storage.runs(study_id):
+        if run.state in ("complete", "stopped"):
+            shutil.rmtree(study_dir / "trials" / str(run.trial) / _CHECKPOINTS / run.kind, ignore_errors=True)
 
 
 class Runner:
@@ -219,8 +232,7 @@ class Runner:
         finally:
             self.context.teacher.model.to("cpu")  # where it ran in every step it is on the students' device
         # A heartbeat may be missed for a while; asked now, lest the files of whoever took the run over are replaced.
-        run = attempt.lease.run
-        if attempt.lease.lost or not self.context.storage.renew(run, LEASE_SECONDS):
+        if not attempt.lease.renew():
             logger.warning("trial %d (%s): another process took this run over; its result counts", job.trial, job.run)
             return None
         if result.state == "interrupted":
@@ -280,6 +292,7 @@ class Runner:
             rungs=self._pruner.rungs if job.run == "flash" else (),
             on_rung=self._on_rung(trial, student) if job.run == "flash" else None,
             stop_requested=lambda: lease.lost or self.context.stop_requested(),
+            may_save=lease.renew,
             progress=lambda step, steps: self._step(attempt, step, steps),
         )
 
@@ -427,7 +440,7 @@ class Runner:
 
     def _checkpoint_dir(self, job: Job, trial: TrialRecord) -> Path:
         """Where a run of a trial keeps its checkpoint until it ends."""
-        return self.trial_dir(trial) / "checkpoint" / job.run
+        return self.trial_dir(trial) / _CHECKPOINTS / job.run
 
     def trunk_file(self, trial: TrialRecord) -> Path:
         """Where the state at the end of the trunk of a trial's flash run is kept, under schedules that have one."""

@@ -59,6 +59,8 @@ class Distillation:
         on_rung: called with (rung index, share) and the student in evaluation mode; returns True to stop for good.
             After a crash the same rung may be reported again.
         stop_requested: asked after every step; True saves a checkpoint and interrupts.
+        may_save: asked before a checkpoint replaces the last one; False leaves that one as it is: another process goes
+            on from it.
         progress: called after every step with (steps taken, steps of the run).
     """
 
@@ -82,6 +84,7 @@ class Distillation:
     rungs: tuple[float, ...] = ()
     on_rung: Callable[[int, float], bool] | None = None
     stop_requested: Callable[[], bool] | None = None
+    may_save: Callable[[], bool] | None = None
     progress: Callable[[int, int], None] | None = None
 
 
@@ -109,6 +112,7 @@ def distil(request: Distillation) -> TrainingResult:
         rungs=request.rungs,
         on_rung=request.on_rung,
         stop_requested=request.stop_requested,
+        may_save=request.may_save,
         progress=request.progress,
         identity=_identity(request),
         work=functools.partial(distil, _for_helpers(request)),
@@ -126,7 +130,9 @@ def _trunk(request: Distillation, end: int, keep: bool) -> Trunk:
 
 def _for_helpers(request: Distillation) -> Distillation:
     """The request without what only the first process of a run in several has."""
-    return replace(request, loggers=[], on_rung=None, stop_requested=None, progress=None, keep_trunk=None)
+    return replace(
+        request, loggers=[], on_rung=None, stop_requested=None, may_save=None, progress=None, keep_trunk=None
+    )
 
 
 def check_phases(phases: Sequence[Phase], losses: Mapping[str, tuple[DistillationLoss, float]]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import pickle
 import struct
@@ -18,7 +19,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -29,12 +30,17 @@ from pytorch_lightning.strategies import DDPStrategy
 from transformers import PreTrainedModel
 
 from autodistill.errors import AutoDistillError, ConfigError, OutOfMemoryTrialError, TrialError
-from autodistill.training.devices import CUDA
+from autodistill.training.devices import CUDA, named_devices
+
+logger = logging.getLogger(__name__)
 
 #: How long processes wait for each other: scoring a rung on a large split is the first one's alone.
 TIMEOUT = timedelta(hours=6)
 
-#: What a helper says when it has read its work, before it waits for the others.
+#: Seconds between two looks of the first process at the others.
+_WATCH_SECONDS = 1.0
+
+#: What a helper says when all that it can do alone is done, before it waits for the others.
 _READY = b"ready\n"
 
 
@@ -46,15 +52,20 @@ class Place:
         rank: from 0.
         world: number of processes.
         meeting: file by which they find each other.
+        threads: CPU threads of each, its share of the run's.
     """
 
     rank: int
     world: int
     meeting: str
+    threads: int
 
 
 #: The place of this process when it was started as a helper.
 _own: Place | None = None
+
+#: Where a helper says that it is ready: a descriptor of its own, as what the work prints must not go there.
+_ready_pipe: int | None = None
 
 
 def processes(trainer: Mapping[str, Any]) -> int:
@@ -83,12 +94,13 @@ def processes(trainer: Mapping[str, Any]) -> int:
 
 def _number_of(devices: Any, accelerator: str) -> int:
     """How many devices Lightning would take for what is given: a number, a list, all (-1), or as many as there are."""
-    if isinstance(devices, (list, tuple)):
-        return len(devices)
+    named = named_devices(devices)
+    if named is not None:
+        return len(named)
     text = str(devices).strip()
     if text in ("auto", "-1"):
         return torch.cuda.device_count() if accelerator in CUDA and torch.cuda.is_available() else 1
-    return int(text) if text.isdigit() else len(text.split(","))
+    return int(text) if text.isdigit() else 1
 
 
 def check_processes(trainer: Mapping[str, Any], batch_size: int, setting: str = "schedule.batch_size") -> int:
@@ -126,17 +138,19 @@ def joined(world: int, work: Callable[[], Any] | None, accelerator: str) -> Iter
     if world == 1:
         yield None
         return
+    if _own is not None:
+        _say_ready(_device(_own, accelerator))
+        with _group(_own, accelerator):
+            yield _own
+        return
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads // world))
+    share = max(1, threads // world)
+    torch.set_num_threads(share)
     try:
-        if _own is not None:
-            with _group(_own, accelerator):
-                yield _own
-        else:
-            with tempfile.TemporaryDirectory(prefix="autodistill-") as folder:
-                place = Place(0, world, str(Path(folder) / "meeting"))
-                with _helpers(place, work, Path(folder)), _group(place, accelerator):
-                    yield place
+        with tempfile.TemporaryDirectory(prefix="autodistill-") as folder:
+            place = Place(0, world, str(Path(folder) / "meeting"), share)
+            with _helpers(place, work, Path(folder)) as started, _group(place, accelerator), _watched(started):
+                yield place
     finally:
         torch.set_num_threads(threads)
 
@@ -188,19 +202,28 @@ class _Environment(ClusterEnvironment):
         return 0
 
 
+def _device(place: Place, accelerator: str) -> torch.device | None:
+    """The GPU of a place; None where the processes meet on the CPU."""
+    cuda = accelerator in CUDA and torch.cuda.is_available()
+    return torch.device("cuda", place.rank) if cuda else None
+
+
 @contextlib.contextmanager
 def _group(place: Place, accelerator: str) -> Iterator[None]:
     """The process group, over the loopback interface."""
     for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
         os.environ.setdefault(name, "lo")
-    cuda = accelerator in CUDA and torch.cuda.is_available()
+    # Of its own accord torch ends the whole process, which is the study's, when NCCL fails or times out. 2: it aborts
+    # the communicator only, so that the run's next step raises (torch's page "ProcessGroupNCCL Environment Variables").
+    os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "2")
+    device = _device(place, accelerator)
     torch.distributed.init_process_group(
-        "nccl" if cuda else "gloo",
+        "gloo" if device is None else "nccl",
         init_method=f"file://{place.meeting}",
         rank=place.rank,
         world_size=place.world,
         timeout=TIMEOUT,
-        device_id=torch.device("cuda", place.rank) if cuda else None,
+        device_id=device,
     )
     try:
         yield
@@ -209,7 +232,52 @@ def _group(place: Place, accelerator: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _helpers(place: Place, work: Callable[[], Any] | None, folder: Path) -> Iterator[None]:
+def _watched(started: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """Abort the group when another process fails inside the block: over NCCL nobody would notice before `TIMEOUT`.
+
+    Raises:
+        OSError: one failed, and so did the block.
+    """
+    over, aborted = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_WATCH_SECONDS):
+            if any(process.poll() for process in started):  # 0 is a helper that has done its work
+                aborted.set()
+                try:
+                    _abort()
+                except Exception:  # a thread has nobody to raise to; gloo notices by itself
+                    logger.exception("a process of the run failed, and waiting for it could not be ended")
+                return
+
+    thread = threading.Thread(target=watch, name="autodistill-helpers", daemon=True)
+    thread.start()
+    try:
+        yield
+    except Exception as error:
+        if not aborted.is_set():
+            raise
+        # Whatever it is: what an aborted step computed is not what was meant, and may look like a loss gone astray.
+        raise OSError("a process of the run ended before its time") from error
+    finally:
+        over.set()
+        thread.join()  # before the group is destroyed
+
+
+def _abort() -> None:
+    """Let the group's pending and later operations fail, those on a GPU too.
+
+    The group itself stays, unlike with torch's ``_abort_process_group``: who has it still asks for it, and destroys it.
+    """
+    owner: Any = torch.distributed.group.WORLD
+    if not hasattr(owner, "abort") and torch.distributed.get_backend() == "nccl":
+        owner = owner._get_backend(torch.device("cuda"))  # where older versions of torch have it
+    if hasattr(owner, "abort"):
+        owner.abort()
+
+
+@contextlib.contextmanager
+def _helpers(place: Place, work: Callable[[], Any] | None, folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """The other processes, ready; they are gone after the block."""
     content = _pickled(work)
     started: list[subprocess.Popen[bytes]] = []
@@ -228,10 +296,10 @@ def _helpers(place: Place, work: Callable[[], Any] | None, folder: Path) -> Iter
                     )
                 )
         for rank, process in enumerate(started, start=1):
-            _hand_over(process, Place(rank, place.world, place.meeting), content)
+            _hand_over(process, replace(place, rank=rank), content)
         for process in started:
             _wait_until_ready(process)
-        yield
+        yield started
         for process in started:
             process.wait(TIMEOUT.total_seconds())
     except AutoDistillError:
@@ -270,14 +338,22 @@ def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
 
 
 def _reason(started: list[subprocess.Popen[bytes]], folder: Path) -> str | None:
-    """The last line that a failed helper wrote; None when none has failed by itself."""
+    """What a failed helper said, or wrote last; None when none has failed by itself."""
     for rank, process in enumerate(started, start=1):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)  # seconds: it is dead, or about to be
         if process.returncode:
+            said = _reason_file(folder, rank)
+            if said.is_file():
+                return said.read_text()
             lines = (folder / f"errors-{rank}").read_text(errors="replace").strip().splitlines()
             return lines[-1] if lines else f"it ended with exit code {process.returncode}"
     return None
+
+
+def _reason_file(folder: Path, rank: int) -> Path:
+    """Where a helper says why it fails: messages have several lines, and libraries may write more after the last."""
+    return folder / f"reason-{rank}"
 
 
 def _read(pipe: IO[bytes]) -> Any:
@@ -320,6 +396,14 @@ def _pickled(work: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _say_ready(device: torch.device | None) -> None:
+    """Tell the first process that this helper goes to the meeting, where nobody would notice that it is missing."""
+    if device is not None:
+        torch.zeros(1, device=device)  # a device that is not there, or is full, says so here
+    if _ready_pipe is not None:
+        os.write(_ready_pipe, _READY)
+
+
 def _end_with_the_first() -> None:
     """End this process when the first one is gone: its end of the pipe is closed then."""
     os.read(0, 1)
@@ -331,18 +415,18 @@ def main() -> None:
     from autodistill.training import parallel
 
     pipe = sys.stdin.buffer
-    parallel._own = _read(pipe)
+    own = parallel._own = _read(pipe)
     work = _read(pipe)
     threading.Thread(target=_end_with_the_first, daemon=True).start()
+    torch.set_num_threads(own.threads)
     torch.set_flush_denormal(True)  # as in the first process
-    sys.stdout.buffer.write(_READY)
-    sys.stdout.flush()
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads the pipe any more, and it holds little
+    parallel._ready_pipe = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads the pipe for long, and it holds little
     try:
         work()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # Lightning's answer to SIGTERM would end as if all were done
         traceback.print_exc()
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)  # the last line, which the first process tells
+        _reason_file(Path(own.meeting).parent, own.rank).write_text(f"{type(error).__name__}: {error}")
         sys.exit(1)
 
 

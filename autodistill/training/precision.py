@@ -63,6 +63,28 @@ def _on_cpu(accelerator: object) -> bool:
     return accelerator == "cpu" or (accelerator == "auto" and not (cuda.is_available() or mps.is_available()))
 
 
+def precision_of(trainer: Mapping[str, Any]) -> str:
+    """Return what runs train in, one of the values of `PRECISIONS`.
+
+    Args:
+        trainer: arguments of Lightning's Trainer that `check_precision` lets pass.
+    """
+    return PRECISIONS[str(trainer.get("precision") or "32-true")]
+
+
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Return a block that computes as a step of a run does: Lightning's autocast, or none.
+
+    Args:
+        precision: one of the values of `PRECISIONS`.
+        device: where the step is taken.
+    """
+    if precision == "32-true":
+        return contextlib.nullcontext()
+    dtype = torch.bfloat16 if precision == "bf16-mixed" else torch.half
+    return torch.autocast(device.type, dtype=dtype, cache_enabled=False)
+
+
 @contextlib.contextmanager
 def compiled(model: PreTrainedModel) -> Iterator[None]:
     """Let torch.compile compile the model's blocks; they are alike, so that one compilation serves all of them.

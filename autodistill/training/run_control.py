@@ -40,6 +40,7 @@ class RunControl(pl.Callback):
         rungs: shares of the run in (0, 1), rising.
         on_rung: called with (rung, share), the student in evaluation mode; true = stop for good.
         stop_requested: asked after every step; true = save and interrupt.
+        may_save: asked before a checkpoint replaces the last one; false = it does not.
         report: called after every step with (steps taken, steps of the run).
     """
 
@@ -59,6 +60,7 @@ class RunControl(pl.Callback):
         rungs: Sequence[float] = (),
         on_rung: Callable[[int, float], bool] | None = None,
         stop_requested: Callable[[], bool] | None = None,
+        may_save: Callable[[], bool] | None = None,
         report: Callable[[int, int], None] | None = None,
     ) -> None:
         self._directory = directory
@@ -74,6 +76,7 @@ class RunControl(pl.Callback):
         self._rungs = [(index, share, rung_step(share, steps)) for index, share in enumerate(rungs)]
         self._on_rung = on_rung
         self._stop_requested = stop_requested
+        self._may_save = may_save
         self._report = report
         self._started = 0.0
         self._watch = LossWatch(**progress.watch)
@@ -178,6 +181,10 @@ class RunControl(pl.Callback):
         temporary = self._temporary()
         trainer.save_checkpoint(temporary, weights_only=False)
         if trainer.global_rank != 0:
+            return
+        # Asked after the long part: whoever was suspended must not put its file over that of a process that is ahead.
+        if self._may_save is not None and not self._may_save():
+            temporary.unlink(missing_ok=True)
             return
         flush_file(temporary)
         os.replace(temporary, self._directory / CHECKPOINT)

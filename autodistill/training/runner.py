@@ -103,6 +103,7 @@ class Surroundings:
     rungs: tuple[float, ...] = ()
     on_rung: Callable[[int, float], bool] | None = None
     stop_requested: Callable[[], bool] | None = None
+    may_save: Callable[[], bool] | None = None
     progress: Callable[[int, int], None] | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
     trunk: Trunk | None = None
@@ -167,6 +168,7 @@ def run(
         rungs=around.rungs,
         on_rung=around.on_rung,
         stop_requested=around.stop_requested,
+        may_save=around.may_save,
         report=around.progress,
     )
     accelerator = str(around.trainer.get("accelerator", DEFAULTS["accelerator"]))

@@ -165,3 +165,18 @@ def test_a_lease_that_was_taken_over_is_noticed(
         assert mine.lost
         assert not storage.finish_run(mine.run, state="complete")
         assert storage.finish_run(taken, state="complete")
+
+
+def test_a_lease_is_asked_for_and_stays_lost(
+    storage: Storage, study_id: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with held(storage, study_id, 0, "flash", False) as mine:
+        assert mine is not None
+        with monkeypatch.context() as busy:
+            busy.setattr(storage, "renew", lambda *arguments: 1 / 0)
+            assert mine.renew()  # it holds for a minute
+            assert "the lease of trial 0 could not be renewed; trying again" in caplog.text
+            busy.setattr(lease, "LEASE_SECONDS", 0.0)
+            assert not mine.renew()
+        assert not mine.renew()
+        assert mine.lost

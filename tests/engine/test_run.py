@@ -490,7 +490,7 @@ def test_a_run_that_another_process_has_taken_over_has_not_failed(
 ) -> None:
     from autodistill.engine import runner
 
-    recorder, states, tried = Recorder(), list[str](), list[bool]()
+    recorder, states, tried, saves = Recorder(), list[str](), list[bool](), list[bool]()
     registry = registry_with(recorder)
     real, work = runner.distil, runner.Runner.work
     overrides = tiny_study(tmp_path, "budget.trials=1", "baseline=[]")
@@ -502,6 +502,7 @@ def test_a_run_that_another_process_has_taken_over_has_not_failed(
             return result
         with sqlite3.connect(tmp_path / "outputs" / "studies.db") as connection:  # the other one has died since
             connection.execute("update autodistill_runs set token = 'of another', expires = 0")
+        saves.append(request.may_save())
         raise MemoryError("out of memory")
 
     def noted(self: runner.Runner, job: Job) -> JobResult:
@@ -514,7 +515,19 @@ def test_a_run_that_another_process_has_taken_over_has_not_failed(
     autodistill.run(settings, overrides=overrides, registry=registry, explore_only=True)
     assert states == ["complete"]
     assert tried == [True, False]
+    assert saves == [False]
     assert recorder.of("trial_error") == []
+
+
+def test_the_next_session_removes_what_a_run_that_has_ended_left(tmp_path: Path) -> None:
+    settings = autodistill.compose(tiny_study(tmp_path, "budget.trials=1", "baseline=[]"))
+    autodistill.run(settings, explore_only=True)
+    folders = [tmp_path / "outputs" / "study" / "trials" / "0" / "checkpoint" / run for run in ("flash", "full")]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "last.ckpt").write_bytes(b"whole")
+    autodistill.run(settings, explore_only=True)
+    assert [folder.exists() for folder in folders] == [False, True]  # there was no full run yet
 
 
 def test_an_export_that_failed_is_tried_again_by_the_next_run(tmp_path: Path) -> None:

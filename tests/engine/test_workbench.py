@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_studies import architecture
 
 from autodistill.configs.composition import compose
 from autodistill.configs.settings import Settings
+from autodistill.engine import plan
 from autodistill.engine.identity import study_identity
 from autodistill.engine.plan import make_plan
 from autodistill.engine.session import check_study, check_workbench
@@ -75,6 +77,49 @@ def test_a_plan_of_a_study_that_exists_refuses_what_a_run_refuses_and_tells_what
         make_plan(settings("schedule.examples=960"), fresh_registry)
     with pytest.raises(ConfigError, match=r"search\.warm_start: .*nowhere"):
         make_plan(settings("search=botorch", "search.warm_start=[nowhere]"), fresh_registry)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_plan_times_steps_in_the_precision_of_the_runs_and_the_teacher_in_float32(
+    tmp_path: Path, fresh_registry: Registry, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    seen: set[tuple[bool, bool]] = set()
+    forward = plan.forward_features
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        seen.add((torch.is_grad_enabled(), torch.is_autocast_enabled("cpu")))
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(plan, "forward_features", noted)
+    overrides = [*tiny_overrides(tmp_path), f"trainer.precision={precision}", "baseline=[]"]
+    facts = make_plan(compose(overrides, fresh_registry), fresh_registry).facts
+    assert seen == {(True, precision == "bf16-mixed"), (False, False)}
+    assert facts["steps timed"] == f"on one CPU in {precision}"
+
+
+def test_a_plan_times_steps_on_the_studys_device_and_tells_what_is_not_timed(
+    tmp_path: Path, fresh_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, waited, refused = torch.device("cuda", 0), list[Any](), iter([True])
+    places: list[Any] = []
+
+    def on_device(batch: Any, where: Any) -> Any:
+        places.append(where)
+        if next(refused, False):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return batch
+
+    monkeypatch.setattr(Workbench, "device", device)
+    monkeypatch.setattr(plan, "placed", lambda model, where: nullcontext(places.append(where)))
+    monkeypatch.setattr(plan, "on_device", on_device)
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    more = ("trainer.devices=2", "trainer.strategy=ddp", "trainer.compile=true", "baseline=[]")
+    facts = make_plan(compose([*tiny_overrides(tmp_path), *more], fresh_registry), fresh_registry).facts
+    assert set(places) == set(waited) == {device}
+    assert facts["steps timed"] == (
+        "on one GPU in 32-true; runs divide every step among 2 processes, which is not in the times; "
+        "without trainer.compile"
+    )
 
 
 def test_a_plan_counts_a_repeated_baseline_once(tmp_path: Path, fresh_registry: Registry) -> None:

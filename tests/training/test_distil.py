@@ -228,6 +228,19 @@ def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "run").iterdir()] == [CHECKPOINT]
 
 
+def test_a_process_whose_run_was_taken_over_leaves_its_checkpoint_and_trunk_alone(tmp_path: Path) -> None:
+    trunk = tmp_path / "trunk.ckpt"
+    phases = (Phase("trunk", frozenset({"transfer"}), 5, trunk=True, keep=True), *make_request(tmp_path).phases[1:])
+    asked = itertools.count(1)
+    distil(make_request(tmp_path, phases=phases, stop_requested=lambda: next(asked) == 3))
+    ahead = (tmp_path / "run" / CHECKPOINT).read_bytes()
+    late = make_request(tmp_path, phases=phases, keep_trunk=trunk, checkpoint_every_steps=1, may_save=lambda: False)
+    assert distil(late).state == "complete"  # whoever asks for it knows better
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [CHECKPOINT]
+    assert (tmp_path / "run" / CHECKPOINT).read_bytes() == ahead
+    assert not trunk.exists()
+
+
 def test_rungs_are_reported_in_evaluation_mode_and_change_nothing(
     tmp_path: Path, uninterrupted: dict[str, Tensor]
 ) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import signal
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +15,13 @@ import psutil
 import pytest
 import torch
 from torch import Tensor
-from training_runs import STEPS, Losses, make_request
+from training_runs import STEPS, Losses, fail, make_request, meet
 from training_tiny import make_model
 
 from autodistill.components.training import Optimisation
-from autodistill.errors import ConfigError, TrialError
+from autodistill.errors import ConfigError, OutOfMemoryTrialError, TrialError
+from autodistill.training import parallel
+from autodistill.training.devices import training_device
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.parallel import Place, _group, processes
 
@@ -65,7 +72,7 @@ def test_two_processes_do_what_one_does_also_after_an_interruption(tmp_path: Pat
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
 @pytest.mark.parametrize("accelerator", ["auto", "cpu"])
 def test_processes_without_a_gpu_meet_on_the_cpu(accelerator: str, tmp_path: Path) -> None:
-    with _group(Place(0, 1, str(tmp_path / "meeting")), accelerator):
+    with _group(Place(0, 1, str(tmp_path / "meeting"), 1), accelerator):
         assert torch.distributed.get_backend() == "gloo"
 
 
@@ -81,12 +88,71 @@ def test_a_process_that_dies_ends_the_trial_with_the_reason(tmp_path: Path) -> N
     assert psutil.Process().children() == []
 
 
+def test_a_process_that_dies_is_noticed_while_the_first_waits_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gloo would see the closed socket at the next step; NCCL would wait for hours."""
+    aborted = threading.Event()
+    abort = parallel._abort
+    monkeypatch.setattr(parallel, "_abort", lambda: (abort(), aborted.set()))
+
+    def scoring(index: int, share: float) -> bool:
+        (helper,) = psutil.Process().children()
+        helper.send_signal(signal.SIGKILL)
+        assert aborted.wait(30)
+        raise TrialError("The loss 'kl' became nan")  # what an aborted step may look like
+
+    with pytest.raises(TrialError, match=r"One of the run's 2 processes failed: it ended with exit code -9"):
+        distil(request_for(tmp_path, "run", trainer=DDP, rungs=(0.2,), on_rung=scoring))
+    assert not torch.distributed.is_initialized()
+    assert "autodistill-helpers" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.fixture
+def six_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(6)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("six_threads")
+def test_processes_share_the_threads_and_end_as_they_should(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # what a process takes that is told nothing
+    monkeypatch.setattr(parallel, "_WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(parallel, "_abort", lambda: pytest.fail("aborted"))
+    with parallel.joined(2, functools.partial(meet, tmp_path / "seen"), "cpu"):
+        (helper,) = psutil.Process().children()
+        psutil.wait_procs([helper], timeout=60)
+        time.sleep(0.1)  # ten looks
+        assert torch.get_num_threads() == 3
+    assert (tmp_path / "seen").read_text() == "3"
+    assert torch.get_num_threads() == 6
+    assert "autodistill-helpers" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_process_that_fails_before_they_meet_ends_the_trial_at_once_with_the_whole_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "TIMEOUT", timedelta(seconds=120))
+    started = time.monotonic()
+    error = OutOfMemoryTrialError("CUDA error: out of memory\nCompile with `TORCH_USE_CUDA_DSA`.")
+    reason = r"One of the run's 2 processes failed: OutOfMemoryTrialError: CUDA error: out of memory\nCompile with"
+    with (
+        pytest.raises(OutOfMemoryTrialError, match=reason),
+        parallel.joined(2, functools.partial(fail, error), "cpu"),
+    ):
+        pytest.fail("they met")
+    assert time.monotonic() - started < 100
+
+
 @pytest.mark.parametrize(
     ("trainer", "message"),
     [
         ({"devices": 2}, r"trainer.devices=2 needs trainer.strategy=ddp"),
         ({"devices": "0,1"}, r"trainer.devices=0,1 needs .* 2 devices, and every batch .* trainer.devices=2 with it"),
         ({"devices": [0, 1, 2]}, r"trainer.devices=\[0, 1, 2\] needs trainer.strategy=ddp: it means 3 devices"),
+        ({"devices": "0,b"}, r"trainer.devices must be .* the numbers of some, got '0,b'. Give one number"),
         (
             {"devices": 2, "strategy": "fsdp"},
             r"trainer.strategy must be auto \(one device\) or ddp \(several\), got 'fsdp'",
@@ -111,6 +177,16 @@ def test_all_devices_are_several_where_there_are_several(devices: Any, monkeypat
     assert processes({"accelerator": "cpu", "devices": devices}) == 1
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert processes({"accelerator": "gpu", "devices": devices}) == 1
+
+
+@pytest.mark.parametrize("devices", ["1,", " 1 , ", [1]])
+def test_one_device_may_be_named(devices: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``"1,"`` is Lightning's word for the second GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    trainer = {"accelerator": "gpu", "devices": devices}
+    assert processes(trainer) == 1
+    assert training_device(trainer) == torch.device("cuda", 1)
+    assert training_device({"accelerator": "gpu", "devices": "2"}) == torch.device("cuda", 0)  # two of them
 
 
 def test_ddp_on_one_device_is_a_run_as_any_other(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from autodistill.losses.hidden_mse import HiddenMSE
 from autodistill.losses.logits_kl import LogitsKL
 from autodistill.schedules.plugin import autodistill_schedules
 from autodistill.training.distil import Distillation
+from autodistill.training.parallel import joined
 from autodistill.training.stream import ExampleStream
 from autodistill.training.teacher_features import cached_teacher_features
 from autodistill.training.tokenised import tokenise
@@ -37,6 +38,17 @@ class Losses(pl.Callback):  # type: ignore[misc]
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, *unused: Any) -> None:
         self.seen.append(pl_module.last_losses())
+
+
+def fail(error: Exception) -> None:
+    """Work of another process of a run that fails before they meet."""
+    raise error
+
+
+def meet(seen: Path) -> None:
+    """Work of the second process of two that only meets the first; writes down its number of threads."""
+    with joined(2, None, "cpu"):
+        seen.write_text(str(torch.get_num_threads()))
 
 
 def make_phases(schedule: str, fidelity: float = 1.0, *, student_layers: int = 2) -> Sequence[Phase]:
