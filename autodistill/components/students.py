@@ -244,7 +244,7 @@ class BaselineContext:
 
     Args:
         label: the key it has in the configuration.
-        teacher: the teacher as an architecture of the study's family, or None when it is of no known family.
+        teacher: the teacher as an architecture of any family, the study's before others; None when it is of none.
         family: registry name of the study's student family.
     """
 

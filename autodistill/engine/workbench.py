@@ -264,13 +264,19 @@ class Workbench:
             ConfigError: a baseline refuses its parameters, or names an architecture that cannot be built, or two
                 architectures have one name.
         """
-        cut_from = self.family.architecture_of(teacher)
+        cut_from = self.architecture_of(teacher)
         found: dict[Architecture, NamedArchitecture] = {}
         names: dict[str, Architecture] = {}
         for label, chosen in (self.settings.several["baseline"] if some is None else some).items():
             baseline: Baseline = self.create(chosen, BaselineContext(label, cut_from, self.family_name))
             for named in baseline.architectures():
-                self.check_architecture(named.architecture)
+                try:
+                    self.check_architecture(named.architecture)
+                except ConfigError as error:
+                    raise ConfigError(
+                        f"{chosen.place} makes {named.name!r}, which cannot be built: {error} Change the parameters "
+                        f"of this baseline, or leave it out: '~{chosen.place}'."
+                    ) from error
                 found.setdefault(named.architecture, named)
                 if names.setdefault(named.name, named.architecture) != named.architecture:
                     raise ConfigError(

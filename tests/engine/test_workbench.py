@@ -28,11 +28,40 @@ TWICE = (
     "+baseline.second={name: teacher_truncated, layers: [1]}",
 )
 
+#: A study of MobileBERT students as small as the tiny teacher, which is a BERT.
+MOBILEBERT = (
+    "student=mobilebert",
+    "student.space={num_layers: [1, 2], hidden_size: [136], bottleneck_size: [16], num_heads: [2], "
+    "intermediate_size: [16], num_ffn: [1]}",
+)
+
 
 def test_a_baseline_that_two_labels_name_is_one_baseline(tmp_path: Path, fresh_registry: Registry) -> None:
     bench = Workbench(compose([*tiny_overrides(tmp_path), *TWICE], fresh_registry), fresh_registry)
     found = bench.baselines(bench.teacher.load(bench.task))
     assert [(named.name, named.architecture.choices["num_layers"]) for named in found] == [("first-1", 1)]
+
+
+def test_a_teacher_of_another_family_than_the_students_is_cut_too(tmp_path: Path, fresh_registry: Registry) -> None:
+    overrides = [*tiny_overrides(tmp_path), "baseline=[teacher_truncated,uniform_scaling]", *MOBILEBERT]
+    bench = Workbench(compose(overrides, fresh_registry), fresh_registry)
+    found = bench.baselines(bench.teacher.load(bench.task))
+    assert {named.architecture.family for named in found} == {"bert"}
+    assert [named.name for named in found][0] == "teacher_truncated-1"
+
+
+def test_a_baseline_that_cannot_be_built_is_named(
+    tmp_path: Path, fresh_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise ConfigError("hidden_size must be > 128.")
+
+    bench = Workbench(compose([*tiny_overrides(tmp_path), *TWICE], fresh_registry), fresh_registry)
+    monkeypatch.setattr(bench, "check_architecture", refuse)
+    with pytest.raises(
+        ConfigError, match=r"baseline\.first makes 'first-1', which cannot .*128\. .*'~baseline\.first'"
+    ):
+        bench.baselines(bench.teacher.load(bench.task))
 
 
 def test_two_baselines_of_one_name_are_refused(tmp_path: Path, fresh_registry: Registry) -> None:
