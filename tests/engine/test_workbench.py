@@ -47,7 +47,7 @@ def test_a_teacher_of_another_family_than_the_students_is_cut_too(tmp_path: Path
     bench = Workbench(compose(overrides, fresh_registry), fresh_registry)
     found = bench.baselines(bench.teacher.load(bench.task))
     assert {named.architecture.family for named in found} == {"bert"}
-    assert [named.name for named in found][0] == "teacher_truncated-1"
+    assert found[0].name == "teacher_truncated-1"
 
 
 def test_a_baseline_that_cannot_be_built_is_named(
