@@ -93,10 +93,11 @@ class ComponentSpec:
             raise ValueError(f"ComponentSpec.target of {self.name!r} must be 'module:attribute', got {self.target!r}.")
         if not (isinstance(self.config, type) and is_dataclass(self.config)):
             raise ValueError(f"ComponentSpec.config of {self.name!r} must be a dataclass, got {self.config!r}.")
-        if isinstance(self.requires, str):  # ("numpy") is a text, whose letters would be taken for names
+        requires: object = self.requires
+        if isinstance(requires, str):  # ("numpy") is a text, whose letters would be taken for names
             raise ValueError(
                 f"ComponentSpec.requires of {self.name!r} must be a tuple of import names, got the text "
-                f"{self.requires!r}. Write ({self.requires!r},)."
+                f"{requires!r}. Write ({requires!r},)."
             )
 
     @property
