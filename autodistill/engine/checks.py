@@ -134,7 +134,7 @@ def check_initialisation(bench: Workbench, teacher: PreTrainedModel, baselines: 
 def check_lr_factor(bench: Workbench, architecture: Architecture) -> None:
     """Raise `PluginError` where a family's factor would stop the training, or turn it into its opposite."""
     factor: Any = bench.family_of(architecture.family).lr_factor(architecture)
-    if not isinstance(factor, Real) or not 0 < factor < float("inf"):
+    if not (isinstance(factor, Real) and 0 < float(factor) < float("inf")):
         raise PluginError(
             f"lr_factor must return a finite number > 0, but that of {_described(bench, architecture)} returned "
             f"{factor!r} for {architecture}."
