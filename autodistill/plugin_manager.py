@@ -8,11 +8,11 @@ on. The registry (`autodistill.registry`) turns what is registered into somethin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
@@ -39,6 +39,9 @@ BUILTIN_MODULES = tuple(
         "exporters",
     )
 )
+
+#: What a registration hook returns a list of.
+_Item = TypeVar("_Item")
 
 #: Characters of a text argument that the trace shows as it is; names are shorter, texts longer.
 _BRIEF = 60
@@ -152,17 +155,44 @@ class PluginManager:
         if unknown:
             raise PluginError(f"plugin {name!r} implements hooks that do not exist: {', '.join(unknown)}.")
 
-    def call_each(self, hook: str) -> list[tuple[Provider, Any]]:
-        """Call a registration hook of every plugin on its own; record and drop the plugins that raise."""
-        results: list[tuple[Provider, Any]] = []
-        for name, provider in list(self._providers.items()):
+    def collect(self, hooks: Iterable[str], item: type[_Item]) -> list[tuple[Provider, dict[str, list[_Item]]]]:
+        """Call registration hooks of every plugin on its own; one that fails in any of them is taken out as a whole.
+
+        Args:
+            hooks: names of hooks that return a list.
+            item: what the lists hold.
+
+        Returns:
+            The provider of every plugin that is left, with what each of its hooks returned.
+        """
+        asked = tuple(hooks)
+        found = ((provider, self._collected(provider, asked, item)) for provider in list(self._providers.values()))
+        return [(provider, items) for provider, items in found if items is not None]
+
+    def _collected(self, provider: Provider, hooks: Sequence[str], item: type[_Item]) -> dict[str, list[_Item]] | None:
+        found: dict[str, list[_Item]] = {}
+        for hook in hooks:
             try:
-                results.extend((provider, result) for result in self._call(hook, name, {}))
-            except Exception as error:
-                self.failures.append(PluginFailure(provider, hook, error))
-                self._drop(name)
-                del self._providers[name]
-        return results
+                returned = self._call(hook, provider.plugin, {})
+                found[hook] = [each for result in returned for each in _listed(hook, result, item)]
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:  # as at import: a plugin may raise anything, SystemExit included
+                self.take_out(provider, hook, error)
+                return None
+        return found
+
+    def take_out(self, provider: Provider, where: str, error: BaseException) -> None:
+        """Record why a plugin cannot be used, and call none of its hooks again.
+
+        Args:
+            provider: of the plugin.
+            where: the hook in which it failed.
+            error: what is wrong.
+        """
+        self.failures.append(PluginFailure(provider, where, error))
+        self._drop(provider.plugin)
+        del self._providers[provider.plugin]
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call an observer hook of every plugin; an exception is raised again with the plugin's name.
@@ -189,7 +219,7 @@ class PluginManager:
         started, outcome = time.perf_counter(), "returned"
         try:
             results: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
-        except Exception as error:
+        except BaseException as error:
             outcome = f"raised {type(error).__name__}"
             raise
         finally:
@@ -198,6 +228,27 @@ class PluginManager:
                 given = ", ".join(f"{key}={brief(value)}" for key, value in arguments.items())
                 self._trace(f"{hook}({given}) -> {name} of {self._providers[name]}: {outcome} in {spent:.1f} ms")
         return results
+
+
+def _listed(hook: str, result: object, item: type[_Item]) -> list[_Item]:
+    """What a registration hook returned, as a list; None is an empty one.
+
+    Raises:
+        TypeError: it is no list, or one of something else.
+    """
+    kind = {"str": "names"}.get(item.__name__, f"{item.__name__} objects")
+    if result is None:
+        return []
+    if isinstance(result, item):
+        raise TypeError(f"{hook} must return a list of {kind}, got one alone. Put it between [ and ]")
+    if not isinstance(result, Iterable):
+        raise TypeError(f"{hook} must return a list of {kind}, got {type(result).__name__}")
+    found: list[_Item] = []
+    for each in result:
+        if not isinstance(each, item):
+            raise TypeError(f"{hook} must return a list of {kind}, got {type(each).__name__} in it")
+        found.append(each)
+    return found
 
 
 def brief(value: object) -> str:

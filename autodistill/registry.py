@@ -25,9 +25,13 @@ BLOCK_VARIABLE = "AUTODISTILL_BLOCK_PLUGINS"
 #: Environment variable that, set to 1, writes every hook call as a line to stderr; read by the command line.
 TRACE_VARIABLE = "AUTODISTILL_TRACE_PLUGINS"
 
+#: The hook by which plugins name packages of config files.
+CONFIG_HOOK = "autodistill_config_packages"
+
 #: Components that exist elsewhere: (kind, name) -> what to type to get them.
 INSTALLABLE: Mapping[tuple[str, str], str] = {
     ("search", "template_annealing"): "pip install ./plugins/autodistill-template",
+    ("latency", "openvino"): "pip install ./plugins/autodistill-openvino",
 }
 
 
@@ -49,6 +53,11 @@ class Registered:
         """Import names that the component requires and that are not installed."""
         return tuple(name for name in self.spec.requires if find_spec(name.split(".")[0]) is None)
 
+    @property
+    def install_hint(self) -> str:
+        """What to type to get what is missing."""
+        return self.spec.install_hint or f"pip install {' '.join(self.missing)}"
+
 
 class Registry:
     """All registered components.
@@ -63,28 +72,40 @@ class Registry:
     def __init__(self, manager: PluginManager) -> None:
         self.manager = manager
         self._components: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}
-        for kind in KINDS.values():
-            for provider, specs in manager.call_each(kind.hook):
-                self._add_all(kind, provider, specs)
+        manager.collect([CONFIG_HOOK], str)  # first, as a plugin that fails in it must have no components either
+        for provider, specs in manager.collect([kind.hook for kind in KINDS.values()], ComponentSpec):
+            self._add_all(provider, specs)
 
     @property
     def failures(self) -> list[PluginFailure]:
         """Plugins that could not be used."""
         return self.manager.failures
 
-    def _add_all(self, kind: Kind, provider: Provider, specs: Any) -> None:
-        for spec in specs or ():
-            if not isinstance(spec, ComponentSpec):
-                error = TypeError(f"{kind.hook} must return ComponentSpec objects, got {type(spec).__name__}")
-                self.manager.failures.append(PluginFailure(provider, kind.hook, error))
-                return
-            other = self._components[kind.name].get(spec.name)
-            if other is not None:
-                raise PluginError(
-                    f"The {kind.title} {spec.name!r} is provided twice: by {other.provider} and by {provider}. "
-                    f"Uninstall one of them, or block its plugin: {BLOCK_VARIABLE}={provider.plugin}."
+    def _add_all(self, provider: Provider, specs: Mapping[str, Sequence[ComponentSpec]]) -> None:
+        """Add all that a plugin registers, by hook; or none where one of them lacks what its kind must have."""
+        found = [Registered(kind, spec, provider) for kind in KINDS.values() for spec in specs[kind.hook]]
+        for registered in found:
+            kind, spec = registered.kind, registered.spec
+            lacking = [name for name in kind.parameters if name not in spec.parameters]
+            if lacking:
+                error = TypeError(
+                    f"the config of the {kind.title} {spec.name!r} has no {', '.join(lacking)}, which every "
+                    f"{kind.title} must have. Add to {spec.config.__name__}: {', '.join(lacking)}"
                 )
-            self._components[kind.name][spec.name] = Registered(kind, spec, provider)
+                self.manager.take_out(provider, kind.hook, error)
+                return
+        for registered in found:
+            self._add(registered)
+
+    def _add(self, registered: Registered) -> None:
+        kind, spec, provider = registered.kind, registered.spec, registered.provider
+        other = self._components[kind.name].get(spec.name)
+        if other is not None:
+            raise PluginError(
+                f"The {kind.title} {spec.name!r} is provided twice: by {other.provider} and by {provider}. "
+                f"Uninstall one of them, or block its plugin: {BLOCK_VARIABLE}={provider.plugin}."
+            )
+        self._components[kind.name][spec.name] = registered
 
     def names(self, kind: str) -> tuple[str, ...]:
         """Names of the components of a kind, sorted."""
@@ -133,15 +154,14 @@ class Registry:
         """
         registered = self.get(kind, name)
         if registered.missing:
-            hint = registered.spec.install_hint or f"pip install {' '.join(registered.missing)}"
             raise ConfigError(
                 f"The {registered.kind.title} {name!r} needs {', '.join(registered.missing)}, "
-                f"which is not installed. Try: {hint}"
+                f"which is not installed. Try: {registered.install_hint}"
             )
         module, attribute = registered.spec.target.split(":")
         try:
             return getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # foreign code: a module may fail in any way while it is imported
             raise PluginError(
                 f"The {registered.kind.title} {name!r} of {registered.provider} cannot be loaded from "
                 f"{registered.spec.target!r}: {type(error).__name__}: {error}"

@@ -5,13 +5,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import make_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from autodistill.components.specs import ComponentSpec
 from autodistill.errors import PluginError
 from autodistill.hookspecs import hookimpl
 from autodistill.plugin_manager import PluginManager, Provider, brief
+
+SPEC = ComponentSpec("mine", "collections:OrderedDict", make_dataclass("Nothing", []), "Mine.")
 
 GOOD = """
 from dataclasses import dataclass
@@ -61,6 +66,15 @@ def test_a_plugin_broken_at_import_is_named_and_stops_nothing(
     assert plugins_command(site, "--check").returncode == 1
 
 
+def test_a_component_that_misses_what_it_requires_is_listed_with_what_to_install(
+    install_plugin: Callable[[str, str], Path],
+) -> None:
+    needy = GOOD.replace('"From outside.")', '"From outside.", requires=("no_such_module",))')
+    result = plugins_command(install_plugin("needyplugin", needy), "--check")
+    assert "From outside. [needs no_such_module: pip install no_such_module]" in result.stdout
+    assert result.returncode == 0, result.stdout
+
+
 def test_a_blocked_plugin_is_not_imported(install_plugin: Callable[[str, str], Path]) -> None:
     site = install_plugin("brokenplugin", "raise RuntimeError('boom')")
     result = plugins_command(site, "--check", AUTODISTILL_BLOCK_PLUGINS="brokenplugin")
@@ -76,11 +90,61 @@ def test_a_plugin_that_fails_in_a_hook_is_dropped_and_named() -> None:
 
     manager = PluginManager()
     manager.register(Failing(), Provider("autodistill-failing", "2.0", "failing"))
-    assert manager.call_each("autodistill_losses") == []
+    assert manager.collect(["autodistill_losses"], ComponentSpec) == []
     assert str(manager.failures[0]) == (
         "plugin 'failing' of autodistill-failing 2.0 failed at autodistill_losses: RuntimeError: boom"
     )
     assert "failing" not in manager.providers
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        (SPEC, r"must return a list of ComponentSpec objects, got one alone\. Put it between \[ and \]"),
+        (5, "must return a list of ComponentSpec objects, got int"),
+        ([SPEC, "text"], "must return a list of ComponentSpec objects, got str in it"),
+        ((1 / zero for zero in [0]), "ZeroDivisionError"),
+        (SystemExit(3), "SystemExit: 3"),
+    ],
+    ids=["one", "number", "wrong item", "generator", "exit"],
+)
+def test_a_plugin_that_fails_in_any_registration_hook_is_taken_out_as_a_whole(returned: Any, reason: str) -> None:
+    class Broken(Observer):
+        @hookimpl
+        def autodistill_search_strategies(self) -> list[ComponentSpec]:
+            return [SPEC]
+
+        @hookimpl
+        def autodistill_pruners(self) -> Any:
+            if isinstance(returned, BaseException):
+                raise returned
+            return returned
+
+        @hookimpl
+        def autodistill_executors(self) -> list[ComponentSpec]:
+            return [SPEC]
+
+    manager, broken = PluginManager(), Broken()
+    manager.register(broken, Provider("autodistill-broken", "1", "broken"))
+    hooks = ["autodistill_search_strategies", "autodistill_pruners", "autodistill_executors"]
+    assert manager.collect(hooks, ComponentSpec) == []
+    (failure,) = manager.failures
+    assert failure.where == "autodistill_pruners"
+    assert re.search(reason, str(failure))
+    manager.notify("autodistill_after_study_run", study="quickstart", summary={})
+    assert broken.seen == []
+
+
+def test_ctrl_c_in_a_registration_hook_is_no_failure() -> None:
+    class Slow:
+        @hookimpl
+        def autodistill_losses(self) -> None:
+            raise KeyboardInterrupt
+
+    manager = PluginManager()
+    manager.register(Slow(), Provider("autodistill-slow", "1", "slow"))
+    with pytest.raises(KeyboardInterrupt):
+        manager.collect(["autodistill_losses"], ComponentSpec)
 
 
 def test_a_hook_that_does_not_exist_is_refused_by_name() -> None:

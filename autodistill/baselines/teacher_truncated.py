@@ -53,7 +53,8 @@ def teacher_of(context: BaselineContext, needed: Sequence[str]) -> Architecture:
     if teacher is None:
         raise ConfigError(
             f"The baseline {context.label!r} is made from the teacher's own architecture, but the teacher is of no "
-            f"student family (the study's is {context.family!r}). Leave this baseline out: '~baseline.{context.label}'."
+            f"student family (neither of the study's, {context.family!r}, nor of another). Leave this baseline out: "
+            f"'~baseline.{context.label}'."
         )
     missing = [name for name in needed if name not in teacher.choices]
     if missing:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from autodistill.baselines.teacher_truncated import teacher_of
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.students import BaselineContext, NamedArchitecture
+from autodistill.students.configs import MOBILEBERT_EMBEDDING_SIZE
 
 #: Feed-forward widths are rounded to a multiple of this, the width of a vector register in float32.
 ROUNDING = 8
@@ -48,7 +49,9 @@ def scaled(choices: Mapping[str, Choice], scale: float) -> dict[str, Choice]:
     result["num_heads"] = fewer
     result[thin] = int(choices[thin]) // heads * fewer
     if thin != "hidden_size":
-        result["hidden_size"] = _scale(int(choices["hidden_size"]) // ROUNDING, scale) * ROUNDING
+        # MobileBERT, the family with bottlenecks, is wider than its word embedding, whose width is fixed.
+        width = _scale(int(choices["hidden_size"]) // ROUNDING, scale) * ROUNDING
+        result["hidden_size"] = min(int(choices["hidden_size"]), max(width, MOBILEBERT_EMBEDDING_SIZE + ROUNDING))
     result["intermediate_size"] = _scale(int(choices["intermediate_size"]) // ROUNDING, scale) * ROUNDING
     return result
 

@@ -10,7 +10,10 @@ from autodistill.registry import Registered, Registry, default_registry
 
 
 def plugins(arguments: Sequence[str]) -> int:
-    """Print the table; with ``--check`` return 1 when a plugin is broken or a component misses what it requires."""
+    """Print the table; with ``--check`` return 1 when a plugin is broken.
+
+    A component that misses what it requires is no failure: the table says what to install.
+    """
     unknown = [argument for argument in arguments if argument != "--check"]
     if unknown:
         raise UserError(f"autodistill plugins takes --check only, got {' '.join(unknown)}.")
@@ -33,5 +36,5 @@ def plugin_table(registry: Registry) -> list[str]:
 
 def _row(registered: Registered) -> str:
     spec = registered.spec
-    missing = f" [needs {', '.join(registered.missing)}: {spec.install_hint}]" if registered.missing else ""
+    missing = f" [needs {', '.join(registered.missing)}: {registered.install_hint}]" if registered.missing else ""
     return f"  {spec.name:<20} {registered.provider!s:<34} {spec.summary}{missing}"

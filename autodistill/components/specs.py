@@ -28,6 +28,7 @@ class Kind:
         plural: the title in the plural.
         hook: the hook of `autodistill.hookspecs` that registers components of this kind.
         several: whether a study may use several of them, keyed by label in the configuration.
+        parameters: that every component of this kind has.
     """
 
     name: str
@@ -35,17 +36,24 @@ class Kind:
     plural: str
     hook: str
     several: bool = False
+    parameters: tuple[str, ...] = ()
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("search", "search strategy", "search strategies", "autodistill_search_strategies"),
-        Kind("student", "student family", "student families", "autodistill_student_families"),
+        Kind(
+            "student",
+            "student family",
+            "student families",
+            "autodistill_student_families",
+            parameters=("space", "rules"),
+        ),
         Kind("teacher", "teacher", "teachers", "autodistill_teachers"),
-        Kind("data", "data source", "data sources", "autodistill_data_sources"),
-        Kind("loss", "distillation loss", "distillation losses", "autodistill_losses", several=True),
-        Kind("schedule", "schedule", "schedules", "autodistill_schedules"),
+        Kind("data", "data source", "data sources", "autodistill_data_sources", parameters=("max_length",)),
+        Kind("loss", "distillation loss", "distillation losses", "autodistill_losses", True, parameters=("weight",)),
+        Kind("schedule", "schedule", "schedules", "autodistill_schedules", parameters=("flash_fidelity",)),
         Kind("latency", "latency backend", "latency backends", "autodistill_latency_backends", several=True),
         Kind("evaluator", "evaluator", "evaluators", "autodistill_evaluators", several=True),
         Kind("baseline", "baseline", "baselines", "autodistill_baselines", several=True),
@@ -85,6 +93,12 @@ class ComponentSpec:
             raise ValueError(f"ComponentSpec.target of {self.name!r} must be 'module:attribute', got {self.target!r}.")
         if not (isinstance(self.config, type) and is_dataclass(self.config)):
             raise ValueError(f"ComponentSpec.config of {self.name!r} must be a dataclass, got {self.config!r}.")
+        requires: object = self.requires
+        if isinstance(requires, str):  # ("numpy") is a text, whose letters would be taken for names
+            raise ValueError(
+                f"ComponentSpec.requires of {self.name!r} must be a tuple of import names, got the text "
+                f"{requires!r}. Write ({requires!r},)."
+            )
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -148,6 +148,9 @@ class Teacher(Protocol):
     """A teacher; built as ``target(context: TeacherContext, **parameters)``.
 
     Building checks what can be checked without reading weights; `load` reads them.
+
+    A teacher whose feed-forward networks students may copy has the attribute ``activation``, the name of theirs:
+    baselines of another family than the study's then have it too, if that family has the parameter.
     """
 
     #: Where it comes from, for messages and reports (a package, directory or hub name; never a secret).
@@ -244,7 +247,7 @@ class BaselineContext:
 
     Args:
         label: the key it has in the configuration.
-        teacher: the teacher as an architecture of the study's family, or None when it is of no known family.
+        teacher: the teacher as an architecture of any family, the study's before others; None when it is of none.
         family: registry name of the study's student family.
     """
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from autodistill.components.specs import KINDS, ComponentSpec
 from autodistill.errors import ConfigError, PluginError
 from autodistill.plugin_manager import PluginFailure
+from autodistill.registry import CONFIG_HOOK
 
 if TYPE_CHECKING:
     from autodistill.plugin_manager import PluginManager
@@ -79,8 +80,8 @@ def config_packages(manager: PluginManager) -> list[str]:
         PluginError: a package that a plugin names cannot be found (Hydra would ignore it silently).
     """
     packages: list[str] = []
-    for provider, names in manager.call_each("autodistill_config_packages"):
-        for name in names:
+    for provider, found in manager.collect([CONFIG_HOOK], str):
+        for name in found[CONFIG_HOOK]:
             if not _package_exists(name):
                 raise PluginError(
                     f"plugin {provider.plugin!r} of {provider} names the config package {name!r}, which cannot be "

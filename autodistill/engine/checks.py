@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyBackend, metrics_given
 from autodistill.components.pruning import PrunerContext
 from autodistill.components.search import EarlierStudy, History, SearchContext
-from autodistill.components.students import NamedArchitecture
+from autodistill.components.students import Initialisation, NamedArchitecture
 from autodistill.configs.targets import instantiate
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.teacher import trainer_arguments
 from autodistill.engine.workbench import Workbench
-from autodistill.errors import ConfigError
+from autodistill.errors import ConfigError, PluginError
 from autodistill.search.candidates import Candidates, generator
 from autodistill.training.runner import DEFAULTS, RESERVED, quiet_lightning
 
@@ -53,8 +54,7 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
     make_optimiser(torch.nn.Linear(1, 1), (), bench.schedule.optimisation, fused=False)
     for chosen in settings.several["export"].values():
         bench.create(chosen)
-    baselines = [named.architecture for named in bench.baselines(teacher)]
-    check_initialisation(bench, teacher, [*bench.some_architectures, *baselines])
+    check_initialisation(bench, teacher, bench.baselines(teacher))
 
 
 def check_baselines(baselines: Iterable[NamedArchitecture], trials: Iterable[TrialRecord]) -> None:
@@ -93,22 +93,80 @@ def check_candidates(context: SearchContext) -> None:
     )
 
 
-def check_initialisation(bench: Workbench, teacher: PreTrainedModel, architectures: Sequence[Architecture]) -> None:
+def check_initialisation(bench: Workbench, teacher: PreTrainedModel, baselines: Sequence[NamedArchitecture]) -> None:
     """Start one student of every family from the teacher, which a family may refuse, e.g. for its activation.
+
+    It is the narrowest one: wider students may take nothing of the teacher, and then nothing is refused.
 
     Args:
         bench: the study's shared parts.
         teacher: the teacher's model.
-        architectures: of the study.
+        baselines: of the study, of any families.
 
     Raises:
         ConfigError: a family cannot start from this teacher.
+        PluginError: a family gives what no family may give.
     """
     import torch
 
+    narrowest: dict[str, tuple[int, Architecture]] = {}
+    for architecture in (*bench.some_architectures, *(named.architecture for named in baselines)):
+        family = bench.family_of(architecture.family)
+        check_lr_factor(bench, architecture)
+        width = family.dimensions(architecture, bench.task).hidden
+        if architecture.family not in narrowest or width < narrowest[architecture.family][0]:
+            narrowest[architecture.family] = width, architecture
     with torch.random.fork_rng(devices=[]):
-        for architecture in {item.family: item for item in reversed(architectures)}.values():
-            bench.family_of(architecture.family).initialise(bench.build(architecture), teacher)
+        for name, (_, architecture) in narrowest.items():
+            try:
+                check_start(bench, teacher, architecture)
+            except ConfigError as error:
+                if name == bench.family_name:
+                    raise
+                of_it = ", ".join(named.name for named in baselines if named.architecture.family == name)
+                raise ConfigError(
+                    f"The baselines of the family {name!r} ({of_it}) cannot start from this teacher, and as the study "
+                    f"searches {bench.family_name!r} they have the defaults of their family, which no key changes. "
+                    f"Leave them out ('~baseline.LABEL'). The reason: {error}"
+                ) from error
+
+
+def check_lr_factor(bench: Workbench, architecture: Architecture) -> None:
+    """Raise `PluginError` where a family's factor would stop the training, or turn it into its opposite."""
+    factor: Any = bench.family_of(architecture.family).lr_factor(architecture)
+    if not (isinstance(factor, Real) and 0 < float(factor) < float("inf")):
+        raise PluginError(
+            f"lr_factor must return a finite number > 0, but that of {_described(bench, architecture)} returned "
+            f"{factor!r} for {architecture}."
+        )
+
+
+def check_start(bench: Workbench, teacher: PreTrainedModel, architecture: Architecture) -> None:
+    """Build a student and start it from the teacher.
+
+    Raises:
+        ConfigError: the family cannot start from this teacher.
+        PluginError: the family returns something else than it must, or counts other parameters than it builds.
+    """
+    family, whose = bench.family_of(architecture.family), _described(bench, architecture)
+    student = bench.build(architecture)
+    built = sum(parameter.numel() for parameter in student.parameters())
+    told = family.parameters(architecture, bench.task, bench.vocabulary)
+    if told != built:
+        raise PluginError(
+            f"parameters must return how many the model of build has, {built}, but that of {whose} returned {told} for "
+            f"{architecture}."
+        )
+    started = family.initialise(student, teacher)
+    if not isinstance(started, Initialisation):
+        raise PluginError(
+            f"initialise must return an Initialisation, but that of {whose} returned {type(started).__name__} for "
+            f"{architecture}."
+        )
+
+
+def _described(bench: Workbench, architecture: Architecture) -> str:
+    return bench.registry.get("student", architecture.family).described
 
 
 def _check_latency_metrics(bench: Workbench, backends: Mapping[str, LatencyBackend]) -> None:

@@ -33,13 +33,14 @@ from autodistill.components.students import (
 from autodistill.components.task import DataContext, TaskData, TaskSpec
 from autodistill.components.training import Batch, DistillationLoss, FeatureKey, LossContext, Schedule
 from autodistill.configs.settings import DEFAULT_QUALITY, Chosen, Settings, named_as
+from autodistill.configs.store import default_node
 from autodistill.engine.cache import cache_key
 from autodistill.engine.given_architectures import first_architectures
 from autodistill.engine.helpers import WithoutHelpers
 from autodistill.engine.known import KnownMetrics
 from autodistill.engine.space import Space, build_space
 from autodistill.engine.workload_metrics import not_asked_for
-from autodistill.errors import ConfigError, DataError, TeacherError, did_you_mean
+from autodistill.errors import ConfigError, DataError, PluginError, TeacherError, did_you_mean
 from autodistill.latency.lengths import LENGTH_QUANTILES
 from autodistill.losses.masking import counted_tokens
 from autodistill.training.augmented import Augmentation, augmented
@@ -224,23 +225,51 @@ class Workbench:
         return self.family_of(self.family_name)
 
     def family_of(self, name: str) -> StudentFamily:
-        """A family by name: the configured one, or another with its defaults (baselines may be of any)."""
+        """A family by name: the configured one, or another with its defaults (baselines may be of any).
+
+        Raises:
+            ConfigError: another has a parameter without a default.
+        """
         if name not in self._families:
             chosen = self.settings.one("student")
-            registered = self.registry.get("student", name)
-            defaults = vars(registered.spec.config())
-            parameters = chosen.parameters if name == chosen.name else defaults
-            family = self.registry.create("student", name, parameters)
-            # What a derived value reads and the family's own space does not have is a helper of the search.
-            helpers = self.space.helpers - set(defaults["space"]) if name == chosen.name else frozenset()
-            self._families[name] = WithoutHelpers(family, helpers) if helpers else family
+            if name != chosen.name:
+                parameters = self._defaults_of(name)
+                self._families[name] = self.registry.create("student", name, parameters)
+            else:
+                family = self.registry.create("student", name, chosen.parameters)
+                # What a derived value reads and the family's own space does not have is a helper of the search.
+                helpers = self.space.helpers - set(default_node(self.registry.get("student", name).spec)["space"])
+                self._families[name] = WithoutHelpers(family, helpers) if helpers else family
         return self._families[name]
+
+    def _defaults_of(self, family: str) -> dict[str, Any]:
+        """Parameters of a family that the study does not search; its activation is the teacher's, to start from it."""
+        registered = self.registry.get("student", family)
+        required = [name for name, value in default_node(registered.spec).items() if value == "???"]
+        if required:
+            raise ConfigError(
+                f"A study of the family {self.family_name!r} takes others with their defaults, and "
+                f"{registered.described} has none for {', '.join(required)}. Leave out what is of that family, or "
+                f"search it: student={family}."
+            )
+        parameters = dict(vars(registered.spec.config()))
+        activation = getattr(self.teacher, "activation", None)
+        return {**parameters, "activation": activation} if activation and "activation" in parameters else parameters
 
     def architecture_of(self, model: PreTrainedModel) -> Architecture | None:
         """The architecture of a model in the first student family that knows it, the study's own before others."""
-        names = [self.family_name, *self.registry.names("student")]
-        found = (self.family_of(name).architecture_of(model) for name in dict.fromkeys(names))
-        return next((architecture for architecture in found if architecture is not None), None)
+        for name in dict.fromkeys([self.family_name, *self.registry.names("student")]):
+            try:
+                family = self.family_of(name)
+            except (ConfigError, PluginError) as error:
+                if name == self.family_name:
+                    raise
+                logger.info("the student family %r is not asked whose architecture a model has: %s", name, error)
+                continue
+            found = family.architecture_of(model)
+            if found is not None:
+                return found
+        return None
 
     @cached_property
     def space(self) -> Space:
@@ -285,13 +314,19 @@ class Workbench:
             ConfigError: a baseline refuses its parameters, or names an architecture that cannot be built, or two
                 architectures have one name.
         """
-        cut_from = self.family.architecture_of(teacher)
+        cut_from = self.architecture_of(teacher)
         found: dict[Architecture, NamedArchitecture] = {}
         names: dict[str, Architecture] = {}
         for label, chosen in (self.settings.several["baseline"] if some is None else some).items():
             baseline: Baseline = self.create(chosen, BaselineContext(label, cut_from, self.family_name))
             for named in baseline.architectures():
-                self.check_architecture(named.architecture)
+                try:
+                    self.check_architecture(named.architecture)
+                except ConfigError as error:
+                    raise ConfigError(
+                        f"{chosen.place} makes {named.name!r}, which cannot be built: {error} Change the parameters "
+                        f"of this baseline, or leave it out: '~{chosen.place}'."
+                    ) from error
                 found.setdefault(named.architecture, named)
                 if names.setdefault(named.name, named.architecture) != named.architecture:
                     raise ConfigError(

@@ -8,12 +8,13 @@ from typing import Any
 
 import transformers
 from transformers import BertConfig, PreTrainedModel
+from transformers.activations import ACT2FN
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.students import Dimensions, Initialisation, Vocabulary
 from autodistill.components.task import TaskSpec
 from autodistill.components.training import FEATURES, Batch
-from autodistill.errors import ConfigError
+from autodistill.errors import ConfigError, did_you_mean
 from autodistill.students.choices import integer_choices
 from autodistill.students.embeddings import initialise_word_embeddings
 from autodistill.students.heads import head_of, head_width, label_fields
@@ -47,6 +48,9 @@ class BertFamily:
         activation: of the feed-forward networks.
         dropout: while training, in [0, 1). Students are smaller than the data deserves and learn from soft targets,
             so the default is none.
+
+    Raises:
+        ConfigError: transformers has no such activation.
     """
 
     features = frozenset(FEATURES)
@@ -62,6 +66,11 @@ class BertFamily:
         activation: str,
         dropout: float,
     ) -> None:
+        if activation not in ACT2FN:
+            raise ConfigError(
+                f"student.activation must be a name that transformers knows, got {activation!r}."
+                f"{did_you_mean(activation, ACT2FN)} It knows: {', '.join(sorted(ACT2FN))}."
+            )
         self.space = space
         self.rules = rules
         self.initialisation = initialisation

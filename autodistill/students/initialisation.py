@@ -59,11 +59,12 @@ def initialise_bert(
         importance: what to keep; by default from the teacher's weights.
 
     Raises:
-        ConfigError: the vocabularies or the activations differ.
+        ConfigError: the vocabularies differ, or the activations of a student that takes the teacher's weights.
     """
-    _check_compatible(student.config, teacher.config)
+    _check_vocabulary(student.config, teacher.config)
     if student.config.hidden_size > teacher.config.hidden_size:
         return Initialisation(dict.fromkeys(tensor_groups(student), "random"))
+    _check_activation(student.config, teacher.config)
     transfer = Transfer(student, teacher, importance or weight_importance(teacher.base_model))
     _copy_layer_norm_epsilon(student, teacher)
     _copy_embeddings(transfer)
@@ -84,12 +85,15 @@ def tensor_groups(student: Any) -> tuple[str, ...]:
     return (*groups, *(name for name in ("classifier", "qa_outputs", "cls") if hasattr(student, name)))
 
 
-def _check_compatible(student: Any, teacher: Any) -> None:
+def _check_vocabulary(student: Any, teacher: Any) -> None:
     if student.vocab_size != teacher.vocab_size:
         raise ConfigError(
             f"The student has {student.vocab_size} word embeddings and the teacher {teacher.vocab_size}; "
             "a student is built with its teacher's vocabulary."
         )
+
+
+def _check_activation(student: Any, teacher: Any) -> None:
     if student.hidden_act != teacher.hidden_act:
         raise ConfigError(
             f"student.activation is {student.hidden_act!r}, but the teacher's is {teacher.hidden_act!r}, so its "

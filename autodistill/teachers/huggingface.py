@@ -147,6 +147,11 @@ class HuggingFaceTeacher:
         return self._files.fingerprint()
 
     @property
+    def activation(self) -> str | None:
+        """That of a BERT's feed-forward networks, which BERT students copy; None for other models."""
+        return str(self._config.hidden_act) if self._config.model_type == "bert" else None
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Class names of the checkpoint's own classification head, of texts or of words; empty when it has none."""
         # One output for a text is regression, not a class.

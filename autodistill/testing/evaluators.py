@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.outcome import Described, Evaluator, Predictions, metrics_of
+from autodistill.components.outcome import Described, Evaluator, Predictions, compares_with_teacher, metrics_of
 from autodistill.components.students import Vocabulary
 from autodistill.components.task import TaskSpec
 from autodistill.errors import TrialError, UserError
@@ -195,7 +195,8 @@ class EvaluatorSuite:
             else ("describe", _described(self.ARCHITECTURE))
         )
         method = getattr(evaluator, name, None)
-        if method is not None:
+        # A subclass of the protocol inherits its stub, which does nothing.
+        if method is not None and getattr(type(evaluator), name, None) is not getattr(Evaluator, name):
             with pytest.raises(NotImplementedError):
                 method(argument)
 
@@ -217,6 +218,19 @@ class EvaluatorSuite:
             for name, score in scores.items():
                 assert math.isfinite(score.value), f"{name} of {task.kind}"
                 assert score.variance is None or score.variance >= 0
+
+    def test_the_teacher_itself_can_be_scored(self, make_evaluator: MakeEvaluator) -> None:
+        """Predictions of the teacher have no ``teacher_logits``; what never reads them scores the same without."""
+        for evaluator, task in _scored(make_evaluator()):
+            predictions = toy_predictions(task, 0.1)  # far from the teacher's
+            alone = evaluator.score(replace(predictions, teacher_logits=None))
+            assert set(alone) == set(metrics_of(evaluator, task))
+            assert all(math.isfinite(score.value) for score in alone.values())
+            if not compares_with_teacher(evaluator):
+                values = {name: score.value for name, score in evaluator.score(predictions).items()}
+                assert values == {name: score.value for name, score in alone.items()}, (
+                    "the teacher's answers change its scores, but it says needs_teacher = False"
+                )
 
     def test_a_better_model_scores_better(self, make_evaluator: MakeEvaluator) -> None:
         """In the direction of each metric; the perfect model is not beaten."""

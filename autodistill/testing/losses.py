@@ -233,6 +233,20 @@ class DistillationLossSuite:
         after: Mapping[FeatureKey, Tensor] = {**case.student, **case.teacher}
         assert all(after[key].equal(value) for key, value in before.items())
 
+    def test_it_says_whether_it_learns_from_the_labels(self, make_loss: MakeLoss) -> None:
+        """A loss whose value follows from the labels has ``reads_labels = True``; the others work without labels."""
+        case = self.case(make_loss)
+        if getattr(case.loss, "reads_labels", False):
+            return
+        for labels in _other_labels(case.batch, self.TASK):
+            try:
+                value = replace(case, batch=replace(case.batch, labels=labels)).value()
+            except Exception as error:
+                if labels is not None:
+                    raise
+                raise AssertionError("it fails without labels: it needs the attribute reads_labels = True") from error
+            assert value.equal(case.value()), "the labels change its value: it needs the attribute reads_labels = True"
+
     def test_gradients_reach_the_student_and_never_the_teacher(self, make_loss: MakeLoss) -> None:
         """Every feature that it reads of the student gets a gradient; none of the teacher's does."""
         case = self.case(make_loss)
@@ -348,6 +362,19 @@ def _features_of(features: Features, batch: Batch, rows: Tensor) -> Features:
     if ("masked_logits", None) in features:
         found["masked_logits", None] = found["logits", None][counted_tokens(_rows_of(batch, rows))]
     return found
+
+
+def _other_labels(batch: Batch, task: TaskSpec) -> list[Tensor | None]:
+    """Other labels for the same examples, and none where nothing but their values can be meant by them."""
+    labels = batch.labels
+    if labels is None:
+        return []
+    if task.kind in TOKEN_KINDS:  # they also say which tokens count
+        classes = VOCABULARY if task.kind == "mlm" else len(task.labels)
+        return [torch.where(labels == IGNORED, labels, (labels + 1) % classes)]
+    if task.multi_label:
+        return [1 - labels, None]
+    return [(labels + 1) % len(task.labels) if task.kind == "classification" else labels + 1, None]
 
 
 def _padded_labels(batch: Batch, tokens: int) -> Tensor | None:

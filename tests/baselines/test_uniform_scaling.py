@@ -38,6 +38,19 @@ def test_mobilebert_is_scaled_inside_its_bottleneck_too() -> None:
     MobileBertFamily(**asdict(MobileBertFamilyConfig())).validate(Architecture("mobilebert", halves))
 
 
+def test_every_default_scale_of_mobilebert_can_be_built() -> None:
+    """Its width may not fall to that of its word embedding; a narrow teacher is not made wider."""
+    sizes = {"num_layers": 24, "hidden_size": 512, "bottleneck_size": 128, "num_heads": 4, "intermediate_size": 512}
+    family = MobileBertFamily(**asdict(MobileBertFamilyConfig()))
+    for width, expected in ((512, [136, 256, 384]), (132, [132, 132, 132])):
+        teacher = Architecture("mobilebert", {**sizes, "hidden_size": width, "num_ffn": 4})
+        scaling = UniformScaling(BaselineContext("scaling", teacher, "mobilebert"), **asdict(UniformScalingConfig()))
+        found = [named.architecture for named in scaling.architectures()]
+        for architecture in found:
+            family.validate(architecture)
+        assert [architecture.choices["hidden_size"] for architecture in found] == expected
+
+
 @given(st.lists(st.floats(0.02, 0.98), min_size=2, max_size=6))
 def test_curve_rises_in_scale_and_parameters_without_repeats(scales: list[float]) -> None:
     family = BertFamily(**asdict(BertFamilyConfig()))

@@ -4,6 +4,7 @@ import importlib
 import json
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,23 @@ import pytest
 import torch
 from tiny_studies import architecture
 
+from autodistill.components.specs import ComponentSpec
 from autodistill.configs.composition import compose
 from autodistill.configs.settings import Settings
 from autodistill.engine import plan
+from autodistill.engine.checks import check_initialisation
 from autodistill.engine.identity import study_identity
 from autodistill.engine.plan import make_plan
 from autodistill.engine.session import check_study, check_workbench
 from autodistill.engine.storage import Storage
 from autodistill.engine.workbench import Workbench
-from autodistill.errors import ConfigError, StudyError
+from autodistill.errors import ConfigError, PluginError, StudyError
+from autodistill.hookspecs import hookimpl
 from autodistill.plugin_manager import Provider
 from autodistill.registry import Registry
+from autodistill.students.bert import BertFamily
+from autodistill.students.configs import BertFamilyConfig
+from autodistill.teachers.huggingface import HuggingFaceTeacher
 from autodistill.testing.tiny import tiny_overrides
 
 TWICE = (
@@ -30,11 +37,40 @@ TWICE = (
     "+baseline.second={name: teacher_truncated, layers: [1]}",
 )
 
+#: A study of MobileBERT students as small as the tiny teacher, which is a BERT.
+MOBILEBERT = (
+    "student=mobilebert",
+    "student.space={num_layers: [1, 2], hidden_size: [136], bottleneck_size: [16], num_heads: [2], "
+    "intermediate_size: [16], num_ffn: [1]}",
+)
+
 
 def test_a_baseline_that_two_labels_name_is_one_baseline(tmp_path: Path, fresh_registry: Registry) -> None:
     bench = Workbench(compose([*tiny_overrides(tmp_path), *TWICE], fresh_registry), fresh_registry)
     found = bench.baselines(bench.teacher.load(bench.task))
     assert [(named.name, named.architecture.choices["num_layers"]) for named in found] == [("first-1", 1)]
+
+
+def test_a_teacher_of_another_family_than_the_students_is_cut_too(tmp_path: Path, fresh_registry: Registry) -> None:
+    overrides = [*tiny_overrides(tmp_path), "baseline=[teacher_truncated,uniform_scaling]", *MOBILEBERT]
+    bench = Workbench(compose(overrides, fresh_registry), fresh_registry)
+    found = bench.baselines(bench.teacher.load(bench.task))
+    assert {named.architecture.family for named in found} == {"bert"}
+    assert found[0].name == "teacher_truncated-1"
+
+
+def test_a_baseline_that_cannot_be_built_is_named(
+    tmp_path: Path, fresh_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise ConfigError("hidden_size must be > 128.")
+
+    bench = Workbench(compose([*tiny_overrides(tmp_path), *TWICE], fresh_registry), fresh_registry)
+    monkeypatch.setattr(bench, "check_architecture", refuse)
+    with pytest.raises(
+        ConfigError, match=r"baseline\.first makes 'first-1', which cannot .*128\. .*'~baseline\.first'"
+    ):
+        bench.baselines(bench.teacher.load(bench.task))
 
 
 def test_two_baselines_of_one_name_are_refused(tmp_path: Path, fresh_registry: Registry) -> None:
@@ -160,6 +196,92 @@ def test_a_teacher_that_students_cannot_start_from_shows_before_training(
             else pytest.raises(ConfigError, match=r"student\.activation is 'relu', but the teacher's")
         ):
             check_workbench(bench)
+
+
+def test_the_narrowest_student_is_started_as_wider_ones_take_nothing(tmp_path: Path, fresh_registry: Registry) -> None:
+    wider = "student.space={num_layers: [1], hidden_size: [64, 32], num_heads: [4], intermediate_size: [16]}"
+    overrides = [*tiny_overrides(tmp_path), wider, "student.activation=relu", "baseline=[]"]
+    with pytest.raises(ConfigError, match=r"student\.activation is 'relu', but the teacher's"):
+        check_workbench(Workbench(compose(overrides, fresh_registry), fresh_registry))
+
+
+def test_baselines_of_another_family_have_the_teachers_activation(
+    tmp_path: Path, fresh_registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = [*tiny_overrides(tmp_path), "baseline=[teacher_truncated,minilm_6l]", *MOBILEBERT]
+    config = tmp_path / "teacher" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "hidden_act": "relu"}))
+    settings = compose(overrides, fresh_registry)
+    bench = Workbench(settings, fresh_registry)
+    check_workbench(bench)
+    (baseline, _) = bench.baselines(bench.teacher.load(bench.task))
+    assert bench.build(baseline.architecture).config.hidden_act == "relu"
+    monkeypatch.setattr(HuggingFaceTeacher, "activation", None)
+    with pytest.raises(
+        ConfigError,
+        match=r"baselines of the family 'bert' \(teacher_truncated-1, minilm_6l\) cannot start .*'~baseline\.LABEL'",
+    ):
+        check_workbench(Workbench(settings, fresh_registry))
+
+
+@pytest.mark.parametrize(
+    ("method", "returned", "expected"),
+    [
+        ("initialise", None, "initialise must return an Initialisation, but that of .* returned NoneType for bert"),
+        ("lr_factor", float("nan"), r"lr_factor must return a finite number > 0, but that of .* returned nan for"),
+        ("lr_factor", 0, r"lr_factor must return .* returned 0 for"),
+        ("lr_factor", None, r"lr_factor must return .* returned None for"),
+        (
+            "parameters",
+            7,
+            r"parameters must return how many the model of build has, \d+, but that of .* returned 7 for",
+        ),
+    ],
+)
+def test_a_family_that_returns_what_it_may_not_is_named_before_training(
+    tmp_path: Path, fresh_registry: Registry, monkeypatch: pytest.MonkeyPatch, method: str, returned: Any, expected: str
+) -> None:
+    bench = Workbench(compose([*tiny_overrides(tmp_path), "baseline=[]"], fresh_registry), fresh_registry)
+    monkeypatch.setattr(BertFamily, method, lambda *_, **__: returned)
+    with pytest.raises(PluginError, match=expected) as caught:
+        check_initialisation(bench, bench.teacher.load(bench.task), [])
+    assert "the student family 'bert' of autodistill" in str(caught.value)
+
+
+@dataclass
+class TabledConfig(BertFamilyConfig):
+    table: str = field(kw_only=True)
+
+
+class Tabled(BertFamily):
+    """Has a parameter without a default."""
+
+    def __init__(self, *, table: str, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        self.table = table
+
+
+class WithTabled:
+    @hookimpl
+    def autodistill_student_families(self) -> list[ComponentSpec]:
+        return [ComponentSpec("a_tabled", f"{__name__}:Tabled", TabledConfig, "A family with a table.")]
+
+
+def test_a_family_may_have_a_parameter_without_a_default(tmp_path: Path, fresh_registry: Registry) -> None:
+    manager = fresh_registry.manager
+    manager.register(WithTabled(), Provider("autodistill-tabled", "1", "tabled"))
+    registry = Registry(manager)
+    tiny = tiny_overrides(tmp_path)
+    given = [item.replace("student=bert", "student=a_tabled") for item in tiny]
+    family = Workbench(compose([*given, "student.table=sizes"], registry), registry).family
+    assert isinstance(family, Tabled)
+    assert family.table == "sizes"
+    other = Workbench(compose([*tiny, *MOBILEBERT], registry), registry)
+    found = other.architecture_of(other.teacher.load(other.task))  # the family is the first to be asked
+    assert found is not None
+    assert found.family == "bert"
+    with pytest.raises(ConfigError, match=r"the student family 'a_tabled' of autodistill-tabled 1 has none for table"):
+        other.family_of("a_tabled")
 
 
 @pytest.mark.parametrize("loss", ["[hard_label]", "[logits_kl,hard_label]"])

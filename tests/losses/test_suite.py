@@ -14,6 +14,7 @@ from torch import Tensor
 
 from autodistill.components.task import TaskSpec
 from autodistill.components.training import Batch, Features, LossContext
+from autodistill.losses.hard_label import label_loss
 from autodistill.losses.logits_kl import LogitsKL
 from autodistill.losses.plugin import autodistill_losses
 from autodistill.testing.losses import CLASSIFICATION, DistillationLossSuite, MakeLoss
@@ -154,6 +155,10 @@ class Wrong(LogitsKL):
             return value * len(own)
         if self.mistake == "a gradient into the teacher":
             return value + 1e-3 * (own - other).square().mean()
+        if self.mistake == "labels that it reads":
+            return value + label_loss(own, batch.labels, "classification")  # type: ignore[arg-type]
+        if self.mistake == "labels that it needs":
+            return value + 0 * batch.labels.sum()  # type: ignore[union-attr]
         return value.bfloat16()
 
 
@@ -163,6 +168,8 @@ class Wrong(LogitsKL):
         ("a cross-entropy", "test_a_divergence_is_zero_for_equal_models_and_nowhere_less"),
         ("a sum over the batch", "test_the_size_and_the_order_of_the_batch_do_not_matter"),
         ("a gradient into the teacher", "test_gradients_reach_the_student_and_never_the_teacher"),
+        ("labels that it reads", "test_it_says_whether_it_learns_from_the_labels"),
+        ("labels that it needs", "test_it_says_whether_it_learns_from_the_labels"),
         ("a sum in bfloat16", "test_it_is_a_finite_float32_scalar_above_zero"),
     ],
 )

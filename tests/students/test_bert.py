@@ -310,6 +310,19 @@ def test_teacher_with_another_activation_is_refused(
         bert_family.initialise(student, make_teacher(hidden_act="relu"))
 
 
+def test_wider_student_takes_nothing_so_that_its_activation_may_be_another(
+    bert_family: BertFamily, task: TaskSpec, vocabulary: Vocabulary, make_teacher: Any
+) -> None:
+    student = bert_family.build(arch(hidden=64), task, vocabulary)
+    report = bert_family.initialise(student, make_teacher(hidden_act="relu"))
+    assert set(report.groups.values()) == {"random"}
+
+
+def test_activation_that_transformers_does_not_know_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"student\.activation must be .*, got 'gelo'\. Did you mean 'gelu'\?"):
+        BertFamily(**asdict(BertFamilyConfig(activation="gelo")))
+
+
 def test_teacher_with_another_vocabulary_is_refused(
     bert_family: BertFamily, task: TaskSpec, vocabulary: Vocabulary, make_teacher: Any
 ) -> None:
