@@ -25,7 +25,7 @@ from autodistill.engine.lease import LEASE_SECONDS, Lease, held
 from autodistill.engine.machine import check_disk
 from autodistill.engine.places import final_folder, is_compared
 from autodistill.engine.pruning import judge
-from autodistill.engine.recipe import optimisation_for, training_flops
+from autodistill.engine.recipe import online_teacher, optimisation_for, training_flops
 from autodistill.engine.records import FINAL_RUN_STATES, StudyRecord, TrialRecord, TrialState
 from autodistill.engine.scores import predictions_of, score_all, stored_metrics, write_predictions
 from autodistill.engine.storage import Storage
@@ -380,7 +380,7 @@ class Runner:
 
     def _cost_of_failed(self, attempt: _Attempt) -> dict[str, float] | None:
         """What a run cost that ended in an error; None before its first step."""
-        training, architecture = attempt.training, attempt.trial.architecture
+        training = attempt.training
         if training is None or attempt.first is None:
             return None
         # Sessions before this one belong to the run, the trunk of another run does not.
@@ -388,20 +388,28 @@ class Runner:
         first = attempt.first if taken_over else 0
         return {
             "examples": float((attempt.last - first) * training.optimisation.batch_size),
-            "flops": training_flops(self.context.bench, architecture, training.phases, first, attempt.last),
+            **self._arithmetic(attempt.trial, training, first, attempt.last),
             "device_seconds": time.monotonic() - attempt.started,
         }
 
     def _cost(
         self, trial: TrialRecord, training: Distillation, result: TrainingResult, other_seconds: float
     ) -> dict[str, float]:
-        bench = self.context.bench
         first = result.steps - result.examples // training.optimisation.batch_size  # not 0 on another run's trunk
         return {
             "examples": float(result.examples),
-            "flops": float(training_flops(bench, trial.architecture, training.phases, first, result.steps)),
+            **self._arithmetic(trial, training, first, result.steps),
             "device_seconds": result.seconds + other_seconds,
         }
+
+    def _arithmetic(self, trial: TrialRecord, training: Distillation, first: int, last: int) -> dict[str, float]:
+        """Floating-point operations of some steps of a run: the student's, and the teacher's where it ran in them."""
+        bench = self.context.bench
+        flops = training_flops(bench, trial.architecture, training.phases, first, last)
+        examples, taught = online_teacher(bench, self.context.teacher.model, training, first, last)
+        if not examples:
+            return {"flops": flops}
+        return {"flops": flops + taught, "teacher_examples": float(examples), "teacher_flops": taught}
 
     def _loggers(self, folder: Path) -> list[Any]:
         nodes = self.context.bench.settings.logger

@@ -246,6 +246,16 @@ class _ActingPhase:
         self.teacher_keys = _union(_teacher_keys(loss, phase) for loss in losses.values())
 
 
+def teacher_keys(losses: Mapping[str, DistillationLoss], phase: Phase) -> frozenset[FeatureKey]:
+    """What the losses of a run ask the teacher for in the steps of a phase.
+
+    Args:
+        losses: of the run, by label.
+        phase: of the run.
+    """
+    return _ActingPhase(phase, acting(losses, phase)).teacher_keys
+
+
 def _teacher_keys(loss: DistillationLoss, phase: Phase) -> frozenset[FeatureKey]:
     """What a loss needs of the teacher in a phase: of a loss that acts in part, no layer above the phase's."""
     deepest, student, teacher = _deepest(loss.student_features), phase.max_student_layer, phase.max_teacher_layer

@@ -410,13 +410,16 @@ def test_what_a_run_cost_before_it_failed_is_counted(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(runner, "distil", distil)
     registry = registry_with()
-    overrides = tiny_study(tmp_path, "baseline=[]", "budget.trials=2")
+    overrides = tiny_study(tmp_path, "baseline=[]", "budget.trials=2", "cache_max_gb=0")
     study = autodistill.run(
         autodistill.compose(overrides, registry), overrides=overrides, registry=registry, explore_only=True
     )
     with Storage(study.config["storage"]["url"]) as storage:
         runs = storage.runs(storage.get_study("study").id)
     assert [run.state for run in runs] == ["complete", "failed"]
+    for run in runs:  # nothing is cached, so the teacher runs in every step
+        assert run.cost["teacher_examples"] == run.cost["examples"]
+        assert 0 < run.cost["teacher_flops"] < run.cost["flops"]
     size = study.config["schedule"]["batch_size"]
     steps = [run.cost["examples"] / size for run in runs]
     assert steps[1] == 3 < steps[0]
