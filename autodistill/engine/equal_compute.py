@@ -114,8 +114,8 @@ def _missing(spent: Spending) -> str:
     if not spent.without_teacher:
         return ""
     return (
-        " The teacher ran in the steps, as its features were not cached; its arithmetic is not counted, since no student "
-        "family knows it."
+        " The teacher ran in the steps, as its features were not cached; its arithmetic is not counted, since no "
+        "student family knows it."
     )
 
 

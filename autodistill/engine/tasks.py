@@ -172,7 +172,7 @@ def _content(models: Sequence[Model], found: Sequence[_Tuned]) -> dict[str, Any]
         "cost": {
             "examples": sum(float(cost.get("examples", 0.0)) for cost in costs),
             "flops": sum(one.flops for one in found),
-            "device_seconds": sum(float(cost.get("seconds", 0.0)) for cost in costs),
+            "device_seconds": sum(float(cost.get("device_seconds", 0.0)) for cost in costs),
         },
     }
 

@@ -17,7 +17,7 @@ from autodistill.training.features import forward_features
 from autodistill.training.lightning import StreamBatches, StreamModule
 from autodistill.training.optimisers import learning_rate_course
 from autodistill.training.precision import compiled
-from autodistill.training.results import TrainingResult
+from autodistill.training.results import RunProgress, TrainingResult
 from autodistill.training.runner import Surroundings, Trunk, run
 from autodistill.training.softened import features_for, teacher_needs
 
@@ -59,6 +59,8 @@ class Distillation:
             After a crash the same rung may be reported again.
         stop_requested: asked after every step; True saves a checkpoint and interrupts.
         progress: called after every step with (steps taken, steps of the run).
+        follow: called once, before the first step, with where the run stands: it is kept up to date as the run goes on,
+            and tells what a run took that ends in an error.
     """
 
     student: PreTrainedModel
@@ -82,6 +84,7 @@ class Distillation:
     on_rung: Callable[[int, float], bool] | None = None
     stop_requested: Callable[[], bool] | None = None
     progress: Callable[[int, int], None] | None = None
+    follow: Callable[[RunProgress], None] | None = None
 
 
 def distil(request: Distillation) -> TrainingResult:
@@ -109,6 +112,7 @@ def distil(request: Distillation) -> TrainingResult:
         on_rung=request.on_rung,
         stop_requested=request.stop_requested,
         progress=request.progress,
+        follow=request.follow,
         identity=_identity(request),
         work=functools.partial(distil, _for_helpers(request)),
         trunk=_trunk(request, *trunks[-1]) if trunks else None,
@@ -125,7 +129,7 @@ def _trunk(request: Distillation, end: int, keep: bool) -> Trunk:
 
 def _for_helpers(request: Distillation) -> Distillation:
     """The request without what only the first process of a run in several has."""
-    return replace(request, loggers=[], on_rung=None, stop_requested=None, progress=None, keep_trunk=None)
+    return replace(request, loggers=[], on_rung=None, stop_requested=None, progress=None, follow=None, keep_trunk=None)
 
 
 def check_phases(phases: Sequence[Phase], losses: Mapping[str, tuple[DistillationLoss, float]]) -> None:

@@ -102,6 +102,18 @@ def test_a_run_that_diverges_takes_no_part(bench: Workbench, tmp_path: Path) -> 
         FineTuner(bench, Protocol((BROKEN,), 1), tmp_path).run()
 
 
+def test_all_devices_of_a_run_count_in_its_cost(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autodistill.engine.fine_tuning.processes", lambda trainer: 4)
+    cost = FineTuner(bench, Protocol((BROKEN, SHORT), 1), tmp_path).run()["cost"]
+    assert cost["device_seconds"] == pytest.approx(4 * cost["seconds"])
+    for file in tmp_path.glob("*/result.json"):  # as earlier versions wrote it
+        kept = json.loads(file.read_text())
+        file.write_text(json.dumps({name: value for name, value in kept.items() if name != "device_seconds"}))
+    assert FineTuner(bench, Protocol((BROKEN, SHORT), 1), tmp_path).run()["cost"]["device_seconds"] == cost["seconds"]
+
+
 def test_a_second_grid_may_choose_a_point_that_the_first_left(bench: Workbench, tmp_path: Path) -> None:
     assert FineTuner(bench, Protocol((POOR, SHORT), 1), tmp_path).run()["chosen"]["epochs"] == 0.5
     again = Counting(bench, Protocol((POOR,), 1), tmp_path)
