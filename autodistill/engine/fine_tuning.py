@@ -32,6 +32,7 @@ from autodistill.exporters.auto_classes import load_pretrained
 from autodistill.folders import locked, private_directory, write_json
 from autodistill.training.fine_tune import PROTOCOL_SETTINGS, fine_tune
 from autodistill.training.parallel import processes
+from autodistill.training.precision import precision_of
 from autodistill.training.predict import predict
 from autodistill.training.protocol import Point, Protocol, best_point
 from autodistill.training.seeds import derive_seed
@@ -219,7 +220,7 @@ class FineTuner:
                 "model": bench.teacher.fingerprint,
                 "data": {role: split.fingerprint for role, split in bench.splits.items()},
                 "task": asdict(bench.task),
-                "precision": bench.settings.trainer.get("precision"),
+                "precision": precision_of(bench.settings.trainer),
                 "recipe": asdict(run.point.recipe(bench.teacher.fine_tuning)),
                 "seed": bench.settings.seed,
             }

@@ -1,7 +1,7 @@
 """The teacher, ready to teach: loaded, fine-tuned on the task when needed, and its answers on the splits.
 
-Fine-tuning happens once per (teacher, data, task, recipe, seed), in the shared cache; it goes on from its last
-checkpoint after a crash.
+Fine-tuning happens once per (teacher, data, task, recipe, seed, precision), in the shared cache; it goes on from its
+last checkpoint after a crash.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from autodistill.exporters.auto_classes import load_pretrained
 from autodistill.folders import InUse, write_json
 from autodistill.teachers.files import file_digest
 from autodistill.training.fine_tune import fine_tune
+from autodistill.training.precision import precision_of
 from autodistill.training.predict import predict
 from autodistill.training.seeds import derive_seed
 
@@ -81,16 +82,15 @@ class PreparedTeacher:
 def teacher_key(bench: Workbench) -> str:
     """Digest of everything that makes the study's teacher, known before it is made."""
     needed = bench.teacher.needs_fine_tuning(bench.task)
-    return cache_key(
-        {
-            "teacher": bench.teacher.fingerprint,
-            "data": bench.data.fingerprint,
-            "task": asdict(bench.task),
-            "max_length": bench.max_length,
-            "recipe": asdict(bench.teacher.fine_tuning) if needed else None,
-            "seed": bench.settings.seed if needed else None,
-        }
-    )
+    parts = {
+        "teacher": bench.teacher.fingerprint,
+        "data": bench.data.fingerprint,
+        "task": asdict(bench.task),
+        "max_length": bench.max_length,
+        "recipe": asdict(bench.teacher.fine_tuning) if needed else None,
+        "seed": bench.settings.seed if needed else None,
+    }
+    return cache_key(parts | ({"precision": precision_of(bench.settings.trainer)} if needed else {}))
 
 
 def teacher_directory(bench: Workbench) -> Path:
@@ -105,7 +105,7 @@ def features_key(bench: Workbench) -> str:
 
 
 def _key_with_weights(entry: Path, key: str) -> str:
-    """One recipe may make other weights the next time, e.g. in another precision or on another machine."""
+    """One recipe may make other weights the next time, e.g. on another machine."""
     if not (entry / DIGEST).is_file():  # made by an earlier version
         _write_digest(entry)
     return cache_key({"teacher": key, "weights": json.loads((entry / DIGEST).read_text())["sha256"]})

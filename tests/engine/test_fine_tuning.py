@@ -102,6 +102,15 @@ def test_a_run_that_diverges_takes_no_part(bench: Workbench, tmp_path: Path) -> 
         FineTuner(bench, Protocol((BROKEN,), 1), tmp_path).run()
 
 
+def test_a_synonym_of_a_precision_trains_nothing_anew(bench: Workbench, tmp_path: Path) -> None:
+    def place(precision: object) -> Path:
+        settings = replace(bench.settings, trainer={**bench.settings.trainer, "precision": precision})
+        own = Workbench(settings, bench.registry, data=bench.data)
+        return FineTuner(own, Protocol((GOOD,), 1), tmp_path)._place(Run(GOOD, 0))
+
+    assert place("32-true") == place(32) == place(None) != place("bf16") == place("bf16-mixed")
+
+
 def test_all_devices_of_a_run_count_in_its_cost(
     bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

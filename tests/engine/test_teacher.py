@@ -21,6 +21,7 @@ from autodistill.engine.teacher import DIGEST, PreparedTeacher, features_key, pr
 from autodistill.engine.workbench import Workbench
 from autodistill.registry import default_registry
 from autodistill.report.progress import QuietProgress
+from autodistill.teachers.huggingface import HuggingFaceTeacher
 
 LOGITS: frozenset[FeatureKey] = frozenset({("logits", None)})
 SHORT = ("teacher.fine_tune_epochs=0.3", "schedule.examples=128", "teacher.allow_weak=true")
@@ -54,29 +55,46 @@ def open_it(bench: Workbench) -> None:
         pass
 
 
-def test_features_belong_to_weights_and_not_to_the_recipe_that_made_them(tmp_path: Path) -> None:
-    """After an eviction, the teacher may be made anew in another precision: its answers are others then."""
+def test_features_belong_to_weights_and_not_to_the_recipe_that_made_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an eviction, the teacher may be made anew on another machine: its answers are others then."""
 
-    def made(precision: str) -> tuple[Workbench, PreparedTeacher]:
-        bench = workbench(tmp_path, f"trainer.precision={precision}")
+    def made() -> tuple[Workbench, PreparedTeacher]:
+        bench = workbench(tmp_path)
         return bench, prepare_teacher(bench)
 
-    bench, first = made("32-true")
+    bench, first = made()
     place = teacher_directory(bench)
     batch = bench.train.batch(bench.stream.rows_at(0, 4))
     answers = StudyFeatures.of(bench, first).get(LOGITS).get(batch)["logits", None]
-    assert made("bf16-mixed")[1].key == first.key == features_key(bench), "made again though it was there"
+    assert made()[1].key == first.key == features_key(bench), "made again though it was there"
 
     shutil.rmtree(place)
-    bench, second = made("bf16-mixed")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("autodistill.engine.teacher.derive_seed", lambda *parts: 5)
+        bench, second = made()
     assert teacher_directory(bench) == place, "the recipe is another, so the test says nothing"
     assert second.key != first.key
     other = StudyFeatures.of(bench, second).get(LOGITS).get(batch)["logits", None]
     assert not other.equal(answers)
 
     shutil.rmtree(place)
-    bench, third = made("32-true")
+    bench, third = made()
     assert third.key == first.key, "the same weights anew, and their features could not be used"
+
+
+def test_a_teacher_that_is_fine_tuned_in_another_precision_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def places() -> dict[str, Path]:
+        names = ("32-true", "32", "null", "bf16-mixed", "bf16")
+        return {name: teacher_directory(workbench(tmp_path, f"trainer.precision={name}")) for name in names}
+
+    found = places()
+    assert found["32-true"] == found["32"] == found["null"] != found["bf16-mixed"] == found["bf16"]
+    monkeypatch.setattr(HuggingFaceTeacher, "needs_fine_tuning", lambda self, task: False)
+    assert len(set(places().values())) == 1, "one that knows its task is not trained in any"
 
 
 def test_teachers_without_a_digest_get_one(tmp_path: Path) -> None:
