@@ -52,7 +52,7 @@ class PreparedTeacher:
         directory: the same as a Hugging Face directory.
         key: digest of everything that made it and of its weights; part of the keys of its features.
         dimensions: its sizes.
-        seconds: what fine-tuning took in this process; 0 when it came from the cache.
+        seconds: what making it took, sessions that were interrupted included; 0 when it came from the cache.
     """
 
     model: PreTrainedModel
@@ -133,19 +133,17 @@ def prepare_teacher(
         TeacherError: it cannot be loaded.
         StudyInterruptedError: a stop was requested; the next run goes on from the checkpoint.
     """
-    started = time.monotonic()
     needed = bench.teacher.needs_fine_tuning(bench.task)
     key = teacher_key(bench)
-    fresh: list[bool] = []
+    seconds = 0.0
 
     def build(directory: Path) -> None:
-        fresh.append(True)
-        _build(bench, directory, needed, progress, stop_requested)
+        nonlocal seconds
+        seconds = _build(bench, directory, needed, progress, stop_requested)
 
     in_use = InUse(bench.settings.cache_dir / KIND / key)
     entry = cached_directory(bench.settings.cache_dir, KIND, key, build)
     model = load_pretrained(entry / "hf")
-    seconds = time.monotonic() - started if fresh else 0.0
     made_of = _key_with_weights(entry, key)
     return PreparedTeacher(model, entry / "hf", made_of, model_dimensions(model), seconds, in_use)
 
@@ -156,14 +154,17 @@ def _build(
     needed: bool,
     progress: Callable[[int, int], None] | None,
     stop_requested: Callable[[], bool] | None,
-) -> None:
+) -> float:
+    """Make the teacher; returns the seconds of that, with those of sessions that were interrupted."""
     import torch
 
+    started, earlier = time.monotonic(), 0.0
     seed = derive_seed(bench.settings.seed, bench.data.fingerprint, "teacher")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # the new head's start
         model = bench.teacher.load(bench.task)
     if needed:
+        began = time.monotonic()
         result = fine_tune(
             model,
             bench.splits["train"],
@@ -180,10 +181,12 @@ def _build(
         )
         if result.state != "complete":
             raise StudyInterruptedError("Interrupted while fine-tuning the teacher; its checkpoint is kept.")
+        earlier = max(0.0, result.seconds - (time.monotonic() - began))  # its seconds are those of all sessions
     model.save_pretrained(directory / "hf")
     bench.teacher.tokenizer.save_pretrained(directory / "hf")
     _write_digest(directory)
     shutil.rmtree(directory / "checkpoint", ignore_errors=True)
+    return time.monotonic() - started + earlier
 
 
 def check_learnt(bench: Workbench, scores: Mapping[str, Score], trivial: Mapping[str, float]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tiny_studies import tiny_study
@@ -19,9 +21,12 @@ from autodistill.engine.session import Session, check_workbench, open_session
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.teacher import DIGEST, PreparedTeacher, features_key, prepare_teacher, teacher_directory
 from autodistill.engine.workbench import Workbench
+from autodistill.errors import StudyInterruptedError
 from autodistill.registry import default_registry
 from autodistill.report.progress import QuietProgress
 from autodistill.teachers.huggingface import HuggingFaceTeacher
+from autodistill.training.fine_tune import fine_tune
+from autodistill.training.results import TrainingResult
 
 LOGITS: frozenset[FeatureKey] = frozenset({("logits", None)})
 SHORT = ("teacher.fine_tune_epochs=0.3", "schedule.examples=128", "teacher.allow_weak=true")
@@ -95,6 +100,24 @@ def test_a_teacher_that_is_fine_tuned_in_another_precision_is_another(
     assert found["32-true"] == found["32"] == found["null"] != found["bf16-mixed"] == found["bf16"]
     monkeypatch.setattr(HuggingFaceTeacher, "needs_fine_tuning", lambda self, task: False)
     assert len(set(places().values())) == 1, "one that knows its task is not trained in any"
+
+
+def test_the_seconds_of_a_fine_tuning_are_those_of_all_its_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = workbench(tmp_path)
+    results: list[TrainingResult] = []
+
+    def noted(*given: Any, **named: Any) -> TrainingResult:
+        results.append(fine_tune(*given, **named))
+        return results[-1]
+
+    monkeypatch.setattr("autodistill.engine.teacher.fine_tune", noted)
+    with pytest.raises(StudyInterruptedError, match="Interrupted while fine-tuning the teacher"):
+        prepare_teacher(bench, progress=lambda step, steps: time.sleep(3.0), stop_requested=lambda: True)
+    teacher = prepare_teacher(bench)
+    assert teacher.seconds >= results[1].seconds > results[0].seconds >= 3.0
+    assert prepare_teacher(bench).seconds == 0
 
 
 def test_teachers_without_a_digest_get_one(tmp_path: Path) -> None:
