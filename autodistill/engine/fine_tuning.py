@@ -36,6 +36,7 @@ from autodistill.training.precision import precision_of
 from autodistill.training.predict import predict
 from autodistill.training.protocol import Point, Protocol, best_point
 from autodistill.training.seeds import derive_seed
+from autodistill.training.waiting import WhileAnotherWorks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -245,7 +246,8 @@ class FineTuner:
         """
         run = self._runs[job.trial]
         place = self._place(run)
-        with locked(place.with_name(f".{place.name}.lock")):
+        waiting = WhileAnotherWorks(f"fine-tunes {run.point.name}, seed {run.seed}", self._stop_requested)
+        with locked(place.with_name(f".{place.name}.lock"), waiting):
             if self._is_settled(place):
                 return JobResult(job, "elsewhere")
             return self._work_alone(job, run)

@@ -29,6 +29,7 @@ from autodistill.training.fine_tune import fine_tune
 from autodistill.training.precision import precision_of
 from autodistill.training.predict import predict
 from autodistill.training.seeds import derive_seed
+from autodistill.training.waiting import WhileAnotherWorks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -127,7 +128,8 @@ def prepare_teacher(
     Args:
         bench: the study's shared parts.
         progress: called with (steps done, steps in all).
-        stop_requested: asked during training; true ends it at the next checkpoint.
+        stop_requested: asked during training, and while another process trains; true ends it at the next checkpoint,
+            and the waiting.
 
     Raises:
         TeacherError: it cannot be loaded.
@@ -142,7 +144,8 @@ def prepare_teacher(
         seconds = _build(bench, directory, needed, progress, stop_requested)
 
     in_use = InUse(bench.settings.cache_dir / KIND / key)
-    entry = cached_directory(bench.settings.cache_dir, KIND, key, build)
+    waiting = WhileAnotherWorks("makes the teacher ready", stop_requested)
+    entry = cached_directory(bench.settings.cache_dir, KIND, key, build, waiting)
     model = load_pretrained(entry / "hf")
     made_of = _key_with_weights(entry, key)
     return PreparedTeacher(model, entry / "hf", made_of, model_dimensions(model), seconds, in_use)

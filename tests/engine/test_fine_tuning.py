@@ -20,6 +20,7 @@ from autodistill.engine.guards import failed_seeds_words
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import OutOfMemoryTrialError, StudyInterruptedError, TrialError
 from autodistill.evaluators.classification import Classification
+from autodistill.folders import locked
 from autodistill.registry import default_registry
 from autodistill.training.predict import predict
 from autodistill.training.protocol import Point, Protocol
@@ -91,6 +92,16 @@ def test_a_run_that_was_interrupted_goes_on(bench: Workbench, tmp_path: Path) ->
     whole = FineTuner(bench, Protocol((GOOD,), 1), tmp_path / "whole").run()
     assert resumed["metrics"] == whole["metrics"]
     assert whole["check"]["alarm"] is None
+
+
+def test_who_waits_for_another_process_can_be_stopped(bench: Workbench, tmp_path: Path) -> None:
+    tuner = FineTuner(bench, Protocol((GOOD,), 1), tmp_path, stop_requested=lambda: True)
+    place = tuner._place(Run(GOOD, 0))
+    with (
+        locked(place.with_name(f".{place.name}.lock")),
+        pytest.raises(StudyInterruptedError, match=rf"while another process fine-tunes {GOOD.name}, seed 0\."),
+    ):
+        tuner.run()
 
 
 def test_a_run_that_diverges_takes_no_part(bench: Workbench, tmp_path: Path) -> None:

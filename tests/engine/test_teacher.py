@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,11 +17,12 @@ import autodistill
 from autodistill.components.training import FeatureKey
 from autodistill.engine.cache import cached_directory, evict, evictable_bytes
 from autodistill.engine.features import StudyFeatures
-from autodistill.engine.session import Session, check_workbench, open_session
+from autodistill.engine.session import Session, check_study, check_workbench, open_session
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.teacher import DIGEST, PreparedTeacher, features_key, prepare_teacher, teacher_directory
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import StudyInterruptedError
+from autodistill.folders import lock_of, locked
 from autodistill.registry import default_registry
 from autodistill.report.progress import QuietProgress
 from autodistill.teachers.huggingface import HuggingFaceTeacher
@@ -118,6 +119,29 @@ def test_the_seconds_of_a_fine_tuning_are_those_of_all_its_sessions(
     teacher = prepare_teacher(bench)
     assert teacher.seconds >= results[1].seconds > results[0].seconds >= 3.0
     assert prepare_teacher(bench).seconds == 0
+
+
+def test_who_waits_for_another_process_says_so_once_and_can_be_stopped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = workbench(tmp_path)
+    asked = iter([False, False, True])
+    with (
+        locked(lock_of(teacher_directory(bench))),
+        pytest.raises(StudyInterruptedError, match=r"Interrupted while another process makes the teacher ready\."),
+    ):
+        prepare_teacher(bench, stop_requested=lambda: next(asked))
+    assert caplog.text.count("Another process makes the teacher ready; this one waits for it.") == 1
+    stop = StopSignal()
+    stop.request()
+    tokens = bench.splits["train"].directory.parent
+    shutil.rmtree(tokens)
+    with (
+        locked(lock_of(tokens)),
+        ExitStack() as stack,
+        pytest.raises(StudyInterruptedError, match="while another process tokenises the data"),
+    ):
+        check_study(bench.settings, default_registry(), stack, lambda: stop.requested)
 
 
 def test_teachers_without_a_digest_get_one(tmp_path: Path) -> None:
