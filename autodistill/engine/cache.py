@@ -40,7 +40,13 @@ def cache_key(parts: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def cached_directory(cache_dir: Path, kind: str, key: str, build: Callable[[Path], None]) -> Path:
+def cached_directory(
+    cache_dir: Path,
+    kind: str,
+    key: str,
+    build: Callable[[Path], None],
+    waiting: Callable[[], None] | None = None,
+) -> Path:
     """Return the entry, building it in a scratch folder first when it does not exist.
 
     Args:
@@ -48,8 +54,9 @@ def cached_directory(cache_dir: Path, kind: str, key: str, build: Callable[[Path
         kind: what it is, one of `EVICTABLE` when it may be removed for space.
         key: see `cache_key`.
         build: fills the scratch folder; the folder survives a failure, so that a build can be resumed.
+        waiting: see `autodistill.folders.locked`, of a process that waits for another's build.
     """
-    return build_once(cache_dir / kind / key, build, resumable=True)
+    return build_once(cache_dir / kind / key, build, resumable=True, waiting=waiting)
 
 
 def evict(cache_dir: Path, max_bytes: int, keep: Collection[Path] = (), needed: int = 0) -> list[Path]:

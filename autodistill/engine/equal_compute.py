@@ -3,8 +3,9 @@
 With the same recipe for all (`autodistill.engine.verdict`), a search has also paid for its flash runs. Here both sides
 get one budget, the training cost of all baselines: one side trains each of them in full and takes the strongest; the
 other stops the search when what is left only just pays for the full runs that the picks were chosen from, and has only
-the picks that it had proposed by then. Both rest on what was really trained; nothing is extrapolated. Fine-tuning the
-teacher is part of both and left out.
+the picks that it had proposed by then. Both rest on what was really trained; nothing is extrapolated. Where the
+teacher's features were not cached it ran in the steps, which is part of their cost. Fine-tuning the teacher is part of
+both and left out.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ class Spending:
         full: full runs of the picks, of those too that failed or were not kept. A model that was trained by hand is no
             part of the search.
         baselines: cost of the full runs of all baselines together.
+        without_teacher: whether the teacher ran in steps of theirs and is of no known family: what it cost is missing.
     """
 
     flash: Sequence[tuple[int, float]] = ()
     full: float = 0.0
     baselines: float = 0.0
+    without_teacher: bool = False
 
     def proposed_within(self, budget: float) -> list[int]:
         """Trials of the search whose flash runs, with all before them, cost no more than ``budget``."""
@@ -56,15 +59,18 @@ def spending(runs: Iterable[RunRecord], trials: Iterable[TrialRecord], picks: Co
     """
     origins = {trial.number: trial.origin for trial in trials}
     flash: list[tuple[int, float]] = []
-    full = baselines = 0.0
+    full, baselines, without_teacher = 0.0, 0.0, False
     for run in sorted(runs, key=lambda item: item.trial):
         cost, origin = float(run.cost.get(UNIT, 0.0)), origins.get(run.trial)
-        if run.kind == "flash" and origin == "search":
+        exploring, baseline = run.kind == "flash" and origin == "search", run.kind == "full" and origin == "baseline"
+        picked = run.kind == "full" and run.trial in picks
+        if exploring:
             flash.append((run.trial, cost))
-        elif run.kind == "full":
-            full += cost if run.trial in picks else 0.0
-            baselines += cost if origin == "baseline" else 0.0
-    return Spending(flash, full, baselines)
+        full += cost if picked else 0.0
+        baselines += cost if baseline else 0.0
+        if exploring or baseline or picked:
+            without_teacher |= bool(run.cost.get("teacher_examples")) and not run.cost.get("teacher_flops")
+    return Spending(flash, full, baselines, without_teacher)
 
 
 def equal_compute(
@@ -95,12 +101,22 @@ def equal_compute(
             ahead = gain(pick, rival, judge.metric, judge.role)
             compared = {"pick": number, "baseline": rival.name, "gain": ahead, "holds": judge.holds(ahead)}
             claim = _claim(judge, pick, rival, len(trials), compared)
-            return {**result, **compared, "trials": len(trials), "claim": claim}
+            return {**result, **compared, "trials": len(trials), "claim": claim + _missing(spent)}
     claim = (
         "At equal total compute nothing can be claimed: for what training the baselines cost, the search would not "
         "have proposed and trained any of the picks, or no baseline has learnt the task."
     )
-    return {**result, **nothing, "claim": claim}
+    return {**result, **nothing, "claim": claim + _missing(spent)}
+
+
+def _missing(spent: Spending) -> str:
+    """What the arithmetic does not contain, as a sentence to add."""
+    if not spent.without_teacher:
+        return ""
+    return (
+        " The teacher ran in the steps, as its features were not cached; its arithmetic is not counted, since no "
+        "student family knows it."
+    )
 
 
 def _claim(judge: Judge, pick: Contender, rival: Contender, trials: int, compared: Mapping[str, Any]) -> str:

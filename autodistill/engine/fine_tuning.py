@@ -31,9 +31,12 @@ from autodistill.errors import OutOfMemoryTrialError, StudyInterruptedError, Tri
 from autodistill.exporters.auto_classes import load_pretrained
 from autodistill.folders import locked, private_directory, write_json
 from autodistill.training.fine_tune import PROTOCOL_SETTINGS, fine_tune
+from autodistill.training.parallel import processes
+from autodistill.training.precision import precision_of
 from autodistill.training.predict import predict
 from autodistill.training.protocol import Point, Protocol, best_point
 from autodistill.training.seeds import derive_seed
+from autodistill.training.waiting import WhileAnotherWorks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -204,7 +207,9 @@ class FineTuner:
         return score_check(self.name, metric, entry["value"], floor, learnt)
 
     def _cost(self, results: Sequence[dict[str, Any]]) -> dict[str, float]:
-        return {name: sum(float(one.get(name, 0.0)) for one in results) for name in ("examples", "seconds")}
+        cost = {name: sum(float(one.get(name, 0.0)) for one in results) for name in ("examples", "seconds")}
+        # Runs of earlier versions have seconds alone.
+        return cost | {"device_seconds": sum(float(one.get("device_seconds", one["seconds"])) for one in results)}
 
     # -- one run -----------------------------------------------------------------------------------------------------
 
@@ -216,7 +221,7 @@ class FineTuner:
                 "model": bench.teacher.fingerprint,
                 "data": {role: split.fingerprint for role, split in bench.splits.items()},
                 "task": asdict(bench.task),
-                "precision": bench.settings.trainer.get("precision"),
+                "precision": precision_of(bench.settings.trainer),
                 "recipe": asdict(run.point.recipe(bench.teacher.fine_tuning)),
                 "seed": bench.settings.seed,
             }
@@ -241,7 +246,8 @@ class FineTuner:
         """
         run = self._runs[job.trial]
         place = self._place(run)
-        with locked(place.with_name(f".{place.name}.lock")):
+        waiting = WhileAnotherWorks(f"fine-tunes {run.point.name}, seed {run.seed}", self._stop_requested)
+        with locked(place.with_name(f".{place.name}.lock"), waiting):
             if self._is_settled(place):
                 return JobResult(job, "elsewhere")
             return self._work_alone(job, run)
@@ -252,7 +258,7 @@ class FineTuner:
             result = self._train(run)
         except TrialError as error:
             logger.warning("fine-tuning %s, seed %d failed: %s", run.point.name, run.seed, error)
-            failed = {"error": str(error), "seconds": time.monotonic() - started}
+            failed = {"error": str(error), **self._time(time.monotonic() - started)}
             again = {TRY_AGAIN: True} if isinstance(error, OutOfMemoryTrialError) else {}
             write_json(self._place(run) / RESULT, failed | again)
             return JobResult(job, "failed", str(error))
@@ -286,7 +292,11 @@ class FineTuner:
         write_predictions(place / SELECT_PREDICTIONS, answers, "select")
         model.save_pretrained(place / "hf")
         bench.tokenizer.save_pretrained(place / "hf")
-        return {"examples": result.examples, "steps": result.steps, "seconds": result.seconds}
+        return {"examples": result.examples, "steps": result.steps, **self._time(result.seconds)}
+
+    def _time(self, seconds: float) -> dict[str, float]:
+        """Wall-clock seconds of training, and those of all devices together."""
+        return {"seconds": seconds, "device_seconds": seconds * processes(self.bench.settings.trainer)}
 
     def _fresh_model(self, seed: int) -> PreTrainedModel:
         import torch

@@ -120,6 +120,12 @@ def savings(runs: Iterable[RunRecord]) -> dict[str, Any]:
         "stopped": len(stopped),
         "examples": saved,
         "flops": sum(float(run.cost.get("flops", 0.0)) * more for run, more in left),
-        "device_seconds": sum(float(run.seconds.get("train", 0.0)) * more for run, more in left),
+        "device_seconds": sum(_training_seconds(run) * more for run, more in left),
         "share_of_examples": saved / (saved + spent),
     }
+
+
+def _training_seconds(run: RunRecord) -> float:
+    """Device seconds of a run's training; preparing and scoring do not grow with its examples."""
+    others = sum(float(run.seconds.get(stage, 0.0)) for stage in ("prepare", "evaluate"))
+    return float(run.cost.get("device_seconds", 0.0)) - others

@@ -11,11 +11,12 @@ from autodistill.components.students import Dimensions, NamedArchitecture
 from autodistill.components.task import TaskSpec
 from autodistill.components.training import Optimisation, Phase
 from autodistill.errors import ConfigError
-from autodistill.training.distil import check_phases
+from autodistill.training.distil import Distillation, check_phases, teacher_keys
 from autodistill.training.fine_tune import TEACHER_SETTINGS
 from autodistill.training.parallel import check_processes
 from autodistill.training.precision import check_precision
 from autodistill.training.run_control import check_interval
+from autodistill.training.teacher_features import is_read, last_block_run, read_entirely
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -74,6 +75,51 @@ def training_flops(
         forward += steps * (encoder * run / layers + (head if "prediction" in phase.roles else 0.0))
         start += phase.steps
     return TRAINING_FACTOR * forward * bench.schedule.optimisation.batch_size
+
+
+def online_teacher(
+    bench: Workbench, teacher: PreTrainedModel, training: Distillation, first: int, last: int
+) -> tuple[int, float]:
+    """What the teacher did in some steps of a run, because its features of their examples were not cached.
+
+    No block above those that a phase's losses ask for runs, and no head of a masked language model without its logits.
+
+    Args:
+        bench: the study's shared parts.
+        teacher: the model.
+        training: the run.
+        first: the first of the steps, counted from 0.
+        last: the step after the last one.
+
+    Returns:
+        Examples that it ran on, and floating-point operations on them: 0 where no family knows the teacher.
+    """
+    if read_entirely(training.teacher):
+        return 0, 0.0
+    losses = {label: loss for label, (loss, _) in training.losses.items()}
+    size = training.optimisation.batch_size
+    examples, flops, start = 0, 0.0, 0
+    own = bench.architecture_of(teacher)
+    for phase in training.phases:
+        steps = range(max(first, start), min(last, start + phase.steps))
+        start += phase.steps
+        keys = teacher_keys(losses, phase)
+        if not keys:
+            continue
+        ran = sum(not is_read(training.teacher, training.stream.rows_at(at * size, (at + 1) * size)) for at in steps)
+        examples += ran * size
+        if own is not None and ran:
+            flops += ran * size * _forward_to(bench, own, last_block_run(teacher, keys))
+    return examples, flops
+
+
+def _forward_to(bench: Workbench, architecture: Architecture, last: int | None) -> float:
+    """Operations of a forward pass over one example as far as a block; None for all of it, with the head."""
+    encoder, head = step_flops(bench, architecture)
+    if last is None:
+        return encoder + head
+    layers = bench.family_of(architecture.family).dimensions(architecture, bench.task).layers
+    return encoder * min(last, layers) / layers
 
 
 def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensions) -> None:

@@ -112,7 +112,9 @@ class RunRecord:
         metrics: metric name -> ``{"value": ..., "variance": ..., "low": ..., "high": ..., "n": ..., "split": "select" |
             "test"}``; ``low`` and ``high`` of the 95 % interval, ``n`` examples, each null where it is not known.
         seconds: stage -> wall-clock seconds.
-        cost: ``examples``, ``flops`` and ``device_seconds``.
+        cost: ``examples``, ``flops`` and ``device_seconds``. Where the teacher ran in the steps also
+            ``teacher_examples``, on how many examples, and ``teacher_flops``, its part of ``flops``: 0 for a teacher of
+            no known family. Runs of earlier versions have neither, nor the teacher's part in ``flops``.
         initialisation: how the student's weights started.
         error: one paragraph when failed.
         artifacts: name -> path relative to the study's folder, or any JSON.

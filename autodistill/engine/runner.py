@@ -25,7 +25,7 @@ from autodistill.engine.lease import Lease, held
 from autodistill.engine.machine import check_disk
 from autodistill.engine.places import final_folder, is_compared
 from autodistill.engine.pruning import judge
-from autodistill.engine.recipe import optimisation_for, training_flops
+from autodistill.engine.recipe import online_teacher, optimisation_for, training_flops
 from autodistill.engine.records import FINAL_RUN_STATES, StudyRecord, TrialRecord, TrialState
 from autodistill.engine.scores import predictions_of, score_all, stored_metrics, write_predictions
 from autodistill.engine.storage import Storage
@@ -34,8 +34,9 @@ from autodistill.engine.workbench import Workbench
 from autodistill.errors import MachineError, PluginError, StudyInterruptedError, TeacherFeaturesError, TrialError
 from autodistill.schedules.layer_mapping import mapping_table
 from autodistill.training.distil import Distillation, distil
+from autodistill.training.parallel import processes
 from autodistill.training.replicates import stream_of
-from autodistill.training.results import TrainingResult
+from autodistill.training.results import RunProgress, TrainingResult
 from autodistill.training.seeds import derive_seed
 from autodistill.training.softened import teacher_needs_of
 from autodistill.training.teacher_cache import PassWatch
@@ -89,18 +90,29 @@ class _Attempt:
         trial: the trial.
         lease: of the run.
         started: when, on the monotonic clock.
+        prepared: seconds until the student was made.
         training: what it does; None before that is known.
-        first: step that it began at; None before the first was taken.
-        last: steps taken.
+        reached: where its training stands, changed as it goes on; None before it began.
+        trained: when training ended, on the monotonic clock; None before.
     """
 
     job: Job
     trial: TrialRecord
     lease: Lease
     started: float = field(default_factory=time.monotonic)
+    prepared: float = 0.0
     training: Distillation | None = None
-    first: int | None = None
-    last: int = 0
+    reached: RunProgress | None = None
+    trained: float | None = None
+
+    def follow(self, reached: RunProgress) -> None:
+        """Keep where the training stands."""
+        self.reached = reached
+
+    @property
+    def scoring(self) -> float:
+        """Seconds since training ended."""
+        return 0.0 if self.trained is None else time.monotonic() - self.trained
 
 
 def remove_ended_checkpoints(storage: Storage, study_id: int, study_dir: Path) -> None:
@@ -170,7 +182,7 @@ class Runner:
         text = f"{kind}{error}"
         logger.error("trial %d (%s) failed: %s\n%s", job.trial, job.run, text, traceback.format_exc())
         failed: TrialState | None = "failed" if job.run == "flash" else None
-        cost = self._cost_of_failed(attempt)
+        cost = self._cost(attempt, attempt.scoring)
         committed = self.context.storage.finish_run(run, state="failed", error=text, cost=cost, trial_state=failed)
         if not committed:  # another process has the run, and it is not known how that ends
             return JobResult(job, "elsewhere", text)
@@ -186,17 +198,17 @@ class Runner:
         if job.run == "flash":  # what the budget counts
             context.storage.update_trial(context.study.id, trial.number, began_training=True)
         student, initialisation = self.build_student(trial)
-        prepared = time.monotonic()
+        attempt.prepared = time.monotonic() - attempt.started
         training = attempt.training = self._distillation(attempt, student)
         result = self._trained(attempt, training)
         if result is None:
             return JobResult(job, "elsewhere")
-        trained = time.monotonic()
+        attempt.trained = time.monotonic()
         metrics = self._scores(job, trial, student)
         seconds = {
-            "prepare": prepared - attempt.started,
+            "prepare": attempt.prepared,
             "train": result.seconds,  # over all sessions, without the pass of the teacher
-            "evaluate": time.monotonic() - trained,
+            "evaluate": attempt.scoring,
         }
         state: Literal["complete", "stopped"] = "stopped" if result.state == "stopped" else "complete"
         committed = context.storage.finish_run(
@@ -204,7 +216,7 @@ class Runner:
             state=state,
             metrics=metrics,
             seconds=seconds,
-            cost=self._cost(trial, training, result, seconds["prepare"] + seconds["evaluate"]),
+            cost=self._cost(attempt, seconds["evaluate"]),
             initialisation={
                 "groups": dict(initialisation.groups),
                 "summary": initialisation.summary,
@@ -293,18 +305,14 @@ class Runner:
             on_rung=self._on_rung(trial, student) if job.run == "flash" else None,
             stop_requested=lambda: lease.lost or self.context.stop_requested(),
             may_save=lease.renew,
-            progress=lambda step, steps: self._step(attempt, step, steps),
+            progress=self.context.progress.step,
+            follow=attempt.follow,
         )
 
     def _may_be_promoted(self, trial: TrialRecord) -> bool:
         """Whether a trial may become a pick, and so go on from its trunk: those after the picks were frozen do not."""
         context = self.context
         return trial.origin == "search" and context.storage.step(context.study.id, "picks_frozen") is None
-
-    def _step(self, attempt: _Attempt, step: int, steps: int) -> None:
-        attempt.first = step - 1 if attempt.first is None else attempt.first
-        attempt.last = step
-        self.context.progress.step(step, steps)
 
     def _losses(self, trial: TrialRecord, dimensions: Dimensions) -> Mapping[str, tuple[DistillationLoss, float]]:
         import torch
@@ -399,30 +407,34 @@ class Runner:
             "predictions": str((folder / "predictions.parquet").relative_to(root)),
         }
 
-    def _cost_of_failed(self, attempt: _Attempt) -> dict[str, float] | None:
-        """What a run cost that ended in an error; None before its first step."""
-        training, architecture = attempt.training, attempt.trial.architecture
-        if training is None or attempt.first is None:
+    def _cost(self, attempt: _Attempt, scoring: float) -> dict[str, float] | None:
+        """What a run has cost, also one that ended in an error; None for one whose training did not begin.
+
+        Sessions before this one belong to the run; the trunk of another run, and the teacher's pass, do not.
+
+        Args:
+            attempt: the run.
+            scoring: seconds after its training.
+        """
+        training, reached = attempt.training, attempt.reached
+        if training is None or reached is None:
             return None
-        # Sessions before this one belong to the run, the trunk of another run does not.
-        taken_over = training.start_from is not None and training.start_from.is_file()
-        first = attempt.first if taken_over else 0
+        first, last = reached.taken_over, reached.step
+        training_seconds = reached.seconds * processes(training.trainer)  # one device prepares and scores, all train
         return {
-            "examples": float((attempt.last - first) * training.optimisation.batch_size),
-            "flops": training_flops(self.context.bench, architecture, training.phases, first, attempt.last),
-            "device_seconds": time.monotonic() - attempt.started,
+            "examples": float((last - first) * training.optimisation.batch_size),
+            **self._arithmetic(attempt.trial, training, first, last),
+            "device_seconds": training_seconds + attempt.prepared + scoring,
         }
 
-    def _cost(
-        self, trial: TrialRecord, training: Distillation, result: TrainingResult, other_seconds: float
-    ) -> dict[str, float]:
+    def _arithmetic(self, trial: TrialRecord, training: Distillation, first: int, last: int) -> dict[str, float]:
+        """Floating-point operations of some steps of a run: the student's, and the teacher's where it ran in them."""
         bench = self.context.bench
-        first = result.steps - result.examples // training.optimisation.batch_size  # not 0 on another run's trunk
-        return {
-            "examples": float(result.examples),
-            "flops": float(training_flops(bench, trial.architecture, training.phases, first, result.steps)),
-            "device_seconds": result.seconds + other_seconds,
-        }
+        flops = training_flops(bench, trial.architecture, training.phases, first, last)
+        examples, taught = online_teacher(bench, self.context.teacher.model, training, first, last)
+        if not examples:
+            return {"flops": flops}
+        return {"flops": flops + taught, "teacher_examples": float(examples), "teacher_flops": taught}
 
     def _loggers(self, folder: Path) -> list[Any]:
         nodes = self.context.bench.settings.logger

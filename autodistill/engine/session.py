@@ -144,19 +144,24 @@ class Checked:
     known: StudyRecord | None
 
 
-def check_study(settings: Settings, registry: Registry, stack: ExitStack) -> Checked:
+def check_study(
+    settings: Settings, registry: Registry, stack: ExitStack, stop_requested: Callable[[], bool] | None = None
+) -> Checked:
     """Check whether a study can begin, or go on; nothing is written.
 
     Args:
         settings: checked configuration.
         registry: what exists.
         stack: closes the storage.
+        stop_requested: asked while another process makes what this one needs.
 
     Raises:
         UserError: anything the user can mend.
+        StudyInterruptedError: a stop was requested.
     """
     storage, known = _existing(settings, stack)
-    bench = Workbench(settings, registry, str(known.identity["data"]["fingerprint"]) if known else None)
+    snapshot = str(known.identity["data"]["fingerprint"]) if known else None
+    bench = Workbench(settings, registry, snapshot, stop_requested=stop_requested)
     earlier = earlier_studies(settings, storage, known.id if known else None)
     trials = storage.trials(known.id) if storage is not None and known is not None else []
     identity, features = check_workbench(bench, earlier, known, trials)
@@ -218,13 +223,13 @@ def open_session(
 
     Raises:
         UserError: anything the user can mend; nothing but the log has been written then.
-        StudyInterruptedError: a stop was requested while the teacher was being prepared.
+        StudyInterruptedError: a stop was requested while data and teacher were being prepared.
     """
     prepare_process(settings.trainer)
     with ExitStack() as stack:
         stack.enter_context(ending_uses())  # another study of this process may need the room in the cache
         progress.stage("checking configuration, data and teacher")
-        checked = check_study(settings, registry, stack)
+        checked = check_study(settings, registry, stack, lambda: stop.requested)
         bench, features, earlier = checked.bench, checked.features, checked.earlier
         storage = checked.storage or stack.enter_context(Storage(settings.storage_url))
         study = _study_record(settings, bench, storage, checked.identity, overrides, record)

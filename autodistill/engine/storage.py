@@ -315,7 +315,7 @@ class Storage:
             state: complete, stopped or failed.
             metrics: as in `RunRecord`; likewise the rest.
             seconds: stage -> seconds.
-            cost: examples, flops, device_seconds.
+            cost: examples, flops, device_seconds and so on.
             initialisation: how the weights started.
             artifacts: name -> path.
             error: one paragraph when failed.

@@ -42,7 +42,7 @@ def task_bench(bench: Workbench, label: str, model: Path | None = None, data: Ta
         parameters = {**vars(registered.spec.config()), "path": str(model)}
         components["teacher"] = Chosen("teacher", registered, parameters)
     own = replace(settings, components=components, several={**settings.several, "evaluator": {}})
-    return Workbench(own, registry, data=data)
+    return Workbench(own, registry, data=data, stop_requested=bench.stop_requested)
 
 
 def protocol_of(bench: Workbench) -> Protocol:

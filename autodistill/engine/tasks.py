@@ -24,6 +24,7 @@ from autodistill.engine.task_bench import forward_flops, protocol_of, task_bench
 from autodistill.engine.verdict import entry_of
 from autodistill.errors import OutOfMemoryTrialError, TrialError
 from autodistill.evaluators.glue_tasks import AVERAGES, averaged_metrics, glue_average, task_of
+from autodistill.training.precision import precision_of
 
 if TYPE_CHECKING:
     from autodistill.components.architecture import Architecture
@@ -64,7 +65,7 @@ def fine_tune_models(session: Session) -> None:
         "tasks": {label: chosen.identity for label, chosen in settings.tasks.items()},
         "data": {label: bench.data.fingerprint for label, bench in benches.items()},
         "protocol": settings.fine_tuning,
-        "precision": settings.trainer.get("precision"),
+        "precision": precision_of(settings.trainer),
     }
     key, stored = cache_key(made_of), storage.step(study.id, STEP)
     if stored is not None and stored["key"] == key and not stored.get(TRY_AGAIN):
@@ -172,7 +173,7 @@ def _content(models: Sequence[Model], found: Sequence[_Tuned]) -> dict[str, Any]
         "cost": {
             "examples": sum(float(cost.get("examples", 0.0)) for cost in costs),
             "flops": sum(one.flops for one in found),
-            "device_seconds": sum(float(cost.get("seconds", 0.0)) for cost in costs),
+            "device_seconds": sum(float(cost.get("device_seconds", 0.0)) for cost in costs),
         },
     }
 

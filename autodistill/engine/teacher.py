@@ -1,7 +1,7 @@
 """The teacher, ready to teach: loaded, fine-tuned on the task when needed, and its answers on the splits.
 
-Fine-tuning happens once per (teacher, data, task, recipe, seed), in the shared cache; it goes on from its last
-checkpoint after a crash.
+Fine-tuning happens once per (teacher, data, task, recipe, seed, precision), in the shared cache; it goes on from its
+last checkpoint after a crash.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from autodistill.exporters.auto_classes import load_pretrained
 from autodistill.folders import InUse, write_json
 from autodistill.teachers.files import file_digest
 from autodistill.training.fine_tune import fine_tune
+from autodistill.training.precision import precision_of
 from autodistill.training.predict import predict
 from autodistill.training.seeds import derive_seed
+from autodistill.training.waiting import WhileAnotherWorks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,7 +53,7 @@ class PreparedTeacher:
         directory: the same as a Hugging Face directory.
         key: digest of everything that made it and of its weights; part of the keys of its features.
         dimensions: its sizes.
-        seconds: what fine-tuning took in this process; 0 when it came from the cache.
+        seconds: what making it took, sessions that were interrupted included; 0 when it came from the cache.
     """
 
     model: PreTrainedModel
@@ -81,16 +83,15 @@ class PreparedTeacher:
 def teacher_key(bench: Workbench) -> str:
     """Digest of everything that makes the study's teacher, known before it is made."""
     needed = bench.teacher.needs_fine_tuning(bench.task)
-    return cache_key(
-        {
-            "teacher": bench.teacher.fingerprint,
-            "data": bench.data.fingerprint,
-            "task": asdict(bench.task),
-            "max_length": bench.max_length,
-            "recipe": asdict(bench.teacher.fine_tuning) if needed else None,
-            "seed": bench.settings.seed if needed else None,
-        }
-    )
+    parts = {
+        "teacher": bench.teacher.fingerprint,
+        "data": bench.data.fingerprint,
+        "task": asdict(bench.task),
+        "max_length": bench.max_length,
+        "recipe": asdict(bench.teacher.fine_tuning) if needed else None,
+        "seed": bench.settings.seed if needed else None,
+    }
+    return cache_key(parts | ({"precision": precision_of(bench.settings.trainer)} if needed else {}))
 
 
 def teacher_directory(bench: Workbench) -> Path:
@@ -105,7 +106,7 @@ def features_key(bench: Workbench) -> str:
 
 
 def _key_with_weights(entry: Path, key: str) -> str:
-    """One recipe may make other weights the next time, e.g. in another precision or on another machine."""
+    """One recipe may make other weights the next time, e.g. on another machine."""
     if not (entry / DIGEST).is_file():  # made by an earlier version
         _write_digest(entry)
     return cache_key({"teacher": key, "weights": json.loads((entry / DIGEST).read_text())["sha256"]})
@@ -127,25 +128,25 @@ def prepare_teacher(
     Args:
         bench: the study's shared parts.
         progress: called with (steps done, steps in all).
-        stop_requested: asked during training; true ends it at the next checkpoint.
+        stop_requested: asked during training, and while another process trains; true ends it at the next checkpoint,
+            and the waiting.
 
     Raises:
         TeacherError: it cannot be loaded.
         StudyInterruptedError: a stop was requested; the next run goes on from the checkpoint.
     """
-    started = time.monotonic()
     needed = bench.teacher.needs_fine_tuning(bench.task)
     key = teacher_key(bench)
-    fresh: list[bool] = []
+    seconds = 0.0
 
     def build(directory: Path) -> None:
-        fresh.append(True)
-        _build(bench, directory, needed, progress, stop_requested)
+        nonlocal seconds
+        seconds = _build(bench, directory, needed, progress, stop_requested)
 
     in_use = InUse(bench.settings.cache_dir / KIND / key)
-    entry = cached_directory(bench.settings.cache_dir, KIND, key, build)
+    waiting = WhileAnotherWorks("makes the teacher ready", stop_requested)
+    entry = cached_directory(bench.settings.cache_dir, KIND, key, build, waiting)
     model = load_pretrained(entry / "hf")
-    seconds = time.monotonic() - started if fresh else 0.0
     made_of = _key_with_weights(entry, key)
     return PreparedTeacher(model, entry / "hf", made_of, model_dimensions(model), seconds, in_use)
 
@@ -156,14 +157,17 @@ def _build(
     needed: bool,
     progress: Callable[[int, int], None] | None,
     stop_requested: Callable[[], bool] | None,
-) -> None:
+) -> float:
+    """Make the teacher; returns the seconds of that, with those of sessions that were interrupted."""
     import torch
 
+    started, earlier = time.monotonic(), 0.0
     seed = derive_seed(bench.settings.seed, bench.data.fingerprint, "teacher")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # the new head's start
         model = bench.teacher.load(bench.task)
     if needed:
+        began = time.monotonic()
         result = fine_tune(
             model,
             bench.splits["train"],
@@ -180,10 +184,12 @@ def _build(
         )
         if result.state != "complete":
             raise StudyInterruptedError("Interrupted while fine-tuning the teacher; its checkpoint is kept.")
+        earlier = max(0.0, result.seconds - (time.monotonic() - began))  # its seconds are those of all sessions
     model.save_pretrained(directory / "hf")
     bench.tokenizer.save_pretrained(directory / "hf")
     _write_digest(directory)
     shutil.rmtree(directory / "checkpoint", ignore_errors=True)
+    return time.monotonic() - started + earlier
 
 
 def check_learnt(bench: Workbench, scores: Mapping[str, Score], trivial: Mapping[str, float]) -> None:

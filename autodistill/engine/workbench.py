@@ -8,7 +8,7 @@ task or the family cannot feed. Nothing here writes to a study; the caches are c
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
@@ -48,6 +48,7 @@ from autodistill.training.seeds import derive_seed
 from autodistill.training.softened import teacher_needs, without_temperature
 from autodistill.training.stream import ExampleStream
 from autodistill.training.tokenised import TokenisedSplit, tokenise
+from autodistill.training.waiting import WhileAnotherWorks
 
 if TYPE_CHECKING:
     import torch
@@ -82,15 +83,22 @@ class Workbench:
         snapshot: fingerprint of the data that the study was made with; a data source with the parameter ``snapshot``
             reads it again, also when what it is built from has changed.
         data: what the data source gives, where it has been loaded before.
+        stop_requested: asked while another process makes what this one needs; None: never.
     """
 
     def __init__(
-        self, settings: Settings, registry: Registry, snapshot: str | None = None, data: TaskData | None = None
+        self,
+        settings: Settings,
+        registry: Registry,
+        snapshot: str | None = None,
+        data: TaskData | None = None,
+        stop_requested: Callable[[], bool] | None = None,
     ) -> None:
         self._given_data = data
         self.settings = settings
         self.snapshot = snapshot
         self.registry = registry
+        self.stop_requested = stop_requested
         self._families: dict[str, StudentFamily] = {}
 
     @property
@@ -179,7 +187,8 @@ class Workbench:
         tokenizer = deepcopy(self.tokenizer)  # truncating changes a tokeniser, and this one is exported
         types = self.vocabulary.type_size if SEGMENT_COLUMN in tokenizer.model_input_names else 1
         settings = self.settings
-        return tokenise(self.data, tokenizer, self.max_length, settings.cache_dir, settings.seed, types)
+        waiting = WhileAnotherWorks("tokenises the data", self.stop_requested)
+        return tokenise(self.data, tokenizer, self.max_length, settings.cache_dir, settings.seed, types, waiting)
 
     @property
     def final_role(self) -> str:

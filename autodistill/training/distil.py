@@ -17,7 +17,7 @@ from autodistill.training.features import forward_features
 from autodistill.training.lightning import StreamBatches, StreamModule
 from autodistill.training.optimisers import learning_rate_course
 from autodistill.training.precision import compiled
-from autodistill.training.results import TrainingResult
+from autodistill.training.results import RunProgress, TrainingResult
 from autodistill.training.runner import Surroundings, Trunk, run
 from autodistill.training.softened import features_for, teacher_needs
 from autodistill.training.stream import ORDER
@@ -62,6 +62,8 @@ class Distillation:
         may_save: asked before a checkpoint replaces the last one; False leaves that one as it is: another process goes
             on from it.
         progress: called after every step with (steps taken, steps of the run).
+        follow: called once, before the first step, with where the run stands: it is kept up to date as the run goes on,
+            and tells what a run took that ends in an error.
     """
 
     student: PreTrainedModel
@@ -86,6 +88,7 @@ class Distillation:
     stop_requested: Callable[[], bool] | None = None
     may_save: Callable[[], bool] | None = None
     progress: Callable[[int, int], None] | None = None
+    follow: Callable[[RunProgress], None] | None = None
 
 
 def distil(request: Distillation) -> TrainingResult:
@@ -114,6 +117,7 @@ def distil(request: Distillation) -> TrainingResult:
         stop_requested=request.stop_requested,
         may_save=request.may_save,
         progress=request.progress,
+        follow=request.follow,
         identity=_identity(request),
         work=functools.partial(distil, _for_helpers(request)),
         trunk=_trunk(request, *trunks[-1]) if trunks else None,
@@ -131,7 +135,14 @@ def _trunk(request: Distillation, end: int, keep: bool) -> Trunk:
 def _for_helpers(request: Distillation) -> Distillation:
     """The request without what only the first process of a run in several has."""
     return replace(
-        request, loggers=[], on_rung=None, stop_requested=None, may_save=None, progress=None, keep_trunk=None
+        request,
+        loggers=[],
+        keep_trunk=None,
+        on_rung=None,
+        stop_requested=None,
+        may_save=None,
+        progress=None,
+        follow=None,
     )
 
 
@@ -251,6 +262,16 @@ class _ActingPhase:
         self.max_layer = phase.max_student_layer
         self.student_keys: frozenset[FeatureKey] = _union(loss.student_features for loss in losses.values())
         self.teacher_keys = _union(_teacher_keys(loss, phase) for loss in losses.values())
+
+
+def teacher_keys(losses: Mapping[str, DistillationLoss], phase: Phase) -> frozenset[FeatureKey]:
+    """What the losses of a run ask the teacher for in the steps of a phase.
+
+    Args:
+        losses: of the run, by label.
+        phase: of the run.
+    """
+    return _ActingPhase(phase, acting(losses, phase)).teacher_keys
 
 
 def _teacher_keys(loss: DistillationLoss, phase: Phase) -> frozenset[FeatureKey]:

@@ -31,6 +31,16 @@ PRECISIONS: Mapping[str, str] = {
 FP16_OVERFLOWS = frozenset({"mobilebert"})
 
 
+def precision_of(trainer: Mapping[str, Any]) -> str:
+    """What runs train in, under one name for all that mean the same; a name that is not known as it was given.
+
+    Args:
+        trainer: arguments of Lightning's Trainer.
+    """
+    given = trainer.get("precision")
+    return "32-true" if given is None else PRECISIONS.get(str(given), str(given))
+
+
 def check_precision(trainer: Mapping[str, Any], families: Iterable[str]) -> None:
     """Raise `ConfigError` when no run, or not the device or one of the families, can train in the chosen precision.
 
@@ -38,22 +48,21 @@ def check_precision(trainer: Mapping[str, Any], families: Iterable[str]) -> None
         trainer: arguments of Lightning's Trainer.
         families: names of student families, which are transformers' model types.
     """
-    given = trainer.get("precision")
-    precision = "32-true" if given is None else str(given)
+    given, precision = trainer.get("precision"), precision_of(trainer)
     if precision not in PRECISIONS:
         raise ConfigError(
             f"trainer.precision must be one of {', '.join(dict.fromkeys(PRECISIONS.values()))}, got {precision!r}. "
             "Weights are kept in float32; the mixed ones compute in half of it."
         )
     overflowing = sorted(FP16_OVERFLOWS & set(families))
-    if PRECISIONS[precision] == "16-mixed" and overflowing:
+    if precision == "16-mixed" and overflowing:
         raise ConfigError(
-            f"trainer.precision={precision} is fp16, in which the activations of {overflowing[0]} overflow to NaN. "
+            f"trainer.precision={given} is fp16, in which the activations of {overflowing[0]} overflow to NaN. "
             "Use trainer.precision=bf16-mixed or 32-true."
         )
-    if PRECISIONS[precision] == "16-mixed" and _on_cpu(trainer.get("accelerator")):
+    if precision == "16-mixed" and _on_cpu(trainer.get("accelerator")):
         raise ConfigError(
-            f"trainer.precision={precision} is fp16, which does not train on a CPU. Use trainer.precision=bf16-mixed "
+            f"trainer.precision={given} is fp16, which does not train on a CPU. Use trainer.precision=bf16-mixed "
             "or 32-true, or another trainer.accelerator."
         )
 
@@ -61,15 +70,6 @@ def check_precision(trainer: Mapping[str, Any], families: Iterable[str]) -> None
 def _on_cpu(accelerator: object) -> bool:
     """Whether Lightning would train on the CPU."""
     return accelerator == "cpu" or (accelerator == "auto" and not (cuda.is_available() or mps.is_available()))
-
-
-def precision_of(trainer: Mapping[str, Any]) -> str:
-    """Return what runs train in, one of the values of `PRECISIONS`.
-
-    Args:
-        trainer: arguments of Lightning's Trainer that `check_precision` lets pass.
-    """
-    return PRECISIONS[str(trainer.get("precision") or "32-true")]
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:

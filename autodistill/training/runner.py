@@ -6,6 +6,7 @@ import contextlib
 import gc
 import inspect
 import logging
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,6 +106,7 @@ class Surroundings:
     stop_requested: Callable[[], bool] | None = None
     may_save: Callable[[], bool] | None = None
     progress: Callable[[int, int], None] | None = None
+    follow: Callable[[RunProgress], None] | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
     trunk: Trunk | None = None
     work: Callable[[], Any] | None = None
@@ -146,6 +148,8 @@ def run(
     if checkpoint is None and trunk is not None and trunk.start_from is not None and shared is not None:
         path, checkpoint = trunk.start_from, load_trunk(trunk.start_from, shared, trunk.end)
     progress = RunProgress(**checkpoint[SECTION]["progress"]) if checkpoint else RunProgress()
+    if around.follow is not None:
+        around.follow(progress)
     module = make_module()
     check_precision(around.trainer, (module.model.config.model_type,))
     module.parts = max(around.accumulate, progress.parts)
@@ -182,7 +186,12 @@ def run(
             batches.share(place.rank, place.world)
             module.seed = around.seed
         trainer = make_trainer(around, control, len(batches), clip_norm, place)
-        _fit(trainer, module, batches, resume, control, around.settings.model)
+        began = time.perf_counter() - progress.seconds
+        try:
+            _fit(trainer, module, batches, resume, control, around.settings.model)
+        except BaseException:
+            progress.seconds = time.perf_counter() - began  # what it took since the last checkpoint counts too
+            raise
         if progress.state == "running" and trainer.should_stop and not trainer.received_sigterm:
             progress.state = "stopped"  # by a callback, before the first step
     return _result(progress, batch_size)

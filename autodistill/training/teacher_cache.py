@@ -25,6 +25,7 @@ from autodistill.training.batches import on_device
 from autodistill.training.cache_plan import CachePlan, compute, counts_of, derive, make_plan, needed, ordered
 from autodistill.training.health import give_back_memory, halved
 from autodistill.training.stored_features import OutOfRangeError, StoredForm, form_of
+from autodistill.training.waiting import WhileAnotherWorks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,11 +84,6 @@ class PassWatch:
     progress: Callable[[int, int], None] | None = None
     stop_requested: Callable[[], bool] | None = None
 
-    def while_another_builds(self) -> None:
-        """Raise `StudyInterruptedError` when a stop was requested of a process that waits for another's pass."""
-        if self.stop_requested is not None and self.stop_requested():
-            raise StudyInterruptedError("Interrupted while another process computes the teacher's features.")
-
 
 def kept_bytes(directory: Path) -> int:
     """Bytes that are on the disk of a cache, also of one that is not finished."""
@@ -122,7 +118,8 @@ def write_cache(
             except OutOfRangeError as error:  # of another file each time: a wider form takes every value
                 wide.add(error.name)
 
-    build_once(directory, build, resumable=True, waiting=follower.while_another_builds)
+    waiting = WhileAnotherWorks("computes the teacher's features", follower.stop_requested)
+    build_once(directory, build, resumable=True, waiting=waiting)
 
 
 def _longest_first(split: TokenisedSplit, rows: RowSet) -> IntArray:

@@ -69,8 +69,12 @@ class OnlineTeacherFeatures:
         if self._teacher.device != batch.input_ids.device:
             self._teacher.to(batch.input_ids.device)
         with torch.no_grad(), torch.autocast(batch.input_ids.device.type, enabled=False):
-            last = deepest_layer(wanted) if has_blocks(self._teacher) else None
-            return forward_features(self._teacher, batch, wanted, max_layer=last)
+            return forward_features(self._teacher, batch, wanted, max_layer=last_block_run(self._teacher, wanted))
+
+
+def last_block_run(teacher: PreTrainedModel, keys: frozenset[FeatureKey]) -> int | None:
+    """The last block of a teacher that is run for these features; None for all of them."""
+    return deepest_layer(keys) if has_blocks(teacher) else None
 
 
 def deepest_layer(keys: frozenset[FeatureKey]) -> int | None:
@@ -113,6 +117,24 @@ class PartlyCachedTeacherFeatures:
         """See `TeacherFeatures.get`."""
         source = self._cache if self._cache.holds(batch.rows.cpu().numpy()) else self._online
         return source.get(batch, keys)
+
+
+def read_entirely(source: TeacherFeatures) -> bool:
+    """Whether a source gives nothing but what it reads: the teacher runs on no batch."""
+    return isinstance(_within(source), TeacherCache)
+
+
+def is_read(source: TeacherFeatures, rows: IntArray) -> bool:
+    """Whether a source reads what it gives of a batch of these rows; else the teacher runs on it."""
+    within = _within(source)
+    if isinstance(within, PartlyCachedTeacherFeatures):
+        return within._cache.holds(rows)
+    return isinstance(within, TeacherCache)
+
+
+def _within(source: TeacherFeatures) -> TeacherFeatures:
+    """What a selection selects from; any other source as it is."""
+    return _within(source._source) if isinstance(source, SelectedTeacherFeatures) else source
 
 
 def still_there(source: TeacherFeatures) -> bool:

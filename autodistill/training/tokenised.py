@@ -25,7 +25,7 @@ from autodistill.training.encoding import SEGMENTS, Encoded, encode, labelled
 from autodistill.training.packed import PackedSplit, RowMasking, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import datasets
     from numpy.typing import NDArray
@@ -167,6 +167,7 @@ def tokenise(
     cache_dir: Path,
     seed: int = 0,
     type_size: int = SEGMENTS,
+    waiting: Callable[[], None] | None = None,
 ) -> dict[str, TokenisedSplit]:
     """Return the splits as tokens, from the cache where it has them.
 
@@ -178,6 +179,7 @@ def tokenise(
         seed: of the masking of an mlm task.
         type_size: segments (token types) that the models tell apart. Tokenisers may write more than their model has:
             DistilBERT's and DeBERTa's write BERT's. Those beyond are 0.
+        waiting: see `autodistill.folders.locked`, of a process that waits while another tokenises.
 
     Returns:
         Role -> split.
@@ -188,17 +190,23 @@ def tokenise(
     """
     parts = [FORMAT, data.fingerprint, data.task.kind, list(data.task.text_columns), data.task.stride]
     if data.task.kind == "mlm":
-        return _packed_splits(data, tokenizer, max_length, cache_dir, seed, type_size)
+        return _packed_splits(data, tokenizer, max_length, cache_dir, seed, type_size, waiting)
     key = _digest(*parts, tokenizer_fingerprint(tokenizer), max_length, type_size)
     build = functools.partial(_write_splits, data, tokenizer, max_length, type_size, key)
     pad = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     with closing(InUse(cache_dir / "tokenised" / key)):  # until the splits have it in use
-        directory = build_once(cache_dir / "tokenised" / key, build)
+        directory = build_once(cache_dir / "tokenised" / key, build, waiting=waiting)
         return {role: StoredSplit(directory / role, pad) for role in data.splits}
 
 
 def _packed_splits(
-    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, cache_dir: Path, seed: int, type_size: int
+    data: TaskData,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    cache_dir: Path,
+    seed: int,
+    type_size: int,
+    waiting: Callable[[], None] | None,
 ) -> dict[str, TokenisedSplit]:
     """The splits of a corpus; a build that was killed goes on with the parts that are missing.
 
@@ -231,7 +239,7 @@ def _packed_splits(
             )
 
     with closing(InUse(cache_dir / "tokenised" / key)):  # until the splits have it in use
-        directory = build_once(cache_dir / "tokenised" / key, build, resumable=True)
+        directory = build_once(cache_dir / "tokenised" / key, build, resumable=True, waiting=waiting)
         return {role: PackedSplit(directory / role, masked[role]) for role in data.splits}
 
 

@@ -56,7 +56,7 @@ def add(storage: Storage, study: int, width: int, origin: Origin, **ended: Any) 
     if ended:
         run = storage.lease_run(study, trial.number, "full", "me", 60.0)
         assert run is not None
-        assert storage.finish_run(run, cost={"flops": 10.0}, **ended)
+        assert storage.finish_run(run, **{"cost": {"flops": 10.0}, **ended})
     return trial.number
 
 
@@ -69,6 +69,25 @@ def test_the_search_does_not_pay_for_models_that_were_trained_by_hand(open_stora
     add(storage, study, 80, "baseline", state="complete")
     spent = spending(storage.runs(study), storage.trials(study), [pick, failed])
     assert (spent.full, spent.baselines) == (20.0, 10.0)
+
+
+def test_a_teacher_whose_arithmetic_is_not_known_is_told_of_where_it_ran_in_the_steps(
+    open_storage: Callable[..., Storage],
+) -> None:
+    storage = open_storage()
+    study = storage.create_study("study", {}, {}, {}, {}).id
+    known = {"flops": 10.0, "teacher_examples": 64.0, "teacher_flops": 4.0}
+    pick = add(storage, study, 16, "search", state="complete", cost=known)
+    add(storage, study, 32, "manual", state="complete", cost={**known, "teacher_flops": 0.0})
+    found = spending(storage.runs(study), storage.trials(study), [pick])
+    assert (found.full, found.without_teacher) == (10.0, False)
+    assert "no student family knows it" not in equal_compute(JUDGE, [(0, STRONG)], [WEAK], found)["claim"]
+    add(storage, study, 48, "baseline", state="complete", cost={**known, "teacher_flops": 0.0})
+    found = spending(storage.runs(study), storage.trials(study), [pick])
+    assert found.without_teacher
+    for spent in (found, Spending([(0, 1.0)], 1.0, 80.0, True)):  # whether something can be claimed or not
+        claim = equal_compute(JUDGE, [(0, STRONG)], [WEAK], spent)["claim"]
+        assert "its arithmetic is not counted, since no student family knows it." in claim
 
 
 def test_a_baseline_that_was_never_trained_has_not_failed(open_storage: Callable[..., Storage]) -> None:

@@ -13,9 +13,10 @@ import pytest
 from tiny_studies import tiny_study
 
 import autodistill
-from autodistill.components.training import FeatureKey
+from autodistill.components.training import FeatureKey, Phase
 from autodistill.engine.cache import evict
 from autodistill.engine.features import FeaturesSize, StudyFeatures
+from autodistill.engine.recipe import online_teacher
 from autodistill.engine.session import check_workbench
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import ConfigError, StudyInterruptedError
@@ -109,6 +110,47 @@ def test_no_room_means_online(tmp_path: Path) -> None:
     batch = bench.splits["train"].batch(bench.stream.rows_at(0, 4))
     assert set(features.get(frozenset({LOGITS})).get(batch)) == {LOGITS}
     assert not (tmp_path / "outputs" / "cache" / "teacher_features").exists()
+
+
+def test_a_teacher_that_runs_in_the_steps_costs_what_they_ask_it_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached, bench, _ = features_of(tmp_path / "large")
+    room = 2.01 * cached.size.flash / 1e9  # half of it is for features
+    teacher: Any = bench.teacher.load(bench.task)
+    teacher_size = model_dimensions(teacher)
+    losses = bench.make_losses(teacher_size, teacher_size)
+    deep, words = Phase("deep", frozenset({"transfer"}), 8, 1, 1), Phase("words", frozenset({"prediction"}), 12)
+    size = bench.schedule.optimisation.batch_size
+
+    def spent(features: StudyFeatures, bench: Workbench, first: int, last: int) -> tuple[int, float]:
+        training: Any = SimpleNamespace(
+            losses=losses,
+            phases=(deep, words),
+            optimisation=bench.schedule.optimisation,
+            stream=bench.stream,
+            teacher=features.get(teacher_needs_of(loss for loss, _ in losses.values())),
+        )
+        return online_teacher(bench, teacher, training, first, last)
+
+    assert spent(cached, bench, 0, 20) == (0, 0.0)
+    online, bench, _ = features_of(tmp_path / "nothing", "cache_max_gb=0")
+    own = bench.architecture_of(teacher)
+    assert own is not None
+    forward = bench.family_of(own.family).flops(own, bench.task, bench.vocabulary, bench.median_tokens)
+    examples, whole = spent(online, bench, 8, 20)
+    assert (examples, whole) == (12 * size, pytest.approx(12 * size * forward))
+    examples, low = spent(online, bench, 6, 8)  # one of two layers
+    assert (examples, low) == (2 * size, pytest.approx(size * forward))
+    small, bench, _ = features_of(tmp_path / "flash", f"cache_max_gb={room}")
+    assert small.size.stored == "flash"
+    flash = int(bench.schedule.flash_fidelity * bench.schedule.total_examples) // size
+    assert spent(small, bench, 0, flash) == (0, 0.0)
+    examples, some = spent(small, bench, 0, 20)
+    assert 0 < examples < 20 * size
+    assert 0 < some < low * 4 + whole
+    monkeypatch.setattr(Workbench, "architecture_of", lambda self, model: None)
+    assert spent(online, bench, 0, 20) == (20 * size, 0.0)
 
 
 def test_what_fits_for_one_depth_alone_is_not_cached_beside_the_others(tmp_path: Path) -> None:

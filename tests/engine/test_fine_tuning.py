@@ -20,6 +20,7 @@ from autodistill.engine.guards import failed_seeds_words
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import OutOfMemoryTrialError, StudyInterruptedError, TrialError
 from autodistill.evaluators.classification import Classification
+from autodistill.folders import locked
 from autodistill.registry import default_registry
 from autodistill.training.predict import predict
 from autodistill.training.protocol import Point, Protocol
@@ -93,6 +94,16 @@ def test_a_run_that_was_interrupted_goes_on(bench: Workbench, tmp_path: Path) ->
     assert whole["check"]["alarm"] is None
 
 
+def test_who_waits_for_another_process_can_be_stopped(bench: Workbench, tmp_path: Path) -> None:
+    tuner = FineTuner(bench, Protocol((GOOD,), 1), tmp_path, stop_requested=lambda: True)
+    place = tuner._place(Run(GOOD, 0))
+    with (
+        locked(place.with_name(f".{place.name}.lock")),
+        pytest.raises(StudyInterruptedError, match=rf"while another process fine-tunes {GOOD.name}, seed 0\."),
+    ):
+        tuner.run()
+
+
 def test_a_run_that_diverges_takes_no_part(bench: Workbench, tmp_path: Path) -> None:
     found = FineTuner(bench, Protocol((BROKEN, GOOD), 1), tmp_path).run()
     assert found["chosen"]["lr"] == 3e-3
@@ -100,6 +111,27 @@ def test_a_run_that_diverges_takes_no_part(bench: Workbench, tmp_path: Path) -> 
     assert "became" in found["grid"][0]["error"]
     with pytest.raises(TrialError, match=r"Every run of the grid failed\. .* Lower fine_tuning\.learning_rates, "):
         FineTuner(bench, Protocol((BROKEN,), 1), tmp_path).run()
+
+
+def test_a_synonym_of_a_precision_trains_nothing_anew(bench: Workbench, tmp_path: Path) -> None:
+    def place(precision: object) -> Path:
+        settings = replace(bench.settings, trainer={**bench.settings.trainer, "precision": precision})
+        own = Workbench(settings, bench.registry, data=bench.data)
+        return FineTuner(own, Protocol((GOOD,), 1), tmp_path)._place(Run(GOOD, 0))
+
+    assert place("32-true") == place(32) == place(None) != place("bf16") == place("bf16-mixed")
+
+
+def test_all_devices_of_a_run_count_in_its_cost(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autodistill.engine.fine_tuning.processes", lambda trainer: 4)
+    cost = FineTuner(bench, Protocol((BROKEN, SHORT), 1), tmp_path).run()["cost"]
+    assert cost["device_seconds"] == pytest.approx(4 * cost["seconds"])
+    for file in tmp_path.glob("*/result.json"):  # as earlier versions wrote it
+        kept = json.loads(file.read_text())
+        file.write_text(json.dumps({name: value for name, value in kept.items() if name != "device_seconds"}))
+    assert FineTuner(bench, Protocol((BROKEN, SHORT), 1), tmp_path).run()["cost"]["device_seconds"] == cost["seconds"]
 
 
 def test_a_second_grid_may_choose_a_point_that_the_first_left(bench: Workbench, tmp_path: Path) -> None:

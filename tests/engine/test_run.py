@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -396,10 +398,23 @@ def test_what_a_run_cost_before_it_failed_is_counted(tmp_path: Path, monkeypatch
     from autodistill.engine import runner
 
     real, count = runner.distil, iter(range(100))
+    passed, clock = 0.0, time.monotonic  # the teacher's pass is booked elsewhere, however long it takes
+
+    def slow(*given: Any) -> Any:
+        nonlocal passed
+        passed += 1e6
+        return features(*given)
+
+    features = runner.StudyFeatures.get
+    monkeypatch.setattr(runner.StudyFeatures, "get", slow)
+    monkeypatch.setattr(runner, "time", SimpleNamespace(monotonic=lambda: clock() + passed))
+    monkeypatch.setattr(runner, "processes", lambda trainer: 2)  # as if on two devices
 
     def distil(request: Any) -> Any:
+        nonlocal passed
         if next(count) != 1:
-            return real(request)
+            result, passed = real(request), 0.0
+            return result
 
         def progress(step: int, steps: int) -> None:
             request.progress(step, steps)
@@ -410,18 +425,23 @@ def test_what_a_run_cost_before_it_failed_is_counted(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(runner, "distil", distil)
     registry = registry_with()
-    overrides = tiny_study(tmp_path, "baseline=[]", "budget.trials=2")
+    overrides = tiny_study(tmp_path, "baseline=[]", "budget.trials=2", "cache_max_gb=0")
     study = autodistill.run(
         autodistill.compose(overrides, registry), overrides=overrides, registry=registry, explore_only=True
     )
     with Storage(study.config["storage"]["url"]) as storage:
         runs = storage.runs(storage.get_study("study").id)
     assert [run.state for run in runs] == ["complete", "failed"]
+    for run in runs:  # nothing is cached, so the teacher runs in every step
+        assert run.cost["teacher_examples"] == run.cost["examples"]
+        assert 0 < run.cost["teacher_flops"] < run.cost["flops"]
     size = study.config["schedule"]["batch_size"]
     steps = [run.cost["examples"] / size for run in runs]
     assert steps[1] == 3 < steps[0]
     assert runs[1].cost["flops"] > 0
-    assert runs[1].cost["device_seconds"] > 0
+    assert 0 < runs[1].cost["device_seconds"] < 1e6
+    alone = runs[0].seconds["prepare"] + runs[0].seconds["evaluate"]
+    assert runs[0].cost["device_seconds"] == pytest.approx(2 * runs[0].seconds["train"] + alone)
 
 
 def test_a_full_run_that_a_callback_stops_is_no_result_and_is_made_again_without_it(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tiny_studies import tiny_study
@@ -15,12 +17,17 @@ import autodistill
 from autodistill.components.training import FeatureKey
 from autodistill.engine.cache import cached_directory, evict, evictable_bytes
 from autodistill.engine.features import StudyFeatures
-from autodistill.engine.session import Session, check_workbench, open_session
+from autodistill.engine.session import Session, check_study, check_workbench, open_session
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.teacher import DIGEST, PreparedTeacher, features_key, prepare_teacher, teacher_directory
 from autodistill.engine.workbench import Workbench
+from autodistill.errors import StudyInterruptedError
+from autodistill.folders import lock_of, locked
 from autodistill.registry import default_registry
 from autodistill.report.progress import QuietProgress
+from autodistill.teachers.huggingface import HuggingFaceTeacher
+from autodistill.training.fine_tune import fine_tune
+from autodistill.training.results import TrainingResult
 
 LOGITS: frozenset[FeatureKey] = frozenset({("logits", None)})
 SHORT = ("teacher.fine_tune_epochs=0.3", "schedule.examples=128", "teacher.allow_weak=true")
@@ -54,29 +61,87 @@ def open_it(bench: Workbench) -> None:
         pass
 
 
-def test_features_belong_to_weights_and_not_to_the_recipe_that_made_them(tmp_path: Path) -> None:
-    """After an eviction, the teacher may be made anew in another precision: its answers are others then."""
+def test_features_belong_to_weights_and_not_to_the_recipe_that_made_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an eviction, the teacher may be made anew on another machine: its answers are others then."""
 
-    def made(precision: str) -> tuple[Workbench, PreparedTeacher]:
-        bench = workbench(tmp_path, f"trainer.precision={precision}")
+    def made() -> tuple[Workbench, PreparedTeacher]:
+        bench = workbench(tmp_path)
         return bench, prepare_teacher(bench)
 
-    bench, first = made("32-true")
+    bench, first = made()
     place = teacher_directory(bench)
     batch = bench.train.batch(bench.stream.rows_at(0, 4))
     answers = StudyFeatures.of(bench, first).get(LOGITS).get(batch)["logits", None]
-    assert made("bf16-mixed")[1].key == first.key == features_key(bench), "made again though it was there"
+    assert made()[1].key == first.key == features_key(bench), "made again though it was there"
 
     shutil.rmtree(place)
-    bench, second = made("bf16-mixed")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("autodistill.engine.teacher.derive_seed", lambda *parts: 5)
+        bench, second = made()
     assert teacher_directory(bench) == place, "the recipe is another, so the test says nothing"
     assert second.key != first.key
     other = StudyFeatures.of(bench, second).get(LOGITS).get(batch)["logits", None]
     assert not other.equal(answers)
 
     shutil.rmtree(place)
-    bench, third = made("32-true")
+    bench, third = made()
     assert third.key == first.key, "the same weights anew, and their features could not be used"
+
+
+def test_a_teacher_that_is_fine_tuned_in_another_precision_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def places() -> dict[str, Path]:
+        names = ("32-true", "32", "null", "bf16-mixed", "bf16")
+        return {name: teacher_directory(workbench(tmp_path, f"trainer.precision={name}")) for name in names}
+
+    found = places()
+    assert found["32-true"] == found["32"] == found["null"] != found["bf16-mixed"] == found["bf16"]
+    monkeypatch.setattr(HuggingFaceTeacher, "needs_fine_tuning", lambda self, task: False)
+    assert len(set(places().values())) == 1, "one that knows its task is not trained in any"
+
+
+def test_the_seconds_of_a_fine_tuning_are_those_of_all_its_sessions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = workbench(tmp_path)
+    results: list[TrainingResult] = []
+
+    def noted(*given: Any, **named: Any) -> TrainingResult:
+        results.append(fine_tune(*given, **named))
+        return results[-1]
+
+    monkeypatch.setattr("autodistill.engine.teacher.fine_tune", noted)
+    with pytest.raises(StudyInterruptedError, match="Interrupted while fine-tuning the teacher"):
+        prepare_teacher(bench, progress=lambda step, steps: time.sleep(3.0), stop_requested=lambda: True)
+    teacher = prepare_teacher(bench)
+    assert teacher.seconds >= results[1].seconds > results[0].seconds >= 3.0
+    assert prepare_teacher(bench).seconds == 0
+
+
+def test_who_waits_for_another_process_says_so_once_and_can_be_stopped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = workbench(tmp_path)
+    asked = iter([False, False, True])
+    with (
+        locked(lock_of(teacher_directory(bench))),
+        pytest.raises(StudyInterruptedError, match=r"Interrupted while another process makes the teacher ready\."),
+    ):
+        prepare_teacher(bench, stop_requested=lambda: next(asked))
+    assert caplog.text.count("Another process makes the teacher ready; this one waits for it.") == 1
+    stop = StopSignal()
+    stop.request()
+    tokens = bench.splits["train"].directory.parent
+    shutil.rmtree(tokens)
+    with (
+        locked(lock_of(tokens)),
+        ExitStack() as stack,
+        pytest.raises(StudyInterruptedError, match="while another process tokenises the data"),
+    ):
+        check_study(bench.settings, default_registry(), stack, lambda: stop.requested)
 
 
 def test_teachers_without_a_digest_get_one(tmp_path: Path) -> None:

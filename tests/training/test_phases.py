@@ -20,7 +20,7 @@ from autodistill.components.training import Phase
 from autodistill.errors import ConfigError
 from autodistill.training.distil import Distillation, acting, distil
 from autodistill.training.features import blocks_of
-from autodistill.training.results import TrainingResult
+from autodistill.training.results import RunProgress, TrainingResult
 from autodistill.training.teacher_features import OnlineTeacherFeatures, deepest_layer
 
 SCHEDULES = ("two_phase", "progressive", "wsd")
@@ -190,6 +190,24 @@ def test_a_promoted_run_that_is_interrupted_goes_on_from_its_own_checkpoint(tmp_
     promoted, result, _ = run_on_trunk(tmp_path, "full", 1.0, start_from=trunk)
     assert (result.steps, result.examples) == (30, 17 * 8)
     assert same(state(promoted), state(whole))
+
+
+def test_a_run_that_fails_tells_what_it_took_in_all_sessions_but_not_what_its_trunk_did(tmp_path: Path) -> None:
+    trunk = tmp_path / "trunk" / "trunk.ckpt"
+    run_on_trunk(tmp_path, "flash", 0.5, keep_trunk=trunk)
+    stops = iter([False, False, False, True])
+    _, first, _ = run_on_trunk(tmp_path, "full", 1.0, start_from=trunk, stop_requested=lambda: next(stops))
+
+    def broken(step: int, steps: int) -> None:
+        if step == 20:
+            raise LookupError("broken")
+
+    told: list[RunProgress] = []
+    with pytest.raises(LookupError, match="broken"):
+        run_on_trunk(tmp_path, "full", 1.0, start_from=trunk, progress=broken, follow=told.append)
+    (reached,) = told
+    assert (reached.step, reached.taken_over) == (20, 13)
+    assert reached.seconds > first.seconds > 0
 
 
 @pytest.mark.parametrize("change", [lambda request: setattr(request, "seed", 8), lambda request: None])
