@@ -14,7 +14,7 @@ from typing import Any
 
 from autodistill.errors import ExportError
 from autodistill.exporters.batch_files import Array, read_answers, read_batches, write_answers, write_batches
-from autodistill.latency.lifeline import run_apart, text_of
+from autodistill.lifeline import run_apart, text_of
 
 #: Lines of the process's stderr that an error shows.
 _SHOWN_LINES = 5

@@ -22,10 +22,10 @@ from autodistill.errors import LatencyError
 from autodistill.exporters.onnx_session import package_environment
 from autodistill.folders import write_json
 from autodistill.latency.chip import Chip, chip_of
-from autodistill.latency.lifeline import run_apart, text_of
 from autodistill.latency.lock import DeviceLock
 from autodistill.latency.machine import device_name
 from autodistill.latency.process import THREAD_VARIABLES
+from autodistill.lifeline import run_apart, text_of
 
 #: Seconds after which a calibration is given up; it takes a few.
 TIMEOUT_SECONDS = 300

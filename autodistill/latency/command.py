@@ -32,13 +32,13 @@ from autodistill.exporters.huggingface import save_pretrained
 from autodistill.exporters.onnx_export import export_onnx
 from autodistill.folders import passing_directory
 from autodistill.latency.configs import WorkloadOptions
-from autodistill.latency.lifeline import run_apart, text_of
 from autodistill.latency.load import batch_sizes, under_load
 from autodistill.latency.lock import DeviceLock
 from autodistill.latency.process import SHOWN_LINES
 from autodistill.latency.session import service_of
 from autodistill.latency.statistics import MINIMUM_FOR_P99, flags, median_request, ratio, summarise
 from autodistill.latency.subjects import SMALL_VOCABULARY, build, check_positions, stored_config, workload_of
+from autodistill.lifeline import run_apart, text_of
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray

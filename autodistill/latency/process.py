@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from autodistill.exporters.onnx_session import package_environment
-from autodistill.latency.lifeline import Lifeline, kill_tree
+from autodistill.lifeline import Lifeline, kill_tree
 
 #: Lines of the worker's standard error that an error shows.
 SHOWN_LINES = 8

@@ -9,14 +9,14 @@ import tempfile
 import pytest
 
 from autodistill.exporters.onnx_session import package_environment
-from autodistill.latency.lifeline import run_apart, text_of
+from autodistill.lifeline import run_apart, text_of
 
 # Presses Ctrl-C for its whole process group as soon as it has a child; its handler only notes that, as a study's does.
 INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
 from autodistill.errors import AutoDistillError
-from autodistill.latency.lifeline import Lifeline
+from autodistill.lifeline import Lifeline
 asked = []
 signal.signal(signal.SIGINT, lambda *_: asked.append(True))
 tie = Lifeline.tie
@@ -36,7 +36,7 @@ except AutoDistillError as error:
 """
 SLOW = """
 import tempfile
-from autodistill.latency.lifeline import run_apart
+from autodistill.lifeline import run_apart
 with tempfile.TemporaryFile() as printed:
     assert run_apart(["sleep", "0.8"], printed=printed, said=printed) == 0
 """
