@@ -161,7 +161,9 @@ def check_study(
     """
     storage, known = _existing(settings, stack)
     snapshot = str(known.identity["data"]["fingerprint"]) if known else None
-    bench = Workbench(settings, registry, snapshot, stop_requested=stop_requested)
+    teacher = storage.step(known.id, "teacher") if storage is not None and known is not None else None
+    precision = None if teacher is None else str(teacher.get("precision", ""))
+    bench = Workbench(settings, registry, snapshot, stop_requested=stop_requested, teacher_precision=precision)
     earlier = earlier_studies(settings, storage, known.id if known else None)
     trials = storage.trials(known.id) if storage is not None and known is not None else []
     identity, features = check_workbench(bench, earlier, known, trials)
@@ -364,6 +366,7 @@ def _record_teacher(session: Session, subject: LatencySubject) -> None:
         {
             "name": bench.teacher.name,
             "parameters": session.teacher.parameters,
+            "precision": bench.teacher_precision,
             "metrics": stored_metrics(scores, "select"),
             "latencies": {label: report.as_dict() for label, report in latencies.items()},
             "values": point,

@@ -26,7 +26,6 @@ from autodistill.exporters.auto_classes import load_pretrained
 from autodistill.folders import InUse, write_json
 from autodistill.teachers.files import file_digest
 from autodistill.training.fine_tune import fine_tune
-from autodistill.training.precision import precision_of
 from autodistill.training.predict import predict
 from autodistill.training.seeds import derive_seed
 from autodistill.training.waiting import WhileAnotherWorks
@@ -91,7 +90,7 @@ def teacher_key(bench: Workbench) -> str:
         "recipe": asdict(bench.teacher.fine_tuning) if needed else None,
         "seed": bench.settings.seed if needed else None,
     }
-    return cache_key(parts | ({"precision": precision_of(bench.settings.trainer)} if needed else {}))
+    return cache_key(parts | ({"precision": bench.teacher_precision} if needed and bench.teacher_precision else {}))
 
 
 def teacher_directory(bench: Workbench) -> Path:
@@ -168,12 +167,15 @@ def _build(
         model = bench.teacher.load(bench.task)
     if needed:
         began = time.monotonic()
+        trainer = trainer_arguments(bench.settings.trainer)
+        if bench.teacher_precision:
+            trainer |= {"precision": bench.teacher_precision}
         result = fine_tune(
             model,
             bench.splits["train"],
             bench.teacher.fine_tuning,
             seed=seed,
-            trainer=trainer_arguments(bench.settings.trainer),
+            trainer=trainer,
             loggers=[],
             callbacks=[],
             checkpoint_dir=directory / "checkpoint",

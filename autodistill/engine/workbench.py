@@ -44,6 +44,7 @@ from autodistill.errors import ConfigError, DataError, PluginError, TeacherError
 from autodistill.latency.lengths import LENGTH_QUANTILES
 from autodistill.losses.masking import counted_tokens
 from autodistill.training.augmented import Augmentation, augmented
+from autodistill.training.precision import precision_of
 from autodistill.training.seeds import derive_seed
 from autodistill.training.softened import teacher_needs, without_temperature
 from autodistill.training.stream import ExampleStream
@@ -84,6 +85,8 @@ class Workbench:
             reads it again, also when what it is built from has changed.
         data: what the data source gives, where it has been loaded before.
         stop_requested: asked while another process makes what this one needs; None: never.
+        teacher_precision: in which the teacher is fine-tuned; by default that of the runs. A study keeps that which it
+            began with. ``""`` for one that an earlier version made, which does not say.
     """
 
     def __init__(
@@ -93,8 +96,10 @@ class Workbench:
         snapshot: str | None = None,
         data: TaskData | None = None,
         stop_requested: Callable[[], bool] | None = None,
+        teacher_precision: str | None = None,
     ) -> None:
         self._given_data = data
+        self.teacher_precision = precision_of(settings.trainer) if teacher_precision is None else teacher_precision
         self.settings = settings
         self.snapshot = snapshot
         self.registry = registry

@@ -20,7 +20,6 @@ from autodistill.training.precision import compiled
 from autodistill.training.results import RunProgress, TrainingResult
 from autodistill.training.runner import Surroundings, Trunk, run
 from autodistill.training.softened import features_for, teacher_needs
-from autodistill.training.stream import ORDER
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -198,7 +197,7 @@ def _identity(request: Distillation) -> dict[str, Any]:
         "losses": {label: weight for label, (_, weight) in request.losses.items()},
         "optimisation": asdict(request.optimisation),
         "train": request.train.fingerprint,
-        "stream": [request.stream.rows, request.stream.seed, ORDER],
+        "stream": [request.stream.rows, request.stream.seed],
         "parameters": sum(parameter.numel() for parameter in request.student.parameters()),
     }
 

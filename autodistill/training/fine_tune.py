@@ -22,7 +22,7 @@ from autodistill.training.results import TrainingResult
 from autodistill.training.runner import Surroundings, run
 from autodistill.training.seeds import derive_seed
 from autodistill.training.softened import MASKED_LOGITS, logits_of
-from autodistill.training.stream import ORDER, ExampleStream
+from autodistill.training.stream import ExampleStream
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -87,7 +87,7 @@ def fine_tune(
     steps = recipe.steps(recipe.examples(len(split)))
     optimisation = Optimisation(recipe.batch_size, recipe.lr, recipe.warmup_share, recipe.weight_decay, CLIP_NORM)
     stream = ExampleStream(len(split), derive_seed("fine_tune", seed), split.lengths, split.copies)
-    identity = {"fine_tune": split.fingerprint, "order": ORDER, **asdict(recipe)}
+    identity = {"fine_tune": split.fingerprint, **asdict(recipe)}
     around = Surroundings(
         seed=seed,
         checkpoint_dir=checkpoint_dir,

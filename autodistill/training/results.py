@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from autodistill.errors import StudyError
+from autodistill.training.stream import ORDER
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +110,9 @@ def load_checkpoint(directory: Path, identity: str) -> dict[str, Any] | None:
     """
     path = directory / CHECKPOINT
     checkpoint = _read(path)
+    if checkpoint is not None and checkpoint[SECTION].get("order") != ORDER:
+        logger.warning("%s is of an earlier version, which read examples in another order; this run starts anew.", path)
+        return None
     if checkpoint is not None and checkpoint[SECTION]["identity"] != identity:
         raise StudyError(
             f"The checkpoint {path} is of a run with other settings, so this run cannot go on from it.\n"
@@ -133,8 +137,10 @@ def load_trunk(path: Path, identity: str, end: int) -> dict[str, Any] | None:
         return None
     section = checkpoint[SECTION]
     step = section["progress"]["step"]
-    if section["shared"] != identity or step > end:
-        logger.warning("%s is of a run with other settings; this one starts from the beginning.", path)
+    if section["shared"] != identity or section.get("order") != ORDER or step > end:
+        logger.warning(
+            "%s is of a run with other settings or of an earlier version; this one starts from the beginning.", path
+        )
         return None
     section["progress"] |= {"taken_over": step, "seconds": 0.0}
     return checkpoint

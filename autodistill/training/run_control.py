@@ -18,6 +18,7 @@ from autodistill.folders import flush_file, private_directory
 from autodistill.training.batches import evaluating
 from autodistill.training.health import LossWatch, SettingNames
 from autodistill.training.results import CHECKPOINT, SECTION, RunProgress
+from autodistill.training.stream import ORDER
 
 if TYPE_CHECKING:
     from autodistill.training.lightning import StreamModule
@@ -211,7 +212,8 @@ class RunControl(pl.Callback):
         # An interrupted run is still running: it goes on from here.
         state = "running" if self.progress.state == "interrupted" else self.progress.state
         progress = {**self.progress.as_dict(), "state": state}
-        checkpoint[SECTION] = {"identity": self._identity, "shared": self._shared, "progress": progress}
+        kept = {"identity": self._identity, "shared": self._shared, "order": ORDER, "progress": progress}
+        checkpoint[SECTION] = kept
 
 
 def check_interval(steps: object) -> None:

@@ -99,9 +99,7 @@ def test_an_exporter_that_fails_costs_no_comparison_and_is_named(
     fresh_registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     messages: list[str] = []
-    bench = SimpleNamespace(
-        create=lambda _: SimpleNamespace(export=failing(error)), teacher=SimpleNamespace(tokenizer=None), task=None
-    )
+    bench = SimpleNamespace(create=lambda _: SimpleNamespace(export=failing(error)), tokenizer=None, task=None)
     progress = SimpleNamespace(message=messages.append)
     session = session_with(fresh_registry, tmp_path, bench=bench, progress=progress, storage=None, study=None)
     monkeypatch.setattr(finals, "final_name", lambda *_: "pick 3")

@@ -99,6 +99,9 @@ def test_a_teacher_that_is_fine_tuned_in_another_precision_is_another(
 
     found = places()
     assert found["32-true"] == found["32"] == found["null"] != found["bf16-mixed"] == found["bf16"]
+    kept = workbench(tmp_path, "trainer.precision=bf16-mixed")
+    kept.teacher_precision = "32-true"  # of a study that began so
+    assert teacher_directory(kept) == found["32-true"]
     monkeypatch.setattr(HuggingFaceTeacher, "needs_fine_tuning", lambda self, task: False)
     assert len(set(places().values())) == 1, "one that knows its task is not trained in any"
 

@@ -25,7 +25,7 @@ from autodistill.errors import ConfigError, StudyError, TrialError
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.features import forward_features
 from autodistill.training.optimisers import learning_rate_course, learning_rate_factor, make_optimiser
-from autodistill.training.results import CHECKPOINT
+from autodistill.training.results import CHECKPOINT, SECTION
 
 
 def weights(request: Distillation) -> dict[str, Tensor]:
@@ -168,6 +168,23 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     distil(make_request(tmp_path, stop_requested=lambda: True))
     with pytest.raises(StudyError, match=r"is of a run with other settings[\s\S]*another checkpoint directory"):
         distil(make_request(tmp_path, seed=8))
+
+
+def test_a_run_that_an_earlier_version_began_in_another_order_starts_anew(
+    tmp_path: Path, uninterrupted: dict[str, Tensor], caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = itertools.count(1)
+    distil(make_request(tmp_path, stop_requested=lambda: next(asked) == 9))
+    file = tmp_path / "run" / CHECKPOINT
+    checkpoint = torch.load(file, weights_only=True)
+    assert checkpoint[SECTION].pop("order")
+    torch.save(checkpoint, file)
+    request, steps = make_request(tmp_path), list[int]()
+    request.progress = lambda step, _: steps.append(step)
+    assert distil(request).state == "complete"
+    assert steps[0] == 1
+    assert f"{file} is of an earlier version" in caplog.text
+    assert_same(weights(request), uninterrupted)
 
 
 def damage(file: Path, kind: str) -> None:
