@@ -97,6 +97,8 @@ def _is_of_encoder(model: Any, key: str) -> bool:
     prefix = model.base_model_prefix + "."
     part = key.removeprefix(prefix).partition(".")[0]
     inside = key.startswith(prefix) or part in dict(model.base_model.named_children())  # saved without a head
+    if ".position_embeddings." in key and not getattr(model.config, "position_biased_input", True):
+        return False  # DeBERTa's, which its pre-training read beside the encoder
     return inside and part != "pooler" and key.endswith((".weight", ".bias"))
 
 

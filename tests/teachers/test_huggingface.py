@@ -600,6 +600,15 @@ def test_heads_poolers_and_buffers_that_nobody_asks_for_may_lie_in_the_files(
         assert make_teacher(path=directory).load(TaskSpec(kind, (), ("text",), "x.y")) is not None
 
 
+@pytest.mark.parametrize("end", ["position_embeddings.weight", "word_embeddings._weight"])
+def test_what_the_pre_training_of_deberta_leaves_in_the_files_is_no_part_of_it(
+    save_teacher: Save, make_teacher: Make, task: TaskSpec, end: str
+) -> None:
+    directory = save_teacher(family="DebertaV2", relative_attention=True, position_biased_input=False)
+    edit_weights(directory, lambda tensors: tensors.update({f"embeddings.{end}": torch.zeros(40, 16)}))
+    make_teacher(path=directory).load(task)
+
+
 def test_wider_configuration_than_weights_is_refused(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
     directory = save_teacher()
     edit_json(directory / "config.json", intermediate_size=32)
