@@ -199,7 +199,7 @@ def _teacher_logits(settings: Settings, registry: Registry, bench: Workbench, ro
         ConfigError: its tokeniser or classes are not the model's.
     """
     from autodistill.components.outcome import compares_with_teacher
-    from autodistill.engine.teacher import prepare_teacher
+    from autodistill.engine.teacher import prepare_teacher, take_cached
     from autodistill.engine.workbench import Workbench
     from autodistill.training.tokenised import tokenizer_fingerprint
 
@@ -218,6 +218,7 @@ def _teacher_logits(settings: Settings, registry: Registry, bench: Workbench, ro
             f"{settings.model} knows other classes ({', '.join(bench.task.labels[:8])}) than {who} "
             f"({', '.join(theirs.task.labels[:8])}). Give the teacher it was distilled from: teacher.path=DIR."
         )
+    take_cached(theirs)
     return prepare_teacher(theirs).logits(theirs, role)
 
 

@@ -26,6 +26,7 @@ from autodistill.exporters.auto_classes import load_pretrained
 from autodistill.folders import InUse, write_json
 from autodistill.teachers.files import file_digest
 from autodistill.training.fine_tune import fine_tune
+from autodistill.training.precision import PRECISIONS
 from autodistill.training.predict import predict
 from autodistill.training.seeds import derive_seed
 from autodistill.training.waiting import WhileAnotherWorks
@@ -96,6 +97,16 @@ def teacher_key(bench: Workbench) -> str:
 def teacher_directory(bench: Workbench) -> Path:
     """Where the study's teacher is kept in the cache, or will be."""
     return bench.settings.cache_dir / KIND / teacher_key(bench)
+
+
+def take_cached(bench: Workbench) -> None:
+    """Let parts that belong to no study take the teacher that a study left in the cache, in whatever precision."""
+    own = bench.teacher_precision
+    for precision in dict.fromkeys([own, *PRECISIONS.values(), ""]):
+        bench.teacher_precision = precision
+        if teacher_directory(bench).is_dir():
+            return
+    bench.teacher_precision = own
 
 
 def features_key(bench: Workbench) -> str:

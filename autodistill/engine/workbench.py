@@ -171,8 +171,11 @@ class Workbench:
         names = list(tokenizer.model_input_names)
         new_head = self.vocabulary.type_size > 1 and self.teacher.needs_fine_tuning(self.task)
         if new_head and SEGMENT_COLUMN not in names:  # ALBERT's, and all that are saved without a class of their own
-            tokenizer.model_input_names = [*names, SEGMENT_COLUMN]
-            tokenizer.init_kwargs["model_input_names"] = [*names, SEGMENT_COLUMN]  # else it would not be saved
+            names.append(SEGMENT_COLUMN)
+        if self.vocabulary.type_size == 1 and SEGMENT_COLUMN in names:  # DeBERTa's: students have no second segment
+            names.remove(SEGMENT_COLUMN)
+        tokenizer.model_input_names = names
+        tokenizer.init_kwargs["model_input_names"] = names  # else they would not be saved
         return tokenizer
 
     @property

@@ -94,9 +94,8 @@ def _is_replaceable(model: Any, key: str, new_head: bool) -> bool:
 
 def _is_of_encoder(model: Any, key: str) -> bool:
     """Whether a tensor of the files is a weight of the encoder, not of a head, a pooler or a buffer of old versions."""
-    prefix = model.base_model_prefix + "."
-    part = key.removeprefix(prefix).partition(".")[0]
-    inside = key.startswith(prefix) or part in dict(model.base_model.named_children())  # saved without a head
+    part = key.removeprefix(model.base_model_prefix + ".").partition(".")[0]  # some are saved without the prefix
+    inside = part in dict(model.base_model.named_children())  # the decoder of a Funnel is not, where it has no use
     if ".position_embeddings." in key and not getattr(model.config, "position_biased_input", True):
         return False  # DeBERTa's, which its pre-training read beside the encoder
     return inside and part != "pooler" and key.endswith((".weight", ".bias"))

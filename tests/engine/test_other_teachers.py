@@ -141,6 +141,15 @@ def test_segments_are_trained_with_where_the_exported_tokeniser_gives_them(tmp_p
     assert "token_type_ids" not in bench.teacher.tokenizer.model_input_names
 
 
+def test_students_with_one_segment_get_no_second_from_the_exported_tokeniser(tmp_path: Path) -> None:
+    bench = workbench(pairs(tmp_path, "DebertaV2"))
+    own = bench.teacher.tokenizer
+    own.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    assert any(own("a cat", "a dog")["token_type_ids"])
+    bench.tokenizer.save_pretrained(tmp_path / "exported")
+    assert "token_type_ids" not in transformers.AutoTokenizer.from_pretrained(tmp_path / "exported")("a cat", "a dog")
+
+
 def test_lengths_beyond_a_teachers_positions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"data\.max_length is 64, but .* has 63 positions\. Give data\.max_length=63"

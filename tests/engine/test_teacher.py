@@ -19,7 +19,14 @@ from autodistill.engine.cache import cached_directory, evict, evictable_bytes
 from autodistill.engine.features import StudyFeatures
 from autodistill.engine.session import Session, check_study, check_workbench, open_session
 from autodistill.engine.stop import StopSignal
-from autodistill.engine.teacher import DIGEST, PreparedTeacher, features_key, prepare_teacher, teacher_directory
+from autodistill.engine.teacher import (
+    DIGEST,
+    PreparedTeacher,
+    features_key,
+    prepare_teacher,
+    take_cached,
+    teacher_directory,
+)
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import StudyInterruptedError
 from autodistill.folders import lock_of, locked
@@ -102,6 +109,13 @@ def test_a_teacher_that_is_fine_tuned_in_another_precision_is_another(
     kept = workbench(tmp_path, "trainer.precision=bf16-mixed")
     kept.teacher_precision = "32-true"  # of a study that began so
     assert teacher_directory(kept) == found["32-true"]
+    found["bf16-mixed"].mkdir(parents=True)
+    alone = workbench(tmp_path)
+    take_cached(alone)
+    assert teacher_directory(alone) == found["bf16-mixed"], "what a study left was not taken"
+    found["32-true"].mkdir()
+    take_cached(alone)
+    assert teacher_directory(alone) == found["bf16-mixed"], "its own was not the first choice"
     monkeypatch.setattr(HuggingFaceTeacher, "needs_fine_tuning", lambda self, task: False)
     assert len(set(places().values())) == 1, "one that knows its task is not trained in any"
 

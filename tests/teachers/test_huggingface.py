@@ -609,6 +609,14 @@ def test_what_the_pre_training_of_deberta_leaves_in_the_files_is_no_part_of_it(
     make_teacher(path=directory).load(task)
 
 
+def test_a_decoder_that_the_head_has_no_use_for_may_lie_in_the_files(
+    save_teacher: Save, make_teacher: Make, task: TaskSpec
+) -> None:
+    directory = save_teacher("ForPreTraining")
+    edit_weights(directory, lambda tensors: tensors.update({"bert.decoder.layers.0.weight": torch.zeros(16, 16)}))
+    make_teacher(path=directory).load(task)
+
+
 def test_wider_configuration_than_weights_is_refused(save_teacher: Save, make_teacher: Make, task: TaskSpec) -> None:
     directory = save_teacher()
     edit_json(directory / "config.json", intermediate_size=32)
