@@ -72,9 +72,15 @@ class Registry:
     def __init__(self, manager: PluginManager) -> None:
         self.manager = manager
         self._components: dict[str, dict[str, Registered]] = {kind: {} for kind in KINDS}
-        manager.collect([CONFIG_HOOK], str)  # first, as a plugin that fails in it must have no components either
+        # First, as a plugin that fails in it must have no components either.
+        packages = manager.collect([CONFIG_HOOK], str)
         for provider, specs in manager.collect([kind.hook for kind in KINDS.values()], ComponentSpec):
             self._add_all(provider, specs)
+        left = set(manager.providers.values())
+        #: Who names a package of config files, and its name.
+        self.config_packages = [
+            (provider, name) for provider, found in packages if provider in left for name in found[CONFIG_HOOK]
+        ]
 
     @property
     def failures(self) -> list[PluginFailure]:

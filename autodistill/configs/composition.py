@@ -145,7 +145,7 @@ def search_path_override(places: Sequence[str]) -> str:
 
 
 def _plugin_search_path(registry: Registry) -> list[str]:
-    return [f"pkg://{package}" for package in config_packages(registry.manager)]
+    return [f"pkg://{package}" for package in config_packages(registry)]
 
 
 def _study_name(given: str | None) -> str:

@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any
 from autodistill.components.specs import KINDS, ComponentSpec
 from autodistill.errors import ConfigError, PluginError
 from autodistill.plugin_manager import PluginFailure
-from autodistill.registry import CONFIG_HOOK
 
 if TYPE_CHECKING:
-    from autodistill.plugin_manager import PluginManager
     from autodistill.registry import Registered, Registry
 
 #: The package that holds the primary config.
@@ -73,21 +71,20 @@ def store_components(registry: Registry) -> None:
         _stored[registered] = group[file]
 
 
-def config_packages(manager: PluginManager) -> list[str]:
+def config_packages(registry: Registry) -> list[str]:
     """Return the config packages of all plugins.
 
     Raises:
         PluginError: a package that a plugin names cannot be found (Hydra would ignore it silently).
     """
     packages: list[str] = []
-    for provider, found in manager.collect([CONFIG_HOOK], str):
-        for name in found[CONFIG_HOOK]:
-            if not _package_exists(name):
-                raise PluginError(
-                    f"plugin {provider.plugin!r} of {provider} names the config package {name!r}, which cannot be "
-                    "found. It needs an __init__.py and must be installed with its YAML files."
-                )
-            packages.append(name)
+    for provider, name in registry.config_packages:
+        if not _package_exists(name):
+            raise PluginError(
+                f"plugin {provider.plugin!r} of {provider} names the config package {name!r}, which cannot be "
+                "found. It needs an __init__.py and must be installed with its YAML files."
+            )
+        packages.append(name)
     return packages
 
 
@@ -99,7 +96,7 @@ def _package_exists(name: str) -> bool:
 
 
 def _preset_names(registry: Registry) -> Iterator[tuple[str, str]]:
-    for package in (CONFIG_PACKAGE, *config_packages(registry.manager)):
+    for package in (CONFIG_PACKAGE, *config_packages(registry)):
         for group in files(package).iterdir():
             if group.name in KINDS and group.is_dir():
                 for entry in group.iterdir():

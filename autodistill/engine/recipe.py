@@ -16,12 +16,13 @@ from autodistill.training.fine_tune import TEACHER_SETTINGS
 from autodistill.training.parallel import check_processes
 from autodistill.training.precision import check_precision
 from autodistill.training.run_control import check_interval
-from autodistill.training.teacher_features import is_read, last_block_run, read_entirely
+from autodistill.training.teacher_features import last_block_run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from autodistill.engine.workbench import Workbench
+    from autodistill.training.stream import IntArray
 
 #: A training step costs a forward pass and a backward pass of twice its operations.
 TRAINING_FACTOR = 3
@@ -94,21 +95,23 @@ def online_teacher(
     Returns:
         Examples that it ran on, and floating-point operations on them: 0 where no family knows the teacher.
     """
-    if read_entirely(training.teacher):
-        return 0, 0.0
     losses = {label: loss for label, (loss, _) in training.losses.items()}
     size = training.optimisation.batch_size
     examples, flops, start = 0, 0.0, 0
-    own = bench.architecture_of(teacher)
+
+    def rows_at(step: int) -> IntArray:
+        return training.stream.rows_at(step * size, (step + 1) * size)
+
     for phase in training.phases:
         steps = range(max(first, start), min(last, start + phase.steps))
         start += phase.steps
         keys = teacher_keys(losses, phase)
-        if not keys:
+        ran = training.teacher.online_steps(rows_at, steps) if keys else 0
+        if not ran:
             continue
-        ran = sum(not is_read(training.teacher, training.stream.rows_at(at * size, (at + 1) * size)) for at in steps)
         examples += ran * size
-        if own is not None and ran:
+        own = bench.architecture_of(teacher)
+        if own is not None:
             flops += ran * size * _forward_to(bench, own, last_block_run(teacher, keys))
     return examples, flops
 

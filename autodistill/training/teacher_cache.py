@@ -290,6 +290,10 @@ class TeacherCache:
         stored = {key: self._readers[key].padded(places, batch) for key in needed(wanted, frozenset(self._readers))}
         return derive(wanted, stored, batch)
 
+    def online_steps(self, rows_at: Callable[[int], IntArray], steps: range) -> int:
+        """See `autodistill.training.teacher_features.TeacherFeatures.online_steps`."""
+        return 0
+
     def holds(self, rows: IntArray) -> bool:
         """Whether all of these rows are kept."""
         return np.array_equal(self._sorted_rows[self._nearest(rows)], rows)

@@ -23,7 +23,7 @@ from autodistill.training.softened import LOGITS, MASKED_LOGITS, temperature_of,
 from autodistill.training.teacher_cache import PassWatch, TeacherCache, cache_directory, kept_bytes, write_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
@@ -45,6 +45,15 @@ class TeacherFeatures(Protocol):
         Args:
             batch: the examples.
             keys: what is wanted of what it gives; None for all. No layer above is run.
+        """
+        ...
+
+    def online_steps(self, rows_at: Callable[[int], IntArray], steps: range) -> int:
+        """In how many of some steps the teacher runs, as what they need is not read.
+
+        Args:
+            rows_at: step -> the rows of its batch.
+            steps: which.
         """
         ...
 
@@ -70,6 +79,10 @@ class OnlineTeacherFeatures:
             self._teacher.to(batch.input_ids.device)
         with torch.no_grad(), torch.autocast(batch.input_ids.device.type, enabled=False):
             return forward_features(self._teacher, batch, wanted, max_layer=last_block_run(self._teacher, wanted))
+
+    def online_steps(self, rows_at: Callable[[int], IntArray], steps: range) -> int:
+        """See `TeacherFeatures.online_steps`."""
+        return len(steps)
 
 
 def last_block_run(teacher: PreTrainedModel, keys: frozenset[FeatureKey]) -> int | None:
@@ -100,6 +113,10 @@ class SelectedTeacherFeatures:
         """See `TeacherFeatures.get`."""
         return self._source.get(batch, self._keys if keys is None else keys)
 
+    def online_steps(self, rows_at: Callable[[int], IntArray], steps: range) -> int:
+        """See `TeacherFeatures.online_steps`."""
+        return self._source.online_steps(rows_at, steps)
+
 
 class PartlyCachedTeacherFeatures:
     """Reads batches that a cache holds, and runs the teacher on the others.
@@ -118,23 +135,9 @@ class PartlyCachedTeacherFeatures:
         source = self._cache if self._cache.holds(batch.rows.cpu().numpy()) else self._online
         return source.get(batch, keys)
 
-
-def read_entirely(source: TeacherFeatures) -> bool:
-    """Whether a source gives nothing but what it reads: the teacher runs on no batch."""
-    return isinstance(_within(source), TeacherCache)
-
-
-def is_read(source: TeacherFeatures, rows: IntArray) -> bool:
-    """Whether a source reads what it gives of a batch of these rows; else the teacher runs on it."""
-    within = _within(source)
-    if isinstance(within, PartlyCachedTeacherFeatures):
-        return within._cache.holds(rows)
-    return isinstance(within, TeacherCache)
-
-
-def _within(source: TeacherFeatures) -> TeacherFeatures:
-    """What a selection selects from; any other source as it is."""
-    return _within(source._source) if isinstance(source, SelectedTeacherFeatures) else source
+    def online_steps(self, rows_at: Callable[[int], IntArray], steps: range) -> int:
+        """See `TeacherFeatures.online_steps`."""
+        return sum(not self._cache.holds(rows_at(step)) for step in steps)
 
 
 def still_there(source: TeacherFeatures) -> bool:

@@ -179,11 +179,15 @@ def test_a_run_that_an_earlier_version_began_in_another_order_starts_anew(
     checkpoint = torch.load(file, weights_only=True)
     assert checkpoint[SECTION].pop("order")
     torch.save(checkpoint, file)
-    request, steps = make_request(tmp_path), list[int]()
+    assert_starts_anew(tmp_path, uninterrupted)
+    assert f"{file} is of an earlier version" in caplog.text
+
+
+def assert_starts_anew(folder: Path, uninterrupted: dict[str, Tensor]) -> None:
+    request, steps = make_request(folder), list[int]()
     request.progress = lambda step, _: steps.append(step)
     assert distil(request).state == "complete"
     assert steps[0] == 1
-    assert f"{file} is of an earlier version" in caplog.text
     assert_same(weights(request), uninterrupted)
 
 
@@ -206,12 +210,8 @@ def test_a_run_whose_checkpoint_is_damaged_starts_anew_and_says_so(
     asked = itertools.count(1)
     distil(make_request(tmp_path, stop_requested=lambda: next(asked) == 9))
     damage(tmp_path / "run" / CHECKPOINT, kind)
-    request, steps = make_request(tmp_path), list[int]()
-    request.progress = lambda step, _: steps.append(step)
-    assert distil(request).state == "complete"
-    assert steps[0] == 1
+    assert_starts_anew(tmp_path, uninterrupted)
     assert f"{tmp_path / 'run' / CHECKPOINT} is damaged and not gone on from" in caplog.text
-    assert_same(weights(request), uninterrupted)
 
 
 def test_a_checkpoint_is_on_the_disk_before_it_replaces_the_last(
