@@ -133,12 +133,20 @@ class TaskData:
             a `TextStream` for mlm.
         fingerprint: hexadecimal digest that changes when any example of any split changes.
         notes: counts and facts worth a line in the report, e.g. ``{"dropped_near_duplicates": 12}``.
+        split_fingerprints: role -> digest that changes when an example of that split changes, so that what is made of
+            one split (its tokens, the teacher, the order of training examples) outlives a change of another; of a role
+            that is missing, ``fingerprint`` is taken.
     """
 
     task: TaskSpec
     splits: Mapping[str, Any]
     fingerprint: str
     notes: Mapping[str, Any] = field(default_factory=dict)
+    split_fingerprints: Mapping[str, str] = field(default_factory=dict)
+
+    def fingerprint_of(self, role: str) -> str:
+        """Digest of all that decides the examples of a split."""
+        return self.split_fingerprints.get(role, self.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,8 @@ def assemble(
     counts |= {f"{role}_examples": len(examples) for role, examples in found.items()}
     counts |= _empty(task, found) | _without_examples(task, found["train"])
     data = {role: datasets.Dataset.from_list(examples) for role, examples in found.items()}
-    return TaskData(task, data, _fingerprint(version, task, found), counts)
+    fingerprints = {role: _fingerprint(version, task, role, examples) for role, examples in sorted(found.items())}
+    return TaskData(task, data, _digest([*fingerprints.values()]), counts, fingerprints)
 
 
 def check_unique(role: str, examples: Sequence[Mapping[str, Any]]) -> None:
@@ -156,10 +157,13 @@ def _empty(task: TaskSpec, splits: Mapping[str, Sequence[Mapping[str, Any]]]) ->
     return {name: count for name, count in counts.items() if count}
 
 
-def _fingerprint(version: str, task: TaskSpec, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """A digest of every example of every split, whatever file it came from."""
-    digest = hashlib.sha256(json.dumps([version, *task.labels]).encode())
-    for role in sorted(splits):
-        for example in splits[role]:
-            digest.update(json.dumps([role, *example.items()]).encode())
+def _fingerprint(version: str, task: TaskSpec, role: str, examples: Sequence[Mapping[str, Any]]) -> str:
+    """A digest of every example of a split, whatever file it came from."""
+    return _digest([version, role, *task.labels], *([*example.items()] for example in examples))
+
+
+def _digest(*parts: Sequence[Any]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(json.dumps(part).encode())
     return digest.hexdigest()[:32]

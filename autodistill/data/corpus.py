@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -186,11 +186,9 @@ class Corpus:
             if role != "train"
         }
         task = TaskSpec("mlm", (), ("text",), "mlm.accuracy", masking=self._masking)
-        keys = [[role, found.by, sorted(found.keys)] for role, found in sorted(dealt.items())]
-        parts = [FORMAT, *[[role, surveys[role].digest] for role in sorted(surveys)], keys]
-        fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+        fingerprints = {role: _fingerprint(role, surveys, dealt.get(role)) for role in sorted(splits)}
         notes = self._notes(surveys) | dealing | _overlaps(surveys, splits, dealing)
-        return TaskData(task, splits, fingerprint, notes)
+        return TaskData(task, splits, _digest([*fingerprints.values()]), notes, fingerprints)
 
     def _deal(self, survey: Survey, carved: Mapping[str, int]) -> tuple[dict[str, Dealt], dict[str, int]]:
         """Which documents are of train and of the roles that are held out from it, and what was counted.
@@ -394,6 +392,17 @@ def _share_of_too_large(groups: Mapping[int, int], least: int, documents: int) -
     rest = sum(groups.values()) - largest
     share = (sum(others) - largest) / rest if rest else 0.0
     return (largest + share * (documents - largest)) / documents
+
+
+def _fingerprint(role: str, surveys: Mapping[str, Survey], dealt: Dealt | None) -> str:
+    """Of the documents of a split: the files they are in, and which of these documents they are."""
+    if dealt is None:
+        return _digest([FORMAT, role, surveys[role].digest])
+    return _digest([FORMAT, role, surveys["train"].digest, dealt.by, *sorted(dealt.keys)])
+
+
+def _digest(parts: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def _overlaps(

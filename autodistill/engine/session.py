@@ -206,7 +206,7 @@ def check_workbench(
 
 def _entries(bench: Workbench) -> list[Path]:
     """Entries of the cache that the study reads, besides the teacher's features."""
-    return [teacher_directory(bench), bench.splits["train"].directory.parent]
+    return [teacher_directory(bench), *(split.directory for split in bench.splits.values())]
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def teacher_key(bench: Workbench) -> str:
     needed = bench.teacher.needs_fine_tuning(bench.task)
     parts = {
         "teacher": bench.teacher.fingerprint,
-        "data": bench.data.fingerprint,
+        "data": bench.data.fingerprint_of("train"),
         "task": asdict(bench.task),
         "max_length": bench.max_length,
         "recipe": asdict(bench.teacher.fine_tuning) if needed else None,
@@ -172,7 +172,7 @@ def _build(
     import torch
 
     started, earlier = time.monotonic(), 0.0
-    seed = derive_seed(bench.settings.seed, bench.data.fingerprint, "teacher")
+    seed = derive_seed(bench.settings.seed, bench.data.fingerprint_of("train"), "teacher")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # the new head's start
         model = bench.teacher.load(bench.task)

@@ -206,7 +206,7 @@ class Workbench:
     @cached_property
     def stream(self) -> ExampleStream:
         """The stream of training examples; the same for every trial of every study on this data and seed."""
-        seed = derive_seed(self.settings.seed, self.data.fingerprint, "stream")
+        seed = derive_seed(self.settings.seed, self.data.fingerprint_of("train"), "stream")
         return ExampleStream(len(self.train), seed, self.train.lengths, self.train.copies)
 
     @cached_property

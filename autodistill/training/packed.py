@@ -110,7 +110,7 @@ class PackedSplit:
 
     def __init__(self, directory: Path, masking: RowMasking) -> None:
         self.directory = directory
-        self._in_use = InUse(directory.parent)
+        self._in_use = InUse(directory)
         meta = json.loads((directory / "meta.json").read_text())
         self.pad_token_id: int = meta["pad"]
         #: Digest of content, tokeniser and masking.
@@ -300,11 +300,11 @@ class Masker:
 def write_rows(
     stream: TextStream,
     tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
     *,
     max_length: int,
     pairs: bool,
     type_size: int,
-    directory: Path,
 ) -> None:
     """Tokenise and pack a split, in as many processes as there are cores; parts that are there already stay.
 

@@ -61,7 +61,7 @@ class StoredSplit:
     def __init__(self, directory: Path, pad_token_id: int) -> None:
         self.directory = directory
         self.pad_token_id = pad_token_id
-        self._in_use = InUse(directory.parent)
+        self._in_use = InUse(directory)
         meta = json.loads((directory / "meta.json").read_text())
         #: Digest of content and tokeniser.
         self.fingerprint: str = meta["fingerprint"]
@@ -175,7 +175,7 @@ def tokenise(
         data: named splits.
         tokenizer: the teacher's, which is every student's.
         max_length: tokens per example at most, special tokens included.
-        cache_dir: files are kept under ``tokenised/<key>/<role>``.
+        cache_dir: files are kept under ``tokenised/<key>``, a key per split.
         seed: of the masking of an mlm task.
         type_size: segments (token types) that the models tell apart. Tokenisers may write more than their model has:
             DistilBERT's and DeBERTa's write BERT's. Those beyond are 0.
@@ -188,15 +188,18 @@ def tokenise(
         ConfigError: the tokeniser, the lengths and the task do not go together.
         DataError: a column is missing or a value is not what it should be.
     """
-    parts = [FORMAT, data.fingerprint, data.task.kind, list(data.task.text_columns), data.task.stride]
     if data.task.kind == "mlm":
         return _packed_splits(data, tokenizer, max_length, cache_dir, seed, type_size, waiting)
-    key = _digest(*parts, tokenizer_fingerprint(tokenizer), max_length, type_size)
-    build = functools.partial(_write_splits, data, tokenizer, max_length, type_size, key)
+    task = data.task
+    made_of = [task.kind, list(task.text_columns), task.stride, tokenizer_fingerprint(tokenizer), max_length, type_size]
     pad = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    with closing(InUse(cache_dir / "tokenised" / key)):  # until the splits have it in use
-        directory = build_once(cache_dir / "tokenised" / key, build, waiting=waiting)
-        return {role: StoredSplit(directory / role, pad) for role in data.splits}
+    found: dict[str, TokenisedSplit] = {}
+    for role, split in data.splits.items():
+        key = _digest(FORMAT, role, data.fingerprint_of(role), *made_of)
+        build = functools.partial(_write_split, split, task, tokenizer, max_length, type_size, key)
+        with closing(InUse(cache_dir / "tokenised" / key)):  # until the split has it in use
+            found[role] = StoredSplit(build_once(cache_dir / "tokenised" / key, build, waiting=waiting), pad)
+    return found
 
 
 def _packed_splits(
@@ -213,34 +216,24 @@ def _packed_splits(
     The rows are the same for every masking and seed, so they are written once for all of them.
     """
     masking = data.task.masking or Masking()
-    parts = [data.fingerprint, masking.pairs, tokenizer_fingerprint(tokenizer), max_length, type_size]
-    key = _digest(PACKED_FORMAT, *parts)
-    masked = {
-        role: RowMasking.of(
+    made_of = [masking.pairs, tokenizer_fingerprint(tokenizer), max_length, type_size]
+    found: dict[str, TokenisedSplit] = {}
+    for role, stream in data.splits.items():
+        key = _digest(PACKED_FORMAT, role, data.fingerprint_of(role), *made_of)
+        masked = RowMasking.of(
             tokenizer,
             masking,
-            fingerprint=_digest(key, role, asdict(masking), seed),
+            fingerprint=_digest(key, asdict(masking), seed),
             copies=masking.copies if role == "train" else 1,
             seed=seed,
         )
-        for role in data.splits
-    }
-
-    def build(directory: Path) -> None:
-        for role, stream in data.splits.items():
-            (directory / role).mkdir(mode=0o700, exist_ok=True)
-            write_rows(
-                stream,
-                tokenizer,
-                max_length=max_length,
-                pairs=masking.pairs,
-                type_size=type_size,
-                directory=directory / role,
-            )
-
-    with closing(InUse(cache_dir / "tokenised" / key)):  # until the splits have it in use
-        directory = build_once(cache_dir / "tokenised" / key, build, resumable=True, waiting=waiting)
-        return {role: PackedSplit(directory / role, masked[role]) for role in data.splits}
+        build = functools.partial(
+            write_rows, stream, tokenizer, max_length=max_length, pairs=masking.pairs, type_size=type_size
+        )
+        with closing(InUse(cache_dir / "tokenised" / key)):  # until the split has it in use
+            directory = build_once(cache_dir / "tokenised" / key, build, resumable=True, waiting=waiting)
+            found[role] = PackedSplit(directory, masked)
+    return found
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -264,23 +257,14 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _write_splits(
-    data: TaskData, tokenizer: PreTrainedTokenizerBase, max_length: int, type_size: int, key: str, directory: Path
-) -> None:
-    """Write every split into its own directory."""
-    for role, split in data.splits.items():
-        (directory / role).mkdir(mode=0o700)
-        _write_split(split, data.task, tokenizer, max_length, type_size, directory / role, _digest(key, role))
-
-
 def _write_split(
     split: datasets.Dataset,
     task: TaskSpec,
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     type_size: int,
-    directory: Path,
     fingerprint: str,
+    directory: Path,
 ) -> None:
     """Write one split as a stream; only ids, lengths and the owners of windows are held in memory."""
     ids: list[str] = []

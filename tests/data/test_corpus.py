@@ -159,6 +159,18 @@ def test_a_text_that_stands_too_often_is_not_held_out(tmp_path: Path) -> None:
         assert "This page was not found." not in texts
 
 
+def test_each_split_of_a_corpus_has_a_fingerprint_of_its_own(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.txt", TEXTS)
+    tests = [write(tmp_path / f"test{count}.txt", [f"Of test {row}." for row in range(count)]) for count in (5, 6)]
+    first, other = (load(tmp_path / "cache", path=str(path), test=str(test)) for test in tests)
+    assert first.fingerprint_of("train") == other.fingerprint_of("train") != first.fingerprint_of("select")
+    assert first.fingerprint_of("select") == other.fingerprint_of("select")
+    assert first.fingerprint_of("test") != other.fingerprint_of("test")
+    dealt = load(tmp_path / "cache", path=str(path), test=str(tests[0]), select_documents=21)
+    assert dealt.fingerprint_of("train") != first.fingerprint_of("train"), "other documents are held out from it"
+    assert dealt.fingerprint_of("test") == first.fingerprint_of("test")
+
+
 def test_the_fingerprint_follows_content_and_dealing(tmp_path: Path) -> None:
     path = write(tmp_path / "a.txt", TEXTS)
     first = load(tmp_path / "cache", path=str(path)).fingerprint

@@ -120,6 +120,21 @@ def test_a_teacher_that_is_fine_tuned_in_another_precision_is_another(
     assert len(set(places().values())) == 1, "one that knows its task is not trained in any"
 
 
+def test_other_test_examples_change_neither_the_teacher_nor_what_is_trained_on(tmp_path: Path) -> None:
+    first = workbench(tmp_path)
+    more = tmp_path / "more.tsv"
+    lines = (tmp_path / "data" / "test.tsv").read_text().splitlines()
+    more.write_text("\n".join(lines[:-1]) + "\n")
+    other = workbench(tmp_path, f"data.test={more}")
+    assert other.data.fingerprint != first.data.fingerprint, "scores on the two do not compare"
+    assert teacher_directory(other) == teacher_directory(first)
+    assert other.train.fingerprint == first.train.fingerprint, "the teacher's features of it would be computed anew"
+    assert other.splits["test"].fingerprint != first.splits["test"].fingerprint
+    assert (other.stream.rows_at(0, 64) == first.stream.rows_at(0, 64)).all()
+    fewer = workbench(tmp_path, "data.train_limit=100")
+    assert teacher_directory(fewer) != teacher_directory(first)
+
+
 def test_the_seconds_of_a_fine_tuning_are_those_of_all_its_sessions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +166,7 @@ def test_who_waits_for_another_process_says_so_once_and_can_be_stopped(
     assert caplog.text.count("Another process makes the teacher ready; this one waits for it.") == 1
     stop = StopSignal()
     stop.request()
-    tokens = bench.splits["train"].directory.parent
+    tokens = bench.splits["train"].directory
     shutil.rmtree(tokens)
     with (
         locked(lock_of(tokens)),
@@ -175,12 +190,12 @@ def test_what_a_study_reads_is_not_evicted_by_another_until_its_session_ends(tmp
         bench = session.bench
         features = StudyFeatures.of(bench, session.teacher)
         assert features.get(LOGITS)
-        places = {teacher_directory(bench), bench.splits["train"].directory.parent, *features.directories}
-        entries = {place for place in places if place.exists()}
-        assert len(entries) == 3
+        tokens = {split.directory for split in bench.splits.values()}
+        entries = {place for place in (teacher_directory(bench), *tokens, *features.directories) if place.exists()}
+        assert len(entries) == 5, "the teacher, three splits, and its answers"
         with opened(workbench(tmp_path, "study.name=other", "data.max_length=12")) as other:
             assert evictable_bytes(cache_dir) == 0
-        others = {teacher_directory(other.bench), other.bench.splits["train"].directory.parent}
+        others = {teacher_directory(other.bench), *(split.directory for split in other.bench.splits.values())}
         assert set(evict(cache_dir, 0)) == others - entries != set()
     assert set(evict(cache_dir, 0)) == entries
 
