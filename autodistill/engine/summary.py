@@ -114,8 +114,7 @@ class SummaryBuilder:
             "references": self.finals.get("references", []),
             "baselines": self._students("baselines"),
             "picks": self._students("picks"),
-            "verdict": self.finals.get("verdict")
-            or {"claim": "The study is not finished; nothing is claimed yet.", "holds": None, "baseline": None},
+            "verdict": self._verdict(),
             "tasks": self._tasks(),
             "flash_fidelity": self._flash_fidelity(),
             "flash_spread": self._flash_spread(),
@@ -144,6 +143,23 @@ class SummaryBuilder:
         return cleaned
 
     # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _verdict(self) -> Mapping[str, Any]:
+        """What was claimed when all was compared; nothing before, and nothing while a baseline is not among it."""
+        stored: Mapping[str, Any] | None = self.finals.get("verdict")
+        if stored is None:
+            return _unclaimed("The study is not finished; nothing is claimed yet.")
+        later = [str(trial.label) for trial in self._members("baselines") if self._waits_for_comparison(trial)]
+        if not later:
+            return stored
+        names = ", ".join(later)
+        claim = f"Not compared yet: {names}, trained after the comparison. `{self._command()}` compares anew."
+        return {**_unclaimed(claim), "limits": [claim]}
+
+    def _waits_for_comparison(self, trial: TrialRecord) -> bool:
+        """Whether a baseline was trained since the models were compared."""
+        full = self.runs.get((trial.number, "full"))
+        return full is not None and full.state == "complete" and str(trial.number) not in self.finals["baselines"]
 
     def _tasks(self) -> dict[str, Any]:
         """What fine-tuning on tasks came to, and the claim on GLUE's average; empty without tasks."""
@@ -419,6 +435,11 @@ class SummaryBuilder:
             "stopped_at": stopped.get("share"),
             "note": trial.note,
         }
+
+
+def _unclaimed(claim: str) -> dict[str, Any]:
+    """A verdict that is none."""
+    return {"claim": claim, "holds": None, "baseline": None}
 
 
 def _layer_map(layers: Iterable[int]) -> str:

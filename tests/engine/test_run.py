@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from tiny_studies import TEACHER_MS, architecture, replaced, timeless, tiny_study, weights
 
 import autodistill
+from autodistill.cli import main
 from autodistill.components.outcome import Job, JobResult
 from autodistill.engine.cache import EVICTABLE
 from autodistill.engine.storage import Storage
@@ -30,6 +31,7 @@ from autodistill.hookspecs import hookimpl
 from autodistill.plugin_manager import PluginManager, Provider
 from autodistill.references.tfidf_linear import TfidfLinear
 from autodistill.registry import Registry
+from autodistill.report import tables
 
 #: In one training example and nowhere else.
 SECRET = "w7 w3 w39 w20 zebra w31 w11"
@@ -305,6 +307,21 @@ def test_a_larger_budget_goes_on_up_to_the_whole_space_baselines_included(done: 
     assert timeless(summary)["history"][:4] == timeless(done.summary)["history"][:4]
     assert [row["trial"] for row in summary["picks"]] == [row["trial"] for row in done.summary["picks"]]
     assert weights(study.directory) == weights(done.study.directory)  # picks are frozen
+
+
+def test_a_baseline_trained_after_the_verdict_suspends_it_until_the_next_run(done: Done, tmp_path: Path) -> None:
+    output = f"output_dir={tmp_path / 'outputs'}"
+    shutil.copytree(done.study.directory.parent, tmp_path / "outputs")
+    assert main(["distill", "study.name=study", output, "baseline=[tinybert_4l]"]) == 0
+    summary = open_study("study", output_dir=tmp_path / "outputs").summary()
+    assert summary["baselines"][-1]["state"] == "complete"
+    assert summary["verdict"]["claim"].startswith("Not compared yet: tinybert_4l, trained after the comparison. `autod")
+    assert (summary["verdict"]["holds"], summary["verdict"]["baseline"]) == (None, None)
+    assert tables.verdict_heading(summary) == "No verdict"
+    assert tables.verdict_limits(summary) == [summary["verdict"]["claim"]]  # stands beside what the pick reaches
+    compared = again(done, output)[0].summary()
+    assert "tinybert_4l" in compared["picks"][0]["versus"]
+    assert "Not compared" not in compared["verdict"]["claim"]
 
 
 def test_a_smaller_budget_than_what_was_done_is_no_error(done: Done) -> None:
