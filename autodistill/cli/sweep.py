@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autodistill.report.tables import main_metric
+
 if TYPE_CHECKING:
     from autodistill.evaluators.glue_tasks import GlueAverage
 
@@ -78,8 +80,7 @@ def _row(result: dict[str, Any]) -> list[str]:
     if not summary["picks"] or not summary["picks"][0]["final"]:
         return [*cells, "", "", "", ""]
     pick = summary["picks"][0]
-    metric = summary["objectives"][0]["metric"]
-    final, speed = pick["final"].get(metric), pick["versus"]["teacher"]["speedup"]
+    final, speed = pick["final"].get(main_metric(summary)), pick["versus"]["teacher"]["speedup"]
     choices = ", ".join(f"{key}={value}" for key, value in pick["architecture"].items())
     holds = {True: "yes", False: "no", None: "unknown"}[summary["verdict"]["holds"]]
     return [*cells, choices, f"{final['value']:.4f}" if final else "", f"{speed:.2f}x" if speed else "", holds]

@@ -16,6 +16,7 @@ from autodistill.engine.equal_compute import equal_compute, spending
 from autodistill.engine.finals import complete_full_runs, load_model
 from autodistill.engine.places import final_folder, final_name, picks_of
 from autodistill.engine.records import RunRecord, TrialRecord
+from autodistill.engine.relative import scored_objective
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
 from autodistill.engine.statistics import retained_ratio
@@ -69,10 +70,10 @@ def _compare(session: Session) -> dict[str, Any]:
     ]
     others = [teacher, *references, *(contender for _, contender in baselines)]
     trivial = trivial_scores(session.bench, session.teacher.predictions(session.bench, role))
-    metric = session.bench.task.metric
+    metric, direction = judged_by(session)
     judge = Judge(
         metric=metric,
-        direction=session.bench.directions[metric],
+        direction=direction,
         floor=trivial[metric],
         label=main_latency(session),
         role=role,
@@ -101,6 +102,7 @@ def _compare(session: Session) -> dict[str, Any]:
                 teacher,
                 failed_baselines(trials, stored_runs),
             ),
+            "metric": metric,
             "pick": picks[0][0].number if picks else None,
             "equal_compute": equal_compute(
                 judge,
@@ -191,7 +193,7 @@ def _targets(session: Session, trial: TrialRecord, contender: Contender, role: s
     """Target of another precision -> what the model scores there and the paired difference from its fp32 score, or
     ``left_out``, the reason why that is not known.
     """
-    metric = session.bench.task.metric
+    metric, _ = judged_by(session)
     found: dict[str, Any] = {}
     for label in contender.latencies:
         stored = stored_answers(session, trial, label)
@@ -212,7 +214,7 @@ def _targets(session: Session, trial: TrialRecord, contender: Contender, role: s
 
 def _versus(session: Session, pick: Contender, others: Sequence[Contender], role: str) -> dict[str, Any]:
     label = main_latency(session)
-    metric = session.bench.task.metric
+    metric, _ = judged_by(session)
     found = {}
     for other in others:
         found[other.name] = {
@@ -222,6 +224,13 @@ def _versus(session: Session, pick: Contender, others: Sequence[Contender], role
             "parameter_ratio": pick.parameters / other.parameters if pick.parameters and other.parameters else None,
         }
     return found
+
+
+def judged_by(session: Session) -> tuple[str, str]:
+    """(metric, direction) that models are compared by: what the picks were chosen by, else the task's own."""
+    bench = session.bench
+    quality = scored_objective(bench.objectives, session.step("teacher"))
+    return (quality.metric, quality.direction) if quality else (bench.task.metric, bench.directions[bench.task.metric])
 
 
 def main_latency(session: Session) -> str | None:

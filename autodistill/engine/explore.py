@@ -23,6 +23,7 @@ from autodistill.engine.lease import LEASE_SECONDS, held, release_dead
 from autodistill.engine.machine import check_disk
 from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.records import TrialRecord
+from autodistill.engine.relative import scored_objective
 from autodistill.engine.runner import remove_ended_checkpoints
 from autodistill.engine.session import Session
 from autodistill.engine.trial_latency import (
@@ -315,7 +316,7 @@ class Explorer:
         history = averaged(seen)
         front = pareto_rows(history, session.bench.objectives, session.bench.constraints, teacher)
         if front:
-            first = session.bench.objectives[0]
+            first = scored_objective(session.bench.objectives, teacher) or session.bench.objectives[0]
             sign = -1.0 if first.direction == "maximize" else 1.0
             best = min(front, key=lambda row: sign * history.metrics[first.metric][row])
             values = [f"{item.metric} {history.metrics[item.metric][best]:.4g}" for item in session.bench.objectives]

@@ -325,7 +325,7 @@ def learnt_checks(
     Args:
         finals: the stored step ``finals``; empty before the comparison.
         teacher: the stored step ``teacher``.
-        metric: the task's default metric.
+        metric: that models are compared by.
         direction: of it.
     """
     # Before the comparison there is the teacher on the select split.

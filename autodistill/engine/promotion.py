@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from autodistill.engine.lease import release_dead
 from autodistill.engine.picks import averaged, candidate_rows
 from autodistill.engine.places import chosen_picks
 from autodistill.engine.recipe import step_flops
+from autodistill.engine.relative import scored_objective
 from autodistill.engine.session import Session
 from autodistill.errors import TrialError
 from autodistill.search.promotion import Promotion
@@ -128,12 +130,10 @@ class Promoter:
         stored = self.session.storage.set_step(self.session.study.id, f"pick:{len(chosen)}", step)
         return int(stored["trial"])
 
-    @property
+    @cached_property
     def quality(self) -> Objective | None:
-        """The first objective that is a score of trained models; flash estimates it."""
-        bench = self.session.bench
-        scored = {label for label, evaluator in bench.evaluators.items() if not evaluator.before_training}
-        return next((item for item in bench.objectives if item.metric.partition(".")[0] in scored), None)
+        """What flash estimates of trained models."""
+        return scored_objective(self.session.bench.objectives, self.session.step("teacher"))
 
     def _full_scores(self) -> dict[int, float]:
         """Trial number -> quality on the select split, of every complete full run of the search that has a number."""

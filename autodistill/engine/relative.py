@@ -50,6 +50,16 @@ def _stricter(value: float, objective: Objective, constraints: Sequence[Constrai
     return strictest([item for item in (value, *bounds) if not math.isnan(item)], default=math.nan)
 
 
+def scored_objective(objectives: Sequence[Objective], teacher: Mapping[str, Any]) -> Objective | None:
+    """The first objective that is a score of trained models, by which quality is judged; None where none is.
+
+    Args:
+        objectives: the study's.
+        teacher: the stored step ``teacher``: what is scored has a trivial answer.
+    """
+    return next((item for item in objectives if item.metric in teacher["trivial"]), None)
+
+
 def useful_reference(
     objectives: Sequence[Objective], constraints: Sequence[Constraint], teacher: Mapping[str, Any]
 ) -> dict[str, float]:

@@ -24,7 +24,14 @@ from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.places import picks_of
 from autodistill.engine.pruning import savings
 from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
-from autodistill.engine.relative import feasible_rows, hypervolume_of, reference_point, relative, relative_matrix
+from autodistill.engine.relative import (
+    feasible_rows,
+    hypervolume_of,
+    reference_point,
+    relative,
+    relative_matrix,
+    scored_objective,
+)
 from autodistill.engine.space import Space, stored_space
 from autodistill.engine.statistics import rank_correlations
 from autodistill.engine.storage import Storage
@@ -78,6 +85,7 @@ class SummaryBuilder:
         self.constraints = tuple(
             Constraint(label, metric, sense, bound) for label, (metric, sense, bound) in identity["constraints"].items()
         )
+        self.quality = scored_objective(self.objectives, self.teacher)
         self.matrix = relative_matrix(self.history, self.objectives, self.teacher)
         self.point = reference_point(self.objectives, self.constraints, self.teacher)
 
@@ -148,13 +156,24 @@ class SummaryBuilder:
         """What was claimed when all was compared; nothing before, and nothing while a baseline is not among it."""
         stored: Mapping[str, Any] | None = self.finals.get("verdict")
         if stored is None:
-            return _unclaimed("The study is not finished; nothing is claimed yet.")
+            return self._unclaimed("The study is not finished; nothing is claimed yet.")
         later = [str(trial.label) for trial in self._members("baselines") if self._waits_for_comparison(trial)]
         if not later:
-            return stored
+            return {"metric": self.metric, **stored}
         names = ", ".join(later)
         claim = f"Not compared yet: {names}, trained after the comparison. `{self._command()}` compares anew."
-        return {**_unclaimed(claim), "limits": [claim]}
+        return {**self._unclaimed(claim), "limits": [claim]}
+
+    def _unclaimed(self, claim: str) -> dict[str, Any]:
+        return {"claim": claim, "holds": None, "baseline": None, "metric": self.metric}
+
+    @property
+    def metric(self) -> str:
+        """What models are compared by; verdicts of earlier versions are by the task's own metric and do not name it."""
+        own = str(self.study.identity["task"].get("metric") or self.objectives[0].metric)
+        if "verdict" in self.finals:
+            return str(self.finals["verdict"].get("metric", own))
+        return self.quality.metric if self.quality else own
 
     def _waits_for_comparison(self, trial: TrialRecord) -> bool:
         """Whether a baseline was trained since the models were compared."""
@@ -356,7 +375,9 @@ class SummaryBuilder:
 
     def _pairs(self) -> list[tuple[float, float]]:
         """(flash score, final score on select) of every trial that has both."""
-        metric = self.objectives[0].metric
+        if self.quality is None:
+            return []
+        metric = self.quality.metric
         pairs = []
         for trial in self.trials:
             flash, full = self.runs.get((trial.number, "flash")), self.runs.get((trial.number, "full"))
@@ -372,7 +393,7 @@ class SummaryBuilder:
 
     def _flash_spread(self) -> dict[str, Any]:
         """Whether flash separates candidates: the scores' standard deviation over trials against their noise."""
-        metric = self.objectives[0].metric
+        metric = (self.quality or self.objectives[0]).metric
         found = [
             (float(run.metrics[metric]["value"]), float(run.metrics[metric]["variance"] or 0.0))
             for (_, kind), run in self.runs.items()
@@ -409,10 +430,9 @@ class SummaryBuilder:
 
     def _learnt_checks(self) -> list[dict[str, Any]]:
         """Whether teacher, references, baselines and picks are better than the trivial answer."""
-        metric = str(self.study.identity["task"].get("metric") or self.objectives[0].metric)
-        stated = next((item.direction for item in self.objectives if item.metric == metric), "maximize")
+        stated = next((item.direction for item in self.objectives if item.metric == self.metric), "maximize")
         direction = str(self.finals.get("direction", stated))
-        return learnt_checks(self.finals, self.teacher, metric, direction)
+        return learnt_checks(self.finals, self.teacher, self.metric, direction)
 
     def _history_row(self, trial: TrialRecord) -> dict[str, Any]:
         flash = self.runs.get((trial.number, "flash"))
@@ -435,11 +455,6 @@ class SummaryBuilder:
             "stopped_at": stopped.get("share"),
             "note": trial.note,
         }
-
-
-def _unclaimed(claim: str) -> dict[str, Any]:
-    """A verdict that is none."""
-    return {"claim": claim, "holds": None, "baseline": None}
 
 
 def _layer_map(layers: Iterable[int]) -> str:

@@ -96,7 +96,7 @@ class Judge:
     """What a comparison is judged by.
 
     Args:
-        metric: the task's default metric.
+        metric: of the quality that the study was to find.
         direction: of it.
         floor: its value for the trivial answer on the final split.
         label: of the latency backend that counts, or None.

@@ -96,8 +96,8 @@ def metric_of(
 
 
 def main_metric(summary: Summary) -> str:
-    """The metric that quality is judged by: the task's, else the first objective to maximise."""
-    chosen = mapping(summary, "task").get("metric")
+    """The metric that quality is judged by: the verdict's, else the task's, else the first objective to maximise."""
+    chosen = mapping(summary, "verdict").get("metric") or mapping(summary, "task").get("metric")
     if isinstance(chosen, str) and chosen:
         return chosen
     labels = latency_labels(summary)

@@ -22,6 +22,7 @@ from tiny_studies import TEACHER_MS, architecture, replaced, timeless, tiny_stud
 
 import autodistill
 from autodistill.cli import main
+from autodistill.cli.sweep import print_sweep
 from autodistill.components.outcome import Job, JobResult
 from autodistill.engine.cache import EVICTABLE
 from autodistill.engine.storage import Storage
@@ -278,6 +279,35 @@ def test_no_text_of_the_data_is_in_databases_logs_reports_or_models(done: Done) 
         content = path.read_bytes()
         assert SECRET.encode() not in content, path
         assert b"w3 w39" not in content, path
+
+
+# -- another quality ---------------------------------------------------------------------------------------------
+
+
+def test_a_study_is_judged_by_the_quality_that_it_was_to_find(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    macro_f1 = "classification.macro_f1"
+    quality = ("~objectives.quality", f"+objectives.f1.metric={macro_f1}")  # so that latency is the first objective
+    overrides = tiny_study(tmp_path, *quality, "budget.trials=2", "baseline=[teacher_truncated]")
+    study = autodistill.run(autodistill.compose(overrides), overrides=overrides)
+    summary = study.summary()
+    (pick, *_), teacher, verdict = summary["picks"], summary["teacher"], summary["verdict"]
+    value, other = (row["final"][macro_f1]["value"] for row in (pick, summary["baselines"][0]))
+    versus = pick["versus"][summary["baselines"][0]["name"]]
+    assert versus["gain"]["value"] == pytest.approx(value - other)
+    assert pick["versus"]["teacher"]["retained"] == pytest.approx(value / teacher["metrics"][macro_f1]["value"])
+    assert (verdict["metric"], tables.main_metric(summary)) == (macro_f1, macro_f1)
+    assert f"of the teacher's {macro_f1}" in verdict["claim"]
+    learnt = [row["found"] for row in summary["checks"] if row["name"].endswith("against the trivial answer")]
+    assert learnt
+    assert all(macro_f1 in found for found in learnt)
+    # Flash is judged by what it estimates, whichever objective stands first.
+    assert (summary["flash_spread"]["metric"], summary["flash_spread"]["n"]) == (macro_f1, 2)
+    assert summary["flash_fidelity"]["n"] == len(summary["picks"])
+    assert summary["objectives"][0]["metric"] == "replay.p50_ms"
+    print_sweep([{"study": study.directory, "exit_code": 0}])
+    assert f"{value:.4f}" in capsys.readouterr().out
 
 
 # -- again -------------------------------------------------------------------------------------------------------

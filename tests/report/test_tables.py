@@ -119,6 +119,11 @@ def test_the_latency_objective_comes_first(summary: dict[str, Any]) -> None:
     assert teacher.value("onnxruntime_batch8.p90_ms") == expected
 
 
+def test_the_main_metric_is_that_of_the_verdict(summary: dict[str, Any]) -> None:
+    summary["verdict"]["metric"] = "classification.macro_f1"
+    assert tables.main_metric(summary) == "classification.macro_f1"
+
+
 def test_without_a_task_metric_the_objective_to_maximise_is_the_main_one(summary: dict[str, Any]) -> None:
     del summary["task"]["metric"]
     summary["objectives"].reverse()
