@@ -61,6 +61,27 @@ def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
     return _wfg(front, corner)
 
 
+def hypervolume_curve(points: ArrayLike, reference: ArrayLike) -> FloatArray:
+    """Hypervolume after each point, as the sum of what each adds to the front before it.
+
+    Args:
+        points: ``n x m`` in order, smaller is better; as in `hypervolume`, some add nothing.
+        reference: ``m`` values.
+
+    Returns:
+        ``n`` values that never fall.
+    """
+    matrix, corner = _matrix(points), np.asarray(reference, dtype=np.float64)
+    curve, front, volume = np.zeros(len(matrix)), np.empty((0, len(corner))), 0.0
+    for index, point in enumerate(matrix):
+        if (point < corner).all() and not (front <= point).all(axis=1).any():
+            shared = hypervolume(np.maximum(front, point), corner)
+            volume += max(0.0, float(np.prod(corner - point)) - shared)  # rounding must not let it fall
+            front = np.vstack([front[(front < point).any(axis=1)], point])
+        curve[index] = volume
+    return curve
+
+
 def _matrix(values: ArrayLike) -> FloatArray:
     matrix = np.asarray(values, dtype=np.float64)
     if matrix.ndim != 2:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from autodistill.pareto import hypervolume, non_dominated
+from autodistill.pareto import hypervolume, hypervolume_curve, non_dominated
 
 
 @st.composite
@@ -52,6 +52,20 @@ def test_the_hypervolume_is_that_of_the_grid_cells_below_it(points: np.ndarray) 
     centres = np.stack([axis.ravel() for axis in axes], axis=1)
     covered = np.any(np.all(points[None, :, :] <= centres[:, None, :], axis=2), axis=1)
     assert hypervolume(points, np.ones(points.shape[1])) == pytest.approx(covered.mean())
+
+
+def test_the_curve_is_the_area_of_the_staircase_so_far() -> None:
+    points = np.array([[1.0, 3.0], [3.0, 1.0], [np.nan, 0.0], [3.0, 3.0], [1.0, 1.0]])
+    curve = hypervolume_curve(points, np.array([4.0, 4.0]))
+    assert curve.tolist() == [3.0, 5.0, 5.0, 5.0, 9.0]
+
+
+@given(point_sets())
+def test_every_value_of_the_curve_is_the_hypervolume_of_its_prefix(points: np.ndarray) -> None:
+    reference = np.full(points.shape[1], 0.9)
+    curve = hypervolume_curve(points, reference)
+    np.testing.assert_allclose(curve, [hypervolume(points[: n + 1], reference) for n in range(len(points))], atol=1e-12)
+    assert (np.diff(curve) >= 0).all()
 
 
 def test_points_beyond_the_reference_add_nothing() -> None:

@@ -37,13 +37,13 @@ def _run(settings: Settings, registry: Registry, overrides: Sequence[str], *, ex
 
 
 def print_study(study: Study) -> None:
-    """The terminal report of a study, and where its files are."""
+    """The terminal report of a study as it was written last, and where its files are."""
     from rich.console import Console
 
     from autodistill.report.terminal import render_summary
 
     console = Console()
-    render_summary(study.summary(), console)
+    render_summary(study.written_summary(), console)
     console.print(f"Report: {study.directory / 'report.html'}", soft_wrap=True, highlight=False)
 
 

@@ -19,33 +19,12 @@ from autodistill.engine.importance import Importance, parameter_importance
 from autodistill.engine.picks import averaged
 from autodistill.engine.prediction import FitPredict, LeaveOneOut, leave_one_out
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
-from autodistill.engine.relative import feasible_rows, reference_point, relative, relative_matrix
-from autodistill.pareto import hypervolume, non_dominated
+from autodistill.engine.relative import corner_of, feasible_rows, reference_point, relative_matrix
+from autodistill.pareto import hypervolume, hypervolume_curve, non_dominated
 from autodistill.search.scales import is_ratio
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
-
-
-def hypervolume_curve(points: FloatArray, reference: FloatArray) -> FloatArray:
-    """Hypervolume after each point.
-
-    Args:
-        points: ``n x m`` in order, minimised; a row with NaN adds nothing.
-        reference: ``m``.
-
-    Returns:
-        ``n`` values that never fall.
-    """
-    curve = np.zeros(len(points))
-    front, volume = np.empty((0, points.shape[1])), 0.0
-    for index, point in enumerate(points):
-        if not np.isnan(point).any() and not (front <= point).all(axis=1).any():
-            grown = np.vstack([front, point])
-            front = grown[non_dominated(grown)]
-            volume = max(volume, hypervolume(front, reference))  # rounding must not let it fall
-        curve[index] = volume
-    return curve
 
 
 def hypervolume_regret(points: FloatArray, true_front: FloatArray, reference: FloatArray) -> FloatArray:
@@ -132,9 +111,8 @@ def _progress(
     constraints: Sequence[Constraint],
     teacher: Mapping[str, Any],
 ) -> dict[str, list[Any]] | None:
-    point = reference_point(objectives, constraints, teacher)
-    corner = np.array([relative(np.array([point[item.label]]), item, teacher)[0] for item in objectives])
-    if not teacher["values"] or not np.isfinite(corner).all():
+    corner = corner_of(reference_point(objectives, constraints, teacher), objectives, teacher)
+    if corner is None:
         return None
     told = [row for row in range(len(history)) if history.told[row] >= 0 and (trials[row].number, "flash") in runs]
     order = sorted(told, key=lambda row: history.told[row])

@@ -84,6 +84,7 @@ class Explorer:
         release_dead(session.storage, session.study.id)
         remove_ended_checkpoints(session.storage, session.study.id, session.settings.study_dir)
         session.progress.stage("exploring", session.settings.budget_trials)
+        self._show()
         with ExploreClock(session.storage, session.study.id) as clock, closing(self.executor):
             while True:
                 self._take_up()
@@ -114,8 +115,8 @@ class Explorer:
 
     def _unfinished(self) -> list[TrialRecord]:
         """Trials that have not ended and that this process does not work at."""
-        trials = _of_search(self.session.storage.trials(self.session.study.id))
-        return [trial for trial in trials if trial.state in UNFINISHED and trial.number not in self.under_way]
+        trials = _of_search(self.session.storage.trials(self.session.study.id, state="pending"))
+        return [trial for trial in trials if trial.number not in self.under_way]
 
     def _fill(self) -> None:
         """Give the executor work, while there is any to be proposed."""
@@ -132,7 +133,6 @@ class Explorer:
                 self._count_fruitless()
 
     def _submit(self, number: int) -> None:
-        self._show()
         self.executor.submit(Job(self.session.study.name, number, "flash"))
         self.under_way.add(number)
 
@@ -289,9 +289,8 @@ class Explorer:
 
     def _timed_before(self, trial: TrialRecord) -> dict[str, dict[str, object]] | None:
         """The latencies of an earlier replicate of the same architecture; None when there is none."""
-        trials = _of_search(self.session.storage.trials(self.session.study.id))
-        others = (item for item in trials if item.architecture == trial.architecture and item.latencies)
-        found = next(others, None)
+        trials = _of_search(self.session.storage.trials(self.session.study.id, architecture=trial.architecture))
+        found = next((item for item in trials if item.latencies), None)
         return None if found is None else {label: dict(report) for label, report in found.latencies.items()}
 
     def _violated(self, values: dict[str, float]) -> str | None:

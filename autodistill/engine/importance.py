@@ -103,7 +103,9 @@ def parameter_importance(
         return "nothing varied."
     rng = np.random.default_rng(seed)
     columns = features[:, varied]
-    members = {group: [row for row, other in enumerate(groups) if other == group] for group in distinct}
+    members: dict[Hashable, list[int]] = {}
+    for row, group in enumerate(groups):
+        members.setdefault(group, []).append(row)
     levels = [_levels(columns[:, column]) for column in range(len(varied))]
     background = np.stack([rng.choice(values_of, BACKGROUND) for values_of in levels], axis=1)
     shares, unseen = [], np.full((DRAWS, len(values)), np.nan)

@@ -119,10 +119,16 @@ def hypervolume_of(
     matrix: FloatArray, point: Mapping[str, float], objectives: Sequence[Objective], teacher: Mapping[str, Any]
 ) -> float | None:
     """Hypervolume of rows of `relative_matrix` against the study's reference point; None when it has no number."""
-    reference = np.array(
-        [float(relative(np.array([point[item.label]]), item, teacher)[0]) for item in objectives], dtype=np.float64
-    )
-    if not len(objectives) or not np.all(np.isfinite(reference)):
+    corner = corner_of(point, objectives, teacher)
+    if corner is None:
         return None
     rows = matrix[np.all(np.isfinite(matrix), axis=1)]
-    return float(hypervolume(rows, reference)) if len(rows) else 0.0
+    return float(hypervolume(rows, corner)) if len(rows) else 0.0
+
+
+def corner_of(
+    point: Mapping[str, float], objectives: Sequence[Objective], teacher: Mapping[str, Any]
+) -> FloatArray | None:
+    """The reference point in the units of `relative_matrix`; None when it has no number, or the teacher has none."""
+    corner = [float(relative(np.array([point[item.label]]), item, teacher)[0]) for item in objectives]
+    return np.array(corner) if corner and teacher["values"] and np.all(np.isfinite(corner)) else None

@@ -75,7 +75,7 @@ def run(
         study = open_study(settings.study_name, settings.storage_url, settings.output_dir)
         shown.stage("writing the report")
         study.write_report()
-        registry.manager.notify("autodistill_after_study_run", study=study.name, summary=study.summary())
+        registry.manager.notify("autodistill_after_study_run", study=study.name, summary=study.written_summary())
     return study
 
 

@@ -233,10 +233,19 @@ class Storage:
         with self._database.write() as connection:
             return change_trial(connection, study_id, number, state, values)
 
-    def trials(self, study_id: int) -> list[TrialRecord]:
-        """Every trial of a study, in the order of asks."""
+    def trials(
+        self, study_id: int, *, architecture: Architecture | None = None, state: TrialState | None = None
+    ) -> list[TrialRecord]:
+        """The trials of a study, in the order of asks.
+
+        Args:
+            study_id: key of the study.
+            architecture: only those of this one.
+            state: only those in this state.
+        """
+        digest = None if architecture is None else architecture.digest
         with self._database.read() as connection:
-            return read_trials(connection, study_id)
+            return read_trials(connection, study_id, digest=digest, state=state)
 
     def trial(self, study_id: int, number: int) -> TrialRecord:
         """One trial.
@@ -381,6 +390,13 @@ class Storage:
         with self._database.read() as connection:
             stored = read_step(connection, study_id, name)
         return None if stored is None else loads(stored)
+
+    def steps(self, study_id: int, prefix: str) -> dict[str, Any]:
+        """Name -> outcome of every step that is done and whose name begins with ``prefix``."""
+        query = select(steps.c.name, steps.c.payload).filter_by(study_id=study_id)
+        with self._database.read() as connection:
+            found = connection.execute(query.where(steps.c.name.startswith(prefix, autoescape=True)))
+            return {name: loads(payload) for name, payload in found}
 
     def replace_step(self, study_id: int, name: str, payload: Any) -> None:
         """Write a step's outcome over what is there."""

@@ -112,9 +112,10 @@ def find_trial(connection: Connection, study_id: int, digest: str, replicate: in
     return None if row is None else as_trial(row)
 
 
-def read_trials(connection: Connection, study_id: int) -> list[TrialRecord]:
-    """Every trial of a study, in the order of asks."""
-    query = select(trials).where(trials.c.study_id == study_id).order_by(trials.c.asked)
+def read_trials(connection: Connection, study_id: int, **wanted: str | None) -> list[TrialRecord]:
+    """The trials of a study whose columns are as wanted (None: whatever they are), in the order of asks."""
+    chosen = {name: value for name, value in wanted.items() if value is not None}
+    query = select(trials).filter_by(study_id=study_id, **chosen).order_by(trials.c.asked)
     return [as_trial(row) for row in connection.execute(query)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,11 @@ class Study:
         """The content of ``summary.json``, as of now."""
         with Storage(self._url) as storage:
             return SummaryBuilder(storage, storage.get_study(self.name)).build()
+
+    def written_summary(self) -> dict[str, Any]:
+        """The content of ``summary.json`` as `write_report` wrote it last, which is cheaper than `summary`."""
+        written: dict[str, Any] = json.loads((self.directory / "summary.json").read_text(encoding="utf-8"))
+        return written
 
     def write_report(self) -> Path:
         """Write ``summary.json`` and ``report.html`` into the study's folder; returns the page's path."""

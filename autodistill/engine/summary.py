@@ -25,6 +25,7 @@ from autodistill.engine.places import picks_of
 from autodistill.engine.pruning import savings
 from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
 from autodistill.engine.relative import (
+    corner_of,
     feasible_rows,
     hypervolume_of,
     reference_point,
@@ -37,7 +38,7 @@ from autodistill.engine.statistics import rank_correlations
 from autodistill.engine.storage import Storage
 from autodistill.engine.targets import pareto_sets, quality_caveat
 from autodistill.errors import ConfigError
-from autodistill.pareto import non_dominated
+from autodistill.pareto import hypervolume_curve, non_dominated
 
 SCHEMA_VERSION = 1
 
@@ -69,6 +70,7 @@ class SummaryBuilder:
         self.trials, self.seen = storage.seen(study.id)
         self.history: History = averaged(self.seen)
         self.runs = {(run.trial, run.kind): run for run in storage.runs(study.id)}
+        self.stopped = storage.steps(study.id, "stopped:")
         self.teacher = self.step("teacher") or {
             "values": {},
             "trivial": {},
@@ -112,7 +114,7 @@ class SummaryBuilder:
             ],
             "space": self.step("space") or {},
             "trials": self._counts(),
-            "hypervolume": self._hypervolume(self._usable()),
+            "hypervolume": hypervolume_of(self.matrix[self._usable()], self.point, self.objectives, self.teacher),
             "hypervolume_reference": {label: v for label, v in self.point.items() if math.isfinite(v)},
             "hypervolume_curve": self._curve(),
             "pareto": [self.trials[row].number for row in self._front()],
@@ -225,17 +227,13 @@ class SummaryBuilder:
         feasible = feasible_rows(self.history, self.constraints)
         return [row for row in range(len(self.history)) if feasible[row] and self.history.in_space[row]]
 
-    def _hypervolume(self, rows: Iterable[int]) -> float | None:
-        if not self.teacher["values"]:
-            return None
-        return hypervolume_of(self.matrix[list(rows)], self.point, self.objectives, self.teacher)
-
     def _curve(self) -> list[float | None]:
         """After every result that the search was told: models trained by hand and baselines gave it none."""
         told = self.history.told
         searched = (row for row in self._usable() if told[row] >= 0 and self.trials[row].origin == "search")
         usable = sorted(searched, key=lambda row: told[row])
-        return [self._hypervolume(usable[: count + 1]) for count in range(len(usable))]
+        corner = corner_of(self.point, self.objectives, self.teacher)
+        return [None] * len(usable) if corner is None else hypervolume_curve(self.matrix[usable], corner).tolist()
 
     def _front(self) -> list[int]:
         return pareto_rows(self.history, self.objectives, self.constraints, self.teacher)
@@ -436,7 +434,7 @@ class SummaryBuilder:
 
     def _history_row(self, trial: TrialRecord) -> dict[str, Any]:
         flash = self.runs.get((trial.number, "flash"))
-        stopped = (self.step(f"stopped:{trial.number}") if trial.state == "stopped" else None) or {}
+        stopped = self.stopped.get(f"stopped:{trial.number}", {}) if trial.state == "stopped" else {}
         metrics = {name: {"value": value} for name, value in trial.known.items()}
         if flash is not None:
             metrics |= {name: {"value": i["value"], "variance": i["variance"]} for name, i in flash.metrics.items()}
@@ -474,8 +472,10 @@ def _metric(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def without_nan(value: Any) -> Any:
     """Copy with NaN and infinities as null, which JSON can say."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if value is None or isinstance(value, (str, int)):  # most of all, and quickly told
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -308,6 +308,18 @@ def test_report_writes_the_same_page_again(output: Path, out: Verb) -> None:
     assert (output / "study" / "report.html").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("verb", ["report", "run"])
+def test_a_command_works_the_summary_out_once(
+    verb: str, output: Path, out: Verb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autodistill.engine.summary import SummaryBuilder
+
+    real, made = SummaryBuilder.build, []
+    monkeypatch.setattr(SummaryBuilder, "build", lambda self: made.append(self) or real(self))
+    out(verb, "study.name=study", f"output_dir={output}")
+    assert len(made) == 1
+
+
 def test_a_study_whose_plugin_is_gone_is_still_reported(output: Path, out: Verb) -> None:
     with sqlite3.connect(output / "studies.db") as connection:
         (text,) = connection.execute("select components from autodistill_studies where name = 'study'").fetchone()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective
-from autodistill.engine.analytics import encode_choices, hypervolume_curve, hypervolume_regret, study_analytics
+from autodistill.engine.analytics import encode_choices, hypervolume_regret, study_analytics
 from autodistill.engine.picks import averaged
 from autodistill.engine.prediction import MAX_FOLDS, MAX_TRIALS
 from autodistill.engine.records import RunKind, RunRecord, TrialRecord
@@ -29,21 +29,7 @@ LATENCY = Objective("latency", "onnxruntime.p50_ms", "minimize")
 TEACHER = {"values": {QUALITY.metric: 0.9, LATENCY.metric: 12.0}, "trivial": {QUALITY.metric: 0.5}}
 
 
-def test_the_curve_is_the_area_of_the_staircase_so_far() -> None:
-    points = np.array([[1.0, 3.0], [3.0, 1.0], [np.nan, 0.0], [3.0, 3.0], [1.0, 1.0]])
-    curve = hypervolume_curve(points, np.array([4.0, 4.0]))
-    assert curve.tolist() == [3.0, 5.0, 5.0, 5.0, 9.0]
-
-
 coordinates = st.integers(0, 8).map(float)
-
-
-@given(st.lists(st.tuples(coordinates, coordinates, coordinates), min_size=1, max_size=15))
-def test_every_value_of_the_curve_is_the_hypervolume_of_its_prefix(rows: list[tuple[float, float, float]]) -> None:
-    points, corner = np.array(rows), np.array([7.0, 7.0, 7.0])
-    curve = hypervolume_curve(points, corner)
-    np.testing.assert_allclose(curve, [hypervolume(points[: n + 1], corner) for n in range(len(points))])
-    assert (np.diff(curve) >= 0).all()
 
 
 @given(st.lists(st.tuples(coordinates, coordinates), min_size=1, max_size=10))

@@ -116,6 +116,15 @@ def test_trials_are_numbered_in_the_order_of_asks(storage: Storage, study_id: in
     assert [(trial.number, trial.asked) for trial in storage.trials(study_id)] == [(0, 0), (1, 1), (2, 2)]
 
 
+def test_trials_are_found_by_architecture_and_by_state(storage: Storage, study_id: int) -> None:
+    for layers, replicate in ((2, 0), (4, 0), (2, 1)):
+        add(storage, study_id, layers, replicate=replicate)
+    storage.update_trial(study_id, 0, state="complete")
+    assert [trial.number for trial in storage.trials(study_id, architecture=architecture(2))] == [0, 2]
+    assert [trial.number for trial in storage.trials(study_id, state="pending")] == [1, 2]
+    assert [trial.number for trial in storage.trials(study_id, architecture=architecture(2), state="pending")] == [2]
+
+
 def test_a_trial_is_read_back_as_it_was_added(storage: Storage, study_id: int) -> None:
     changes: dict[str, Any] = {
         "replicate": 1,
@@ -389,6 +398,13 @@ def test_a_step_that_is_null_or_empty_was_still_taken(storage: Storage, study_id
     for payload in payloads:
         storage.replace_step(study_id, "plan", payload)
         assert storage.set_step(study_id, "plan", "late") == payload
+
+
+def test_steps_are_found_by_the_beginning_of_their_names(storage: Storage, study_id: int) -> None:
+    for name in ("pick_:0", "pick_:1", "picks:0", "other"):
+        storage.set_step(study_id, name, name.upper())
+    assert storage.steps(study_id, "pick_") == {"pick_:0": "PICK_:0", "pick_:1": "PICK_:1"}
+    assert storage.steps(study_id, "nothing") == {}
 
 
 def test_seconds_add_up_by_stage(storage: Storage, study_id: int) -> None:

@@ -122,6 +122,40 @@ def test_the_curve_has_a_point_for_every_result_that_the_search_was_told(storage
     assert len(build(storage, study)["hypervolume_curve"]) == 1
 
 
+def test_what_stopped_trials_cost_is_one_look_at_the_storage(
+    storage: Storage, study: StudyRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    real = Storage.step
+    monkeypatch.setattr(Storage, "step", lambda self, key, name: (seen.append(name), real(self, key, name))[1])
+    looks = []
+    for width in (16, 32, 64):
+        number = add(storage, study, width, None, 2.0)
+        storage.update_trial(study.id, number, state="stopped")
+        storage.set_step(study.id, f"stopped:{number}", {"rung": 0, "share": 0.25, "reason": f"hopeless {width}"})
+        seen.clear()
+        rows = build(storage, study)["history"]
+        looks.append(len(seen))
+    assert [(row["error"], row["stopped_at"]) for row in rows] == [(f"hopeless {w}", 0.25) for w in (16, 32, 64)]
+    assert len(set(looks)) == 1
+
+
+def test_the_curve_of_three_objectives_ends_at_the_hypervolume(storage: Storage) -> None:
+    three = {**IDENTITY["objectives"], "size": ["size.parameters", "minimize"]}
+    study = storage.create_study("three", {**IDENTITY, "objectives": three, "constraints": {}}, {"export": {}}, {}, {})
+    teacher = teacher_step()
+    teacher["values"] |= {"size.parameters": 100.0}
+    storage.set_step(study.id, "teacher", teacher)
+    curves = []
+    for width, (accuracy, median) in enumerate([(0.6, 2.0), (0.8, 6.0), (0.7, 4.0), (0.55, 7.0), (0.85, 1.0)], start=1):
+        add(storage, study, 16 * width, accuracy, median)
+        summary = build(storage, study)
+        assert summary["hypervolume_curve"][-1] == pytest.approx(summary["hypervolume"])
+        curves.append(summary["hypervolume"])
+    assert summary["hypervolume_curve"] == pytest.approx(curves)
+    assert curves == sorted(curves)
+
+
 def test_a_lucky_replicate_counts_by_the_mean_in_every_hypervolume(storage: Storage, study: StudyRecord) -> None:
     storage.set_step(study.id, "teacher", teacher_step())
     add(storage, study, 16, 0.9, 2.0)
