@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,4 +145,18 @@ def figure_html(figure: Figure, name: str) -> Html:
     markup = figure.to_html(
         full_html=False, include_plotlyjs=False, div_id=f"figure-{name}", config=FIGURE_CONFIG, default_height="auto"
     )
-    return tag("div", Html(markup), class_="plot")
+    return tag("div", Html(markup), class_="plot", role="img", aria_label=in_words(figure))
+
+
+def in_words(figure: Figure) -> str:
+    """What a figure shows, for who cannot see it: its axes, and of each group the names that are drawn or how many."""
+    axes = [unescape(title) for axis in (figure.layout.yaxis, figure.layout.xaxis) if (title := axis.title.text)]
+    groups = [_group_in_words(trace) for trace in figure.data if trace.hoverinfo != "skip"]  # the others guide the eye
+    return f"{' against '.join(axes)}; {'; '.join(groups) or 'nothing yet'}."
+
+
+def _group_in_words(trace: Any) -> str:
+    bars = trace.type == "bar" and trace.orientation == "h"
+    shown = trace.text if trace.text is not None else trace.y if bars else ()
+    what = ", ".join(map(str, shown)) or f"{len(trace.x)} point{'s' if len(trace.x) != 1 else ''}"
+    return unescape(f"{trace.name}: {what}" if trace.name else what)

@@ -107,6 +107,23 @@ def test_every_page_is_accessible(page: Page) -> None:
     assert len(identities) == len(set(identities))
 
 
+def test_every_figure_is_told_in_words(page: Page, request: pytest.FixtureRequest) -> None:
+    plots = [attributes for _, attributes in page.elements if attributes.get("class") == "plot"]
+    assert len(plots) == "".join(page.texts["script"]).count("Plotly.newPlot(")
+    for plot in plots:
+        assert plot["role"] == "img"
+        assert re.fullmatch(r".+; .+\.", str(plot["aria-label"]))
+        assert "<" not in str(plot["aria-label"])
+
+
+def test_words_of_figures_name_axes_groups_and_picks(full: str) -> None:
+    told = [str(attributes["aria-label"]) for _, attributes in Page(full).elements if "aria-label" in attributes]
+    pareto = next(words for words in told if "picks, final" in words)
+    assert pareto.startswith("accuracy, % against median latency in ms (onnxruntime); flash trial: ")
+    assert "picks, final: pick 12, pick 31, pick 40" in pareto
+    assert "share of the variance, %; layers, hidden size, attention heads, intermediate size." in told
+
+
 def test_the_library_is_inside_once(full: str) -> None:
     assert full.count("plotly.js v") == 1
     assert full.count("Plotly.newPlot(") >= 3
