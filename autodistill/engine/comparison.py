@@ -19,7 +19,6 @@ from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.relative import scored_objective
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
-from autodistill.engine.statistics import retained_ratio
 from autodistill.engine.summary import without_nan
 from autodistill.engine.target_answers import stored_answers
 from autodistill.engine.trivial import trivial_scores
@@ -88,7 +87,7 @@ def _compare(session: Session) -> dict[str, Any]:
         "picks": {
             str(trial.number): {
                 **_student_row(session, trial, contender, role),
-                "versus": _versus(session, contender, others, role),
+                "versus": _versus(judge, contender, others),
             }
             for trial, contender in picks
         },
@@ -212,15 +211,13 @@ def _targets(session: Session, trial: TrialRecord, contender: Contender, role: s
     return found
 
 
-def _versus(session: Session, pick: Contender, others: Sequence[Contender], role: str) -> dict[str, Any]:
-    label = main_latency(session)
-    metric, _ = judged_by(session)
+def _versus(judge: Judge, pick: Contender, others: Sequence[Contender]) -> dict[str, Any]:
     found = {}
     for other in others:
         found[other.name] = {
-            "gain": gain(pick, other, metric, role),
-            "retained": retained_ratio(pick.scores[metric].value, other.scores[metric].value),
-            "speedup": pick.times_faster(other, label),
+            "gain": gain(pick, other, judge.metric, judge.role),
+            "retained": judge.kept(pick, other),
+            "speedup": pick.times_faster(other, judge.label),
             "parameter_ratio": pick.parameters / other.parameters if pick.parameters and other.parameters else None,
         }
     return found

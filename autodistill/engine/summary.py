@@ -161,13 +161,14 @@ class SummaryBuilder:
             return self._unclaimed("The study is not finished; nothing is claimed yet.")
         later = [str(trial.label) for trial in self._members("baselines") if self._waits_for_comparison(trial)]
         if not later:
-            return {"metric": self.metric, **stored}
+            return {"metric": self.metric, "direction": self.direction, **stored}
         names = ", ".join(later)
         claim = f"Not compared yet: {names}, trained after the comparison. `{self._command()}` compares anew."
         return {**self._unclaimed(claim), "limits": [claim]}
 
     def _unclaimed(self, claim: str) -> dict[str, Any]:
-        return {"claim": claim, "holds": None, "baseline": None, "metric": self.metric}
+        judged_by = {"metric": self.metric, "direction": self.direction}
+        return {"claim": claim, "holds": None, "baseline": None, **judged_by}
 
     @property
     def metric(self) -> str:
@@ -176,6 +177,12 @@ class SummaryBuilder:
         if "verdict" in self.finals:
             return str(self.finals["verdict"].get("metric", own))
         return self.quality.metric if self.quality else own
+
+    @property
+    def direction(self) -> str:
+        """Whether that metric is to be maximised or minimised."""
+        stated = next((item.direction for item in self.objectives if item.metric == self.metric), "maximize")
+        return str(self.finals.get("direction", stated))
 
     def _waits_for_comparison(self, trial: TrialRecord) -> bool:
         """Whether a baseline was trained since the models were compared."""
@@ -428,9 +435,7 @@ class SummaryBuilder:
 
     def _learnt_checks(self) -> list[dict[str, Any]]:
         """Whether teacher, references, baselines and picks are better than the trivial answer."""
-        stated = next((item.direction for item in self.objectives if item.metric == self.metric), "maximize")
-        direction = str(self.finals.get("direction", stated))
-        return learnt_checks(self.finals, self.teacher, self.metric, direction)
+        return learnt_checks(self.finals, self.teacher, self.metric, self.direction)
 
     def _history_row(self, trial: TrialRecord) -> dict[str, Any]:
         flash = self.runs.get((trial.number, "flash"))

@@ -118,6 +118,12 @@ class Judge:
         """Whether a model is better than the trivial answer beyond its interval."""
         return judge_score(contender.scores[self.metric], self.floor, self.direction) == "learnt"
 
+    def kept(self, ours: Contender, theirs: Contender) -> float | None:
+        """Which share of another model's quality a model has; None of a metric to minimise, which is no quality."""
+        if self.direction == "minimize":
+            return None
+        return retained_ratio(ours.scores[self.metric].value, theirs.scores[self.metric].value)
+
     def holds(self, ahead: Mapping[str, Any]) -> bool | None:
         """Whether a gain is surely one; None without an interval, or without a test split."""
         return None if self.role != TEST else surely_ahead(ahead, self.sign)
@@ -196,8 +202,7 @@ def _verdict(
     voided: Sequence[str],
 ) -> dict[str, Any]:
     best = picks[0]  # chosen on the select split; choosing by the test split would flatter it
-    kept = _percent(best, teacher, judge.metric)
-    about = f"{best.name} keeps {kept} of the teacher's {judge.metric}{_speed(best, teacher, judge.label)}"
+    about = f"{best.name} {_beside(judge, best, teacher)}{_speed(best, teacher, judge.label)}"
     rival = judge.strongest(baselines, best)
     if rival is None:
         none = f"has learnt the task ({', '.join(voided)})" if voided else "was trained"
@@ -237,9 +242,13 @@ def no_slower(baseline: Contender, pick: Contender, label: str | None) -> bool:
     return faster is None or faster <= 1 + max(SAME_LATENCY, doubt)
 
 
-def _percent(ours: Contender, theirs: Contender, metric: str) -> str:
-    kept = retained_ratio(ours.scores[metric].value, theirs.scores[metric].value)
-    return "an unknown share" if kept is None else f"{kept:.1%}"
+def _beside(judge: Judge, ours: Contender, teacher: Contender) -> str:
+    """A model's quality beside the teacher's, in words; both values where it is no share."""
+    kept = judge.kept(ours, teacher)
+    if kept is not None:
+        return f"keeps {kept:.1%} of the teacher's {judge.metric}"
+    mine, theirs = (item.scores[judge.metric].value for item in (ours, teacher))
+    return f"has {judge.metric} {mine:.4f} (the teacher {theirs:.4f})"
 
 
 def _speed(ours: Contender, theirs: Contender, label: str | None) -> str:

@@ -231,8 +231,9 @@ def _quotient(numerator: float | None, denominator: float | None) -> float | Non
 
 
 def is_maximised(summary: Summary, metric: str) -> bool:
-    """Whether more of ``metric`` is better: as an objective says, else not of latencies and sizes that are costs."""
-    directions = {objective.get("metric"): objective.get("direction") for objective in entries(summary, "objectives")}
+    """Whether more of ``metric`` is better: as verdict or objective say, else not of latencies and sizes: costs."""
+    told = [mapping(summary, "verdict"), *entries(summary, "objectives")]
+    directions = {item.get("metric"): item["direction"] for item in told if "direction" in item}
     label, _, name = metric.rpartition(".")
     usual = LATENCY_METRICS.get(name, "minimize" if label == "size" else "maximize")
     return bool(directions.get(metric, usual) == "maximize")

@@ -7,7 +7,7 @@ import pytest
 
 from autodistill.components.latency import UNKNOWN_HALF_WIDTH
 from autodistill.engine.verdict import Contender, Judge, no_slower, verdict
-from autodistill.evaluators.scoring import proportion
+from autodistill.evaluators.scoring import mean, proportion
 
 
 def contender(median: float, ratio: float | None = None, half_width: float | None = None) -> Contender:
@@ -59,3 +59,16 @@ def test_a_verdict_says_that_latency_and_quality_are_of_two_precisions() -> None
     limits = verdict(judge, [rated("int8", 380)], [rated("int8", 300)], rated("int8", 390))["limits"]
     assert limits[-1].startswith("Latency is that of the int8 model, quality that of the fp32 model")
     assert len(verdict(judge, [rated("fp32", 380)], [rated("fp32", 300)], rated("fp32", 390))["limits"]) == 1
+
+
+def test_nothing_is_kept_of_a_metric_to_minimise() -> None:
+    judge = Judge("x.perplexity", "minimize", 20.0, None, "test")
+
+    def rated(name: str, centre: float) -> Contender:
+        return Contender(name, {"x.perplexity": mean(centre + np.linspace(-1, 1, 400))}, {}, None)
+
+    pick, teacher = rated("pick 3", 12.0), rated("teacher", 8.0)
+    assert judge.kept(pick, teacher) is None
+    found = verdict(judge, [pick], [rated("small", 16.0)], teacher)
+    assert found["claim"].startswith("pick 3 has x.perplexity 12.0000 (the teacher 8.0000); it beats the strongest")
+    assert found["holds"] is True

@@ -110,6 +110,12 @@ def test_nothing_is_kept_of_a_metric_that_is_minimised(summary: dict[str, Any]) 
     assert {row.retained for row in tables.comparison_rows(summary)} == {None}
 
 
+def test_the_verdict_says_which_way_its_metric_is_better(summary: dict[str, Any]) -> None:
+    summary["verdict"] |= {"metric": "mlm.perplexity", "direction": "minimize"}  # no objective of this study
+    assert not tables.is_maximised(summary, "mlm.perplexity")
+    assert tables.is_maximised(summary, "classification.accuracy")
+
+
 def test_the_latency_objective_comes_first(summary: dict[str, Any]) -> None:
     summary["objectives"][1]["metric"] = "onnxruntime_batch8.p90_ms"
     assert tables.latency_labels(summary) == ["onnxruntime_batch8", "onnxruntime"]
