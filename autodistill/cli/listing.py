@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,8 @@ def list_studies(settings: Settings, console: Console) -> None:
     table = Table("study", "made", "teacher", "data", "trials", "finished")
     with Storage(url) as storage:
         for record in storage.studies():
-            states = [trial.state for trial in storage.trials(record.id) if trial.origin == "search"]
-            counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "none"
+            states = Counter(storage.trial_states(record.id).values())
+            counts = ", ".join(f"{count} {state}" for state, count in states.items()) or "none"
             finished = "yes" if storage.step(record.id, "finals") else "no"
             ready = storage.step(record.id, "teacher")
             teacher = Path(ready["name"]).name if ready else "not ready yet"  # a path's last part tells it apart

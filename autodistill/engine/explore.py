@@ -48,9 +48,6 @@ logger = logging.getLogger(__name__)
 #: hardly overlap, and looking on costs a latency measurement each.
 MAX_FRUITLESS = 200
 
-#: States of trials that have not ended.
-UNFINISHED = ("pending", "running")
-
 #: Seconds between two looks at a trial that another process works at.
 WAIT_SECONDS = 1.0
 
@@ -255,7 +252,7 @@ class Explorer:
             if lease is None:
                 return None
             trial, fit = storage.trial(study, trial.number), None
-            if trial.state in UNFINISHED:
+            if trial.state == "pending":
                 found = self._screening(trial)
                 # Whoever was suspended for longer than a lease lasts has lost it, and must not end another's trial.
                 if not storage.renew(lease.run, LEASE_SECONDS):
@@ -346,7 +343,7 @@ def _of_search(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 def _began(trials: Sequence[TrialRecord]) -> int:
     """Trials that the budget counts: training began, or is about to."""
-    return sum(trial.began_training or trial.state in UNFINISHED for trial in _of_search(trials))
+    return sum(trial.began_training or trial.state == "pending" for trial in _of_search(trials))
 
 
 def searched(trials: Sequence[TrialRecord], history: History) -> tuple[list[TrialRecord], History]:

@@ -20,7 +20,6 @@ _SAME_SHARE = 1e-9
 
 _STATES: dict[str, Literal["running", "complete", "stopped"]] = {
     "pending": "running",
-    "running": "running",
     "complete": "complete",
     "stopped": "stopped",
 }

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 from autodistill.components.architecture import Architecture
 
 Origin: TypeAlias = Literal["search", "baseline", "manual"]
-TrialState: TypeAlias = Literal["pending", "running", "complete", "stopped", "infeasible", "failed"]
+TrialState: TypeAlias = Literal["pending", "complete", "stopped", "infeasible", "failed"]
 RunKind: TypeAlias = Literal["flash", "full"]
 RunState: TypeAlias = Literal["leased", "complete", "stopped", "failed"]
 
@@ -21,7 +21,10 @@ RunState: TypeAlias = Literal["leased", "complete", "stopped", "failed"]
 ORIGINS: tuple[Origin, ...] = ("search", "baseline", "manual")
 
 #: States of a trial as it is stored.
-STORED_TRIAL_STATES: tuple[TrialState, ...] = ("pending", "running", "complete", "stopped", "infeasible", "failed")
+STORED_TRIAL_STATES: tuple[TrialState, ...] = ("pending", "complete", "stopped", "infeasible", "failed")
+
+#: What people are told of trials: a pending one waits, is being worked on, or was and is no more.
+SHOWN_TRIAL_STATES = ("complete", "stopped", "infeasible", "failed", "pending", "running", "interrupted")
 
 #: States after which a trial counts as told.
 FINAL_TRIAL_STATES: frozenset[TrialState] = frozenset({"complete", "stopped", "infeasible", "failed"})
@@ -133,6 +136,14 @@ class RunRecord:
     initialisation: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     artifacts: Mapping[str, Any] = field(default_factory=dict)
+
+    def shown_state(self, now: float) -> str:
+        """What people are told of it: its state, but that an expired lease is "interrupted".
+
+        Args:
+            now: the clock of the storage, in seconds since the epoch.
+        """
+        return "interrupted" if self.state == "leased" and self.expires <= now else self.state
 
 
 @dataclass(frozen=True, slots=True)

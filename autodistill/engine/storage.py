@@ -44,6 +44,7 @@ from autodistill.engine.storage_trials import (
     get_trial,
     insert_trial,
     lock_study,
+    read_states,
     read_step,
     read_trials,
 )
@@ -78,6 +79,11 @@ class Storage:
     def where(self) -> str:
         """The URL without its password, for messages."""
         return self._database.where
+
+    def now(self) -> float:
+        """The clock by which leases expire, in seconds since the epoch."""
+        with self._database.read() as connection:
+            return self._database.now(connection)
 
     def close(self) -> None:
         """Close every connection; may be called twice."""
@@ -255,6 +261,11 @@ class Storage:
         """
         with self._database.read() as connection:
             return get_trial(connection, study_id, number)
+
+    def trial_states(self, study_id: int) -> dict[int, str]:
+        """Number -> what people are told of the state of each trial of the search, one of `SHOWN_TRIAL_STATES`."""
+        with self._database.read() as connection:
+            return read_states(connection, study_id, self._database.now(connection))
 
     def history(self, study_id: int) -> History:
         """What search strategies read: every trial, whatever its origin; see `storage_history`."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, and_, select
 
 from autodistill.components.architecture import Architecture
 from autodistill.engine.records import (
@@ -21,7 +21,7 @@ from autodistill.engine.records import (
     TrialState,
 )
 from autodistill.engine.storage_json import loads
-from autodistill.engine.storage_schema import steps, studies, trials
+from autodistill.engine.storage_schema import runs, steps, studies, trials
 from autodistill.errors import AskedMeanwhileError, StudyError
 
 #: Parsed architectures that are kept: as many as a history may have trials.
@@ -117,6 +117,28 @@ def read_trials(connection: Connection, study_id: int, **wanted: str | None) -> 
     chosen = {name: value for name, value in wanted.items() if value is not None}
     query = select(trials).filter_by(study_id=study_id, **chosen).order_by(trials.c.asked)
     return [as_trial(row) for row in connection.execute(query)]
+
+
+def read_states(connection: Connection, study_id: int, now: float) -> dict[int, str]:
+    """Number -> what people are told of the state of each trial of the search, in the order of asks."""
+    flash = and_(
+        runs.c.study_id == trials.c.study_id,
+        runs.c.trial == trials.c.number,
+        runs.c.kind == "flash",
+        runs.c.state == "leased",
+    )
+    columns = trials.c.number, trials.c.state, trials.c.began_training, runs.c.expires
+    query = select(*columns).select_from(trials.outerjoin(runs, flash)).order_by(trials.c.asked)
+    rows = connection.execute(query.where(trials.c.study_id == study_id, trials.c.origin == "search"))
+    return {number: _shown_state(state, began, expires, now) for number, state, began, expires in rows}
+
+
+def _shown_state(state: str, began_training: bool, expires: float | None, now: float) -> str:
+    if state in FINAL_TRIAL_STATES:
+        return state
+    if expires is not None and expires > now:
+        return "running"
+    return "interrupted" if began_training else "pending"
 
 
 def change_trial(

@@ -23,7 +23,7 @@ from autodistill.engine.guards import alarms, data_checks, failed_check, learnt_
 from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.places import picks_of
 from autodistill.engine.pruning import savings
-from autodistill.engine.records import RunRecord, StudyRecord, TrialRecord
+from autodistill.engine.records import SHOWN_TRIAL_STATES, RunRecord, StudyRecord, TrialRecord
 from autodistill.engine.relative import (
     corner_of,
     feasible_rows,
@@ -67,7 +67,13 @@ class SummaryBuilder:
     def __init__(self, storage: Storage, study: StudyRecord) -> None:
         self.storage, self.study = storage, study
         #: ``seen`` as it was observed, ``history`` with replicates averaged, which is what an architecture counts for.
+        self.now, states = storage.now(), storage.trial_states(study.id)
         self.trials, self.seen = storage.seen(study.id)
+        #: A trial may have ended since its state was read, and is then shown with its result.
+        self.states = {
+            trial.number: trial.state if trial.state != "pending" else states.get(trial.number, "pending")
+            for trial in self.trials
+        }
         self.history: History = averaged(self.seen)
         self.runs = {(run.trial, run.kind): run for run in storage.runs(study.id)}
         self.stopped = storage.steps(study.id, "stopped:")
@@ -224,11 +230,8 @@ class SummaryBuilder:
         return spent | ({"fine_tuning": self.tasks["cost"]} if self.tasks else {})
 
     def _counts(self) -> dict[str, int]:
-        states = [trial.state for trial in self.trials if trial.origin == "search"]
-        return {
-            state: states.count(state)
-            for state in ("complete", "stopped", "infeasible", "failed", "pending", "running")
-        }
+        states = [self.states[trial.number] for trial in self.trials if trial.origin == "search"]
+        return {state: states.count(state) for state in SHOWN_TRIAL_STATES}
 
     def _usable(self) -> list[int]:
         feasible = feasible_rows(self.history, self.constraints)
@@ -340,7 +343,7 @@ class SummaryBuilder:
                 "final": {**row["metrics"], **self._select_metrics(full)} if row else None,
                 "latencies": row.get("latencies") or dict(trial.latencies),
                 "targets": row.get("targets", {}),
-                "state": full.state if full else "waiting",
+                "state": full.shown_state(self.now) if full else "waiting",
                 "error": full.error if full else None,
             }
             if group == "picks":
@@ -447,7 +450,8 @@ class SummaryBuilder:
             "trial": trial.number,
             "origin": trial.origin,
             "name": trial.label,
-            "state": trial.state,
+            "state": self.states[trial.number],
+            "began_training": trial.began_training,
             "replicate": trial.replicate,
             "family": trial.architecture.family,
             "architecture": dict(trial.architecture.choices),

@@ -44,6 +44,8 @@ TERMS: Mapping[str, str] = {
     "select split": "Examples for choosing: flash scores, early stopping, picks.",
     "test split": "Examples that are read once, at the very end.",
     "parity": "How closely an exported model repeats the outputs of the trained one.",
+    "running": "A trial that is being timed or trained.",
+    "interrupted": "A trial or full run whose process ended before it did; the next run takes it up.",
     "stopped": "A flash run that was given up early because it was far behind.",
     "infeasible": "An architecture that breaks a constraint; known before training, so nothing was spent on it.",
 }

@@ -24,6 +24,7 @@ STATE_TITLES: Mapping[str, str] = {
     "complete": "flash trial",
     "stopped": "flash trial, stopped early",
     "running": "flash trial, under way",
+    "interrupted": "flash trial, interrupted",
     "pending": "flash trial, waiting",
 }
 

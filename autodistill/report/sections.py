@@ -81,7 +81,7 @@ def _headlines(summary: Summary) -> Html:
             (term("speed-up"), number(formats.ratio(versus.get("speedup")), "against the teacher")),
             (text("parameters"), number(formats.parameters(pick.get("parameters")), _smaller(summary, pick))),
         ]
-    trained = sum(tables.mapping(summary, "trials").get(state, 0) for state in ("complete", "stopped", "failed"))
+    trained = tables.trained_trials(summary)
     total = sum(seconds for _, seconds, _ in tables.seconds_rows(summary))
     cells += [(text("trials trained"), number(str(trained))), (text("time"), number(formats.duration(total)))]
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in cells), class_="headlines")

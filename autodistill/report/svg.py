@@ -32,7 +32,7 @@ STYLE = """
 .pareto .paper { fill: #ffffff }
 .pareto .complete { fill: #7c8aa5; fill-opacity: .7 }
 .pareto .stopped { stroke: #b08a4a; stroke-width: 1.6; fill: none }
-.pareto .running, .pareto .pending { stroke: #7c8aa5; stroke-width: 1.4; fill: none }
+.pareto .running, .pareto .interrupted, .pareto .pending { stroke: #7c8aa5; stroke-width: 1.4; fill: none }
 .pareto .front { stroke: #3b82d6; stroke-width: 2; fill: none }
 .pareto .reference { fill: #8b6bd1; stroke: #8b6bd1 }
 .pareto .baseline { fill: #d9722e; stroke: #d9722e }
@@ -203,5 +203,6 @@ _LEGEND_TITLES = {
     "front": "front of flash trials",
     "stopped": "stopped early",
     "running": "under way",
+    "interrupted": "interrupted",
     "pending": "waiting",
 }

@@ -313,6 +313,15 @@ def is_search_trial(trial: Mapping[str, Any]) -> bool:
     return trial.get("origin") != "baseline"
 
 
+def trained_trials(summary: Summary) -> int:
+    """How many trials of the search have ended that were trained, as ``budget.trials`` counts them."""
+    return sum(
+        bool(trial.get("began_training"))
+        for trial in entries(summary, "history")
+        if trial.get("origin") == "search" and trial.get("state") in ("complete", "stopped", "failed")
+    )
+
+
 def front_trials(summary: Summary, latency: str | None = None) -> list[Mapping[str, Any]]:
     """The trials on the Pareto front of the search, the fastest first.
 

@@ -176,7 +176,7 @@ def test_impossible_trials_are_refused(storage: Storage, study_id: int, changes:
 def test_tells_are_counted_in_the_order_in_which_trials_end(storage: Storage, study_id: int) -> None:
     for layers in (2, 4, 6):
         add(storage, study_id, layers)
-    storage.update_trial(study_id, 0, state="running")
+    storage.update_trial(study_id, 0, state="pending")
     storage.update_trial(study_id, 2, state="infeasible", error="too slow")
     storage.update_trial(study_id, 0, state="complete")
     assert [trial.told for trial in storage.trials(study_id)] == [1, None, 0]
@@ -185,7 +185,7 @@ def test_tells_are_counted_in_the_order_in_which_trials_end(storage: Storage, st
 def test_a_trial_is_told_exactly_once(storage: Storage, study_id: int) -> None:
     add(storage, study_id)
     assert storage.update_trial(study_id, 0, state="failed", error="diverged").told == 0
-    assert storage.update_trial(study_id, 0, state="running").error is None
+    assert storage.update_trial(study_id, 0, state="pending").error is None
     assert storage.update_trial(study_id, 0, state="complete").told == 0
     assert storage.update_trial(study_id, 0, state="complete").told == 0
 
@@ -328,7 +328,7 @@ def test_a_trial_is_added_only_after_those_that_it_was_proposed_from(storage: St
 
 def test_a_result_and_the_state_of_its_trial_are_one_transaction(storage: Storage, study_id: int) -> None:
     add(storage, study_id)
-    storage.update_trial(study_id, 0, state="running")
+    storage.update_trial(study_id, 0, state="pending")
     run = leased(storage, study_id)
     assert storage.finish_run(run, state="failed", error="diverged", trial_state="failed")
     trial = storage.trial(study_id, 0)
@@ -430,7 +430,7 @@ def test_a_history_shows_complete_flash_runs_known_metrics_and_latency(storage: 
     storage.finish_run(leased(storage, study_id, 0), state="complete", metrics=scores, trial_state="complete")
     storage.finish_run(leased(storage, study_id, 1), state="stopped", metrics=scores, trial_state="stopped")
     storage.finish_run(leased(storage, study_id, 2), state="complete", metrics=scores)
-    storage.update_trial(study_id, 2, state="running")
+    storage.update_trial(study_id, 2, state="pending")
     history = storage.history(study_id)
 
     assert len(history) == 5

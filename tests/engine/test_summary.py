@@ -16,6 +16,7 @@ from tiny_studies import architecture
 from autodistill.engine.records import StudyRecord
 from autodistill.engine.storage import Storage
 from autodistill.engine.summary import SummaryBuilder, without_nan
+from autodistill.report import tables
 
 ACCURACY = "classification.accuracy"
 IDENTITY = {
@@ -40,6 +41,10 @@ def teacher_step() -> dict[str, Any]:
         "trivial": {ACCURACY: 0.5},
         "alarms": [],
     }
+
+
+#: Width -> accuracy and median latency of trials, of which the first alone was trained to the end.
+TOLD = {16: (0.8, 2.0), 32: (None, 2.0), 48: (None, 2.0), 64: (None, 2.0)}
 
 
 @pytest.fixture
@@ -211,9 +216,47 @@ def test_a_failed_and_an_infeasible_trial_keep_their_reasons(storage: Storage, s
     summary = build(storage, study)
     assert [row["error"] for row in summary["history"]] == ["failed because", "infeasible because"]
     assert summary["trials"] == {
-        **dict.fromkeys(("complete", "stopped", "pending", "running"), 0),
+        **dict.fromkeys(("complete", "stopped", "pending", "running", "interrupted"), 0),
         **dict.fromkeys(("failed", "infeasible"), 1),
     }
+
+
+def test_a_trial_is_running_while_its_lease_is_held_and_interrupted_after(
+    open_storage: Callable[..., Storage], clock: Any
+) -> None:
+    storage = open_storage(clock=clock)
+    study = storage.create_study("young", IDENTITY, {"export": {}}, {}, {})
+    storage.set_step(study.id, "teacher", teacher_step())
+    pick, running, killed, waiting = (add(storage, study, width, *told) for width, told in TOLD.items())
+    storage.set_step(study.id, "pick:0", {"trial": pick})
+    runs = {}
+    for number, kind in ((pick, "full"), (running, "flash"), (killed, "flash")):
+        runs[number] = storage.lease_run(study.id, number, kind, "me", 60.0)  # type: ignore[arg-type]
+        storage.update_trial(study.id, number, began_training=True)
+    assert [row["state"] for row in build(storage, study)["history"]] == ["complete", "running", "running", "pending"]
+    assert build(storage, study)["picks"][0]["state"] == "leased"
+    clock.now += 40
+    storage.renew(runs[running], 60.0)  # type: ignore[arg-type]
+    clock.now += 40
+    summary = build(storage, study)
+    assert [row["state"] for row in summary["history"]] == ["complete", "running", "interrupted", "pending"]
+    assert {state: count for state, count in summary["trials"].items() if count} == {
+        **dict.fromkeys(("complete", "running", "interrupted", "pending"), 1)
+    }
+    assert storage.trial_states(study.id)[waiting] == "pending"
+    assert summary["picks"][0]["state"] == "interrupted"
+    assert tables.comparison_rows(summary)[-1].state == "interrupted"
+
+
+def test_trials_that_could_not_be_timed_are_none_of_those_that_were_trained(
+    storage: Storage, study: StudyRecord
+) -> None:
+    add(storage, study, 16, 0.8, 2.0)
+    for width in (32, 64):
+        storage.update_trial(study.id, add(storage, study, width, None, 2.0), state="failed", error="not timed")
+    storage.update_trial(study.id, add(storage, study, 48, None, 2.0), began_training=True, state="failed", error="nan")
+    summary = build(storage, study)
+    assert (tables.trained_trials(summary), summary["trials"]["failed"]) == (2, 3)
 
 
 def test_a_baseline_whose_training_failed_raises_an_alarm(storage: Storage, study: StudyRecord) -> None:

@@ -103,6 +103,7 @@ def history(trials: int) -> list[dict[str, Any]]:
                 "latencies": latencies(milli, measured=False),
                 "seconds": None if state == "infeasible" else 21.0 + 4 * layers,
                 "error": None,
+                "began_training": scored,
                 "stopped_at": 0.25 if state == "stopped" else None,
             }
         )
