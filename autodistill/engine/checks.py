@@ -6,6 +6,7 @@ the parts that would otherwise be built for the first time after the teacher has
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from numbers import Real
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from autodistill.configs.settings import Settings
+
+#: What picks are called.
+_PICK = re.compile(r"pick \d+")
 
 
 def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[EarlierStudy, ...] = ()) -> None:
@@ -54,7 +58,31 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
     make_optimiser(torch.nn.Linear(1, 1), (), bench.schedule.optimisation, fused=False)
     for chosen in settings.several["export"].values():
         bench.create(chosen)
-    check_initialisation(bench, teacher, bench.baselines(teacher))
+    baselines = bench.baselines(teacher)
+    _check_names(settings, baselines)
+    check_initialisation(bench, teacher, baselines)
+
+
+def _check_names(settings: Settings, baselines: Sequence[NamedArchitecture]) -> None:
+    """Rows of the comparison are told apart by their names, so that each must have its own.
+
+    Raises:
+        ConfigError: a reference or a baseline is called as the teacher, a pick or, of these two, the other one is.
+    """
+    taken = {named.name: "a baseline" for named in baselines}
+    for label in settings.several["reference"]:
+        _check_name("reference", label, taken.get(label))
+    for name in taken:
+        _check_name("baseline", name, None)
+
+
+def _check_name(kind: str, name: str, owner: str | None) -> None:
+    owner = "the teacher" if name == "teacher" else "a pick" if _PICK.fullmatch(name) else owner
+    if owner is not None:
+        raise ConfigError(
+            f"A {kind} is called {name!r}, as {owner} is, and what is compared is told apart by its name. Give it "
+            f"another label: +{kind}.LABEL.name=NAME."
+        )
 
 
 def check_baselines(baselines: Iterable[NamedArchitecture], trials: Iterable[TrialRecord]) -> None:

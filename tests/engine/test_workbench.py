@@ -16,7 +16,7 @@ from autodistill.components.specs import ComponentSpec
 from autodistill.configs.composition import compose
 from autodistill.configs.settings import Settings
 from autodistill.engine import plan
-from autodistill.engine.checks import check_initialisation
+from autodistill.engine.checks import check_components, check_initialisation
 from autodistill.engine.identity import study_identity
 from autodistill.engine.plan import make_plan
 from autodistill.engine.session import check_study, check_workbench
@@ -78,6 +78,24 @@ def test_two_baselines_of_one_name_are_refused(tmp_path: Path, fresh_registry: R
     bench = Workbench(compose([*tiny_overrides(tmp_path), *twice], fresh_registry), fresh_registry)
     with pytest.raises(ConfigError, match=r"baseline\.cut-1 calls mobilebert.* 'cut-1', as bert.* is called already"):
         bench.baselines(bench.teacher.load(bench.task))
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ("+baseline.teacher.name=tinybert_4l", r"A baseline is called 'teacher', as the teacher is.*\+baseline\.LABEL"),
+        ("+baseline={pick 3: {name: tinybert_4l}}", "A baseline is called 'pick 3', as a pick is"),
+        ("+reference.teacher.name=tfidf_linear", "A reference is called 'teacher', as the teacher is"),
+        ("+reference.mobilebert.name=tfidf_linear", "A reference is called 'mobilebert', as a baseline is"),
+    ],
+)
+def test_rows_of_the_comparison_have_names_of_their_own(
+    tmp_path: Path, fresh_registry: Registry, given: str, match: str
+) -> None:
+    overrides = [*tiny_overrides(tmp_path), "baseline=[mobilebert]", "reference=[]", given]
+    bench = Workbench(compose(overrides, fresh_registry), fresh_registry)
+    with pytest.raises(ConfigError, match=match):
+        check_components(bench, bench.teacher.load(bench.task))
 
 
 def test_a_label_that_names_another_baseline_by_now_is_refused(tmp_path: Path, fresh_registry: Registry) -> None:
