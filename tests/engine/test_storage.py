@@ -195,7 +195,7 @@ def test_a_final_state_stays(storage: Storage, study_id: int) -> None:
     storage.update_trial(study_id, 0, state="complete")
     with pytest.raises(StudyError, match="Trial 0 is complete already and cannot become failed"):
         storage.update_trial(study_id, 0, state="failed")
-    with pytest.raises(ValueError, match="must be one of pending, running"):
+    with pytest.raises(ValueError, match="must be one of pending, complete"):
         storage.update_trial(study_id, 0, state="done")  # type: ignore[arg-type]
 
 
