@@ -19,6 +19,7 @@ from autodistill.components.students import Initialisation, NamedArchitecture
 from autodistill.configs.targets import instantiate
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.teacher import trainer_arguments
+from autodistill.engine.timed_on import timed_on
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError, PluginError
 from autodistill.search.candidates import Candidates, generator
@@ -30,8 +31,13 @@ if TYPE_CHECKING:
     from autodistill.configs.settings import Settings
 
 
-def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[EarlierStudy, ...] = ()) -> None:
+def check_components(
+    bench: Workbench, teacher: PreTrainedModel, earlier: tuple[EarlierStudy, ...] = ()
+) -> dict[str, dict[str, Any]]:
     """Build search strategy, latency backends, pruner, optimiser, exporters and baselines once.
+
+    Returns:
+        How and where the latency backends time; see `autodistill.engine.timed_on`.
 
     Raises:
         UserError: one of them refuses its parameters or what it is used with.
@@ -45,6 +51,7 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
         backends = bench.make_backends(None)
         for backend in backends.values():
             stack.callback(backend.close)
+        times = timed_on(backends)
         _check_latency_metrics(bench, backends)
         known = bench.known(backends)
         context = bench.search_context(known, earlier)
@@ -55,6 +62,7 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
     for chosen in settings.several["export"].values():
         bench.create(chosen)
     check_initialisation(bench, teacher, bench.baselines(teacher))
+    return times
 
 
 def check_baselines(baselines: Iterable[NamedArchitecture], trials: Iterable[TrialRecord]) -> None:
