@@ -76,7 +76,7 @@ class Session:
         prepare: makes the artifact of a subject, and removes it when it is done with.
         rule: when to stop timing a model.
         restart_after: models per worker process.
-        timeout_seconds: for which the worker may be silent: a turn of requests, or loading a model.
+        timeout_seconds: for which the worker may be silent: a request of each length, or loading a model.
     """
 
     def __init__(
