@@ -242,6 +242,8 @@ def test_it_estimates_nothing(context: LatencyContext) -> None:
         ({"provider": "cuda"}, r"latency\.onnxruntime\.provider must be one of null, cpu, got 'cuda'"),
         ({"price_per_hour": 2.0}, r"price_per_hour gives the cost .*p99_limit_ms is null"),
         ({"max_batch": 0}, r"latency\.onnxruntime\.max_batch must be >= 1, got 0"),
+        ({"max_batch": 32}, r"max_batch says how .* no such load.*p99_limit_ms=MILLISECONDS.*it is .*\.batch_size"),
+        ({"max_wait_ms": 5.0}, r"max_wait_ms says how requests are batched .* no such load"),
         ({"requests_per_second": -1.0}, r"requests_per_second must be > 0 or null, got -1\.0"),
         ({"lengths": [0]}, r"lengths must be null, a number >= 1, a list"),
         ({"opset": 9}, r"latency\.onnxruntime\.opset must be between 14 and 20, got 9"),
