@@ -12,14 +12,14 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.latency import LatencyBackend, metrics_given
+from autodistill.components.latency import LatencyBackend, formats_taken, metrics_given
 from autodistill.components.pruning import PrunerContext
 from autodistill.components.search import EarlierStudy, History, SearchContext
 from autodistill.components.students import Initialisation, NamedArchitecture
 from autodistill.configs.targets import instantiate
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.teacher import trainer_arguments
-from autodistill.engine.timed_on import timed_on
+from autodistill.engine.timed_on import calibrations, timed_on
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError, PluginError
 from autodistill.search.candidates import Candidates, generator
@@ -51,12 +51,14 @@ def check_components(
         backends = bench.make_backends(None)
         for backend in backends.values():
             stack.callback(backend.close)
-        times = timed_on(backends)
         _check_latency_metrics(bench, backends)
+        _check_operator_sets(settings, backends)
         known = bench.known(backends)
         context = bench.search_context(known, earlier)
         check_candidates(context)
         bench.create(settings.one("search"), context)
+        times = timed_on(backends)
+        bench.calibrations |= calibrations(times)
     bench.create(settings.one("pruner"), PrunerContext(bench.objectives, bench.constraints))
     make_optimiser(torch.nn.Linear(1, 1), (), bench.schedule.optimisation, fused=False)
     for chosen in settings.several["export"].values():
@@ -188,6 +190,31 @@ def _check_latency_metrics(bench: Workbench, backends: Mapping[str, LatencyBacke
                 f"{where} is {name}, which latency.{label} ({bench.settings.several['latency'][label].name}) does not "
                 f"give. It gives: {', '.join(sorted(f'{label}.{item}' for item in given)) or 'nothing'}."
             )
+
+
+def _check_operator_sets(settings: Settings, backends: Mapping[str, LatencyBackend]) -> None:
+    """Trials and teacher are timed as a backend converts them, picks (by their last export) and references in files of
+    their own: the operator set decides of which operators a file is made, and so how fast it is.
+    """
+    exports, references = (_operator_sets(settings, kind) for kind in ("export", "reference"))
+    files = [*exports[-1:], *references]
+    for label, backend in backends.items():
+        own = settings.several["latency"][label].parameters.get("opset")
+        if own is None or "onnx" not in formats_taken(backend):
+            continue
+        for where, other in files:
+            if other != own:
+                raise ConfigError(
+                    f"latency.{label}.opset is {own}, but {where}.opset is {other}: what is timed in the search would "
+                    "be made of other operators than what is timed in the end. Give both the same, e.g. "
+                    f"latency.{label}.opset={other}."
+                )
+
+
+def _operator_sets(settings: Settings, kind: str) -> list[tuple[str, int]]:
+    """(key, operator set) of the components that write ONNX."""
+    chosen = settings.several[kind].items()
+    return [(f"{kind}.{label}", item.parameters["opset"]) for label, item in chosen if "opset" in item.parameters]
 
 
 def check_trainer(settings: Settings) -> None:

@@ -44,7 +44,7 @@ from autodistill.engine.storage import Storage
 from autodistill.engine.storage_connection import missing_file
 from autodistill.engine.task_bench import check_tasks
 from autodistill.engine.teacher import PreparedTeacher, check_learnt, features_key, prepare_teacher, teacher_directory
-from autodistill.engine.timed_on import TimedOn, check_timed_on, timed_on
+from autodistill.engine.timed_on import TimedOn, calibrations, check_timed_on, timed_on
 from autodistill.engine.trivial import trivial_scores
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError, StudyExistsError
@@ -165,10 +165,18 @@ def check_study(
     snapshot = str(known.identity["data"]["fingerprint"]) if known else None
     teacher = storage.step(known.id, "teacher") if storage is not None and known is not None else None
     precision = None if teacher is None else str(teacher.get("precision", ""))
-    bench = Workbench(settings, registry, snapshot, stop_requested=stop_requested, teacher_precision=precision)
+    timed = _timed_on(teacher)
+    bench = Workbench(
+        settings,
+        registry,
+        snapshot,
+        stop_requested=stop_requested,
+        teacher_precision=precision,
+        calibrations=calibrations(timed),
+    )
     earlier = earlier_studies(settings, storage, known.id if known else None)
     trials = storage.trials(known.id) if storage is not None and known is not None else []
-    identity, features = check_workbench(bench, earlier, known, trials, _timed_on(teacher))
+    identity, features = check_workbench(bench, earlier, known, trials, timed)
     return Checked(bench, identity, features, earlier, storage, known)
 
 

@@ -15,7 +15,8 @@ from autodistill.engine.environment import processor_name
 from autodistill.errors import StudyError
 from autodistill.latency.machine import device_name
 
-#: Label of a latency backend -> the fields of its workload, and under ``machine`` the name of what times here.
+#: Label of a latency backend -> the fields of its workload; under ``machine`` the name of what times here, under
+#: ``calibration`` what the backend found out about it.
 TimedOn = Mapping[str, Mapping[str, Any]]
 
 
@@ -32,6 +33,9 @@ def timed_on(backends: Mapping[str, LatencyBackend]) -> dict[str, dict[str, Any]
             found[label] = workload.as_dict()
             if backend.kind == "measured" and workload.device in ("cpu", "cuda"):
                 found[label]["machine"] = _machine(workload.device)
+            calibration = getattr(backend, "calibration", None)
+            if calibration is not None:
+                found[label]["calibration"] = dict(calibration)
     return found
 
 
@@ -52,18 +56,31 @@ def check_timed_on(name: str, stored: TimedOn, given: TimedOn) -> None:
     if not differences:
         return
     listed = "\n".join(
-        f"  latency.{label}.{key}: the study has {stored[label][key]}, now {given[label][key]}"
+        f"  latency.{label}.{key}: the study has {_short(stored[label][key])}, now {_short(given[label][key])}"
         for label, key in differences
     )
     threads = [f"latency.{label}.threads={stored[label]['threads']}" for label, key in differences if key == "threads"]
     ways = [f"give {' '.join(threads)}"] if threads else []
-    if any(key == "machine" for _, key in differences):
+    keys = {key for _, key in differences}
+    if "machine" in keys:
         ways.append("go on with it on a machine like its first")
+    if "calibration" in keys:  # another process began at the same moment: now it is stored
+        ways.append("give the same command again, which takes what the study found out")
     raise StudyError(
         f"The study {name!r} times its models otherwise than they would be timed here:\n{listed}\n"
         f"Its milliseconds would not compare. Either {' and '.join(ways) or 'go on with it as it began'}, or give the "
         "new one its own name: study.name=NAME."
     )
+
+
+def calibrations(timed: TimedOn) -> dict[str, Mapping[str, Any]]:
+    """Label -> what a backend found out about the machine that a study began on."""
+    return {label: facts["calibration"] for label, facts in timed.items() if "calibration" in facts}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."  # 80: one line of a terminal
 
 
 def _differences(stored: TimedOn, given: TimedOn) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from autodistill.engine.timed_on import check_timed_on, timed_on
 from autodistill.errors import StudyError
 from autodistill.testing.tiny import tiny_overrides
 
-STORED = {"ort": {"threads": 8, "lengths": [4], "machine": "Old"}, "chip": {"threads": 1}}
+STORED: dict[str, dict[str, Any]] = {"ort": {"threads": 8, "lengths": [4], "machine": "Old"}, "chip": {"threads": 1}}
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +70,24 @@ def test_a_study_goes_on_where_it_began_and_nowhere_else(overrides: list[str]) -
     explore(overrides)
 
 
+def test_a_study_keeps_what_it_found_out_about_its_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = ["latency=[roofline]", "latency.roofline.chip=this_machine", "latency.roofline.threads=1"]
+    overrides = replaced(tiny_overrides(tmp_path), *here, "budget.trials=1", "study.name=first")
+    explore(overrides)
+    shutil.rmtree(tmp_path / "outputs" / "cache" / "latency")  # as a full cache does, or a new version of PyTorch
+    monkeypatch.setattr("autodistill.latency.calibration._run", lambda *_: pytest.fail("calibrated once more"))
+    explore(replaced(overrides, "budget.trials=2"))
+
+
 def test_differences_are_listed_and_what_only_one_side_knows_is_none() -> None:
+    elsewhere: dict[str, dict[str, Any]] = {"ort": {"threads": 2, "lengths": [4], "machine": "New"}}
     check_timed_on("first", {}, STORED)
     check_timed_on("first", STORED, {"ort": {"threads": 8}, "other": {"threads": 3}})
     with pytest.raises(StudyError) as caught:
-        check_timed_on("first", STORED, {"ort": {"threads": 2, "lengths": [4], "machine": "New"}})
+        check_timed_on("first", STORED, elsewhere)
     assert "  latency.ort.machine: the study has Old, now New\n  latency.ort.threads: the study" in str(caught.value)
+    with pytest.raises(StudyError, match=r"(?s)chip\.calibration: .*Either give the same command again"):
+        check_timed_on("first", {"chip": {"calibration": {"a": 1}}}, {"chip": {"calibration": {"a": 2}}})
     assert "Either give latency.ort.threads=8 and go on with it on a machine like its first, or" in str(caught.value)
 
 
