@@ -36,14 +36,16 @@ def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) ->
     mistakes: list[ConfigError] = []
     # All are made before the first one times anything: what is wrong with the last shows at once.
     backends = [(label, bench.make_backend(label, chosen, reference)) for label, chosen in _workloads(settings)]
-    for label, backend in backends:
-        with closing(backend):
-            mistakes += _time(label, backend, subjects, reports, failures)
-    if mistakes and not reports and len(mistakes) == len(failures):
-        raise mistakes[0]  # not one model's fault
+    try:
+        for label, backend in backends:
+            with closing(backend):
+                mistakes += _time(label, backend, subjects, reports, failures)
+        if mistakes and not reports and len(mistakes) == len(failures):
+            raise mistakes[0]  # not one model's fault
+    finally:  # what was timed is kept also when the user has seen enough
+        if len(reports) + len(failures) > len(mistakes):
+            write_result(settings, "latency.json", [*reports, *failures])
     header = ["model", "backend", "batch x length", "p50 ms", "p90 ms", "±", "of teacher", "n", "kind"]
-    # What was timed is written before anything is shown.
-    write_result(settings, "latency.json", [*reports, *failures])
     page = settings.study_dir / "latency.html"
     write_latency_page(reports, failures, page)
     print_table("latency", [*header, *_extra_titles(reports)], [_row(report, reports) for report in reports])

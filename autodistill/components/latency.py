@@ -211,6 +211,8 @@ class LatencyContext:
         max_positions: tokens that models of the study take at most; None outside studies.
         model_key: stands for everything but the architecture that decides what ``build`` makes (head, vocabulary,
             the family's parameters), and for the reference; part of the name under which timings of blocks are stored.
+        calibration: what the backend of this label told as its ``calibration`` when the study began; None when it told
+            nothing, or the study begins.
     """
 
     label: str
@@ -221,6 +223,7 @@ class LatencyContext:
     flops: Callable[[Architecture, int], int] | None = None
     max_positions: int | None = None
     model_key: str = ""
+    calibration: Mapping[str, Any] | None = None
 
 
 class LatencyBackend(Protocol):
@@ -228,7 +231,8 @@ class LatencyBackend(Protocol):
 
     One that gives only some of `LATENCY_METRICS` under its workload may say which by an attribute ``metrics``, a set of
     names; see `metrics_given`. One that runs given files says of which formats by an attribute ``takes``; see
-    `formats_taken`.
+    `formats_taken`. One that finds out about this machine what its numbers rest on tells it by an attribute
+    ``calibration``, JSON-able: it is stored with the study, and comes back as `LatencyContext.calibration`.
     """
 
     kind: LatencyKind

@@ -13,13 +13,14 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.latency import LatencyBackend, metrics_given
+from autodistill.components.latency import LatencyBackend, formats_taken, metrics_given
 from autodistill.components.pruning import PrunerContext
 from autodistill.components.search import EarlierStudy, History, SearchContext
 from autodistill.components.students import Initialisation, NamedArchitecture
 from autodistill.configs.targets import instantiate
 from autodistill.engine.records import TrialRecord
 from autodistill.engine.teacher import trainer_arguments
+from autodistill.engine.timed_on import calibrations, timed_on
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError, PluginError
 from autodistill.search.candidates import Candidates, generator
@@ -34,8 +35,13 @@ if TYPE_CHECKING:
 _PICK = re.compile(r"pick \d+")
 
 
-def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[EarlierStudy, ...] = ()) -> None:
+def check_components(
+    bench: Workbench, teacher: PreTrainedModel, earlier: tuple[EarlierStudy, ...] = ()
+) -> dict[str, dict[str, Any]]:
     """Build search strategy, latency backends, pruner, optimiser, exporters and baselines once.
+
+    Returns:
+        How and where the latency backends time; see `autodistill.engine.timed_on`.
 
     Raises:
         UserError: one of them refuses its parameters or what it is used with.
@@ -50,10 +56,13 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
         for backend in backends.values():
             stack.callback(backend.close)
         _check_latency_metrics(bench, backends)
+        _check_operator_sets(settings, backends)
         known = bench.known(backends)
         context = bench.search_context(known, earlier)
         check_candidates(context)
         bench.create(settings.one("search"), context)
+        times = timed_on(backends)
+        bench.calibrations |= calibrations(times)
     bench.create(settings.one("pruner"), PrunerContext(bench.objectives, bench.constraints))
     make_optimiser(torch.nn.Linear(1, 1), (), bench.schedule.optimisation, fused=False)
     for chosen in settings.several["export"].values():
@@ -61,6 +70,7 @@ def check_components(bench: Workbench, teacher: PreTrainedModel, earlier: tuple[
     baselines = bench.baselines(teacher)
     _check_names(settings, baselines)
     check_initialisation(bench, teacher, baselines)
+    return times
 
 
 def _check_names(settings: Settings, baselines: Sequence[NamedArchitecture]) -> None:
@@ -208,6 +218,31 @@ def _check_latency_metrics(bench: Workbench, backends: Mapping[str, LatencyBacke
                 f"{where} is {name}, which latency.{label} ({bench.settings.several['latency'][label].name}) does not "
                 f"give. It gives: {', '.join(sorted(f'{label}.{item}' for item in given)) or 'nothing'}."
             )
+
+
+def _check_operator_sets(settings: Settings, backends: Mapping[str, LatencyBackend]) -> None:
+    """Trials and teacher are timed as a backend converts them, picks (by their last export) and references in files of
+    their own: the operator set decides of which operators a file is made, and so how fast it is.
+    """
+    exports, references = (_operator_sets(settings, kind) for kind in ("export", "reference"))
+    files = [*exports[-1:], *references]
+    for label, backend in backends.items():
+        own = settings.several["latency"][label].parameters.get("opset")
+        if own is None or "onnx" not in formats_taken(backend):
+            continue
+        for where, other in files:
+            if other != own:
+                raise ConfigError(
+                    f"latency.{label}.opset is {own}, but {where}.opset is {other}: what is timed in the search would "
+                    "be made of other operators than what is timed in the end. Give both the same, e.g. "
+                    f"latency.{label}.opset={other}."
+                )
+
+
+def _operator_sets(settings: Settings, kind: str) -> list[tuple[str, int]]:
+    """(key, operator set) of the components that write ONNX."""
+    chosen = settings.several[kind].items()
+    return [(f"{kind}.{label}", item.parameters["opset"]) for label, item in chosen if "opset" in item.parameters]
 
 
 def check_trainer(settings: Settings) -> None:

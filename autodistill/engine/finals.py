@@ -163,7 +163,7 @@ def load_model(directory: Path) -> PreTrainedModel:
 
     from autodistill.exporters.auto_classes import load_pretrained
 
-    if not (directory / "model.safetensors").is_file():
+    if not any(directory.glob("model*.safetensors")):
         raise UserError(
             f"{directory} holds no model.safetensors, so there is no model to load. Give a directory that "
             "AutoDistill or transformers' save_pretrained wrote; pickled weights are not read."
@@ -329,6 +329,6 @@ def time_subject(
                 session.progress.message(f"{subject.name} could not be timed by latency.{label}: {error}")
                 continue
             if precision == "int8":
-                report = replace(report, precision="int8")
+                report = replace(report, precision="int8", workload={**report.workload, "precision": "int8"})
             found[label] = report.as_dict()
     return found

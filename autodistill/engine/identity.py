@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, fields
 from pathlib import Path
 from typing import Any
@@ -82,11 +82,19 @@ def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def check_identity(name: str, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise `StudyError` that lists the differences and the two ways on, unless both are the same."""
+def check_identity(name: str, stored: Mapping[str, Any], given: Mapping[str, Any], timed: Collection[str] = ()) -> None:
+    """Raise `StudyError` that lists the differences and the two ways on, unless both are the same.
+
+    Args:
+        name: of the study.
+        stored: its identity.
+        given: of the configuration.
+        timed: labels of latency backends of which the study knows what ``threads`` came to: that counts
+            (`autodistill.engine.timed_on`), not whether they were chosen.
+    """
     # What earlier versions did not store is not known of their studies.
     compared = {key: value for key, value in given.items() if key != "evaluator" or key in stored}
-    differences = list(_differences(stored, compared, ""))
+    differences = list(_differences(_without_threads(stored, timed), _without_threads(compared, timed), ""))
     if differences:
         listed = "\n".join(f"  {line}" for line in differences[:20])  # 20: a screenful
         more = f"\n  ... and {len(differences) - 20} more" if len(differences) > 20 else ""
@@ -95,6 +103,14 @@ def check_identity(name: str, stored: Mapping[str, Any], given: Mapping[str, Any
             "Its results would not compare. Either go on with it as it is (leave these settings out), or give the "
             "new one its own name: study.name=NAME."
         )
+
+
+def _without_threads(identity: Mapping[str, Any], labels: Collection[str]) -> dict[str, Any]:
+    latency = {
+        label: {key: value for key, value in chosen.items() if key != "threads"} if label in labels else chosen
+        for label, chosen in identity.get("latency", {}).items()
+    }
+    return {**identity, "latency": latency} if "latency" in identity else dict(identity)
 
 
 def _differences(stored: Any, given: Any, path: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,7 @@ from autodistill.engine.storage import Storage
 from autodistill.engine.storage_connection import missing_file
 from autodistill.engine.task_bench import check_tasks
 from autodistill.engine.teacher import PreparedTeacher, check_learnt, features_key, prepare_teacher, teacher_directory
+from autodistill.engine.timed_on import TimedOn, calibrations, check_timed_on, timed_on
 from autodistill.engine.trivial import trivial_scores
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.errors import StudyError, StudyExistsError
@@ -163,10 +165,18 @@ def check_study(
     snapshot = str(known.identity["data"]["fingerprint"]) if known else None
     teacher = storage.step(known.id, "teacher") if storage is not None and known is not None else None
     precision = None if teacher is None else str(teacher.get("precision", ""))
-    bench = Workbench(settings, registry, snapshot, stop_requested=stop_requested, teacher_precision=precision)
+    timed = _timed_on(teacher)
+    bench = Workbench(
+        settings,
+        registry,
+        snapshot,
+        stop_requested=stop_requested,
+        teacher_precision=precision,
+        calibrations=calibrations(timed),
+    )
     earlier = earlier_studies(settings, storage, known.id if known else None)
     trials = storage.trials(known.id) if storage is not None and known is not None else []
-    identity, features = check_workbench(bench, earlier, known, trials)
+    identity, features = check_workbench(bench, earlier, known, trials, timed)
     return Checked(bench, identity, features, earlier, storage, known)
 
 
@@ -175,6 +185,7 @@ def check_workbench(
     earlier: tuple[EarlierStudy, ...] = (),
     known: StudyRecord | None = None,
     trials: Sequence[TrialRecord] = (),
+    timed: TimedOn = MappingProxyType({}),
 ) -> tuple[dict[str, Any], StudyFeatures]:
     """Everything that can be wrong without training; returns the study's identity and the teacher's features.
 
@@ -183,6 +194,7 @@ def check_workbench(
         earlier: studies that the search learns from.
         known: the study that goes on; None for a new one.
         trials: of that study.
+        timed: how and where that study times.
     """
     bench.data, bench.task, bench.vocabulary  # noqa: B018 (each raises what is wrong with it)
     bench.space, bench.evaluators, bench.objectives, bench.constraints, bench.train  # noqa: B018
@@ -190,7 +202,7 @@ def check_workbench(
         bench.check_architecture(architecture)
     model = bench.teacher.load(bench.task)
     bench.check_losses(model_dimensions(model))
-    check_components(bench, model, earlier)
+    times = check_components(bench, model, earlier)
     check_recipe(bench, model, model_dimensions(model))
     check_tasks(bench)
     check_trainer(bench.settings)
@@ -199,7 +211,8 @@ def check_workbench(
     features.check(_entries(bench))
     identity = study_identity(bench)
     if known is not None:
-        check_identity(known.name, known.identity, identity)
+        check_identity(known.name, known.identity, identity, timed)
+        check_timed_on(known.name, timed, times)
         check_baselines(bench.baselines(model), trials)
     return identity, features
 
@@ -286,7 +299,8 @@ def _study_record(
         except StudyExistsError:  # another process made it at the same moment: go on with that one
             return _study_record(settings, bench, storage, identity, overrides, record)
     else:
-        check_identity(study.name, study.identity, identity)  # another process may have made it meanwhile
+        # Another process may have made it meanwhile.
+        check_identity(study.name, study.identity, identity, _timed_on(storage.step(study.id, "teacher")))
         if not record:
             return study
         storage.update_study(study.id, config=config, components=components, environment=environment)
@@ -343,11 +357,29 @@ def _jsonable(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
+def _timed_on(teacher: Mapping[str, Any] | None) -> TimedOn:
+    """How and where a study times, by its step ``teacher``; empty where that does not say."""
+    found: TimedOn = (teacher or {}).get("timed_on", {})
+    return found
+
+
 def _record_teacher(session: Session, subject: LatencySubject) -> None:
-    """Score and time the teacher once per study, and fix the reference point of the hypervolume."""
-    storage, study, bench = session.storage, session.study, session.bench
-    if storage.step(study.id, "teacher") is not None:
-        return
+    """Score and time the teacher once per study, and fix the reference point of the hypervolume.
+
+    Raises:
+        StudyError: another process has begun to time the study, otherwise than this one would.
+    """
+    storage, study = session.storage, session.study
+    times = timed_on(session.backends)
+    stored = storage.step(study.id, "teacher")
+    if stored is None:
+        stored = storage.set_step(study.id, "teacher", {**_teacher_facts(session, subject), "timed_on": times})
+    check_timed_on(study.name, _timed_on(stored), times)
+
+
+def _teacher_facts(session: Session, subject: LatencySubject) -> dict[str, Any]:
+    """The teacher's scores and latencies."""
+    bench = session.bench
     session.progress.stage("scoring and timing the teacher")
     with session.timed("evaluate"):
         predictions = session.teacher.predictions(bench, "select")
@@ -360,17 +392,13 @@ def _record_teacher(session: Session, subject: LatencySubject) -> None:
     point |= {
         f"{label}.{name}": value for label, report in latencies.items() for name, value in report.metrics().items()
     }
-    storage.set_step(
-        study.id,
-        "teacher",
-        {
-            "name": bench.teacher.name,
-            "parameters": session.teacher.parameters,
-            "precision": bench.teacher_precision,
-            "metrics": stored_metrics(scores, "select"),
-            "latencies": {label: report.as_dict() for label, report in latencies.items()},
-            "values": point,
-            "trivial": trivial,
-            "alarms": [],
-        },
-    )
+    return {
+        "name": bench.teacher.name,
+        "parameters": session.teacher.parameters,
+        "precision": bench.teacher_precision,
+        "metrics": stored_metrics(scores, "select"),
+        "latencies": {label: report.as_dict() for label, report in latencies.items()},
+        "values": point,
+        "trivial": trivial,
+        "alarms": [],
+    }

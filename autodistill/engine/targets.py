@@ -9,9 +9,11 @@ has then only not aimed at it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from autodistill.components.latency import LATENCY_METRICS
 from autodistill.components.search import Constraint, History, Objective
@@ -60,21 +62,34 @@ def pareto_sets(
         teacher: the stored step ``teacher``.
         targets: labels of latency backends.
     """
+    told = {metric for metric, values in history.metrics.items() if np.isfinite(values).any()} | {*teacher["values"]}
     return {
-        target: _pareto_set(history, target_objectives(objectives, target, targets), constraints, teacher, objectives)
+        target: _pareto_set(
+            history, target_objectives(objectives, target, targets, told), constraints, teacher, objectives
+        )
         for target in targets
     }
 
 
-def target_objectives(objectives: Sequence[Objective], target: str, targets: Sequence[str]) -> tuple[Objective, ...]:
+def target_objectives(
+    objectives: Sequence[Objective], target: str, targets: Sequence[str], told: Collection[str]
+) -> tuple[Objective, ...]:
     """The objectives of one target: its own latency stands where the study's latencies stood, else at the end.
 
-    Its latency metric is that of its own objective, else of the first latency that is one, else the median.
+    Its latency metric is that of its own objective, else of the first latency that is one, else the median; the median
+    too where no report of the target tells the other: a data sheet knows no 99th percentile.
+
+    Args:
+        objectives: the study's.
+        target: label of a latency backend.
+        targets: labels of all latency backends.
+        told: metrics that have a value of any model.
     """
     latencies = [item for item in objectives if _label(item) in targets]
     own = [item for item in latencies if _label(item) == target]
     if not own:
         name = latencies[0].metric.rpartition(".")[2] if latencies else DEFAULT_METRIC
+        name = name if f"{target}.{name}" in told else DEFAULT_METRIC
         own = [Objective(target, f"{target}.{name}", LATENCY_METRICS[name])]
     first = next((index for index, item in enumerate(objectives) if item in latencies), len(objectives))
     others = [item for item in objectives if item not in latencies]

@@ -87,6 +87,7 @@ class Workbench:
         stop_requested: asked while another process makes what this one needs; None: never.
         teacher_precision: in which the teacher is fine-tuned; by default that of the runs. A study keeps that which it
             began with. ``""`` for one that an earlier version made, which does not say.
+        calibrations: label of a latency backend -> what it found out about the machine that the study began on.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Workbench:
         data: TaskData | None = None,
         stop_requested: Callable[[], bool] | None = None,
         teacher_precision: str | None = None,
+        calibrations: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._given_data = data
         self.teacher_precision = precision_of(settings.trainer) if teacher_precision is None else teacher_precision
@@ -104,6 +106,8 @@ class Workbench:
         self.snapshot = snapshot
         self.registry = registry
         self.stop_requested = stop_requested
+        #: Label of a latency backend -> what it, or the study's first process, found out about its machine.
+        self.calibrations: dict[str, Mapping[str, Any]] = dict(calibrations or {})
         self._families: dict[str, StudentFamily] = {}
 
     @property
@@ -394,6 +398,7 @@ class Workbench:
             flops=lambda item, tokens: self.family_of(item.family).flops(item, self.task, self.vocabulary, tokens),
             max_positions=self.vocabulary.max_positions,
             model_key=self._model_key,
+            calibration=self.calibrations.get(label),
         )
         backend: LatencyBackend = self.create(chosen, context)
         return backend

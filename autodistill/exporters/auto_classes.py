@@ -42,16 +42,21 @@ def auto_class(class_name: str) -> Any:
 
 
 def load_pretrained(directory: Path) -> PreTrainedModel:
-    """Load a saved directory by its Auto class: local files, safetensors, no remote code; eval mode.
+    """Load a saved directory by its Auto class: local files, safetensors, no remote code; eval mode, float32.
+
+    Weights that were saved in half precision become float32, as which they are exported, timed and scored;
+    transformers by itself takes over what the file has.
 
     Raises:
         ExportError: ``config.json`` does not name a model class that an Auto class loads.
     """
+    import torch
+
     architectures = json.loads((directory / "config.json").read_text()).get("architectures") or [""]
     loader = auto_class(architectures[0])
     with no_progress_bar():
         model: PreTrainedModel = loader.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False, use_safetensors=True
+            directory, dtype=torch.float32, local_files_only=True, trust_remote_code=False, use_safetensors=True
         )
     return model.eval()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 #: The weights file; small students are never sharded.
 WEIGHTS = "model.safetensors"
+
+#: Those of any model, as transformers names one file or several.
+SHARDS = "model*.safetensors"
 
 
 class HuggingFaceExporter:
@@ -62,6 +66,21 @@ def save_pretrained(model: PreTrainedModel, directory: Path) -> None:
     """Write weights (safetensors, one file) and configuration of a model."""
     with no_progress_bar():
         model.save_pretrained(directory, max_shard_size="1000GB")
+
+
+def weights_digest(directory: Path) -> str:
+    """SHA-256 of the weights of a saved model: of the file when there is one, of the digests of several.
+
+    Raises:
+        ExportError: there are none.
+    """
+    digests = [sha256_of(path) for path in sorted(directory.glob(SHARDS))]
+    if not digests:
+        raise ExportError(
+            f"{directory} holds no {WEIGHTS}, so there is no model to load. Give a directory that AutoDistill or "
+            "transformers' save_pretrained wrote; pickled weights are not read."
+        )
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _reload(subject: ExportSubject, directory: Path) -> PreTrainedModel:

@@ -29,6 +29,10 @@ _EXPECTED_WARNINGS = (
 )
 
 
+#: Operators of ONNX and onnxruntime that multiply quantised weights.
+_QUANTISED = {"MatMulInteger", "QLinearMatMul", "DynamicQuantizeMatMul", "QGemm", "MatMulNBits"}
+
+
 def export_onnx(model: PreTrainedModel, path: Path, *, opset: int) -> None:
     """Write ``model`` as ONNX: the columns it takes of input_ids, attention_mask, token_type_ids -> logits.
 
@@ -146,7 +150,7 @@ def _expected_warnings_silenced() -> Iterator[None]:
 
 
 def is_quantised(path: Path) -> bool:
-    """Whether an ONNX file multiplies in int8.
+    """Whether an ONNX file multiplies quantised weights: by operators for it, or dequantised before (QDQ form).
 
     Raises:
         ExportError: it is no ONNX file.
@@ -158,5 +162,9 @@ def is_quantised(path: Path) -> bool:
         graph = onnx.load(path, load_external_data=False).graph
     except DecodeError as error:
         raise ExportError(f"{path} is no ONNX file, or a broken one: {error}") from error
-    operators = {node.op_type for node in graph.node}
-    return bool(operators & {"MatMulInteger", "QLinearMatMul", "DynamicQuantizeMatMul"})
+    constants = {tensor.name for tensor in graph.initializer}
+    constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
+    return any(
+        node.op_type in _QUANTISED or (node.op_type == "DequantizeLinear" and node.input[0] in constants)
+        for node in graph.node
+    )

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +28,9 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject
-from autodistill.errors import ExportError, LatencyError
+from autodistill.errors import ConfigError, ExportError, LatencyError
 from autodistill.exporters.files import sha256_of
-from autodistill.exporters.huggingface import save_pretrained
+from autodistill.exporters.huggingface import save_pretrained, weights_digest
 from autodistill.exporters.onnx_export import export_onnx
 from autodistill.folders import passing_directory
 from autodistill.latency.configs import WorkloadOptions
@@ -46,11 +48,18 @@ if TYPE_CHECKING:
 #: An interval of the median that is wider than this is flagged, as where AutoDistill measures itself.
 WANTED_HALF_WIDTH = 0.02
 
+#: Age at which a timing of the reference counts no longer: a device heats up, and other things begin to run on it.
+REFERENCE_SECONDS = 300.0
+
 
 class CommandLatency:
     """Runs the script for every model and reads what it prints.
 
-    Fields as in `autodistill.latency.configs.CommandConfig`. The reference is timed once, not in turn.
+    Fields as in `autodistill.latency.configs.CommandConfig`. The reference is not timed in turn, but again whenever its
+    last timing is `REFERENCE_SECONDS` old: a ratio is of two timings that are near each other.
+
+    Raises:
+        ConfigError: the program of the command is not there.
     """
 
     kind: LatencyKind = "measured"
@@ -68,6 +77,11 @@ class CommandLatency:
         opset: int,
         **options: Unpack[WorkloadOptions],
     ) -> None:
+        if shutil.which(command[0]) is None:
+            raise ConfigError(
+                f"latency.{context.label}.command must start with a program that can be run here, got {command[0]!r}: "
+                "there is none of that name in PATH or at that path, or it may not be executed."
+            )
         self.workload = workload_of(context, options, precision=precision, threads=threads, device=device)
         self._context = context
         self._command = list(command)
@@ -75,6 +89,7 @@ class CommandLatency:
         self._timeout_seconds = timeout_seconds
         self._opset = opset
         self._reference: FloatArray | float | None = None
+        self._reference_told = 0.0
 
     @property
     def takes(self) -> frozenset[str]:
@@ -89,11 +104,10 @@ class CommandLatency:
                 else than it should.
             ConfigError: the workload is longer than the model's positions.
         """
-        if self._context.reference is not None and self._reference is None:
-            self._reference, _ = self._timed(self._context.reference)
+        reference = self._near_reference()
         times, numbers = self._timed(subject)
-        if self._reference is not None:
-            numbers["ratio_to_reference"] = _ratio(times, self._reference)
+        if reference is not None:
+            numbers["ratio_to_reference"] = _ratio(times, reference)
         return LatencyReport(
             backend="command",
             kind="measured",
@@ -111,6 +125,15 @@ class CommandLatency:
         """Forget the reference."""
         self._reference = None
 
+    def _near_reference(self) -> FloatArray | float | None:
+        """A timing of the reference that is not old; None without a reference."""
+        if self._context.reference is None:
+            return None
+        if self._reference is None or time.monotonic() - self._reference_told >= REFERENCE_SECONDS:
+            self._reference, _ = self._timed(self._context.reference)
+            self._reference_told = time.monotonic()
+        return self._reference
+
     # -- the model's files ---------------------------------------------------------------------------------------
 
     @contextmanager
@@ -120,8 +143,8 @@ class CommandLatency:
         if given is not None:
             config = stored_config(given if given.is_dir() else given.parent)
             check_positions(config, subject, self._context, self.workload)
-            weights = given / "model.safetensors" if given.is_dir() else given
-            yield given, config.get("vocab_size", SMALL_VOCABULARY), sha256_of(weights)
+            digest = weights_digest(given) if given.is_dir() else sha256_of(given)
+            yield given, config.get("vocab_size", SMALL_VOCABULARY), digest
             return
         model = build(subject, self._context, self.workload)
         with passing_directory(self._context.work_dir, "command-") as folder:

@@ -80,6 +80,14 @@ class WorkloadConfig:
                 f"{where}.price_per_hour gives the cost of requests answered within a limit, but "
                 f"{where}.p99_limit_ms is null. Give {where}.p99_limit_ms=MILLISECONDS."
             )
+        if self.requests_per_second is None and self.p99_limit_ms is None:
+            for name in ("max_batch", "max_wait_ms"):
+                if getattr(self, name) != getattr(WorkloadConfig, name):
+                    raise ConfigError(
+                        f"{where}.{name} says how requests are batched that arrive by themselves, but there is no such "
+                        f"load. Give {where}.p99_limit_ms=MILLISECONDS or {where}.requests_per_second=RATE; for "
+                        f"batches of a fixed size it is {where}.batch_size."
+                    )
         if not isinstance(self.lengths, str):  # a file is read where the workload is made
             read_lengths(self.lengths, f"{where}.lengths")
 

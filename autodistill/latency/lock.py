@@ -16,19 +16,22 @@ from pathlib import Path
 
 from autodistill.errors import LatencyError
 
-#: Where a machine keeps locks that all users may make and none may remove from another; the first that can be used.
+#: Where machines keep locks that all users may make and none may remove from another; of some the first two are root's.
 PLACES = (Path("/var/lock"), Path("/run/lock"), Path("/tmp"))  # shared on purpose: opened with care below
 
 
 def lock_directory() -> Path:
-    """The first of `PLACES` that this process can write to.
+    """The first of `PLACES` that every user can write to; where there is none, that this process can write to.
+
+    Which users can is told by the directory's mode, so that it is the same place for all of them, root among them.
 
     Raises:
         LatencyError: there is none.
     """
-    for place in PLACES:
-        if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
-            return place
+    own = [place for place in PLACES if place.is_dir() and os.access(place, os.W_OK | os.X_OK)]
+    shared = [place for place in own if place.stat().st_mode & stat.S_IWOTH]
+    for place in (*shared, *own):
+        return place
     raise LatencyError(
         f"None of {', '.join(map(str, PLACES))} is a directory that can be written to: latency backends keep the locks "
         "there by which one model at a time is timed on a device. Make one of them writable."

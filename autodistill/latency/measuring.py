@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Workload
+from autodistill import __version__
+from autodistill.components.latency import LatencyContext, LatencyReport, LatencySubject, Workload, load_metrics
 from autodistill.errors import ConfigError
 from autodistill.latency.blocks import Composer
 from autodistill.latency.configs import MeasuredOptions
@@ -40,6 +41,7 @@ class Measuring:
         packages: distributions whose versions decide how fast the runtime is.
         prepare: makes the artifact of a subject, and removes it when it is done with.
         options: the fields of `autodistill.latency.configs.MeasuredConfig`.
+        tells_gpu_memory: whether the runner tells what a model takes on a GPU.
 
     Raises:
         ConfigError: it is to compose on a device without a name, under which timings could be kept.
@@ -57,7 +59,13 @@ class Measuring:
         prepare: Callable[[LatencySubject], AbstractContextManager[Artifact]],
         options: MeasuredOptions,
         graph_options: Mapping[str, Any] | None = None,
+        tells_gpu_memory: bool = False,
     ) -> None:
+        metrics = {"p50_ms", "p90_ms", "throughput", "ratio_to_reference"} | ({"p99_ms"} if options["p99"] else set())
+        if workload.device == "cpu" or tells_gpu_memory:
+            metrics.add("peak_memory_bytes")
+        #: Names of what reports hold under this workload.
+        self.metrics = frozenset(metrics) | load_metrics(workload.load)
         rule = StoppingRule(
             options["target_relative_half_width"],
             options["max_seconds"],
@@ -84,6 +92,7 @@ class Measuring:
                 f"PyTorch nor nvidia-smi finds one here. Use latency.{context.label}.compose=false."
             )
         identity = {
+            "autodistill": __version__,  # how models are built, written as files and run
             "backend": component,
             "options": dict(runner_options),
             "graph": dict(graph_options or {}),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject
+from autodistill.errors import ConfigError
 from autodistill.latency.configs import MeasuredOptions
 from autodistill.latency.measuring import Measuring
 from autodistill.latency.onnx_files import OnnxFiles
+from autodistill.latency.runners import PROVIDERS
 from autodistill.latency.subjects import workload_of
 
 if TYPE_CHECKING:
@@ -24,6 +28,9 @@ class OnnxRuntimeLatency:
 
     The reference, where the context has one, is exported once and timed in turn with every model. Fields as in
     `autodistill.latency.configs.OnnxRuntimeConfig`.
+
+    Raises:
+        ConfigError: ``device`` is ``cuda``, for which the installed onnxruntime was not built.
     """
 
     kind: LatencyKind = "measured"
@@ -39,6 +46,8 @@ class OnnxRuntimeLatency:
         provider: str | None,
         **options: Unpack[MeasuredOptions],
     ) -> None:
+        if device == "cuda":
+            _check_provider(context, PROVIDERS[provider or device])
         self.workload = workload_of(context, options, precision=precision, threads=options["threads"], device=device)
         self._measuring = Measuring(
             context,
@@ -56,6 +65,11 @@ class OnnxRuntimeLatency:
     def worker_pid(self) -> int | None:
         """Process id of the worker, None while there is none."""
         return self._measuring.session.worker_pid
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """What is told under this workload; see `autodistill.components.latency.LatencyBackend`."""
+        return self._measuring.metrics
 
     def measure(self, subject: LatencySubject) -> LatencyReport:
         """Time one model; see `autodistill.components.latency.LatencyBackend`.
@@ -87,3 +101,16 @@ class OnnxRuntimeLatency:
     def close(self) -> None:
         """End the worker and remove the exported reference; may be called twice."""
         self._measuring.close()
+
+
+def _check_provider(context: LatencyContext, provider: str) -> None:
+    """Ask onnxruntime in a process of its own: one that has been loaded here would fight PyTorch for threads."""
+    asking = "import onnxruntime; print(*onnxruntime.get_available_providers())"
+    done = subprocess.run([sys.executable, "-c", asking], capture_output=True, text=True, check=False)
+    found = done.stdout.split()
+    if provider not in found:
+        said = f"it has {', '.join(found)}" if found else f"it says: {''.join(done.stderr.strip().splitlines()[-1:])}"
+        raise ConfigError(
+            f"latency.{context.label}.device is cuda, but onnxruntime was built without {provider}; {said}. Use "
+            f"latency.{context.label}.device=cpu, or install it: pip install onnxruntime-gpu"
+        )

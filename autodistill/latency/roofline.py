@@ -7,8 +7,9 @@ architectures on hardware that is far away; what a runtime fuses or wastes is no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -17,7 +18,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject, load_metrics
 from autodistill.errors import ConfigError, LatencyError
 from autodistill.latency.calibration import calibrated_chip
-from autodistill.latency.chip import BYTES, Chip, load_chip
+from autodistill.latency.chip import BYTES, Chip, chip_of, load_chip
 from autodistill.latency.configs import WorkloadOptions
 from autodistill.latency.load import Service, batch_sizes, under_load
 from autodistill.latency.operators import Numbers, Operator, encoder_flops, heads_of, known, operators_of
@@ -120,11 +121,14 @@ class RooflineLatency:
         **options: Unpack[WorkloadOptions],
     ) -> None:
         self._context = context
-        self._name = chip
-        self._sheet = None if chip == "this_machine" else load_chip(chip, f"latency.{context.label}.chip")
+        self._is_calibrated = chip == "this_machine"
+        self._sheet = None if self._is_calibrated else load_chip(chip, f"latency.{context.label}.chip")
         if self._sheet is not None:
             precision, device, threads = self._told(self._sheet, precision), self._sheet.name, threads or 1
         self.workload = workload_of(context, options, precision=precision or "fp32", threads=threads, device=device)
+        if self._is_calibrated and context.calibration is not None:
+            self._sheet = chip_of(dict(context.calibration), "of the study's machine")
+            self._told(self._sheet, self.workload.precision)
         self._lengths = np.array(self.workload.lengths, dtype=float)
         self._reference: FloatArray | None = None
 
@@ -145,6 +149,11 @@ class RooflineLatency:
             self._sheet = calibrated_chip(self._context, self.workload.device, self.workload.threads)
             self._told(self._sheet, self.workload.precision)
         return self._sheet
+
+    @property
+    def calibration(self) -> dict[str, Any] | None:
+        """The sheet of this machine; None of a chip that is not here."""
+        return asdict(self.chip) if self._is_calibrated else None
 
     @property
     def metrics(self) -> frozenset[str]:
@@ -197,8 +206,6 @@ class RooflineLatency:
     def _operators(self, subject: LatencySubject, batch: int) -> list[Operator]:
         architecture = subject.architecture
         if architecture is not None and known(architecture) and "huggingface" not in subject.artifacts:
-            limit = self._context.max_positions
-            check_positions({"max_position_embeddings": limit}, subject, self._context, self.workload)
             return self._encoder_and_head([architecture], batch)
         directory = subject.artifacts.get("huggingface")
         config = stored_config(directory) if directory is not None else None
@@ -229,13 +236,22 @@ class RooflineLatency:
         return [*encoder, *heads_of(per_sequence, per_token, widths, batch, self._lengths)]
 
     def _check_fits(self, subject: LatencySubject, operators: Sequence[Operator]) -> None:
-        elements = sum(float(np.max(item.count * item.weights)) for item in operators)
-        weights = elements * BYTES[self.workload.precision]
-        if self.chip.memory_gb is not None and weights > self.chip.memory_gb * 1e9:
+        weights = float(np.max(self._weights(operators)))
+        if weights > self._memory:
             raise LatencyError(
                 f"Latency backend {self._context.label!r}: {subject.name} has weights of {weights / 1e9:.3g} GB in "
                 f"{self.workload.precision}, {self.chip.name} has {self.chip.memory_gb:g} GB of memory."
             )
+
+    def _weights(self, operators: Sequence[Operator]) -> Numbers:
+        """Bytes of all weights, of each of the architectures."""
+        elements = sum(np.max(np.atleast_2d(item.count * item.weights), axis=1) for item in operators)
+        return np.asarray(elements * BYTES[self.workload.precision])
+
+    @property
+    def _memory(self) -> float:
+        """Bytes of the chip's memory; without limit where the sheet does not tell."""
+        return math.inf if self.chip.memory_gb is None else self.chip.memory_gb * 1e9
 
     def _middle(self, times: FloatArray) -> int:
         return int(np.argsort(times, kind="stable")[(len(times) - 1) // 2])
@@ -260,7 +276,10 @@ class RooflineLatency:
     # -- many architectures --------------------------------------------------------------------------------------
 
     def estimate(self, architectures: Sequence[Architecture]) -> Mapping[str, tuple[FloatArray, FloatArray]] | None:
-        """Values as `measure` gives them, variances 0; NaN for families that must be traced, None for those alone."""
+        """Values as `measure` gives them, variances 0.
+
+        NaN for families that must be traced (None for those alone), and for models that do not fit the chip's memory.
+        """
         if not any(known(item) for item in architectures):
             return None
         times = np.full((len(architectures), len(self._lengths)), np.nan)
@@ -270,7 +289,8 @@ class RooflineLatency:
                 part = rows[start : start + CHUNK]
                 operators = self._encoder_and_head([architectures[row] for row in part], self.workload.batch_size)
                 found = costs(operators, self.chip, self.workload.precision)
-                times[part] = total_ms(found)
+                fits = self._weights(operators)[:, None] <= self._memory
+                times[part] = np.where(fits, total_ms(found), np.nan)
         medians = np.median(times, axis=1)
         values = {
             "p50_ms": medians,

@@ -6,6 +6,7 @@ name its own class; each imports its runtime when it is built, so that a worker 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,10 +95,7 @@ class OnnxRuntimeRunner:
                 f"onnxruntime {onnxruntime.__version__} was built without {provider}; it has "
                 f"{', '.join(onnxruntime.get_available_providers())}. Install it: pip install onnxruntime-gpu"
             )
-        half = provider == PROVIDERS["tensorrt"] and setup.precision == "fp16"
-        chosen = [(provider, {"trt_fp16_enable": "1"} if half else {})]
-        if provider == PROVIDERS["tensorrt"]:  # takes what TensorRT does not know, which would else go to the CPU
-            chosen.append((PROVIDERS["cuda"], {}))
+        chosen = with_options(provider, setup.precision)
         self._session = onnxruntime.InferenceSession(str(path), options, providers=chosen)
         # onnxruntime falls back to the CPU when a provider's libraries do not load, and would be timed there.
         if self._session.get_providers()[0] != provider:
@@ -124,6 +122,23 @@ class OnnxRuntimeRunner:
     def facts(self) -> dict[str, Any]:
         """The runtime's version."""
         return {"versions": {"onnxruntime": self._version, "numpy": np.__version__}}
+
+
+def with_options(provider: str, precision: str) -> list[tuple[str, dict[str, str]]]:
+    """Execution providers of onnxruntime with their options: fp32 is computed in fp32, as PyTorch does, not in TF32.
+
+    Args:
+        provider: onnxruntime's name of it.
+        precision: of the workload.
+    """
+    exact = (PROVIDERS["cuda"], {"use_tf32": "0"})
+    if provider == PROVIDERS["cuda"]:
+        return [exact]
+    if provider != PROVIDERS["tensorrt"]:
+        return [(provider, {})]
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"  # TensorRT's provider has no option for it
+    # CUDA takes what TensorRT does not know, which would else go to the CPU.
+    return [(provider, {"trt_fp16_enable": "1"} if precision == "fp16" else {}), exact]
 
 
 class TorchRunner:

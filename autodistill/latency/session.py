@@ -76,7 +76,7 @@ class Session:
         prepare: makes the artifact of a subject, and removes it when it is done with.
         rule: when to stop timing a model.
         restart_after: models per worker process.
-        timeout_seconds: for which the worker may be silent: a turn of requests, or loading a model.
+        timeout_seconds: for which the worker may be silent: a request of each length, or loading a model.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Session:
             files = {"path": artifact.path, "inputs": inputs, "outputs": outputs}
             message = {"command": "predict", **{key: str(path.resolve()) for key, path in files.items()}}
             told = self._ask(self._worker or self._start(name), message, name, "run")
-            precision = told.get("precision", artifact.precision)
+            precision = self._precision(artifact, told)
             if precision != artifact.precision:
                 raise LatencyError(
                     f"Latency backend {self._context.label!r} could not run {name} in {artifact.precision}: the "
@@ -208,9 +208,8 @@ class Session:
         if load is not None:
             service = service_of(self._workload.lengths, services)
             numbers |= under_load(service, load, numbers["flags"])
-        precision = numbers.pop(
-            "precision", artifact.precision
-        )  # a runtime may have taken another than it was asked for
+        precision = self._precision(artifact, numbers)
+        numbers.pop("precision", None)
         return LatencyReport(
             backend=self._component,
             kind="measured",
@@ -220,6 +219,15 @@ class Session:
             artifact_sha256=artifact.sha256,
             **numbers,
         )
+
+    def _precision(self, artifact: Artifact, told: Mapping[str, Any]) -> Precision:
+        """What a model was computed in: a runtime may take another precision than it was asked for.
+
+        What it says is about the workload's; weights in another (a quantised file) are computed in their own.
+        """
+        asked = artifact.precision == self._workload.precision
+        precision: Precision = told.get("precision", artifact.precision) if asked else artifact.precision
+        return precision
 
     def _end_worker(self) -> None:
         self._measured = 0

@@ -29,6 +29,7 @@ FLAGS: Mapping[str, str] = {
     "few_requests": "fewer requests of a batch size than a 99th percentile needs: nothing that rests on one is told",
     "lower_bound": "what the data sheet lacks (launching, elementwise or on-chip rates) costs nothing here",
     "below_floor": "less than the data sheet says that any request takes",
+    "oversubscribed": "more threads than this process may use cores: they wait for one another",
     "overloaded": "requests arrive faster than they can be answered: they wait ever longer",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ def workload_of(
     """The workload of a backend's configuration, nulls filled in from the data and the machine.
 
     Raises:
-        ConfigError: neither the configuration nor the data gives lengths, or a file of lengths cannot be read.
+        ConfigError: neither the configuration nor the data gives lengths, a file of lengths cannot be read, or they are
+            longer than the models of the study take.
     """
     where = f"latency.{context.label}"
     chosen = read_lengths(options["lengths"], f"{where}.lengths") or context.lengths
@@ -35,6 +36,7 @@ def workload_of(
             f"{where}.lengths is null, but there is no data whose lengths could be used. "
             f"Give lengths, e.g. {where}.lengths=[128]."
         )
+    _check_lengths(chosen, context.max_positions, "teacher and students take", context)
     return Workload(options["batch_size"], chosen, precision, threads or usable_cores(), device, _load_of(options))
 
 
@@ -75,11 +77,14 @@ def check_positions(
     config: Mapping[str, Any], subject: LatencySubject, context: LatencyContext, workload: Workload
 ) -> None:
     """Raise `ConfigError` when requests are longer than the model's positions."""
-    positions = config.get("max_position_embeddings")
-    if positions is not None and max(workload.lengths) > positions:
+    _check_lengths(workload.lengths, config.get("max_position_embeddings"), f"{subject.name} takes", context)
+
+
+def _check_lengths(lengths: Sequence[int], positions: int | None, who: str, context: LatencyContext) -> None:
+    if positions is not None and max(lengths) > positions:
         raise ConfigError(
-            f"latency.{context.label}.lengths go up to {max(workload.lengths)} tokens, but {subject.name} takes "
-            f"{positions} positions at most. Shorten latency.{context.label}.lengths or data.max_length."
+            f"latency.{context.label}.lengths go up to {max(lengths)} tokens, but {who} {positions} positions at most. "
+            f"Shorten latency.{context.label}.lengths or data.max_length."
         )
 
 

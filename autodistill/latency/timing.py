@@ -87,16 +87,32 @@ class Timed:
         return times
 
 
-def warm_up(model: Timed, max_seconds: float) -> None:
-    """Run passes until they no longer get faster, two at least."""
+def _silent() -> None:
+    """Tells nobody anything."""
+
+
+def warm_up(model: Timed, max_seconds: float, alive: Callable[[], None] = _silent) -> None:
+    """Run passes until they no longer get faster, two at least.
+
+    Args:
+        model: what is warmed up.
+        max_seconds: of its timing, of which this takes a share.
+        alive: called after every pass.
+    """
+
+    def one() -> float:
+        milliseconds = sum(model.time_pass())
+        alive()
+        return milliseconds
+
     end = time.perf_counter() + max_seconds * WARM_UP_SHARE
-    best, last = sum(model.time_pass()), sum(model.time_pass())
+    best, last = one(), one()
     while last < best * (1 - STEADY) and time.perf_counter() < end:
-        best, last = last, sum(model.time_pass())
+        best, last = last, one()
 
 
 def measure(
-    candidate: Timed, reference: Timed | None, rule: StoppingRule, alive: Callable[[], None] = lambda: None
+    candidate: Timed, reference: Timed | None, rule: StoppingRule, alive: Callable[[], None] = _silent
 ) -> Timings:
     """Time ``candidate`` in turn with ``reference``.
 
@@ -104,21 +120,22 @@ def measure(
         candidate: what is timed.
         reference: what it is compared with, or None.
         rule: when to stop.
-        alive: called after every turn, while no clock runs: tells who waits that this has not stopped.
+        alive: called while no clock runs, so that never more than a pass and a turn go by without it: tells who waits
+            that this has not stopped.
     """
     candidate_passes: list[list[float]] = []
     reference_passes: list[list[float]] = []
     turns: list[int] = []
     with _no_collection():
-        warm_up(candidate, rule.max_seconds)
+        warm_up(candidate, rule.max_seconds, alive)
         start = time.perf_counter()
         while not _enough(candidate_passes, turns, time.perf_counter() - start, rule):
-            passes = _turn(candidate, rule.turn_seconds, switched=reference is not None)
+            passes = _turn(candidate, rule.turn_seconds, alive, switched=reference is not None)
             candidate_passes += passes
             turns.append(len(passes))
             alive()
             if reference is not None:
-                reference_passes += _turn(reference, rule.turn_seconds, switched=True)
+                reference_passes += _turn(reference, rule.turn_seconds, alive, switched=True)
                 alive()
     return Timings(
         np.array(candidate_passes),
@@ -127,9 +144,12 @@ def measure(
     )
 
 
-def _turn(model: Timed, seconds: float, *, switched: bool) -> list[list[float]]:
+def _turn(model: Timed, seconds: float, alive: Callable[[], None], *, switched: bool) -> list[list[float]]:
     if switched:
+        start = time.perf_counter()
         model.run(model.requests[0])
+        if time.perf_counter() - start > seconds:  # not of a fast model, whose next request it would slow down
+            alive()
     end = time.perf_counter() + seconds
     passes = [model.time_pass()]
     while time.perf_counter() < end:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.latency import LatencyContext, LatencyKind, LatencyReport, LatencySubject
-from autodistill.errors import ConfigError
-from autodistill.exporters.files import sha256_of
-from autodistill.exporters.huggingface import WEIGHTS, save_pretrained
+from autodistill.errors import ConfigError, ExportError, LatencyError
+from autodistill.exporters.huggingface import save_pretrained, weights_digest
 from autodistill.folders import passing_directory
 from autodistill.latency.configs import MeasuredOptions
 from autodistill.latency.measuring import Measuring
@@ -64,7 +64,13 @@ class TorchLatency:
             packages=("torch", "transformers"),
             prepare=self._artifact,
             options=options,
+            tells_gpu_memory=True,
         )
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """What is told under this workload; see `autodistill.components.latency.LatencyBackend`."""
+        return self._measuring.metrics
 
     def measure(self, subject: LatencySubject) -> LatencyReport:
         """Time one model; see `autodistill.components.latency.LatencyBackend`.
@@ -104,12 +110,19 @@ class TorchLatency:
             config = stored_config(given)
             check_positions(config, subject, self._context, self.workload)
             vocabulary = config.get("vocab_size", SMALL_VOCABULARY)
-            yield Artifact(given, vocabulary, self.workload.precision, sha256_of(given / WEIGHTS))
+            yield Artifact(given, vocabulary, self.workload.precision, self._digest(subject, given))
             return
         model = build(subject, self._context, self.workload)
         with passing_directory(self._context.work_dir, "torch-") as folder:
             save_pretrained(model, folder)
             yield Artifact(folder, model.config.vocab_size, self.workload.precision)
+
+    def _digest(self, subject: LatencySubject, directory: Path) -> str:
+        try:
+            return weights_digest(directory)
+        except ExportError as error:
+            label = self._context.label
+            raise LatencyError(f"Latency backend {label!r} could not time {subject.name}: {error}") from error
 
 
 def _check_device(context: LatencyContext, device: str) -> None:

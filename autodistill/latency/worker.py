@@ -81,7 +81,8 @@ class Worker:
     def reference(self, path: str, vocabulary: int) -> dict[str, Any]:
         """Load the reference, to stay."""
         self._reference, _ = self._load(path, vocabulary)
-        warm_up(self._reference, max_seconds=1.0)
+        self._alive()
+        warm_up(self._reference, max_seconds=1.0, alive=self._alive)
         # The libraries and the reference stay: collecting garbage before each timing need not visit them (0.2 s).
         gc.collect()
         gc.freeze()
@@ -92,6 +93,7 @@ class Worker:
         stop = StoppingRule(**rule)
         before = reset_peak()
         candidate, runner = self._load(path, vocabulary)
+        self._alive()
         candidate.time_pass()
         # Before the reference runs; the memory of a GPU only its runtime knows.
         after = resident_bytes("VmHWM") if self._setup.device == "cpu" else None
@@ -104,6 +106,8 @@ class Worker:
         timed = measure(candidate, self._reference, stop, self._alive)
         numbers = summarise(timed.table, self._setup.batch_size, timed.turns)
         told = flags(timed.table, numbers["relative_half_width"], stop.target_relative_half_width)
+        if self._setup.device == "cpu" and self._setup.threads > self._machine["usable_cores"]:
+            told.append("oversubscribed")
         facts |= {"environment": state() | self._machine, "flags": told}
         facts["versions"] = {"python": platform.python_version(), **facts["versions"]}
         if timed.reference is not None:
@@ -114,6 +118,7 @@ class Worker:
     def predict(self, path: str, inputs: str, outputs: str) -> dict[str, Any]:
         """Load a model, write what it answers and let it go."""
         runner: AnsweringRunner = self._runner(Path(path), self._setup)
+        self._alive()
         answers = []
         for batch in read_batches(Path(inputs)):
             answers.append(runner.logits(batch))
@@ -124,6 +129,7 @@ class Worker:
     def _service(self, runner: Runner, vocabulary: int, size: int, rule: StoppingRule, parts: int) -> list[list[float]]:
         """Times of batches of one size: what a 99th percentile needs, else a share of one model's time."""
         requests = [runner.prepare(inputs) for inputs in requests_of(replace(self._setup, batch_size=size), vocabulary)]
+        self._alive()
         share = replace(rule, max_seconds=rule.max_seconds / parts, min_requests=MINIMUM_FOR_P99)
         table = measure(Timed(runner.run, requests), None, share, self._alive).table
         rows: list[list[float]] = table[:SERVICE_PASSES].round(6).tolist()

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from autodistill.cli import main
+from autodistill.components.latency import LatencyReport, LatencySubject
+from autodistill.latency.roofline import RooflineLatency
 from autodistill.testing.tiny import tiny_overrides
 
 ARCHITECTURE = "{num_layers: 3, hidden_size: 32, num_heads: 4, intermediate_size: 64}"
@@ -90,6 +92,23 @@ def test_one_model_that_cannot_be_asked_or_loaded_does_not_keep_the_others_from_
         ("short", True),
         ("damaged", True),
     ]
+
+
+def test_what_was_timed_before_ctrl_c_is_written(given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    measure, asked = RooflineLatency.measure, []
+
+    def interrupted(backend: RooflineLatency, subject: LatencySubject) -> LatencyReport:
+        asked.append(subject.name)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return measure(backend, subject)
+
+    monkeypatch.setattr(RooflineLatency, "measure", interrupted)
+    command = ["latency", *given, "study.name=stopped", "timing.lengths=[8,16]", f"timing.subjects=[{ARCHITECTURE}]"]
+    assert main(command) == 130
+    (output,) = (item.partition("=")[2] for item in given if item.startswith("output_dir="))
+    reports = json.loads(Path(output, "stopped", "latency.json").read_text())
+    assert [report["model"] for report in reports] == asked[:2] == ["architecture 0", "teacher"]
 
 
 @pytest.mark.parametrize(

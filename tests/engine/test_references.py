@@ -35,8 +35,8 @@ class Backend:
         self.asked.append(subject)
         if self.busy:
             raise LatencyError("the device is busy")
-        given: dict[str, Any] = {"backend": "onnxruntime", "kind": "measured", "workload": {}, "device": "cpu"}
-        return LatencyReport(**given, precision="fp32", threads=1, median=2.0)
+        given: dict[str, Any] = {"backend": "onnxruntime", "kind": "measured", "device": "cpu"}
+        return LatencyReport(**given, workload={"precision": "fp32"}, precision="fp32", threads=1, median=2.0)
 
 
 def test_references_are_timed_by_what_runs_onnx_files_and_again_where_that_failed(
@@ -70,7 +70,9 @@ def test_references_are_timed_by_what_runs_onnx_files_and_again_where_that_faile
     def timed() -> dict[str, str]:
         measure_references(session)
         stored = storage.step(study.id, "reference:teacher_int8")
-        return {label: report["precision"] for label, report in stored["latencies"].items()}
+        reports = stored["latencies"]
+        assert all(report["workload"]["precision"] == report["precision"] for report in reports.values())
+        return {label: report["precision"] for label, report in reports.items()}
 
     monkeypatch.setattr(references, "_measure", measure)
     assert timed() == {"fast": "int8"}

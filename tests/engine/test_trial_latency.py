@@ -63,6 +63,14 @@ def test_candidate_that_is_too_slow_by_its_blocks_is_never_measured_whole(tmp_pa
             "constraints.slow.metric is roofline.p99_ms, which latency.roofline (roofline) does not give. "
             "It gives: roofline.p50_ms, roofline.p90_ms, roofline.ratio_to_reference, roofline.throughput.",
         ),
+        (
+            ["latency=[onnxruntime]", "export=[huggingface,onnx]", "export.onnx.opset=14"],
+            "latency.onnxruntime.opset is 17, but export.onnx.opset is 14",
+        ),
+        (
+            ["latency.torch.lengths=[8,4000]"],
+            "lengths go up to 4000 tokens, but teacher and students take",
+        ),
     ],
 )
 def test_metric_that_the_workload_does_not_ask_for_is_refused_before_anything_runs(

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from copy import deepcopy
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from transformers import (
@@ -15,8 +17,10 @@ from transformers import (
 
 from autodistill.components.outcome import ExportSubject
 from autodistill.errors import ConfigError, ExportError
+from autodistill.exporters.auto_classes import load_pretrained
 from autodistill.exporters.configs import HuggingFaceConfig
-from autodistill.exporters.huggingface import HuggingFaceExporter
+from autodistill.exporters.huggingface import HuggingFaceExporter, save_pretrained
+from autodistill.exporters.onnx_export import export_onnx
 
 # A few units in the last place of logits below one.
 ROUNDING = 1e-6
@@ -39,6 +43,18 @@ def test_exported_directory_loads_with_auto_classes_and_answers_the_same(
     inputs = tokenizer(["good bad good"], return_tensors="pt")
     with torch.inference_mode():  # equal weights at other addresses may be added up in another order
         torch.testing.assert_close(model(**inputs).logits, subject.model(**inputs).logits, rtol=0, atol=ROUNDING)
+
+
+def test_a_model_saved_in_half_precision_is_loaded_and_exported_in_float32(
+    subject: ExportSubject, tmp_path: Path
+) -> None:
+    save_pretrained(deepcopy(subject.model).half(), tmp_path / "half")
+    model = load_pretrained(tmp_path / "half")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    export_onnx(model, tmp_path / "model.onnx", opset=17)
+    types = {tensor.data_type for tensor in onnx.load(tmp_path / "model.onnx").graph.initializer}
+    assert onnx.TensorProto.FLOAT in types
+    assert onnx.TensorProto.FLOAT16 not in types
 
 
 def test_weights_are_safetensors_without_any_pickle(subject: ExportSubject, leftovers: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 from transformers import (
     AutoTokenizer,
     BertForMaskedLM,
@@ -123,6 +124,8 @@ def test_quantised_copy_is_smaller_recognised_and_close(subject: ExportSubject, 
     quantise_onnx(tmp_path / "model.onnx", tmp_path / "int8.onnx")
     assert not is_quantised(tmp_path / "model.onnx")
     assert is_quantised(tmp_path / "int8.onnx")
+    assert is_quantised(dequantising(tmp_path / "weights.onnx", weights=True))
+    assert not is_quantised(dequantising(tmp_path / "activations.onnx", weights=False))
     answers = run_onnx(tmp_path / "int8.onnx", subject.sample, threads=1)
     for expected, given in zip(logits_of(subject.model, subject.sample), answers, strict=True):
         np.testing.assert_allclose(given, expected, atol=0.1)
@@ -141,3 +144,20 @@ def test_this_process_never_loads_onnxruntime() -> None:
 def test_opset_out_of_range_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"export\.onnx\.opset must be between 14 and 20, got 9"):
         OnnxConfig(opset=9)
+
+
+def dequantising(path: Path, *, weights: bool) -> Path:
+    """A product in QDQ form, as static quantisation writes it: of int8 weights, or of activations alone."""
+    scale = helper.make_tensor("scale", TensorProto.FLOAT, [], [0.5])
+    weight = helper.make_tensor("weight", TensorProto.INT8, [2, 2], [1, 2, 3, 4])
+    float_weight = helper.make_tensor("w", TensorProto.FLOAT, [2, 2], [1.0, 2.0, 3.0, 4.0])
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale"], ["quantised"]),
+        helper.make_node("DequantizeLinear", ["quantised", "scale"], ["again"]),
+        *([helper.make_node("DequantizeLinear", ["weight", "scale"], ["w"])] if weights else []),
+        helper.make_node("MatMul", ["again", "w"], ["y"]),
+    ]
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 2])] for name in "xy"]
+    graph = helper.make_graph(nodes, "product", *ends, initializer=[scale, weight if weights else float_weight])
+    onnx.save(helper.make_model(graph), path)
+    return path

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,24 @@ from hypothesis import strategies as st
 from torch import nn
 
 from autodistill.components.architecture import Architecture
-from autodistill.components.latency import ComposingBackend, LatencyContext, LatencyReport, LatencySubject
+from autodistill.components.latency import (
+    ComposingBackend,
+    LatencyContext,
+    LatencyReport,
+    LatencySubject,
+    metrics_given,
+)
 from autodistill.components.students import Vocabulary
 from autodistill.components.task import TaskSpec
 from autodistill.errors import ConfigError
 from autodistill.latency.blocks import BlockStore, Composer, Point, combined, fit, fixed_part, outside_blocks
-from autodistill.latency.configs import OnnxRuntimeConfig, TorchConfig
+from autodistill.latency.configs import MeasuredConfig, OnnxRuntimeConfig, TorchConfig
+from autodistill.latency.measuring import Measuring
 from autodistill.latency.onnxruntime import OnnxRuntimeLatency
 from autodistill.latency.process import WorkerProcess
+from autodistill.latency.session import Artifact
 from autodistill.latency.statistics import summarise
+from autodistill.latency.subjects import workload_of
 from autodistill.latency.torch import TorchLatency
 from autodistill.registry import default_registry
 
@@ -342,8 +352,51 @@ def test_graphs_of_another_operator_set_are_timed_anew(tmp_path: Path) -> None:
 def test_gpu_without_a_name_is_not_composed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    context = LatencyContext("ort", (4,), tmp_path, None, build, model_key="tiny")
-    config = OnnxRuntimeConfig(device="cuda", compose=True, threads=1)
     with pytest.raises(ConfigError, match=r"latency\.ort\.compose keeps timings .* got none: .*compose=false"):
-        OnnxRuntimeLatency(context, **dataclasses.asdict(config))
-    OnnxRuntimeLatency(context, **{**dataclasses.asdict(config), "compose": False}).close()
+        on_gpu(tmp_path, compose=True)
+    on_gpu(tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [({}, set()), ({"p99": True}, {"p99_ms"}), ({"requests_per_second": 9.0}, {"loaded_p50_ms", "loaded_p99_ms"})],
+)
+def test_a_backend_gives_what_its_workload_asks_for_and_its_runtime_tells(
+    tmp_path: Path, options: dict[str, Any], more: set[str]
+) -> None:
+    single = {"p50_ms", "p90_ms", "throughput", "ratio_to_reference"} | more
+    assert on_gpu(tmp_path, **options).metrics == single
+    assert on_gpu(tmp_path, tells_gpu_memory=True, **options).metrics == single | {"peak_memory_bytes"}
+    context = LatencyContext("torch", (4,), tmp_path, None)
+    made = TorchLatency(context, **dataclasses.asdict(TorchConfig(threads=1, **options)))
+    assert metrics_given(made) == single | {"peak_memory_bytes"}
+
+
+def on_gpu(directory: Path, tells_gpu_memory: bool = False, **changes: Any) -> Measuring:
+    """What a backend on a GPU is made of; nothing of it runs here."""
+    context = LatencyContext("ort", (4,), directory, None, build, model_key="tiny")
+    options: Any = dataclasses.asdict(MeasuredConfig(threads=1, **changes))
+    return Measuring(
+        context,
+        component="onnxruntime",
+        workload=workload_of(context, options, precision="fp32", threads=1, device="cuda"),
+        runner="nowhere:Runner",
+        runner_options={},
+        packages=(),
+        prepare=lambda subject: nullcontext(Artifact(directory, 60)),
+        options=options,
+        tells_gpu_memory=tells_gpu_memory,
+    )
+
+
+def test_another_version_of_autodistill_times_blocks_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = LatencyContext("torch", (4,), tmp_path, None, build, model_key="tiny")
+    quick = TorchConfig(max_seconds=0.05, compose_seconds=0.05, threads=1, compose=True)
+    stored = []
+    for version in ("1.0", "1.1", "1.1"):
+        monkeypatch.setattr("autodistill.latency.measuring.__version__", version)
+        made = TorchLatency(context, **dataclasses.asdict(quick))
+        assert made.compose(LatencySubject("trial 3", architecture(6), None)) is not None
+        made.close()
+        stored.append(len(list((tmp_path / "blocks").glob("*.json"))))
+    assert stored[0] < stored[1] == stored[2]

@@ -178,9 +178,53 @@ def test_load_without_times_of_batches_says_which_are_missing(
         made.measure(make_subject())
 
 
-def test_program_that_does_not_exist_is_named(context: LatencyContext, make_subject: Make) -> None:
-    with pytest.raises(LatencyError, match="/nowhere/adb cannot be started"):
-        backend(context, ["/nowhere/adb"]).measure(make_subject())
+@pytest.mark.parametrize("program", ["/nowhere/adb", "no_such_program", __file__])
+def test_program_that_cannot_be_run_is_named_before_anything_is(context: LatencyContext, program: str) -> None:
+    with pytest.raises(ConfigError, match=rf"latency\.phone\.command must start with a program .* got '{program}'"):
+        backend(context, [program])
+
+
+def test_program_that_is_gone_is_named(context: LatencyContext, make_subject: Make, tmp_path: Path) -> None:
+    program = tmp_path / "adb"
+    program.write_text("#!/bin/sh")
+    program.chmod(0o755)
+    made = backend(context, [str(program)])
+    program.unlink()
+    with pytest.raises(LatencyError, match="adb cannot be started"):
+        made.measure(make_subject())
+
+
+@pytest.mark.parametrize(("age", "references"), [(300.0, 1), (0.0, 3)])
+def test_a_reference_is_timed_again_when_its_timing_is_old(
+    age: float,
+    references: int,
+    context: LatencyContext,
+    script: Callable[[str], list[str]],
+    make_subject: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The device takes a millisecond longer for every model: a ratio to an old timing would grow with it."""
+    monkeypatch.setattr("autodistill.latency.command.REFERENCE_SECONDS", age)
+    calls = tmp_path / "calls"
+    command = script(f"""
+        with open({str(calls)!r}, "a") as file:
+            file.write("x")
+        print(json.dumps({{"median_ms": 10 + os.path.getsize({str(calls)!r})}}))
+    """)
+    made = backend(dataclasses.replace(context, reference=make_subject("teacher")), command, format="huggingface")
+    ratios = [made.measure(make_subject()).ratio_to_reference for _ in range(3)]
+    assert calls.stat().st_size == 3 + references
+    assert ratios == [12 / 11, *([14 / 13, 16 / 15] if references == 3 else [13 / 11, 14 / 11])]
+
+
+def test_a_directory_without_weights_is_named(
+    context: LatencyContext, script: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    made = backend(context, script("pass"), format="huggingface")
+    with pytest.raises(LatencyError, match=r"'phone' could not time pick 1: .* holds no model\.safetensors"):
+        made.measure(LatencySubject("pick 1", None, None, {"huggingface": tmp_path}))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from autodistill.errors import LatencyError
 from autodistill.exporters.onnx_session import package_environment
-from autodistill.latency.lock import PLACES, DeviceLock, lock_directory
+from autodistill.latency.lock import DeviceLock, lock_directory
 
 HOLD = """
 import sys
@@ -63,13 +63,22 @@ def test_two_locks_of_one_process_exclude_each_other_and_devices_do_not(temporar
         assert acquired_within(DeviceLock("cuda"), 10)
 
 
-def test_all_users_and_all_folders_for_temporary_files_share_one_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    assert tmp_path not in lock_directory().parents
-    assert lock_directory() in PLACES
-    assert str(os.getuid()) not in str(lock_directory())
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """One that belongs to who runs this, as ``/var/lock`` to root on some systems, and one for all."""
+    own, shared = tmp_path / "own", tmp_path / "shared"
+    for place, mode in ((own, 0o755), (shared, 0o1777)):
+        place.mkdir()
+        place.chmod(mode)
+    monkeypatch.setattr("autodistill.latency.lock.PLACES", (own, shared))
+    monkeypatch.setattr(tempfile, "tempdir", str(own))
+    return own, shared
+
+
+def test_who_could_write_elsewhere_locks_where_everybody_can(places: tuple[Path, Path]) -> None:
+    assert lock_directory() == places[1]
+    places[1].rmdir()
+    assert lock_directory() == places[0]
 
 
 def test_lock_can_be_opened_by_others_whatever_the_umask(temporary: Path) -> None:

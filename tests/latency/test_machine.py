@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autodistill.latency.machine import device_name, pin, processor_name, reset_peak, resident_bytes, usable_cores
+from autodistill.latency.machine import (
+    chosen_cpus,
+    device_name,
+    pin,
+    processor_name,
+    reset_peak,
+    resident_bytes,
+    usable_cores,
+)
 
 
 def test_usable_cores_heeds_the_affinity_of_the_process() -> None:
@@ -30,6 +38,26 @@ def test_process_is_pinned_to_as_many_cores_as_threads_and_not_when_there_are_fe
         assert len(cpus) == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize("file", ["cpu_capacity", "cpufreq/cpuinfo_max_freq"])
+def test_the_fastest_cores_are_chosen_and_the_last_among_equals(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three fast cores of two hyper-threads each, and behind them two slow ones."""
+    monkeypatch.setattr("autodistill.latency.machine.CPUS", tmp_path)
+    assert chosen_cpus(range(8), 2) == [6, 7]  # nothing is told of them
+    for cpu, (siblings, speed) in enumerate(
+        [("0-1", 9)] * 2 + [("2-3", 9)] * 2 + [("4-5", 9)] * 2 + [("6", 5), ("7", 5)]
+    ):
+        for name, content in (("topology/thread_siblings_list", siblings), (file, speed)):
+            path = tmp_path / f"cpu{cpu}" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{content}\n")
+    assert chosen_cpus(range(8), 2) == [2, 4]
+    assert chosen_cpus(range(8), 4) == [0, 2, 4, 7]
+    assert chosen_cpus({5, 6, 7}, 1) == [5]
+    assert chosen_cpus(range(8), 6) is None
 
 
 def test_processor_is_named_with_its_number_of_cpus() -> None:

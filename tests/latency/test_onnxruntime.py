@@ -33,6 +33,7 @@ from autodistill.exporters.parity import logits_of
 from autodistill.latency.configs import OnnxRuntimeConfig
 from autodistill.latency.onnxruntime import OnnxRuntimeLatency
 from autodistill.latency.process import WorkerProcess
+from autodistill.latency.runners import PROVIDERS, with_options
 
 from .conftest import build_tiny
 
@@ -241,6 +242,8 @@ def test_it_estimates_nothing(context: LatencyContext) -> None:
         ({"device": "tpu"}, r"latency\.onnxruntime\.device must be one of cpu, cuda, got 'tpu'"),
         ({"provider": "cuda"}, r"latency\.onnxruntime\.provider must be one of null, cpu, got 'cuda'"),
         ({"price_per_hour": 2.0}, r"price_per_hour gives the cost .*p99_limit_ms is null"),
+        ({"max_batch": 32}, r"max_batch says how .* no such load.*p99_limit_ms=MILLISECONDS.*it is .*\.batch_size"),
+        ({"max_wait_ms": 5.0}, r"max_wait_ms says how requests are batched .* no such load"),
         ({"max_batch": 0}, r"latency\.onnxruntime\.max_batch must be >= 1, got 0"),
         ({"requests_per_second": -1.0}, r"requests_per_second must be > 0 or null, got -1\.0"),
         ({"lengths": [0]}, r"lengths must be null, a number >= 1, a list"),
@@ -278,11 +281,24 @@ def test_p99_is_told_when_it_is_asked_for_however_short_the_time(context: Latenc
     assert (without.p99 is None) == (without.n < 300)
 
 
-def test_provider_that_this_onnxruntime_lacks_is_an_error_that_says_what_to_install(
-    context: LatencyContext, make_subject: Make
+@pytest.mark.parametrize(("provider", "name"), [(None, "CUDA"), ("cuda", "CUDA"), ("tensorrt", "Tensorrt")])
+def test_provider_that_this_onnxruntime_lacks_is_refused_when_the_backend_is_made(
+    context: LatencyContext, provider: str | None, name: str
 ) -> None:
-    with pytest.raises(LatencyError, match=r"(?s)without CUDAExecutionProvider.*pip install onnxruntime-gpu"):
-        backend(context, device="cuda", provider="cuda").measure(make_subject())
+    message = rf"device is cuda, but .* built without {name}ExecutionProvider; it has .*pip install onnxruntime-gpu"
+    with pytest.raises(ConfigError, match=message):
+        backend(context, device="cuda", provider=provider)
+    assert "onnxruntime" not in sys.modules
+
+
+def test_full_precision_on_a_gpu_is_no_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    assert dict(with_options(PROVIDERS["cuda"], "fp32")) == {"CUDAExecutionProvider": {"use_tf32": "0"}}
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "1"
+    both = with_options(PROVIDERS["tensorrt"], "fp16")
+    assert [name for name, _ in both] == ["TensorrtExecutionProvider", "CUDAExecutionProvider"]
+    assert dict(both)["CUDAExecutionProvider"] == {"use_tf32": "0"}
+    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"  # TensorRT's way
 
 
 def test_model_that_cannot_be_exported_names_the_operator(context: LatencyContext) -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,10 @@ from autodistill.components.students import Vocabulary
 from autodistill.components.task import TaskSpec
 from autodistill.errors import ConfigError, LatencyError
 from autodistill.exporters.huggingface import save_pretrained
+from autodistill.latency import calibration
 from autodistill.latency.chip import Chip, chip_of
 from autodistill.latency.configs import RooflineConfig
+from autodistill.latency.lock import DeviceLock
 from autodistill.latency.operators import encoder_flops, operators_of
 from autodistill.latency.roofline import RooflineLatency, costs, total_ms
 from autodistill.latency.trace import architecture_of_config, traced_operators
@@ -275,15 +280,24 @@ def test_precision_that_the_sheet_does_not_tell_names_those_that_it_does(context
 
 
 def test_workload_longer_than_the_positions_names_both(context: LatencyContext) -> None:
-    with pytest.raises(ConfigError, match="lengths go up to 100 tokens, but trial 1 takes 64 positions"):
-        backend(context, lengths=100).measure(LatencySubject("trial 1", bert(), None))
+    with pytest.raises(ConfigError, match="lengths go up to 65 tokens, but teacher and students take 64 pos"):
+        backend(context, lengths=[8, 65])
+    saved = context.build(bert())  # type: ignore[misc]
+    made = backend(dataclasses.replace(context, max_positions=None), lengths=65)
+    with pytest.raises(ConfigError, match="lengths go up to 65 tokens, but pick 1 takes 64 positions"):
+        made.measure(LatencySubject("pick 1", None, lambda: saved))
 
 
 def test_model_that_does_not_fit_the_memory_is_refused(context: LatencyContext, tmp_path: Path) -> None:
     path = tmp_path / "small.yaml"
     path.write_text("name: Small\npeak_tflops: {int8: 1}\nmemory_gb_per_s: 10\nmemory_gb: 0.001\n")
+    made = backend(context, chip=str(path))
     with pytest.raises(LatencyError, match=r"trial 1 has weights of .* GB in int8, Small has 0\.001 GB"):
-        backend(context, chip=str(path)).measure(LatencySubject("trial 1", bert(hidden_size=1024), None))
+        made.measure(LatencySubject("trial 1", bert(hidden_size=1024), None))
+    estimates = made.estimate([bert(), bert(hidden_size=1024), bert(num_layers=1)])
+    assert estimates is not None
+    for values, variances in estimates.values():
+        assert np.isnan(values).tolist() == np.isnan(variances).tolist() == [False, True, False]
 
 
 def test_this_machine_is_calibrated_once_and_kept(context: LatencyContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,6 +309,47 @@ def test_this_machine_is_calibrated_once_and_kept(context: LatencyContext, monke
     written = sheet.stat().st_mtime_ns
     assert backend(context, chip="this_machine", threads=1).chip == chip_of(dataclasses.asdict(first.chip), "x")
     assert sheet.stat().st_mtime_ns == written
+
+
+def test_fast_memory_holds_source_and_target_of_the_largest_fast_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "_copy", lambda size, device: 40e9 if size <= 2**20 else 10e9)
+    monkeypatch.setattr(calibration, "_seconds", lambda call, device: 1e-6)
+    monkeypatch.setattr(calibration, "_peak", lambda dtype, device: 0.1)
+    sheet = calibration.calibrate("cpu", 1)
+    assert (sheet["on_chip_mb"], sheet["on_chip_gb_per_s"]) == (2 * 2**20 / 1e6, 40.0)
+    assert sheet["memory_gb_per_s"] == 10.0
+
+
+def test_a_sheet_that_another_process_made_meanwhile_is_taken(
+    context: LatencyContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autodistill.latency.lock.PLACES", (tmp_path,))
+    monkeypatch.setattr(calibration, "_run", lambda *_: pytest.fail("calibrated once more"))
+    waiting = threading.Event()
+    held = calibration.DeviceLock.held
+    monkeypatch.setattr(calibration.DeviceLock, "held", lambda lock: waiting.set() or held(lock))
+    other = DeviceLock("cpu")
+    with ThreadPoolExecutor() as pool:
+        with other.held():
+            sheet = pool.submit(calibration.calibrated_chip, context, "cpu", 1)
+            assert waiting.wait(60)
+            (context.work_dir / "chips").mkdir()
+            key = calibration.sheet_of(context.work_dir, "cpu", 1)
+            key.write_text(json.dumps(dataclasses.asdict(CHIP)))
+        assert sheet.result(60) == CHIP
+    other.close()
+
+
+def test_the_studys_own_sheet_of_this_machine_is_taken_without_calibrating(
+    context: LatencyContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "_run", lambda *_: pytest.fail("calibrated once more"))
+    chip = dataclasses.replace(CHIP, peak_tflops={"fp32": 1.0})
+    told = json.loads(json.dumps(dataclasses.asdict(chip)))
+    made = backend(dataclasses.replace(context, calibration=told), chip="this_machine", threads=1)
+    assert made.chip == chip
+    assert made.calibration == told
+    assert backend(context).calibration is None  # of a chip that is not here
 
 
 @pytest.mark.parametrize("make", [lambda: RooflineConfig(chip=""), lambda: RooflineConfig(threads=0)])

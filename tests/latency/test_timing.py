@@ -95,12 +95,33 @@ def test_a_fast_model_is_timed_in_several_turns_however_precise_the_first(clock:
 
 
 def test_who_waits_is_told_after_every_block_that_it_goes_on(clock: Clock) -> None:
-    signs: list[float] = []
+    signs = [clock.now]
     a, b = clock.model("a", [40.0]), clock.model("b", [500.0])
     measure(a, b, StoppingRule(0.02, 2.0, 10, min_requests=60), lambda: signs.append(clock.now))
     gaps = [later - earlier for earlier, later in itertools.pairwise(signs)]
-    assert len(signs) == 2 * 20  # sixty requests, three in a block, and as many blocks of the reference
-    assert max(gaps) <= 2 * 0.5 + 0.001  # a block of the reference, and the request after the switch
+    # Two warm it up; sixty requests, three in a block, and as many blocks of the reference, each after a first request.
+    assert len(signs) == 1 + 2 + 20 + 2 * 20
+    assert max(gaps) <= 0.5 + 0.001  # a block of the reference
+
+
+@pytest.mark.parametrize("slow", [[40_000.0], [20_000.0] * 2])
+def test_who_waits_for_a_slow_model_never_waits_longer_than_for_one_request_of_each_length(
+    clock: Clock, slow: list[float]
+) -> None:
+    signs = [clock.now]
+    measure(
+        clock.model("a", slow), clock.model("b", slow), StoppingRule(0.02, 2.0, 10), lambda: signs.append(clock.now)
+    )
+    gaps = [later - earlier for earlier, later in itertools.pairwise([*signs, clock.now])]
+    assert max(gaps) <= 40.0 + 0.001
+
+
+def test_no_sign_of_life_is_given_before_a_request_of_a_fast_model_is_timed(clock: Clock) -> None:
+    a, b = clock.model("a", [10.0]), clock.model("b", [20.0])
+    measure(a, b, StoppingRule(0.02, 10.0, 16), lambda: clock.order.append("sign"))
+    lengths = [len(turn) for turn in "".join(name[0] for name in clock.order).rstrip("s").split("s")]
+    assert lengths[:2] == [1, 1]  # warming up
+    assert min(lengths[2:]) > 1  # the request after the switch, and those that are timed
 
 
 def test_warm_up_ends_when_steady_and_is_bounded(clock: Clock) -> None:

@@ -11,8 +11,9 @@ import torch
 from transformers import BertForSequenceClassification
 
 from autodistill.components.latency import LatencyContext, LatencySubject
-from autodistill.errors import ConfigError
-from autodistill.exporters.huggingface import save_pretrained
+from autodistill.engine.finals import load_model
+from autodistill.errors import ConfigError, LatencyError
+from autodistill.exporters.huggingface import save_pretrained, weights_digest
 from autodistill.exporters.parity import logits_of
 from autodistill.latency.configs import TorchConfig
 from autodistill.latency.torch import TorchLatency
@@ -39,6 +40,25 @@ def test_built_and_saved_models_are_timed_against_the_reference(context: Latency
     assert saved.artifact_sha256 is not None
     assert built.versions.keys() == {"python", "torch", "transformers"}
     assert [path.name for path in context.work_dir.iterdir()] == ["hf"]
+
+
+def test_a_model_in_several_files_is_timed_and_one_without_weights_named(
+    context: LatencyContext, model: BertForSequenceClassification, tmp_path: Path
+) -> None:
+    model.save_pretrained(tmp_path / "hf", max_shard_size="20KB")
+    assert len(list((tmp_path / "hf").glob("*.safetensors"))) > 1
+    assert type(load_model(tmp_path / "hf")) is type(model)
+    made = backend(context)
+    subject = LatencySubject("pick 3", None, None, {"huggingface": tmp_path / "hf"})
+    digests = [made.measure(subject).artifact_sha256]
+    first = min((tmp_path / "hf").glob("*.safetensors"))
+    first.write_bytes(first.read_bytes() + b" ")
+    assert weights_digest(tmp_path / "hf") not in digests
+    for path in (tmp_path / "hf").glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(LatencyError, match=r"'onnxruntime' could not time pick 3: .*hf holds no model\.safetensors"):
+        made.measure(subject)
+    made.close()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")

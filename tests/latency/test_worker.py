@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -174,6 +175,27 @@ class GpuRunner:
         return {"versions": {}}
 
 
+def test_loading_and_warming_up_the_reference_is_told_step_by_step(tmp_path: Path) -> None:
+    signs: list[str] = []
+    worker = Worker(lambda: signs.append("sign"))
+    cpus = os.sched_getaffinity(0)
+    try:
+        worker.open(f"{__name__}:GpuRunner", SETUP_DICT)
+        worker.reference(str(tmp_path), 10)
+    finally:
+        gc.unfreeze()
+        os.sched_setaffinity(0, cpus)
+    assert len(signs) >= 3  # loaded, and after each of two passes
+
+
+def test_more_threads_than_cores_are_flagged(tmp_path: Path) -> None:
+    worker = Worker(lambda: None)
+    worker.open(f"{__name__}:GpuRunner", {**SETUP_DICT, "threads": 10_000})
+    told = worker.measure(str(tmp_path), 10, {"target_relative_half_width": 0.5, "max_seconds": 0.01, "min_repeats": 1})
+    assert "oversubscribed" in told["flags"]
+    assert told["environment"]["pinned_to_cpus"] is None
+
+
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
 def test_a_runner_on_a_gpu_is_told_neither_the_processors_name_nor_its_memory(device: str, tmp_path: Path) -> None:
     worker = Worker(lambda: None)
@@ -185,4 +207,5 @@ def test_a_runner_on_a_gpu_is_told_neither_the_processors_name_nor_its_memory(de
     finally:
         os.sched_setaffinity(0, cpus)
     assert told["device"] == "NVIDIA H100"
+    assert "oversubscribed" not in told["flags"]
     assert (told["peak_memory_bytes"] is None) == (device == "cuda" or reset_peak() is None)

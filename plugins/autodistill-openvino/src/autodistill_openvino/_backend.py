@@ -44,6 +44,11 @@ class OpenVinoLatency:
             graph_options={"opset": opset},
         )
 
+    @property
+    def metrics(self) -> frozenset[str]:
+        """What is told under this workload; see `autodistill.components.latency.LatencyBackend`."""
+        return self._measuring.metrics
+
     def measure(self, subject: LatencySubject) -> LatencyReport:
         """Time one model; see `autodistill.components.latency.LatencyBackend`.
 
