@@ -157,6 +157,42 @@ def test_a_study_whose_plugin_is_gone_can_still_be_read(
     assert jobs == ["old", "old"]
 
 
+# -- components that change --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "left_out"),
+    [
+        (["pruner=latency_bands", "pruner.reduction_factor=3"], ["pruner=none"], ["pruner.reduction_factor=3"]),
+        (["search=nevergrad", "search.optimizer=DE"], ["search=random"], ["search.optimizer=DE"]),
+        (["search=nevergrad", "search.optimizer=DE"], ["search=nevergrad"], []),
+        (["search.max_replicates=2"], ["search=botorch"], []),  # the one that is chosen by default
+        (["~baseline.tinybert_4l"], ["baseline=[mobilebert]"], ["~baseline.tinybert_4l"]),
+        (["~baseline.tinybert_4l"], ["baseline=[tinybert_4l]"], ["~baseline.tinybert_4l"]),
+        (["export=[onnx]", "export.onnx.opset=17"], ["export=[huggingface]"], ["export.onnx.opset=17"]),
+        (["export=[onnx]", "export.onnx.opset=17"], ["export=[huggingface,onnx]"], []),
+        (["+baseline.small.name=mobilebert"], ["baseline=[]"], ["+baseline.small.name=mobilebert"]),
+    ],
+)
+def test_a_component_that_is_chosen_anew_leaves_the_former_ones_parameters_behind(
+    before: list[str],
+    now: list[str],
+    left_out: list[str],
+    jobs: Jobs,
+    output: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = stored(output, "old", "data=python_docs", *before)
+    kept: list[str] = []
+    jobs.what = lambda settings, overrides: kept.extend(overrides) or 0  # type: ignore[func-returns-value]
+    assert main(["explore", *given, *now]) == 0
+    said = capsys.readouterr().err
+    for override in before[-1:]:
+        assert (override in kept) == (override not in left_out)
+        assert (override in said) == (override in left_out)
+    assert jobs == ["old"]
+
+
 # -- interruptions -----------------------------------------------------------------------------------------------
 
 
