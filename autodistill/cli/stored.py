@@ -6,8 +6,14 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from autodistill.components.specs import KINDS
-from autodistill.configs.composition import SEARCH_PATH, compose_raw, prepare_hydra, translated_errors, user_search_path
+from autodistill.configs.composition import (
+    GROUPS,
+    SEARCH_PATH,
+    compose_raw,
+    prepare_hydra,
+    translated_errors,
+    user_search_path,
+)
 from autodistill.configs.settings import to_plain
 from autodistill.errors import ConfigError
 from autodistill.registry import Registry
@@ -15,9 +21,6 @@ from autodistill.report.formats import SECRET
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
-
-#: Groups that are no kind of component, and hold their choice's parameters too.
-_OTHER_GROUPS = ("storage", "trainer", "logger", "fine_tuning")
 
 #: Keys that say where a study is, not what it is; a preset of storage may be in a folder of the user's.
 _LOCATING = ("study.name", "output_dir", "storage", "storage.url", SEARCH_PATH)
@@ -75,10 +78,12 @@ def _of_former_choices(stored: Sequence[Override], given: Sequence[Override], re
 
 def _chosen(given: Sequence[Override]) -> dict[str, str | list[str] | None]:
     """Group -> what is chosen for it, of the groups that are chosen by overrides; None for one that is taken away."""
-    groups = (*KINDS, *_OTHER_GROUPS)
-    found = {item.key_or_group: item.value() for item in given if item.key_or_group in groups}
-    texts = {key: [str(one) for one in value] if isinstance(value, list) else value for key, value in found.items()}
-    return {key: value for key, value in texts.items() if not isinstance(value, dict)}
+    found: dict[str, str | list[str] | None] = {}
+    for item in given:
+        value: Any = item.value()
+        if item.key_or_group in GROUPS and not isinstance(value, dict):
+            found[item.key_or_group] = [str(one) for one in value] if isinstance(value, list) else value
+    return found
 
 
 def _choices(stored: Sequence[Override], registry: Registry) -> Mapping[str, Any]:
