@@ -16,7 +16,7 @@ from autodistill.cli.hydra_app import split_arguments
 from autodistill.configs.paths import quoted
 from autodistill.configs.settings import Settings
 from autodistill.engine.storage import Storage
-from autodistill.errors import StudyInterruptedError
+from autodistill.errors import StudyError, StudyInterruptedError
 from autodistill.registry import Registry
 
 Verb = Callable[[Settings, Sequence[str]], int]
@@ -140,6 +140,29 @@ def test_jobs_whose_values_look_alike_in_a_folders_name_are_distinct_studies(job
     assert second.startswith("study-data.train=_m_a_b-")
     assert first != second
     assert third == "study-data.train=ab"
+
+
+@pytest.mark.parametrize("error", [StudyError("No such data."), ZeroDivisionError("no such kernel")])
+def test_a_job_that_fails_is_named_with_its_error_and_in_the_closing_table(
+    error: Exception,
+    jobs: Jobs,
+    output: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def fail(settings: Settings, overrides: Sequence[str]) -> int:
+        if settings.seed == 1:
+            raise error
+        return 0
+
+    jobs.what = fail
+    assert main(["run", "-m", "data=python_docs", "seed=0,1", f"output_dir={output}"]) != 0
+    printed = capsys.readouterr()
+    assert "This was the job study-seed=1 of the sweep." in printed.err
+    rows = [line for line in printed.out.splitlines() if "seed=" in line]
+    assert [("study-seed=0" in row, "study-seed=1" in row) for row in rows] == [(True, False), (False, True)]
 
 
 # -- studies that cannot be made again ---------------------------------------------------------------------------
