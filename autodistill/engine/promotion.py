@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -137,7 +137,7 @@ class Promoter:
     def _forget_outdated(self) -> None:
         """Choose anew the picks that were chosen before later trials and whose full run has not ended."""
         storage, study = self.session.storage, self.session.study.id
-        steps = [storage.step(study, f"pick:{place}") for place in range(len(self._chosen()))]
+        steps: list[Any] = [storage.step(study, f"pick:{place}") for place in range(len(self._chosen()))]
         # Earlier versions did not store it: their choices are kept.
         before = min((int(step.get("searched", self._searched)) for step in steps), default=self._searched)
         if before >= self._searched:

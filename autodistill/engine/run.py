@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from autodistill.configs.settings import Settings
@@ -118,7 +118,7 @@ def _finish(session: Session) -> None:
     storage, study = session.storage, session.study.id
     asked, before = _asked(session.settings), storage.step(study, FINISHED)
     with locked(session.settings.study_dir / FINISHING, _waiting_for_another(session)):
-        finished = storage.step(study, FINISHED)
+        finished: Any = storage.step(study, FINISHED)
         if finished == before or finished["asked"] != asked:
             _finalise(session)
             storage.replace_step(study, FINISHED, {"asked": asked, "by": uuid4().hex})

@@ -52,7 +52,7 @@ class Study:
     def summary(self) -> dict[str, Any]:
         """The content of ``summary.json``, as of now."""
         with Storage(self._url) as storage:
-            return SummaryBuilder(storage, storage.get_study(self.name)).build()
+            return SummaryBuilder(storage, storage.get_study(self.name), str(self.directory.parent), self._url).build()
 
     def write_report(self) -> Path:
         """Write ``summary.json`` and ``report.html`` into the study's folder; returns the page's path."""
