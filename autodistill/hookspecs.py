@@ -175,6 +175,8 @@ def autodistill_after_trial_run(study: str, trial: int, run: str, state: str, me
 def autodistill_on_trial_error(study: str, trial: int, run: str, error: BaseException) -> None:
     """Called after a run failed and its failure was committed; the study goes on.
 
+    Also where building or timing an architecture before its flash run raised what nobody foresaw.
+
     Args:
         study: name of the study.
         trial: number of the trial.

@@ -175,24 +175,33 @@ class _Job:
         Raises:
             KeyboardInterrupt: the user asked to stop, which means the sweep, not only this job.
         """
-        code, study = 1, ""
+        from hydra.core.hydra_config import HydraConfig
+
+        hydra = HydraConfig.get()
+        code, study = 1, hydra.runtime.output_dir
+        in_sweep = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
+        whose = f"This was the job {Path(study).name} of the sweep."
         try:
             with _log_in_use():
-                code, study = self._run(config)
+                code = self._run(config)
         except AutoDistillError as error:
-            print_error(error)
             code = error.exit_code
+            if in_sweep and code != INTERRUPTED:
+                error.add_note(whose)
+            print_error(error)
         except KeyboardInterrupt:
             print_interrupted()
             code = INTERRUPTED
-        except Exception:
+        except Exception as error:
+            if in_sweep:
+                error.add_note(whose)
             traceback.print_exc()
         _write_outcome({"exit_code": code, "study": study})
         if code == INTERRUPTED:
             raise KeyboardInterrupt
         return code
 
-    def _run(self, config: DictConfig) -> tuple[int, str]:
+    def _run(self, config: DictConfig) -> int:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
 
@@ -210,7 +219,7 @@ class _Job:
         overrides = [masked_references(str(override)) for override in given]
         places = user_search_path(hydra.overrides.hydra, registry)
         overrides += [search_path_override(places)] if places else []  # presets that the study is made of are there
-        return perform(self.verb, settings, registry, overrides), str(settings.study_dir)
+        return perform(self.verb, settings, registry, overrides)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autodistill.cli.model_verbs import as_teacher, number, print_table, write_result
+from autodistill.cli.model_verbs import as_teacher, number, own_name, print_table, write_result
 from autodistill.configs.settings import Chosen, Settings
 from autodistill.errors import AutoDistillError, ConfigError, StudyInterruptedError
 from autodistill.report.tables import LOAD_COLUMNS
@@ -44,9 +44,9 @@ def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) ->
             raise mistakes[0]  # not one model's fault
     finally:  # what was timed is kept also when the user has seen enough
         if len(reports) + len(failures) > len(mistakes):
-            write_result(settings, "latency.json", [*reports, *failures])
+            write_result(settings, f"latency/{own_name(settings)}.json", [*reports, *failures])
     header = ["model", "backend", "batch x length", "p50 ms", "p90 ms", "±", "of teacher", "n", "kind"]
-    page = settings.study_dir / "latency.html"
+    page = settings.study_dir / "latency" / f"{own_name(settings)}.html"
     write_latency_page(reports, failures, page)
     print_table("latency", [*header, *_extra_titles(reports)], [_row(report, reports) for report in reports])
     print(f"Written: {page}")

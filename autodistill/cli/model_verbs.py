@@ -5,6 +5,7 @@ The verb ``latency`` is in `autodistill.cli.latency_verb`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,8 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
         [name, number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()
     ]
     print_table(f"{settings.model} on {role}", ["metric", "value", "95 % interval", "n", "split"], rows)
-    write_result(settings, "evaluate.json", {"model": settings.model, "metrics": metrics, **_data_facts(bench)})
+    content = {"model": settings.model, "metrics": metrics, **_data_facts(bench)}
+    write_result(settings, f"evaluate/{own_name(settings)}.json", content)
     return 0
 
 
@@ -61,7 +63,8 @@ def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> 
     subject = ExportSubject(str(settings.model), model, bench.tokenizer, bench.task, parity_sample_of(bench))
     rows = []
     for label, chosen in settings.several["export"].items():
-        directory = settings.study_dir / "exports" / ("hf" if chosen.name == "huggingface" else label)
+        folder = settings.study_dir / "exports" / own_name(settings)
+        directory = folder / ("hf" if chosen.name == "huggingface" else label)
         report = bench.create(chosen).export(subject, directory)
         difference = number(report.parity["max_abs_difference"])
         rows.append([report.format, str(report.path), f"{report.bytes / 1e6:.1f} MB", difference, report.sha256[:12]])
@@ -163,7 +166,7 @@ def _fine_tune(settings: Settings, bench: Workbench) -> int:
             print(alarm)
     facts = _data_facts(bench)
     facts["checks"] += [row] if row else []
-    write_result(settings, "evaluate.json", {"model": settings.model, **found, **facts})
+    write_result(settings, f"evaluate/{own_name(settings)}.json", {"model": settings.model, **found, **facts})
     return 0
 
 
@@ -284,6 +287,22 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     if not console.is_terminal:  # a file or a pipe has no width
         console.width = max(console.width, WIDTH)
     console.print(table)
+
+
+def own_name(settings: Settings) -> str:
+    """What the results of a verb on models are called, so that those of other models stay.
+
+    The end of the model's path, or what else is worked on, and a digest that tells apart what looks alike.
+    """
+    from autodistill.engine.cache import cache_key
+
+    path = None if settings.model is None else Path(settings.model).expanduser().absolute()
+    what = {"model": path, "architecture": settings.architecture, "subjects": settings.timing.get("subjects")}
+    if not any(what.values()):
+        what["baselines"] = sorted(settings.several["baseline"])
+    words = "_".join(path.parts[-3:]) if path else "architecture" if settings.architecture else "models"
+    readable = re.sub(r"[^A-Za-z0-9._+-]+", "_", words)[-80:]  # the names of files may have 255 characters
+    return f"{readable}-{cache_key(what)[:8]}"
 
 
 def write_result(settings: Settings, name: str, content: Any) -> None:

@@ -65,13 +65,14 @@ def _finals(summary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _summary(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    path = Path(result["study"]) / "summary.json" if result["study"] else None
-    found: dict[str, Any] | None = json.loads(path.read_text()) if path is not None and path.is_file() else None
+    """What a job wrote; None of one that ended before, whose folder may hold what an earlier one wrote."""
+    path = Path(result["study"]) / "summary.json"
+    found: dict[str, Any] | None = json.loads(path.read_text()) if not result["exit_code"] and path.is_file() else None
     return found
 
 
 def _row(result: dict[str, Any]) -> list[str]:
-    name, code = (Path(result["study"]).name if result["study"] else "?"), str(result["exit_code"])
+    name, code = Path(result["study"]).name, str(result["exit_code"])
     summary = _summary(result)
     if summary is None:
         return [name, code, "", "", "", "", "", ""]

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 #: Where Hydra looks for presets and experiments besides our own files.
 SEARCH_PATH = "hydra.searchpath"
 
+#: Groups of the configuration: what is chosen for them by name has keys below them.
+GROUPS = (*KINDS, "storage", "trainer", "logger", "fine_tuning")
+
 #: What a study without a name and without an experiment is called.
 DEFAULT_STUDY_NAME = "study"
 
@@ -77,6 +80,7 @@ def _with_hydra(overrides: Sequence[str], registry: Registry) -> DictConfig:
     from hydra.core.global_hydra import GlobalHydra
 
     prepare_hydra(registry)
+    _check_choices(overrides, registry)
     previous = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -86,6 +90,24 @@ def _with_hydra(overrides: Sequence[str], registry: Registry) -> DictConfig:
         if previous is not None:
             GlobalHydra.instance().initialize(previous)
     return config
+
+
+def _check_choices(overrides: Sequence[str], registry: Registry) -> None:
+    """Raise `ConfigError` where a group is given what is no name of a choice; Hydra raises a ValueError there."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    with translated_errors(registry):
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    for item in parsed:
+        group, given = item.key_or_group, item.value()
+        if group not in (*GROUPS, "experiment") or item.is_delete() or item.is_sweep_override():
+            continue
+        if given is None or isinstance(given, bool | int | float):
+            several = group in KINDS and KINDS[group].several
+            how = f"{group}=[NAME,...], and {group}=[] chooses none" if several else f"{group}=NAME"
+            raise ConfigError(
+                f"{group} must be given by name, {how}; got {item.input_line}. `autodistill plugins` lists components."
+            )
 
 
 def prepare_hydra(registry: Registry) -> None:

@@ -6,6 +6,7 @@ range-checked by its config dataclass. Errors say key, value, and what is possib
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,19 @@ TOP_LEVEL = frozenset(
         *("trial", "architecture", "first_trials", "model", "timing", "storage", "trainer", "logger", "fine_tuning"),
     }
 )
+
+#: Sections that are no groups of components -> their keys; None where others check them.
+_SECTIONS: Mapping[str, tuple[str, ...] | None] = {
+    "study": ("name",),
+    "budget": ("trials", "hours"),
+    "picks": ("max", "margin"),
+    "augmentation": ("kind", "copies", "share"),
+    "timing": ("subjects", "batch_sizes", "lengths"),
+    "storage": ("url",),
+    "trainer": None,
+    "logger": None,
+    "fine_tuning": None,
+}
 
 #: Ways to change training examples; see `autodistill.training.augmented`.
 AUGMENTATIONS = ("mask", "replace")
@@ -175,7 +189,7 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
     """
     raw, paths = with_absolute_paths(to_plain(config), registry)
     _check_top_level(raw)
-    section = {key: raw.get(key) or {} for key in ("study", "budget", "picks", "storage", "trainer", "logger")}
+    section = {key: _section(raw, key) for key in _SECTIONS}
     output_dir = Path(_text(raw, "output_dir")).expanduser()
     name = str(section["study"].get("name") or study_name)
     _check_study_name(name)
@@ -184,14 +198,14 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         seed=_number(raw, "seed", int, low=0),
         output_dir=output_dir,
         cache_dir=Path(_text(raw, "cache_dir")).expanduser(),
-        cache_max_bytes=int(_number(raw, "cache_max_gb", float, low=0) * 1e9),  # GB are decimal
+        cache_max_bytes=_cache_max_bytes(raw),
         budget_trials=_number(section["budget"], "trials", int, low=1, where="budget."),
         budget_hours=_optional_number(section["budget"], "hours", where="budget."),
         objectives=_objectives(raw.get("objectives") or {}),
         constraints=_constraints(raw.get("constraints") or {}),
         picks_max=_number(section["picks"], "max", int, low=0, where="picks."),
         picks_margin=_number(section["picks"], "margin", float, low=0, where="picks."),
-        augmentation=_augmentation(raw.get("augmentation") or {}),
+        augmentation=_augmentation(section["augmentation"]),
         storage_url=_text(section["storage"], "url", where="storage."),
         trainer=_trainer(section["trainer"]),
         logger=section["logger"],
@@ -200,21 +214,44 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         trial=raw.get("trial"),
         architecture=_optional(raw, "architecture", dict, "a mapping {family: NAME, choices: {...}}"),
         model=_optional(raw, "model", str, "the path of a saved model directory"),
-        fine_tuning={k: v for k, v in (raw.get("fine_tuning") or {}).items() if k not in TASK_KEYS},
-        tasks=_tasks(raw.get("fine_tuning") or {}, registry),
+        fine_tuning={k: v for k, v in section["fine_tuning"].items() if k not in TASK_KEYS},
+        tasks=_tasks(section["fine_tuning"], registry),
         raw={**raw, "study": {**section["study"], "name": name}},
         overrides=tuple(overrides),
         paths=paths,
         first_trials=_first_trials(raw.get("first_trials") or []),
-        timing=_timing(raw.get("timing") or {}),
+        timing=_timing(section["timing"]),
     )
+
+
+def _section(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A section of the configuration, which may be absent.
+
+    Raises:
+        ConfigError: it is no mapping, or has a key that there is not.
+    """
+    section, known = raw.get(name), _SECTIONS[name]
+    if section is None:
+        return {}
+    if not isinstance(section, dict):
+        example = f", e.g. {name}.{known[0]}=VALUE" if known else ""
+        raise ConfigError(f"{name} must be a mapping, whose keys are set one by one{example}, got {section!r}.")
+    unknown = [key for key in section if known and key not in known]
+    if known and unknown:
+        hint = did_you_mean(str(unknown[0]), known)
+        raise ConfigError(f"Unknown key {name}.{unknown[0]}.{hint} There are: {', '.join(known)}.")
+    return section
+
+
+def _cache_max_bytes(raw: Mapping[str, Any]) -> int:
+    limit = _number(raw, "cache_max_gb", float, low=0)
+    if math.isinf(limit):
+        raise ConfigError(f"cache_max_gb must be a finite number of GB, got {limit}. Give more than the disk holds.")
+    return int(limit * 1e9)  # GB are decimal
 
 
 def _augmentation(section: Mapping[str, Any]) -> AugmentationSetting:
     """The section ``augmentation``."""
-    unknown = sorted(set(section) - {"kind", "copies", "share"})
-    if unknown:
-        raise ConfigError(f"Unknown key augmentation.{unknown[0]}. There are: copies, kind, share.")
     kind = str(section.get("kind", "mask"))
     if kind not in AUGMENTATIONS:
         raise ConfigError(
@@ -245,10 +282,8 @@ def _first_trials(given: Any) -> tuple[Any, ...]:
     return tuple(given)
 
 
-def _timing(given: Any) -> dict[str, list[Any]]:
-    known = ("subjects", "batch_sizes", "lengths")
-    if not isinstance(given, dict) or any(key not in known for key in given):
-        raise ConfigError(f"timing must be a mapping with {', '.join(known)}, got {given!r}.")
+def _timing(given: Mapping[str, Any]) -> dict[str, list[Any]]:
+    known = _SECTIONS["timing"] or ()
     for key in known:
         values = given.get(key) or []
         listed = values if isinstance(values, list) else [None]
@@ -330,6 +365,9 @@ def _trainer(section: Mapping[str, Any]) -> Mapping[str, Any]:
     """The section ``trainer``; what Lightning takes is checked by the engine."""
     if section.get("threads") is not None:
         _number(section, "threads", int, low=1, where="trainer.")
+    callbacks = section.get("callbacks")
+    if callbacks is not None and not isinstance(callbacks, dict):
+        raise ConfigError(f"trainer.callbacks must be a mapping from label to a callback, got {callbacks!r}.")
     return section
 
 

@@ -33,11 +33,13 @@ def instantiate(node: Mapping[str, Any], where: str, **more: Any) -> Any:
         more: further keyword arguments; the node's own win.
 
     Raises:
-        ConfigError: no target, a target that is not allowed, cannot be imported, or rejects its arguments.
+        ConfigError: no mapping, no target, a target that is not allowed, cannot be imported, or rejects its arguments.
     """
-    target = node.get("_target_")
+    target = node.get("_target_") if isinstance(node, Mapping) else None
     if not isinstance(target, str) or "." not in target:
-        raise ConfigError(f"{where} needs the key _target_, e.g. _target_: pytorch_lightning.loggers.CSVLogger.")
+        raise ConfigError(
+            f"{where} needs the key _target_, e.g. _target_: pytorch_lightning.loggers.CSVLogger, got {node!r}."
+        )
     module_name, _, attribute = target.rpartition(".")
     if not any(module_name == allowed or module_name.startswith(f"{allowed}.") for allowed in ALLOWED):
         raise ConfigError(

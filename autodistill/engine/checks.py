@@ -65,7 +65,12 @@ def check_components(
         bench.calibrations |= calibrations(times)
     bench.create(settings.one("pruner"), PrunerContext(bench.objectives, bench.constraints))
     make_optimiser(torch.nn.Linear(1, 1), (), bench.schedule.optimisation, fused=False)
-    for chosen in settings.several["export"].values():
+    for label, chosen in settings.several["export"].items():
+        if label == "hf" and chosen.name != "huggingface":
+            raise ConfigError(
+                f"export.hf is {chosen.name!r}, but hf is the folder of the trained model itself, which would be "
+                f"replaced. Give it another label: ~export.hf +export.{chosen.name}.name={chosen.name}."
+            )
         bench.create(chosen)
     baselines = bench.baselines(teacher)
     _check_names(settings, baselines)

@@ -18,6 +18,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult
 from autodistill.components.search import History, Proposal, SearchStrategy
 from autodistill.configs.settings import noted
+from autodistill.engine.cache import cache_key
 from autodistill.engine.explore_clock import ExploreClock
 from autodistill.engine.lease import LEASE_SECONDS, held, release_dead
 from autodistill.engine.machine import check_disk
@@ -34,6 +35,7 @@ from autodistill.engine.trial_latency import (
 )
 from autodistill.errors import (
     AskedMeanwhileError,
+    AutoDistillError,
     ConfigError,
     LatencyError,
     PluginError,
@@ -47,6 +49,9 @@ logger = logging.getLogger(__name__)
 #: Proposals in a row that may be infeasible or fail before training; more means that the space and the constraints
 #: hardly overlap, and looking on costs a latency measurement each.
 MAX_FRUITLESS = 200
+
+#: Step of the storage that says where a search has ended after so many: what asks for nothing else looks no further.
+FRUITLESS = "fruitless"
 
 #: Seconds between two looks at a trial that another process works at.
 WAIT_SECONDS = 1.0
@@ -68,18 +73,20 @@ class Explorer:
         self.executor: Executor = bench.create(settings.one("executor"), ExecutorContext(session.runner().work))
         self.under_way: set[int] = set()
         self.fruitless = 0
+        self.crashes = 0
         self.exhausted = False
 
     def run(self) -> None:
-        """Explore until the budget is spent or the space is exhausted.
+        """Explore until the budget is spent, the space is exhausted, or proposal after proposal is infeasible.
 
         Raises:
             StudyInterruptedError: the user asked to stop.
-            TrialError: trial after trial failed, or the space was exhausted before any could be trained.
+            TrialError: trial after trial failed, or the search ended before any could be trained.
         """
         session = self.session
         release_dead(session.storage, session.study.id)
         remove_ended_checkpoints(session.storage, session.study.id, session.settings.study_dir)
+        self.exhausted = session.storage.step(session.study.id, FRUITLESS) == self._asked()
         session.progress.stage("exploring", session.settings.budget_trials)
         self._show()
         with ExploreClock(session.storage, session.study.id) as clock, closing(self.executor):
@@ -161,13 +168,37 @@ class Explorer:
             )
 
     def _count_fruitless(self) -> None:
+        """End a search that finds nothing more; what it has trained is gone on with.
+
+        Raises:
+            TrialError: it has trained nothing.
+        """
         self.fruitless += 1
-        if self.fruitless >= MAX_FRUITLESS:
+        if self.fruitless < MAX_FRUITLESS:
+            return
+        session = self.session
+        began = _began(session.storage.trials(session.study.id))
+        why = (
+            f"{self.fruitless} proposals in a row were infeasible or could not be timed: the constraints and the "
+            "search space hardly overlap. To loosen constraints or widen student.space takes a new study.name."
+        )
+        if not began:
             raise TrialError(
-                f"{self.fruitless} proposals in a row were infeasible or could not be timed. The constraints and the "
-                f"search space hardly overlap: loosen constraints, or widen student.space. "
-                f"`autodistill report study.name={self.session.settings.study_name}` shows what was tried."
+                f"{why} `autodistill report study.name={session.settings.study_name}` shows what was tried."
             )
+        session.progress.message(
+            f"{why} The search ends here with {began} trials that fit, of "
+            f"budget.trials={session.settings.budget_trials}; a larger budget, or another search strategy, looks on."
+        )
+        session.storage.replace_step(session.study.id, FRUITLESS, self._asked())
+        self.exhausted = True
+
+    def _asked(self) -> dict[str, Any]:
+        """What decides whether looking on where a search has ended may find more than it has."""
+        session = self.session
+        trials = len(_of_search(session.storage.trials(session.study.id)))
+        search = cache_key(session.settings.one("search").identity)
+        return {"trials": trials, "budget": session.settings.budget_trials, "search": search}
 
     def _time_is_up(self, seconds: float) -> bool:
         hours = self.session.settings.budget_hours
@@ -251,16 +282,49 @@ class Explorer:
         with held(storage, study, trial.number, "flash", retry_failed=False) as lease:
             if lease is None:
                 return None
-            trial, fit = storage.trial(study, trial.number), None
+            trial, fit, crash = storage.trial(study, trial.number), None, None
             if trial.state == "pending":
-                found = self._screening(trial)
+                try:
+                    found = self._screening(trial)
+                except AutoDistillError:
+                    raise
+                except Exception as error:  # foreign code may raise anything, and one trial must not block the study
+                    check_disk(error, f"the timing of trial {trial.number}")
+                    self.session.check_stop()
+                    crash, found = error, {"state": "failed", "error": _told(error)}
                 # Whoever was suspended for longer than a lease lasts has lost it, and must not end another's trial.
                 if not storage.renew(lease.run, LEASE_SECONDS):
                     return None
                 storage.update_trial(study, trial.number, **found)
                 fit = "state" not in found
             storage.withdraw_run(lease.run)
+        if crash is not None:
+            self._count_crash(trial, crash)
+        elif fit:
+            self.crashes = 0
         return fit
+
+    def _count_crash(self, trial: TrialRecord, error: Exception) -> None:
+        """Tell of a trial that ended before training in an error that nobody foresaw.
+
+        Raises:
+            TrialError: so many in a row did that it is no matter of the architectures.
+        """
+        session = self.session
+        self.crashes += 1
+        logger.error("trial %d could not be timed", trial.number, exc_info=error)
+        session.progress.message(f"trial {trial.number} could not be timed: {_told(error)}")
+        session.bench.registry.manager.notify(
+            "autodistill_on_trial_error", study=session.study.name, trial=trial.number, run="flash", error=error
+        )
+        states = [item.state for item in _of_search(session.storage.trials(session.study.id))]
+        trained, failed = states.count("complete") + states.count("stopped"), states.count("failed")
+        if is_hopeless(self.crashes, trained, max(0, failed - self.crashes)):
+            raise TrialError(
+                f"{self.crashes} trials in a row could not be timed for reasons that nobody foresaw ({trained} were "
+                f"trained so far), the last one being trial {trial.number}: {_told(error)} "
+                f"The log is in {session.settings.study_dir / 'autodistill.log'}."
+            ) from error
 
     def _screening(self, trial: TrialRecord) -> dict[str, Any]:
         """What is found of a trial before training, as `Storage.update_trial` takes it: with a state, it ends."""
@@ -317,6 +381,11 @@ class Explorer:
             best = min(front, key=lambda row: sign * history.metrics[first.metric][row])
             values = [f"{item.metric} {history.metrics[item.metric][best]:.4g}" for item in session.bench.objectives]
             session.progress.best(f"{', '.join(values)} ({history.architectures[best]})")
+
+
+def _told(error: Exception) -> str:
+    """An error that nobody foresaw, with whose it is."""
+    return " ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
 
 
 def is_hopeless(streak: int, trained: int, failed: int) -> bool:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,6 +63,7 @@ class Promoter:
             session.progress.message(f"There are no picks, because {why}; only baselines are trained in full.")
             return []
         release_dead(session.storage, session.study.id)
+        self._forget_outdated()
         session.progress.stage("training picks in full", min(wanted, len(rows)))
         with session.timed("distill"):
             self._train(self._promotion(self.quality, rows), wanted)
@@ -126,9 +127,34 @@ class Promoter:
             row = promotion.first(self.session.settings.picks_margin, failed)
         if row is None:
             return None
-        step = {"trial": self._number[row]}
+        step = {"trial": self._number[row], "searched": self._searched}
         stored = self.session.storage.set_step(self.session.study.id, f"pick:{len(chosen)}", step)
         return int(stored["trial"])
+
+    @property
+    def _searched(self) -> int:
+        """How many trials of the search there are to choose from, and were."""
+        return sum(trial.origin == "search" for trial in self.trials)
+
+    def _forget_outdated(self) -> None:
+        """Choose anew the picks that were chosen before later trials and whose full run has not ended."""
+        storage, study = self.session.storage, self.session.study.id
+        steps: list[Any] = [storage.step(study, f"pick:{place}") for place in range(len(self._chosen()))]
+        # Earlier versions did not store it: their choices are kept.
+        before = min((int(step.get("searched", self._searched)) for step in steps), default=self._searched)
+        if before >= self._searched:
+            return
+        ended = {*self._full_scores(), *self._failed(self._chosen())}
+        kept = [step for step in steps if step["trial"] in ended]
+        for place, step in enumerate(kept):
+            storage.replace_step(study, f"pick:{place}", {**step, "searched": self._searched})
+        for place in range(len(kept), len(steps)):
+            storage.drop_step(study, f"pick:{place}")
+        self.session.progress.message(
+            f"{len(steps)} picks were chosen before the last {self._searched - before} trials. Those that were trained "
+            f"in full stay (trials: {', '.join(str(step['trial']) for step in kept) or 'none'}); the others are chosen "
+            "anew."
+        )
 
     @cached_property
     def quality(self) -> Objective | None:

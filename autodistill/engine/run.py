@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from autodistill.configs.settings import Settings
+from autodistill.engine.cache import cache_key
 from autodistill.engine.comparison import compare
 from autodistill.engine.explore import Explorer
 from autodistill.engine.finals import (
@@ -28,11 +30,18 @@ from autodistill.engine.study import Study, open_study
 from autodistill.engine.target_answers import answer_for_targets
 from autodistill.engine.tasks import fine_tune_models
 from autodistill.errors import StudyInterruptedError
+from autodistill.folders import locked
 from autodistill.registry import default_registry
 
 if TYPE_CHECKING:
     from autodistill.registry import Registry
     from autodistill.report.progress import Progress
+
+#: File in the study's folder that is locked while a process does what follows the search.
+FINISHING = ".finishing.lock"
+
+#: Step of the storage that says by what configuration that was last done to its end.
+FINISHED = "finished"
 
 
 def run(
@@ -97,7 +106,43 @@ def open_for_work(
 def _work(session: Session, explore_only: bool) -> None:
     Explorer(session).run()
     if not explore_only:
-        _finalise(session)
+        _finish(session)
+
+
+def _finish(session: Session) -> None:
+    """Do everything that follows the search, in one process at a time.
+
+    Another one that does the same work at this moment is waited for, and then nothing of it is done again: what failed
+    there would fail here.
+    """
+    storage, study = session.storage, session.study.id
+    asked, before = _asked(session.settings), storage.step(study, FINISHED)
+    with locked(session.settings.study_dir / FINISHING, _waiting_for_another(session)):
+        finished: Any = storage.step(study, FINISHED)
+        if finished == before or finished["asked"] != asked:
+            _finalise(session)
+            storage.replace_step(study, FINISHED, {"asked": asked, "by": uuid4().hex})
+
+
+def _asked(settings: Settings) -> str:
+    """What tells configurations apart."""
+    return cache_key({"configuration": str(settings.raw)})
+
+
+def _waiting_for_another(session: Session) -> Callable[[], None]:
+    """What a process does while another one finishes the study: it says so once, and can be stopped."""
+    told: list[str] = []
+
+    def waiting() -> None:
+        session.check_stop()
+        if not told:
+            told.append(
+                "Another process trains the picks and baselines of this study in full and compares them; waiting until "
+                "it has. Ctrl-C ends the waiting, not its work."
+            )
+            session.progress.message(told[0])
+
+    return waiting
 
 
 def _finalise(session: Session) -> None:

@@ -145,10 +145,10 @@ class Runner:
             TeacherFeaturesError: the teacher's features cannot be computed, which concerns every run.
             MachineError: a disk is full or broken, or the storage is; the run can go on.
         """
-        context = self.context
+        context, retry_failed = self.context, self.retry_failed
         while True:
             trial = context.storage.trial(context.study.id, job.trial)
-            with held(context.storage, context.study.id, job.trial, job.run, self.retry_failed) as lease:
+            with held(context.storage, context.study.id, job.trial, job.run, retry_failed) as lease:
                 result = None if lease is None else self._guarded(_Attempt(job, trial, lease))
             if result is not None and result.state != "elsewhere":  # that one, whose process took the run, counts
                 return result
@@ -157,6 +157,7 @@ class Runner:
                 return ended
             if context.stop_requested():
                 raise StudyInterruptedError("Interrupted while waiting for a run that another process holds.")
+            retry_failed = False  # what fails there meanwhile is not tried here once more
             time.sleep(_WAIT_SECONDS)  # until the other process ends the run, or its lease expires
 
     def _ended(self, job: Job) -> JobResult | None:

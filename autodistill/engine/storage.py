@@ -416,6 +416,12 @@ class Storage:
             connection.execute(steps.delete().filter_by(study_id=study_id, name=name))
             connection.execute(steps.insert().values(study_id=study_id, name=name, payload=dumps(payload)))
 
+    def drop_step(self, study_id: int, name: str) -> None:
+        """Forget a step's outcome: it is as if it had not been done."""
+        with self._database.write() as connection:
+            lock_study(connection, study_id)
+            connection.execute(steps.delete().filter_by(study_id=study_id, name=name))
+
     def add_seconds(self, study_id: int, stage: str, seconds: float) -> None:
         """Add wall-clock seconds to a stage."""
         with self._database.write() as connection:

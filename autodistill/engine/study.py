@@ -53,7 +53,7 @@ class Study:
     def summary(self) -> dict[str, Any]:
         """The content of ``summary.json``, as of now."""
         with Storage(self._url) as storage:
-            return SummaryBuilder(storage, storage.get_study(self.name)).build()
+            return SummaryBuilder(storage, storage.get_study(self.name), str(self.directory.parent), self._url).build()
 
     def written_summary(self) -> dict[str, Any]:
         """The content of ``summary.json`` as `write_report` wrote it last, which is cheaper than `summary`."""

@@ -39,6 +39,7 @@ from autodistill.engine.storage import Storage
 from autodistill.engine.targets import pareto_sets, quality_caveat
 from autodistill.errors import ConfigError
 from autodistill.pareto import hypervolume_curve, non_dominated
+from autodistill.report.formats import without_secrets
 
 SCHEMA_VERSION = 1
 
@@ -62,10 +63,19 @@ class SummaryBuilder:
     Args:
         storage: where the study lives.
         study: its record.
+        output_dir: folder of the folders of studies, as it was given now; by default where the study was last run.
+        storage_url: where ``storage`` is, as it was given now; by default where it was then.
     """
 
-    def __init__(self, storage: Storage, study: StudyRecord) -> None:
+    def __init__(
+        self, storage: Storage, study: StudyRecord, output_dir: str | None = None, storage_url: str | None = None
+    ) -> None:
         self.storage, self.study = storage, study
+        config, stored = study.config, study.config.get("storage") or {}
+        place = output_dir or str(config.get("output_dir", "outputs"))
+        url = storage_url or str(stored.get("url", f"sqlite:///{place}/studies.db"))
+        self._command = command_to_go_on(study.name, place, url)
+        self.config = without_secrets({**config, "output_dir": place, "storage": {**stored, "url": url}})
         #: ``seen`` as it was observed, ``history`` with replicates averaged, which is what an architecture counts for.
         self.now, states = storage.now(), storage.trial_states(study.id)
         self.trials, self.seen = storage.seen(study.id)
@@ -149,11 +159,11 @@ class SummaryBuilder:
             "checks": checks,
             "alarms": [*self.teacher["alarms"], *alarms(checks)],
             "notes": notes,
-            "config": dict(self.study.config),
+            "config": self.config,
             "components": self.study.components.get("components", []),
             "environment": dict(self.study.environment),
             "waste": len(self.storage.waste(self.study.id)),
-            "command": self._command(),
+            "command": self._command,
         }
         cleaned: dict[str, Any] = without_nan(content)
         return cleaned
@@ -169,7 +179,7 @@ class SummaryBuilder:
         if not later:
             return {"metric": self.metric, "direction": self.direction, **stored}
         names = ", ".join(later)
-        claim = f"Not compared yet: {names}, trained after the comparison. `{self._command()}` compares anew."
+        claim = f"Not compared yet: {names}, trained after the comparison. `{self._command}` compares anew."
         return {**self._unclaimed(claim), "limits": [claim]}
 
     def _unclaimed(self, claim: str) -> dict[str, Any]:
@@ -202,12 +212,6 @@ class SummaryBuilder:
         tasks, models = self.tasks["tasks"], self.tasks["models"]
         failed = [row["name"] for row in self._students("baselines") if row.get("state") == "failed"]
         return {"tasks": tasks, "models": models, "claim": average_claim(tasks, models, failed)}
-
-    def _command(self) -> str:
-        """What to type to go on."""
-        place = str(self.study.config.get("output_dir", "outputs"))
-        storage = self.study.config.get("storage") or {}
-        return command_to_go_on(self.study.name, place, str(storage.get("url", f"sqlite:///{place}/studies.db")))
 
     def _seconds(self) -> dict[str, float]:
         return {

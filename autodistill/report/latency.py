@@ -51,7 +51,9 @@ def latency_page(reports: Sequence[Report], failures: Sequence[Mapping[str, str]
     roofs = [report for report in reports if report["backend"] == "roofline"]
     parts += [_roof_section(report, place) for place, report in enumerate(roofs[:MAX_ROOFS])]
     if len(roofs) > MAX_ROOFS:
-        more = f"{len(roofs) - MAX_ROOFS} more are in the table only; all operators are in latency.json."
+        more = (
+            f"{len(roofs) - MAX_ROOFS} more are in the table only; all operators are in the JSON file beside this page."
+        )
         parts.append(section("Further rooflines", tag("p", more), anchor="more-roofs"))
     if failures:
         listed = [tag("li", f"{item['model']} on {item['label']}: {item['error']}") for item in failures]

@@ -16,7 +16,7 @@ from autodistill.cli.hydra_app import split_arguments
 from autodistill.configs.paths import quoted
 from autodistill.configs.settings import Settings
 from autodistill.engine.storage import Storage
-from autodistill.errors import StudyInterruptedError
+from autodistill.errors import StudyError, StudyInterruptedError
 from autodistill.registry import Registry
 
 Verb = Callable[[Settings, Sequence[str]], int]
@@ -142,6 +142,29 @@ def test_jobs_whose_values_look_alike_in_a_folders_name_are_distinct_studies(job
     assert third == "study-data.train=ab"
 
 
+@pytest.mark.parametrize("error", [StudyError("No such data."), ZeroDivisionError("no such kernel")])
+def test_a_job_that_fails_is_named_with_its_error_and_in_the_closing_table(
+    error: Exception,
+    jobs: Jobs,
+    output: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def fail(settings: Settings, overrides: Sequence[str]) -> int:
+        if settings.seed == 1:
+            raise error
+        return 0
+
+    jobs.what = fail
+    assert main(["run", "-m", "data=python_docs", "seed=0,1", f"output_dir={output}"]) != 0
+    printed = capsys.readouterr()
+    assert "This was the job study-seed=1 of the sweep." in printed.err
+    rows = [line for line in printed.out.splitlines() if "seed=" in line]
+    assert [("study-seed=0" in row, "study-seed=1" in row) for row in rows] == [(True, False), (False, True)]
+
+
 # -- studies that cannot be made again ---------------------------------------------------------------------------
 
 
@@ -155,6 +178,42 @@ def test_a_study_whose_plugin_is_gone_can_still_be_read(
     assert jobs == ["old", "old"]
     assert main(["explore", *given]) == 2  # to work on it, what it was made with is needed
     assert jobs == ["old", "old"]
+
+
+# -- components that change --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "left_out"),
+    [
+        (["pruner=latency_bands", "pruner.reduction_factor=3"], ["pruner=none"], ["pruner.reduction_factor=3"]),
+        (["search=nevergrad", "search.optimizer=DE"], ["search=random"], ["search.optimizer=DE"]),
+        (["search=nevergrad", "search.optimizer=DE"], ["search=nevergrad"], []),
+        (["search.max_replicates=2"], ["search=botorch"], []),  # the one that is chosen by default
+        (["~baseline.tinybert_4l"], ["baseline=[mobilebert]"], ["~baseline.tinybert_4l"]),
+        (["~baseline.tinybert_4l"], ["baseline=[tinybert_4l]"], ["~baseline.tinybert_4l"]),
+        (["export=[onnx]", "export.onnx.opset=17"], ["export=[huggingface]"], ["export.onnx.opset=17"]),
+        (["export=[onnx]", "export.onnx.opset=17"], ["export=[huggingface,onnx]"], []),
+        (["+baseline.small.name=mobilebert"], ["baseline=[]"], ["+baseline.small.name=mobilebert"]),
+    ],
+)
+def test_a_component_that_is_chosen_anew_leaves_the_former_ones_parameters_behind(
+    before: list[str],
+    now: list[str],
+    left_out: list[str],
+    jobs: Jobs,
+    output: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = stored(output, "old", "data=python_docs", *before)
+    kept: list[str] = []
+    jobs.what = lambda settings, overrides: kept.extend(overrides) or 0  # type: ignore[func-returns-value]
+    assert main(["explore", *given, *now]) == 0
+    said = capsys.readouterr().err
+    for override in before[-1:]:
+        assert (override in kept) == (override not in left_out)
+        assert (override in said) == (override in left_out)
+    assert jobs == ["old"]
 
 
 # -- interruptions -----------------------------------------------------------------------------------------------

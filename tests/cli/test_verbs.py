@@ -176,13 +176,31 @@ def test_evaluate_gives_the_studys_final_metrics_again(tiny: Tiny, out: Verb) ->
     given = replaced(tiny.overrides, "study.name=evaluated", f"model={tiny.folder / pick['paths']['hf']}")
     printed = out("evaluate", *given)
     assert "classification.accuracy" in printed
-    found = json.loads((tiny.output / "evaluated" / "evaluate.json").read_text())
+    found = evaluated(tiny.output / "evaluated")
     assert found["metrics"]["classification.accuracy"] == pick["final"]["classification.accuracy"]
     assert found["notes"]["examples_test"] == 120
     assert "truncated inputs, test" in [row["name"] for row in found["checks"]]
     with sqlite3.connect(tiny.output / "studies.db") as connection:
         names = {name for (name,) in connection.execute("select name from autodistill_studies")}
     assert "evaluated" not in names
+
+
+def evaluated(folder: Path) -> dict[str, Any]:
+    """The only result of the verb `evaluate` in a study's folder."""
+    (file,) = (folder / "evaluate").glob("*.json")
+    return json.loads(file.read_text())  # type: ignore[no-any-return]
+
+
+def test_results_of_several_models_lie_beside_each_other(tiny: Tiny, out: Verb, tmp_path: Path) -> None:
+    model, other = tiny.folder / tiny.summary()["picks"][0]["paths"]["hf"], tmp_path / "hf"
+    shutil.copytree(model, other)
+    given = replaced(tiny.overrides, "study.name=two", "export=[huggingface]")
+    for verb in ("evaluate", "export"):
+        for one in (model, other):
+            out(verb, *given, f"model={one}")
+    results = [json.loads(file.read_text()) for file in (tiny.output / "two" / "evaluate").glob("*.json")]
+    assert {result["model"] for result in results} == {str(model), str(other)}
+    assert len(list((tiny.output / "two" / "exports").glob("*/hf/model.safetensors"))) == 2
 
 
 def _with_other_numbers(model: Path, target: Path) -> Path:
@@ -211,10 +229,10 @@ def test_a_model_is_evaluated_and_exported_with_its_own_tokeniser(
     other = _with_other_numbers(tiny.folder / pick["paths"]["hf"], tmp_path / "other")
     given = [*replaced(tiny.overrides, "study.name=own"), f"model={other}"]
     out("evaluate", *given)
-    found = json.loads((tiny.output / "own" / "evaluate.json").read_text())["metrics"]
+    found = evaluated(tiny.output / "own")["metrics"]
     assert found["classification.accuracy"] == pick["final"]["classification.accuracy"]
     out("export", *given, "export=[onnx]")
-    exported = tiny.output / "own" / "exports" / "onnx" / "tokenizer.json"
+    (exported,) = (tiny.output / "own" / "exports").glob("*/onnx/tokenizer.json")
     assert json.loads(exported.read_text())["model"] == json.loads((other / "tokenizer.json").read_text())["model"]
     capsys.readouterr()
     assert main(["evaluate", *given, "evaluator=[agreement]"]) == 2
@@ -270,7 +288,7 @@ def test_evaluate_compares_with_the_studys_own_teacher(output: Path, out: Verb) 
     model = output / "study" / summary["picks"][0]["paths"]["hf"]
     before = sorted((output / "cache" / "teachers").iterdir())
     out("evaluate", "study.name=study", f"output_dir={output}", f"model={model}", "evaluator=[agreement]")
-    found = json.loads((output / "study" / "evaluate.json").read_text())["metrics"]
+    found = evaluated(output / "study")["metrics"]
     assert found["agreement.kl"]["value"] > 0.0  # of the student, not of a model compared with itself
     assert sorted((output / "cache" / "teachers").iterdir()) == before  # nothing was fine-tuned again
 
@@ -285,17 +303,28 @@ def test_latency_times_a_model_an_architecture_and_the_baselines(tiny: Tiny, out
         printed = out("latency", *given, subject)
         assert name in printed
         assert "teacher" in printed
-        assert {report["kind"] for report in json.loads((tiny.output / "timed" / "latency.json").read_text())} == {
-            "replayed"
-        }
+    files = list((tiny.output / "timed" / "latency").glob("*.json"))
+    assert len(files) == 3  # one beside the other
+    for file in files:
+        assert {report["kind"] for report in json.loads(file.read_text())} == {"replayed"}
 
 
 def test_export_writes_every_chosen_format_with_parity(tiny: Tiny, out: Verb) -> None:
     model = tiny.folder / tiny.summary()["picks"][0]["paths"]["hf"]
     printed = out("export", *replaced(tiny.overrides, "study.name=exported"), f"model={model}", "export=[onnx]")
     assert "onnx" in printed
-    parity = json.loads((tiny.output / "exported" / "exports" / "onnx" / "parity.json").read_text())
-    assert parity
+    (parity,) = (tiny.output / "exported" / "exports").glob("*/onnx/parity.json")
+    assert json.loads(parity.read_text())
+
+
+def test_report_of_a_study_that_was_moved_says_where_it_is_now(output: Path, out: Verb, tmp_path: Path) -> None:
+    moved = Path(shutil.move(output, tmp_path / "moved"))
+    printed = out("report", "study.name=study", f"output_dir={moved}")
+    summary = json.loads((moved / "study" / "summary.json").read_text())
+    assert f"output_dir={moved}" in summary["command"]
+    assert f"output_dir={moved}" in (moved / "study" / "report.html").read_text()
+    assert str(moved / "study" / summary["picks"][0]["paths"]["hf"]) in printed
+    assert str(output) not in printed
 
 
 def test_report_writes_the_same_page_again(output: Path, out: Verb) -> None:
@@ -304,7 +333,12 @@ def test_report_writes_the_same_page_again(output: Path, out: Verb) -> None:
     (output / "study" / "report.html").unlink()
     printed = out("report", "study.name=study", f"output_dir={output}")
     assert "(study study)" in printed
-    assert json.loads((output / "study" / "summary.json").read_text()) == before
+    after = json.loads((output / "study" / "summary.json").read_text())
+    for summary in (before, after):  # a copy says where it lies
+        for key in ("output_dir", "storage"):
+            del summary["config"][key]
+        del summary["command"]
+    assert after == before
     assert (output / "study" / "report.html").stat().st_size > 1000
 
 

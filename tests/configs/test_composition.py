@@ -127,11 +127,40 @@ def test_an_unknown_entry_of_a_list_or_preset_lists_those_that_exist(override: s
         ("model=5", r"model must be the path of a saved model directory, or null, got 5"),
         ("trainer.threads=four", r"trainer.threads must be a whole number >= 1, got 'four'"),
         ("trainer.threads=-2", r"trainer.threads must be >= 1, got -2"),
+        ("study=mine", r"study must be a mapping, whose keys are set one by one, e.g. study.name=VALUE, got 'mine'"),
+        ("budget=5", r"budget must be a mapping, whose keys are set one by one, e.g. budget.trials=VALUE, got 5"),
+        ("picks=3", r"picks must be a mapping"),
+        ("timing=3", r"timing must be a mapping"),
+        (
+            "baseline=null",
+            r"baseline must be given by name, baseline=\[NAME,...\], and baseline=\[\] chooses none; got b",
+        ),
+        ("reference=null", r"reference=\[\] chooses none"),
+        ("pruner=null", r"pruner must be given by name, pruner=NAME; got pruner=null"),
+        ("search=null", r"search=NAME"),
+        ("storage=null", r"storage=NAME"),
+        ("logger=null", r"logger=NAME"),
+        ("trainer=5", r"trainer=NAME; got trainer=5"),
+        ("experiment=null", r"experiment=NAME"),
+        ("cache_max_gb=inf", r"cache_max_gb must be a finite number of GB, got inf"),
+        ("trainer.callbacks=3", r"trainer.callbacks must be a mapping from label to a callback, got 3"),
+        ("+budget.trails=5", r"Unknown key budget.trails. Did you mean 'trials'\? There are: trials, hours"),
+        ("+picks.maximum=5", r"Unknown key picks.maximum. .*There are: max, margin"),
+        ("+storage.path=x", r"Unknown key storage.path. There are: url"),
+        ("+study.label=x", r"Unknown key study.label"),
+        ("+augmentation.rate=1", r"Unknown key augmentation.rate. .*There are: kind, copies, share"),
     ],
 )
 def test_a_mistake_is_one_paragraph_that_names_the_key(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         composed(override)
+
+
+def test_a_misspelt_key_of_a_users_experiment_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nbudget:\n  trial: 3\n")
+    with pytest.raises(ConfigError, match=r"Unknown key budget.trial. Did you mean 'trials'"):
+        compose([f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine", "data=python_docs"])
 
 
 def test_a_key_that_a_plain_entry_lacks_is_added_with_a_plus() -> None:

@@ -28,6 +28,11 @@ def test_a_node_without_target_is_refused() -> None:
         instantiate({"name": "x"}, "logger.bad")
 
 
+def test_what_is_no_mapping_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"logger.bad needs the key _target_, .* got 3"):
+        instantiate(3, "logger.bad")  # type: ignore[arg-type]
+
+
 def test_an_argument_that_the_class_rejects_is_named() -> None:
     with pytest.raises(ConfigError, match=r"trainer.callbacks.stop: .*EarlyStopping cannot be built"):
         instantiate({"_target_": "pytorch_lightning.callbacks.EarlyStopping", "bad": 1}, "trainer.callbacks.stop")

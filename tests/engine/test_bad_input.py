@@ -119,6 +119,11 @@ def test_a_baseline_that_cannot_be_built_is_refused(refused: Refused) -> None:
     assert "7" in error
 
 
+def test_an_export_that_would_replace_the_trained_model_is_refused(refused: Refused) -> None:
+    error = refused("export=[]", "+export.hf.name=onnx")
+    assert "hf is the folder of the trained model itself" in error
+
+
 def test_no_data_source_says_what_to_give(refused: Refused) -> None:
     error = refused(without=["data", "data.train", "data.test", "data.max_length"])
     assert "data=NAME" in error

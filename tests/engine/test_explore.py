@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_studies import tiny_study
+from tiny_studies import architecture, tiny_study
 
+import autodistill
 from autodistill.cli import main
-from autodistill.engine import runner
+from autodistill.components.latency import LatencySubject
+from autodistill.engine import explore, runner
 from autodistill.engine.explore import MAX_FAILED, is_hopeless
+from autodistill.hookspecs import hookimpl
+from autodistill.latency.replay import ReplayLatency
+from autodistill.plugin_manager import Provider
+from autodistill.registry import Registry
 
 
 def test_a_search_that_could_train_nothing_is_an_error_and_trains_no_baselines(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = tiny_study(tmp_path, "study.name=lost", "baseline=[teacher_truncated]")
-    path = tmp_path / "latencies.json"
-    content = json.loads(path.read_text())
-    del content["default"]  # the file knows an architecture of another space, and the teacher
-    content["measurements"] = [{**content["measurements"][0], "architecture": {"family": "bert", "choices": {"a": 1}}}]
-    path.write_text(json.dumps(content))
+    time_only(tmp_path, {"a": 1})  # an architecture of another space
     assert main(["run", *given]) == 1
     error = capsys.readouterr().err
     assert "The search ended before a single trial could be trained. Every feasible architecture" in error
@@ -127,4 +130,102 @@ def test_a_search_ends_with_the_third_failure_where_nothing_was_trained(
     assert "3 trials in a row failed (before them: 0 trained, 0 failed), the last one being trial 2" in (
         capsys.readouterr().err
     )
+    assert states_of(tmp_path, *given) == ["failed"] * 3
+
+
+def begun_with_smallest(directory: Path, *more: str) -> list[str]:
+    """A study whose first trial is the smallest architecture."""
+    first = "first_trials=[{num_layers: 1, hidden_size: 32, num_heads: 4, intermediate_size: 16}]"
+    return tiny_study(directory, "study.name=study", "baseline=[]", "reference=[]", first, *more)
+
+
+def time_only(directory: Path, choices: Mapping[str, Any]) -> None:
+    """Let the file of latencies know one architecture, and the teacher; all others cannot be timed."""
+    path = directory / "latencies.json"
+    content = json.loads(path.read_text())
+    del content["default"]
+    known = {"family": "bert", "choices": dict(choices)}
+    content["measurements"] = [{**content["measurements"][0], "architecture": known}]
+    path.write_text(json.dumps(content))
+
+
+def test_a_search_that_finds_nothing_more_goes_on_with_what_it_has_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(explore, "MAX_FRUITLESS", 2)
+    given = begun_with_smallest(tmp_path, "budget.trials=4")
+    time_only(tmp_path, architecture(1, 16).choices)
+    ended = ["complete", "failed", "failed"]
+    assert main(["run", *given]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "2 proposals in a row were infeasible or could not be timed" in said
+    assert "takes a new study.name" in said
+    assert states_of(tmp_path, *given) == ended
+    summary = json.loads(next(tmp_path.rglob("summary.json")).read_text())
+    assert [pick["trial"] for pick in summary["picks"]] == [0]
+    assert main(["run", *given]) == 0  # does not time as many again
+    assert states_of(tmp_path, *given) == ended
+    assert main(["run", *given, "budget.trials=5"]) == 0  # which asks for more
+    assert states_of(tmp_path, *given) == [*ended, "failed", "failed"]
+
+
+def test_a_search_that_finds_nothing_to_train_ends_and_says_that_another_study_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(explore, "MAX_FRUITLESS", 2)
+    given = begun_with_smallest(tmp_path)
+    time_only(tmp_path, {"a": 1})
+    assert main(["explore", *given]) == 1
+    error = capsys.readouterr().err
+    assert "2 proposals in a row were infeasible or could not be timed" in error
+    assert "To loosen constraints or widen student.space takes a new study.name." in error
+
+
+class Observer:
+    """Remembers the trials that failed."""
+
+    def __init__(self) -> None:
+        self.failed: list[tuple[int, str, str]] = []
+
+    @hookimpl
+    def autodistill_on_trial_error(self, study: str, trial: int, run: str, error: BaseException) -> None:
+        self.failed.append((trial, run, str(error)))
+
+
+def test_an_architecture_that_crashes_a_backend_fails_its_trial_and_does_not_block_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_registry: Registry
+) -> None:
+    observer = Observer()
+    fresh_registry.manager.register(observer, Provider("autodistill-watcher", "1.5", "watcher"))
+    real = ReplayLatency.measure
+
+    def measure(self: ReplayLatency, subject: LatencySubject) -> Any:
+        if subject.architecture == architecture(1, 16):
+            raise ZeroDivisionError("no such kernel")
+        return real(self, subject)
+
+    monkeypatch.setattr(ReplayLatency, "measure", measure)
+    given = begun_with_smallest(tmp_path, "budget.trials=2")
+    autodistill.run(autodistill.compose(given, fresh_registry), registry=fresh_registry, explore_only=True)
+    assert states_of(tmp_path, *given) == ["failed", "complete", "complete"]
+    assert observer.failed == [(0, "flash", "no such kernel")]
+
+
+def test_a_backend_that_crashes_for_every_architecture_ends_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = ReplayLatency.measure
+
+    def measure(self: ReplayLatency, subject: LatencySubject) -> Any:
+        if subject.architecture is not None:
+            raise ZeroDivisionError("no such kernel")
+        return real(self, subject)
+
+    monkeypatch.setattr(ReplayLatency, "measure", measure)
+    given = begun_with_smallest(tmp_path)
+    assert main(["explore", *given]) == 1
+    error = capsys.readouterr().err
+    assert "3 trials in a row could not be timed for reasons that nobody foresaw (0 were trained so far)" in error
+    assert "ZeroDivisionError: no such kernel latency.replay (the latency backend 'replay' of autodistill" in error
+    assert "Traceback" not in error
     assert states_of(tmp_path, *given) == ["failed"] * 3

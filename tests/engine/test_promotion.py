@@ -18,10 +18,13 @@ from autodistill.components.search import History, Proposal, SearchContext
 from autodistill.components.specs import ComponentSpec
 from autodistill.engine.finals import train_picks
 from autodistill.engine.picks import averaged
+from autodistill.engine.runner import Runner
 from autodistill.engine.storage import Storage
+from autodistill.errors import StudyInterruptedError
 from autodistill.hookspecs import hookimpl
 from autodistill.plugin_manager import PluginManager, Provider
 from autodistill.registry import Registry
+from autodistill.report.progress import QuietProgress
 
 
 @dataclass
@@ -134,6 +137,49 @@ def test_a_choice_that_was_stored_is_kept(tmp_path: Path) -> None:
         storage.set_step(storage.get_study(study.name).id, "pick:0", {"trial": other})
     done = autodistill.run(autodistill.compose(given), overrides=given)
     assert [pick["trial"] for pick in done.summary()["picks"]] == [other]
+
+
+def test_a_larger_budget_makes_picks_anew_that_were_chosen_but_not_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tiny_study(tmp_path, "picks.max=2", "budget.trials=2", "baseline=[]", "reference=[]")
+    real, trained = Runner.work, list[int]()
+
+    def stopped_in_the_second(self: Runner, job: Job) -> JobResult:
+        if job.run == "full":
+            trained.append(job.trial)
+        if len(trained) == 2:
+            raise StudyInterruptedError("Interrupted.")
+        return real(self, job)
+
+    monkeypatch.setattr(Runner, "work", stopped_in_the_second)
+    with pytest.raises(StudyInterruptedError):
+        autodistill.run(autodistill.compose(given), overrides=given)
+    monkeypatch.setattr(Runner, "work", real)
+    larger = replaced(given, "budget.trials=4")
+    progress = Told()
+    study = autodistill.run(autodistill.compose(larger), overrides=larger, progress=progress)
+    first = trained[0]
+    with Storage(study.config["storage"]["url"]) as storage:
+        record = storage.get_study(study.name)
+        steps = [storage.step(record.id, f"pick:{place}") for place in range(2)]
+    assert [step["searched"] for step in steps] == [4, 4]  # all trials were there to choose from
+    assert steps[0]["trial"] == first
+    assert any(
+        f"2 picks were chosen before the last 2 trials. Those that were trained in full stay (trials: {first}); the"
+        in message
+        for message in progress.messages
+    )
+
+
+class Told(QuietProgress):
+    """Remembers messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
 
 
 def test_without_an_objective_that_is_scored_there_are_no_picks_and_the_test_split_is_not_read(tmp_path: Path) -> None:
