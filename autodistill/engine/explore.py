@@ -92,14 +92,15 @@ class Explorer:
         with ExploreClock(session.storage, session.study.id) as clock, closing(self.executor):
             while True:
                 self._take_up()
+                elsewhere = self._unfinished()
                 if not self._time_is_up(clock.seconds):
                     self._fill()
                 if self.under_way:
                     self._wait()
                     clock.beat()
-                elif self._unfinished():
+                elif elsewhere or self._unfinished():
                     # Other processes work at these: picks are chosen when all trials have ended, and one that turns out
-                    # to be infeasible leaves its place in the budget to another.
+                    # to be infeasible leaves its place in the budget to another, perhaps just now.
                     session.check_stop()
                     time.sleep(WAIT_SECONDS)
                 else:
