@@ -31,6 +31,7 @@ def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) ->
         raise ConfigError("No latency backend is chosen: give latency=[onnxruntime].")
     reference = _teacher(bench)
     subjects = [*_subjects(bench, settings), reference]
+    name = own_name(settings, [chosen.identity for _, chosen in _workloads(settings)])
     reports: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     mistakes: list[ConfigError] = []
@@ -44,9 +45,9 @@ def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) ->
             raise mistakes[0]  # not one model's fault
     finally:  # what was timed is kept also when the user has seen enough
         if len(reports) + len(failures) > len(mistakes):
-            write_result(settings, f"latency/{own_name(settings)}.json", [*reports, *failures])
+            write_result(settings, f"latency/{name}.json", [*reports, *failures])
     header = ["model", "backend", "batch x length", "p50 ms", "p90 ms", "±", "of teacher", "n", "kind"]
-    page = settings.study_dir / "latency" / f"{own_name(settings)}.html"
+    page = settings.study_dir / "latency" / f"{name}.html"
     write_latency_page(reports, failures, page)
     print_table("latency", [*header, *_extra_titles(reports)], [_row(report, reports) for report in reports])
     print(f"Written: {page}")

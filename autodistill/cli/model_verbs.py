@@ -6,7 +6,7 @@ The verb ``latency`` is in `autodistill.cli.latency_verb`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -289,17 +289,18 @@ def print_table(title: str, header: list[str], rows: list[list[str]]) -> None:
     console.print(table)
 
 
-def own_name(settings: Settings) -> str:
-    """What the results of a verb on models are called, so that those of other models stay.
+def own_name(settings: Settings, workloads: Sequence[Mapping[str, Any]] = ()) -> str:
+    """What the results of a verb on models are called, so that those of other models, and workloads, stay.
 
     The end of the model's path, or what else is worked on, and a digest that tells apart what looks alike.
     """
     from autodistill.engine.cache import cache_key
 
-    path = None if settings.model is None else Path(settings.model).expanduser().absolute()
+    path = None if settings.model is None else Path(settings.model).expanduser().resolve()
     what = {"model": path, "architecture": settings.architecture, "subjects": settings.timing.get("subjects")}
     if not any(what.values()):
         what["baselines"] = sorted(settings.several["baseline"])
+    what["workloads"] = list(workloads)
     words = "_".join(path.parts[-3:]) if path else "architecture" if settings.architecture else "models"
     readable = re.sub(r"[^A-Za-z0-9._+-]+", "_", words)[-80:]  # the names of files may have 255 characters
     return f"{readable}-{cache_key(what)[:8]}"

@@ -145,12 +145,13 @@ def _to_distill(session: Session) -> list[int]:
 
 
 def _distilled(session: Session, number: int) -> str:
+    from autodistill.engine.comparison import judged_by
+
+    metric, _ = judged_by(session)
     trial = session.storage.trial(session.study.id, number)
     run = next(run for run in session.storage.runs(session.study.id) if run.trial == number and run.kind == "full")
     if run.state != "complete":
         return f"trial {number}: {run.state}: {run.error}"
-    values = ", ".join(
-        f"{name} {item['value']:.4f}" for name, item in run.metrics.items() if name.endswith(session.bench.task.metric)
-    )
+    values = ", ".join(f"{name} {item['value']:.4f}" for name, item in run.metrics.items() if name.endswith(metric))
     folder = session.settings.study_dir / Path(str(run.artifacts["hf"]))
     return f"{trial.label or f'trial {number}'}: {values}; model in {folder}"

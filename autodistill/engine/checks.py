@@ -56,7 +56,7 @@ def check_components(
         for backend in backends.values():
             stack.callback(backend.close)
         _check_latency_metrics(bench, backends)
-        _check_operator_sets(settings, backends)
+        _check_operator_sets(settings, backends, bench.main_latency)
         known = bench.known(backends)
         context = bench.search_context(known, earlier)
         check_candidates(context)
@@ -225,29 +225,43 @@ def _check_latency_metrics(bench: Workbench, backends: Mapping[str, LatencyBacke
             )
 
 
-def _check_operator_sets(settings: Settings, backends: Mapping[str, LatencyBackend]) -> None:
+def _check_operator_sets(settings: Settings, backends: Mapping[str, LatencyBackend], label: str | None) -> None:
     """Trials and teacher are timed as a backend converts them, picks (by their last export) and references in files of
     their own: the operator set decides of which operators a file is made, and so how fast it is.
+
+    Args:
+        settings: of the study.
+        backends: label -> backend.
+        label: of the one that models are compared by; targets beside it may have other runtimes.
     """
+    if label is None or "onnx" not in formats_taken(backends[label]):
+        return
+    own = settings.several["latency"][label].parameters.get("opset")
+    if own is None:
+        return
     exports, references = (_operator_sets(settings, kind) for kind in ("export", "reference"))
-    files = [*exports[-1:], *references]
-    for label, backend in backends.items():
-        own = settings.several["latency"][label].parameters.get("opset")
-        if own is None or "onnx" not in formats_taken(backend):
-            continue
-        for where, other in files:
-            if other != own:
-                raise ConfigError(
-                    f"latency.{label}.opset is {own}, but {where}.opset is {other}: what is timed in the search would "
-                    "be made of other operators than what is timed in the end. Give both the same, e.g. "
-                    f"latency.{label}.opset={other}."
-                )
+    files = {**dict(exports[-1:]), **dict(references)}
+    for where, other in files.items():
+        if other != own:
+            everything = {f"latency.{label}": own, **files}
+            raise ConfigError(
+                f"latency.{label}.opset is {own}, but {where}.opset is {other}: what is timed in the search would be "
+                "made of other operators than what is timed in the end. Give all of them one: "
+                f"{_all_alike(everything, other)}; or, as a study that exists must, {_all_alike(everything, own)} "
+                "(`autodistill export` writes others)."
+            )
+
+
+def _all_alike(operator_sets: Mapping[str, int], wanted: int) -> str:
+    """Overrides that give all of them the wanted one."""
+    return " ".join(f"{key}.opset={wanted}" for key, number in operator_sets.items() if number != wanted)
 
 
 def _operator_sets(settings: Settings, kind: str) -> list[tuple[str, int]]:
     """(key, operator set) of the components that write ONNX."""
     chosen = settings.several[kind].items()
-    return [(f"{kind}.{label}", item.parameters["opset"]) for label, item in chosen if "opset" in item.parameters]
+    found = [(f"{kind}.{label}", item.parameters.get("opset")) for label, item in chosen]
+    return [(key, number) for key, number in found if number is not None]
 
 
 def check_trainer(settings: Settings) -> None:

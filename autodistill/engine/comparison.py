@@ -74,7 +74,7 @@ def _compare(session: Session) -> dict[str, Any]:
         metric=metric,
         direction=direction,
         floor=trivial[metric],
-        label=main_latency(session),
+        label=session.bench.main_latency,
         role=role,
     )
     return {
@@ -228,10 +228,3 @@ def judged_by(session: Session) -> tuple[str, str]:
     bench = session.bench
     quality = scored_objective(bench.objectives, session.step("teacher"))
     return (quality.metric, quality.direction) if quality else (bench.task.metric, bench.directions[bench.task.metric])
-
-
-def main_latency(session: Session) -> str | None:
-    """Label of the latency backend that the objectives name first, else the first one."""
-    labels = list(session.settings.several["latency"])
-    named = [item.metric.partition(".")[0] for item in session.bench.objectives]
-    return next((label for label in named if label in labels), labels[0] if labels else None)

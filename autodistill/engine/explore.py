@@ -301,7 +301,7 @@ class Explorer:
             storage.withdraw_run(lease.run)
         if crash is not None:
             self._count_crash(trial, crash)
-        elif fit:
+        else:
             self.crashes = 0
         return fit
 

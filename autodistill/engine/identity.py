@@ -82,19 +82,22 @@ def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def check_identity(name: str, stored: Mapping[str, Any], given: Mapping[str, Any], timed: Collection[str] = ()) -> None:
+def check_identity(
+    name: str, stored: Mapping[str, Any], given: Mapping[str, Any], timed: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
     """Raise `StudyError` that lists the differences and the two ways on, unless both are the same.
 
     Args:
         name: of the study.
         stored: its identity.
         given: of the configuration.
-        timed: labels of latency backends of which the study knows what ``threads`` came to: that counts
+        timed: label of a latency backend -> how it times, as the study knows it. What ``threads`` came to counts
             (`autodistill.engine.timed_on`), not whether they were chosen.
     """
     # What earlier versions did not store is not known of their studies.
     compared = {key: value for key, value in given.items() if key != "evaluator" or key in stored}
-    differences = list(_differences(_without_threads(stored, timed), _without_threads(compared, timed), ""))
+    told = {label for label, facts in (timed or {}).items() if "threads" in facts}
+    differences = list(_differences(_without_threads(stored, told), _without_threads(compared, told), ""))
     if differences:
         listed = "\n".join(f"  {line}" for line in differences[:20])  # 20: a screenful
         more = f"\n  ... and {len(differences) - 20} more" if len(differences) > 20 else ""

@@ -145,10 +145,11 @@ class Promoter:
         if before >= self._searched:
             return
         ended = {*self._full_scores(), *self._failed(self._chosen())}
-        kept = [step for step in steps if step["trial"] in ended]
+        # A kill amid this leaves steps of before at the end, of which one may name a pick that was moved already.
+        kept = [*{step["trial"]: step for step in steps if step["trial"] in ended}.values()]
         for place, step in enumerate(kept):
             storage.replace_step(study, f"pick:{place}", {**step, "searched": self._searched})
-        for place in range(len(kept), len(steps)):
+        for place in reversed(range(len(kept), len(steps))):
             storage.drop_step(study, f"pick:{place}")
         self.session.progress.message(
             f"{len(steps)} picks were chosen before the last {self._searched - before} trials. Those that were trained "

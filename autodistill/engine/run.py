@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -29,9 +29,10 @@ from autodistill.engine.stop import StopSignal
 from autodistill.engine.study import Study, open_study
 from autodistill.engine.target_answers import answer_for_targets
 from autodistill.engine.tasks import fine_tune_models
-from autodistill.errors import StudyInterruptedError
+from autodistill.errors import StudyInterruptedError, TrialError
 from autodistill.folders import locked
 from autodistill.registry import default_registry
+from autodistill.training.waiting import WhileAnotherWorks
 
 if TYPE_CHECKING:
     from autodistill.registry import Registry
@@ -117,32 +118,35 @@ def _finish(session: Session) -> None:
     """
     storage, study = session.storage, session.study.id
     asked, before = _asked(session.settings), storage.step(study, FINISHED)
-    with locked(session.settings.study_dir / FINISHING, _waiting_for_another(session)):
+    work = "trains the picks and baselines of this study in full and compares them"
+    waiting = WhileAnotherWorks(work, lambda: session.stop.requested, session.progress.message)
+    with locked(session.settings.study_dir / FINISHING, waiting):
         finished: Any = storage.step(study, FINISHED)
         if finished == before or finished["asked"] != asked:
-            _finalise(session)
-            storage.replace_step(study, FINISHED, {"asked": asked, "by": uuid4().hex})
+            outcome = {"asked": asked, "by": uuid4().hex}
+            try:
+                _finalise(session)
+            except TrialError as error:
+                storage.replace_step(study, FINISHED, {**outcome, "error": str(error)})
+                raise
+            storage.replace_step(study, FINISHED, outcome)
+        elif "error" in finished:
+            raise TrialError(finished["error"])
 
 
 def _asked(settings: Settings) -> str:
-    """What tells configurations apart."""
-    return cache_key({"configuration": str(settings.raw)})
-
-
-def _waiting_for_another(session: Session) -> Callable[[], None]:
-    """What a process does while another one finishes the study: it says so once, and can be stopped."""
-    told: list[str] = []
-
-    def waiting() -> None:
-        session.check_stop()
-        if not told:
-            told.append(
-                "Another process trains the picks and baselines of this study in full and compares them; waiting until "
-                "it has. Ctrl-C ends the waiting, not its work."
-            )
-            session.progress.message(told[0])
-
-    return waiting
+    """What tells apart what is to be done after the search; on which device, by how many threads, does not."""
+    chosen = {kind: settings.several[kind] for kind in ("baseline", "reference", "export", "evaluator")}
+    parts = {kind: {label: item.identity for label, item in labels.items()} for kind, labels in chosen.items()}
+    return cache_key(
+        {
+            **parts,
+            "picks": [settings.picks_max, settings.picks_margin],
+            "budget": [settings.budget_trials, settings.budget_hours],
+            "tasks": {label: item.identity for label, item in settings.tasks.items()},
+            "fine_tuning": settings.fine_tuning,
+        }
+    )
 
 
 def _finalise(session: Session) -> None:

@@ -62,7 +62,7 @@ def pareto_sets(
         teacher: the stored step ``teacher``.
         targets: labels of latency backends.
     """
-    told = {metric for metric, values in history.metrics.items() if np.isfinite(values).any()} | {*teacher["values"]}
+    told = {metric for metric in (*history.metrics, *teacher["values"]) if _is_told(history, metric)}
     return {
         target: _pareto_set(
             history, target_objectives(objectives, target, targets, told), constraints, teacher, objectives
@@ -71,19 +71,27 @@ def pareto_sets(
     }
 
 
+def _is_told(history: History, metric: str) -> bool:
+    """Whether every trial that was timed on a target has this metric of it, too: percentiles need many requests."""
+    median = f"{metric.partition('.')[0]}.{DEFAULT_METRIC}"
+    nothing = np.full(len(history), np.nan)
+    timed = np.isfinite(history.metrics.get(median, nothing))
+    return bool(np.isfinite(history.metrics.get(metric, nothing)[timed]).all())
+
+
 def target_objectives(
     objectives: Sequence[Objective], target: str, targets: Sequence[str], told: Collection[str]
 ) -> tuple[Objective, ...]:
     """The objectives of one target: its own latency stands where the study's latencies stood, else at the end.
 
     Its latency metric is that of its own objective, else of the first latency that is one, else the median; the median
-    too where no report of the target tells the other: a data sheet knows no 99th percentile.
+    too where not every report of the target tells the other: a data sheet knows no 99th percentile.
 
     Args:
         objectives: the study's.
         target: label of a latency backend.
         targets: labels of all latency backends.
-        told: metrics that have a value of any model.
+        told: metrics that have a value of every model that was timed.
     """
     latencies = [item for item in objectives if _label(item) in targets]
     own = [item for item in latencies if _label(item) == target]

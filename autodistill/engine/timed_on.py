@@ -33,6 +33,8 @@ def timed_on(backends: Mapping[str, LatencyBackend]) -> dict[str, dict[str, Any]
             found[label] = workload.as_dict()
             if backend.kind == "measured" and workload.device in ("cpu", "cuda"):
                 found[label]["machine"] = _machine(workload.device)
+            if backend.kind != "measured" or workload.device == "cuda":
+                del found[label]["threads"]  # of a processor that does not do the work
             calibration = getattr(backend, "calibration", None)
             if calibration is not None:
                 found[label]["calibration"] = dict(calibration)

@@ -203,6 +203,13 @@ class Workbench:
         return tokenise(self.data, tokenizer, self.max_length, settings.cache_dir, settings.seed, types, waiting)
 
     @property
+    def main_latency(self) -> str | None:
+        """Label of the latency backend that models are compared by: the objectives' first one, else the first one."""
+        labels = list(self.settings.several["latency"])
+        named = [item.metric.partition(".")[0] for item in self.objectives]
+        return next((label for label in named if label in labels), labels[0] if labels else None)
+
+    @property
     def final_role(self) -> str:
         """The split that final scores are read on: ``test``, or ``select`` when there is none."""
         return "test" if "test" in self.splits else "select"

@@ -16,10 +16,17 @@ class WhileAnotherWorks:
     Args:
         work: what the other process does, e.g. ``"tokenises the data"``.
         stop_requested: whether to wait no longer; None: never.
+        tell: what is said goes there; None: to the log.
     """
 
-    def __init__(self, work: str, stop_requested: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        work: str,
+        stop_requested: Callable[[], bool] | None = None,
+        tell: Callable[[str], object] | None = None,
+    ) -> None:
         self._work, self._stop_requested = work, stop_requested
+        self._tell = tell or logger.warning
         self._told = False
 
     def __call__(self) -> None:
@@ -32,4 +39,4 @@ class WhileAnotherWorks:
             raise StudyInterruptedError(f"Interrupted while another process {self._work}.")
         if not self._told:
             self._told = True
-            logger.warning("Another process %s; this one waits for it.", self._work)
+            self._tell(f"Another process {self._work}; this one waits for it.")

@@ -66,14 +66,16 @@ def _residual(values: FloatArray, sizes: FloatArray) -> FloatArray:
     return left
 
 
-def _correlation(one: FloatArray, other: FloatArray) -> dict[str, float | int]:
+def _correlation(one: FloatArray, other: FloatArray) -> dict[str, float | int | None]:
+    if np.isnan(value := _spearman(one, other)):  # all alike, as scores that are still at chance
+        return {"n": len(one), "spearman": None, "low": None, "high": None}
     rng = np.random.default_rng(0)
     drawn = [rng.integers(len(one), size=len(one)) for _ in range(RESAMPLES)]
     values = [_spearman(one[rows], other[rows]) for rows in drawn]
     low, high = np.nanquantile(values, [0.025, 0.975])
     return {
         "n": len(one),
-        "spearman": round(_spearman(one, other), 4),
+        "spearman": round(value, 4),
         "low": round(float(low), 4),
         "high": round(float(high), 4),
     }

@@ -108,7 +108,8 @@ def test_what_was_timed_before_ctrl_c_is_written(given: list[str], monkeypatch: 
     command = ["latency", *given, "study.name=stopped", "timing.lengths=[8,16]", f"timing.subjects=[{ARCHITECTURE}]"]
     assert main(command) == 130
     (output,) = (item.partition("=")[2] for item in given if item.startswith("output_dir="))
-    reports = json.loads(Path(output, "stopped", "latency.json").read_text())
+    (written,) = Path(output, "stopped", "latency").glob("*.json")
+    reports = json.loads(written.read_text())
     assert [report["model"] for report in reports] == asked[:2] == ["architecture 0", "teacher"]
 
 

@@ -277,9 +277,9 @@ def test_evaluate_refuses_data_of_another_task(
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_evaluate_on_a_study_by_name_takes_its_data(tiny: Tiny, out: Verb) -> None:
+def test_evaluate_on_a_study_by_name_takes_its_data(tiny: Tiny, output: Path, out: Verb) -> None:
     model = tiny.folder / tiny.summary()["picks"][0]["paths"]["hf"]
-    printed = out("evaluate", "study.name=study", f"output_dir={tiny.output}", f"model={model}")
+    printed = out("evaluate", "study.name=study", f"output_dir={output}", f"model={model}")
     assert "120" in printed
 
 

@@ -20,7 +20,7 @@ from autodistill.engine import runner
 from autodistill.engine.run import FINISHED, FINISHING, _asked
 from autodistill.engine.runner import Runner
 from autodistill.engine.storage import Storage
-from autodistill.errors import StudyInterruptedError
+from autodistill.errors import StudyInterruptedError, TrialError
 from autodistill.folders import locked
 from autodistill.report.progress import QuietProgress
 
@@ -33,7 +33,7 @@ class Waiting(QuietProgress):
         self.told = 0
 
     def message(self, text: str) -> None:
-        if "waiting until it has" in text:
+        if "this one waits for it" in text:
             self.told += 1
             self.then()
 
@@ -78,6 +78,19 @@ def test_who_asks_for_something_else_than_was_finished_does_it(tmp_path: Path) -
         other.close()
 
     assert run_beside(tmp_path, finish)[0] == [0]
+
+
+def test_where_all_failed_who_waited_fails_alike_and_the_next_one_tries_again(tmp_path: Path) -> None:
+    def fail(storage: Storage, study: int, asked: str, other: ExitStack) -> None:
+        storage.replace_step(study, FINISHED, {"asked": asked, "by": "another", "error": "Every full run failed."})
+        other.close()
+
+    with pytest.raises(TrialError, match="Every full run failed"):
+        run_beside(tmp_path, fail)
+    given = tiny_study(tmp_path, "study.name=shared", "budget.trials=1", "baseline=[]", "reference=[]", "export=[]")
+    autodistill.run(autodistill.compose(given), overrides=given)
+    with Storage(f"sqlite:///{next(tmp_path.rglob('studies.db'))}") as storage:
+        assert "error" not in storage.step(storage.get_study("shared").id, FINISHED)
 
 
 def test_who_waits_can_be_stopped(tmp_path: Path) -> None:

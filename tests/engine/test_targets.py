@@ -78,6 +78,16 @@ def test_a_target_that_does_not_tell_the_objectives_metric_has_its_front_by_the_
     assert found["int8"].hypervolume
 
 
+def test_a_target_of_which_only_some_trials_tell_the_objectives_metric_has_its_front_by_the_median() -> None:
+    tail = Objective("latency", "fp32.p99_ms", "minimize")
+    fast = np.array([9.0, np.nan, np.nan, np.nan])  # the others made too few requests in their time
+    seen = replace(SEEN, metrics={**SEEN.metrics, "fp32.p99_ms": SEEN.metrics["fp32.p50_ms"], "int8.p99_ms": fast})
+    values = {**TEACHER["values"], "fp32.p99_ms": 20.0, "int8.p99_ms": 20.0}
+    found = pareto_sets(seen, (QUALITY, tail), (), {**TEACHER, "values": values}, TARGETS)
+    assert found["int8"].objectives[-1].metric == "int8.p50_ms"
+    assert found["int8"].rows == (0, 2)
+
+
 def test_a_target_without_timings_has_an_empty_set() -> None:
     found = pareto_sets(SEEN, (QUALITY, FP32), (), TEACHER, ["fp32", "tpu"])
     assert found["tpu"].rows == ()

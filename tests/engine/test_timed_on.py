@@ -109,5 +109,6 @@ def test_only_what_this_machine_measures_itself_depends_on_it() -> None:
     }
     found = timed_on(backends)
     assert [label for label, facts in found.items() if "machine" in facts] == ["own"]
+    assert [label for label, facts in found.items() if "threads" in facts] == ["own", "phone"]
     assert found.keys() == {"own", "phone", "sheet", "file"}
     assert found["phone"]["threads"] == 2

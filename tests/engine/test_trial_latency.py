@@ -68,6 +68,11 @@ def test_candidate_that_is_too_slow_by_its_blocks_is_never_measured_whole(tmp_pa
             "latency.onnxruntime.opset is 17, but export.onnx.opset is 14",
         ),
         (
+            ["latency=[onnxruntime]", "export=[onnx]", "export.onnx.opset=14", "reference=[teacher_int8]"],
+            "Give all of them one: latency.onnxruntime.opset=14 reference.teacher_int8.opset=14; or, as a study that "
+            "exists must, export.onnx.opset=17 (`autodistill export` writes others).",
+        ),
+        (
             ["latency.torch.lengths=[8,4000]"],
             "lengths go up to 4000 tokens, but teacher and students take",
         ),
