@@ -75,10 +75,11 @@ def cases() -> dict[str, tuple[SearchContext, History, int]]:
     large = toy_context(space=large_space(), seed=2)
     alone = toy_context(objectives=[ACCURACY], seed=3)
     repeated = [*alone.space.sample(12, seed=5)]
-    known = toy_context(known=ToyKnown(latency=True), seed=4)
+    # Of each case the best candidates are far enough apart that another processor's rounding changes none of them.
+    known = toy_context(known=ToyKnown(latency=True), seed=5)
     measured = toy_context(measured=[LATENCY.metric], constraints=limits[1:], seed=4)
     before = EarlierStudy("before", plain.space, toy_history(plain, plain.space.sample(40, seed=9), noise=0.01))
-    warm = replace(known, earlier=(before,))
+    warm = replace(known, seed=4, earlier=(before,))
     return {
         "nothing yet": (plain, History(), 3),
         "mixed states": (plain, _history(plain, 18), 2),
