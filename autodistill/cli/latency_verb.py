@@ -31,12 +31,13 @@ def latency(settings: Settings, registry: Registry, overrides: Sequence[str]) ->
         raise ConfigError("No latency backend is chosen: give latency=[onnxruntime].")
     reference = _teacher(bench)
     subjects = [*_subjects(bench, settings), reference]
-    name = own_name(settings, [chosen.identity for _, chosen in _workloads(settings)])
+    workloads = list(_workloads(settings))
+    name = own_name(settings, [chosen.identity for _, chosen in workloads])
     reports: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     mistakes: list[ConfigError] = []
     # All are made before the first one times anything: what is wrong with the last shows at once.
-    backends = [(label, bench.make_backend(label, chosen, reference)) for label, chosen in _workloads(settings)]
+    backends = [(label, bench.make_backend(label, chosen, reference)) for label, chosen in workloads]
     try:
         for label, backend in backends:
             with closing(backend):

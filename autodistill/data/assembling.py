@@ -5,9 +5,7 @@ What all data sources of ready-made examples share; reading them is their own ma
 
 from __future__ import annotations
 
-import hashlib
 import heapq
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,7 +13,7 @@ from typing import Any, TypeAlias
 import datasets
 
 from autodistill.components.task import TaskData, TaskSpec
-from autodistill.data.splits import carve, normalised, stable_hash
+from autodistill.data.splits import carve, fingerprint_of, normalised, stable_hash
 from autodistill.errors import DataError
 
 Example: TypeAlias = "dict[str, Any]"
@@ -70,7 +68,7 @@ def assemble(
     counts |= _empty(task, found) | _without_examples(task, found["train"])
     data = {role: datasets.Dataset.from_list(examples) for role, examples in found.items()}
     fingerprints = {role: _fingerprint(version, task, role, examples) for role, examples in sorted(found.items())}
-    return TaskData(task, data, _digest([*fingerprints.values()]), counts, fingerprints)
+    return TaskData(task, data, fingerprint_of([*fingerprints.values()]), counts, fingerprints)
 
 
 def check_unique(role: str, examples: Sequence[Mapping[str, Any]]) -> None:
@@ -159,11 +157,4 @@ def _empty(task: TaskSpec, splits: Mapping[str, Sequence[Mapping[str, Any]]]) ->
 
 def _fingerprint(version: str, task: TaskSpec, role: str, examples: Sequence[Mapping[str, Any]]) -> str:
     """A digest of every example of a split, whatever file it came from."""
-    return _digest([version, role, *task.labels], *([*example.items()] for example in examples))
-
-
-def _digest(*parts: Sequence[Any]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(json.dumps(part).encode())
-    return digest.hexdigest()[:32]
+    return fingerprint_of([version, role, *task.labels], *([*example.items()] for example in examples))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from autodistill.data.corpus_survey import SURVEY_FORMAT, Survey, SurveyPayload
 from autodistill.data.document_keys import DocumentKeys, with_keys
 from autodistill.data.hub import load_from_hub
 from autodistill.data.part_workers import cores, map_parts
+from autodistill.data.splits import fingerprint_of
 from autodistill.errors import DataError
 from autodistill.folders import build_once, private_directory
 
@@ -188,7 +189,7 @@ class Corpus:
         task = TaskSpec("mlm", (), ("text",), "mlm.accuracy", masking=self._masking)
         fingerprints = {role: _fingerprint(role, surveys, dealt.get(role)) for role in sorted(splits)}
         notes = self._notes(surveys) | dealing | _overlaps(surveys, splits, dealing)
-        return TaskData(task, splits, _digest([*fingerprints.values()]), notes, fingerprints)
+        return TaskData(task, splits, fingerprint_of([*fingerprints.values()]), notes, fingerprints)
 
     def _deal(self, survey: Survey, carved: Mapping[str, int]) -> tuple[dict[str, Dealt], dict[str, int]]:
         """Which documents are of train and of the roles that are held out from it, and what was counted.
@@ -397,12 +398,8 @@ def _share_of_too_large(groups: Mapping[int, int], least: int, documents: int) -
 def _fingerprint(role: str, surveys: Mapping[str, Survey], dealt: Dealt | None) -> str:
     """Of the documents of a split: the files they are in, and which of these documents they are."""
     if dealt is None:
-        return _digest([FORMAT, role, surveys[role].digest])
-    return _digest([FORMAT, role, surveys["train"].digest, dealt.by, *sorted(dealt.keys)])
-
-
-def _digest(parts: Sequence[Any]) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+        return fingerprint_of([FORMAT, role, surveys[role].digest])
+    return fingerprint_of([FORMAT, role, surveys["train"].digest, dealt.by, *sorted(dealt.keys)])
 
 
 def _overlaps(

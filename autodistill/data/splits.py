@@ -7,11 +7,13 @@ some hundred thousand examples.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,14 @@ def normalised(text: str) -> str:
     """
     lower = text.lower()
     return " ".join(_WORD.findall(lower) or lower.split())
+
+
+def fingerprint_of(*parts: Sequence[Any]) -> str:
+    """The first 32 hexadecimal digits of the SHA-256 of JSON-able lists, one after the other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(json.dumps(part).encode())
+    return digest.hexdigest()[:32]
 
 
 def stable_hash(text: str) -> int:
