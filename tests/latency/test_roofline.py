@@ -327,10 +327,11 @@ def test_a_sheet_that_another_process_made_meanwhile_is_taken(
     monkeypatch.setattr(calibration, "_run", lambda *_: pytest.fail("calibrated once more"))
     waiting = threading.Event()
     held = calibration.DeviceLock.held
-    monkeypatch.setattr(calibration.DeviceLock, "held", lambda lock: waiting.set() or held(lock))
     other = DeviceLock("cpu")
     with ThreadPoolExecutor() as pool:
         with other.held():
+            # Only now: the event is of the one that waits, not of the lock above.
+            monkeypatch.setattr(calibration.DeviceLock, "held", lambda lock: waiting.set() or held(lock))
             sheet = pool.submit(calibration.calibrated_chip, context, "cpu", 1)
             assert waiting.wait(60)
             (context.work_dir / "chips").mkdir()
