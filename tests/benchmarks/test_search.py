@@ -157,6 +157,29 @@ def test_a_peer_that_repeats_itself_is_asked_again_or_pays_for_it(distinct: bool
     assert peer.skipped == (2 * (1 + searchers.REASKS) if distinct else 0)
 
 
+def test_qlognehvi_climbs_to_what_none_of_its_random_architectures_reaches() -> None:
+    layers, problems = module("synthetic").layers(), module("problems")
+    accuracy, latency = problems.ACCURACY.metric, problems.LATENCY.metric
+    searcher = module("peers_botorch").EverythingModelled(layers, 0)
+    tried = layers.space.sample(3, 1)
+    history = History(
+        tuple(tried),
+        metrics={accuracy: np.array([0.6, 0.7, 0.8]), latency: np.array([1.0, 2.0, 3.0])},
+        variances={accuracy: np.zeros(3), latency: np.zeros(3)},
+    )
+    scored: list[float] = []
+
+    def score(candidates: Any) -> Any:
+        assert not set(candidates) & set(tried)
+        values = layers.space.encode(candidates).sum(axis=1)
+        scored.append(values.max())
+        return values
+
+    best = searcher._best(history, score)
+    assert layers.space.encode([best]).sum() == max(scored) >= scored[0] + 1
+    assert len(scored) <= 9
+
+
 def test_an_unrelated_earlier_study_says_nothing_and_a_related_one_something() -> None:
     earlier, problem = module("earlier"), module("synthetic").layers()
     problems = module("problems")
