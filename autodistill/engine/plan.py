@@ -19,6 +19,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.engine.environment import prepare_process
 from autodistill.engine.features import FeaturesSize, StudyFeatures
 from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, step_flops, training_flops
+from autodistill.engine.records import FINAL_TRIAL_STATES
 from autodistill.engine.session import check_study
 from autodistill.engine.task_bench import forward_flops, protocol_of, recipe_of_tasks, task_bench
 from autodistill.engine.workbench import Workbench, model_dimensions
@@ -38,7 +39,12 @@ if TYPE_CHECKING:
 
     from autodistill.components.training import Phase
     from autodistill.configs.settings import Settings
+    from autodistill.engine.storage import Storage
     from autodistill.registry import Registry
+
+#: Stages of which a study tells how many of their runs are done.
+TEACHER, ANSWERS = "fine-tuning the teacher", "teacher's answers"
+FLASH, PICKS, BASELINES = "flash distillation", "full recipe: picks", "full recipe: baselines"
 
 #: Timed steps per model, after one that warms up.
 TIMED_STEPS = 3
@@ -59,7 +65,7 @@ BYTES_PER_PARAMETER = 16
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """One stage: runs, optimiser steps of one run, examples and FLOPs of one run, seconds of all."""
+    """One stage: runs, optimiser steps of one run, examples and FLOPs of one run, seconds of all; runs done already."""
 
     name: str
     runs: int
@@ -67,6 +73,12 @@ class PlannedStage:
     examples: int
     flops: float
     seconds: float
+    done: int = 0
+
+    @property
+    def seconds_left(self) -> float:
+        """Wall-clock seconds of the runs that are not done."""
+        return self.seconds * (1 - self.done / self.runs) if self.runs else self.seconds
 
 
 @dataclass(frozen=True)
@@ -117,15 +129,20 @@ class Plan:
         """Wall-clock seconds of everything."""
         return sum(stage.seconds for stage in self.stages)
 
+    @property
+    def seconds_left(self) -> float:
+        """Wall-clock seconds of what is not done; at most, since of fine-tuned tasks it is not known what is."""
+        return sum(stage.seconds_left for stage in self.stages)
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-able mapping."""
-        return {**asdict(self), "seconds": self.seconds}
+        return {**asdict(self), "seconds": self.seconds, "seconds_left": self.seconds_left}
 
 
 def make_plan(settings: Settings, registry: Registry) -> Plan:
     """Check everything, time a few steps, and add up.
 
-    The plan is that of the whole study, from its beginning: what a study that exists has done is told among the facts.
+    The plan is that of the whole study, from its beginning, with what a study that exists has done.
 
     Raises:
         UserError: what `run` would raise before training, of a study that exists too.
@@ -136,11 +153,24 @@ def make_plan(settings: Settings, registry: Registry) -> Plan:
         plan = _Planner(checked.bench).plan()
         if checked.storage is None or checked.known is None:
             return plan
-        trials, runs = checked.storage.trials(checked.known.id), checked.storage.runs(checked.known.id)
-    began = sum(trial.origin == "search" and trial.began_training for trial in trials)
-    full = sum(run.kind == "full" and run.state == "complete" for run in runs)
-    done = f"{began} trials began training, {full} full runs are complete; the times above are of the whole study"
-    return replace(plan, facts={**plan.facts, "done already": done})
+        done = _done(checked.storage, checked.known.id)
+    stages = (replace(stage, done=min(stage.runs, done.get(stage.name, 0))) for stage in plan.stages)
+    return replace(plan, stages=tuple(stages))
+
+
+def _done(storage: Storage, study: int) -> dict[str, int]:
+    """Stage -> runs of a study that need not be made again; fine-tuned tasks are not among them."""
+    trials = {trial.number: trial for trial in storage.trials(study)}
+    searched = [trial for trial in trials.values() if trial.origin == "search"]
+    full = [trials[run.trial] for run in storage.runs(study) if run.kind == "full" and run.state == "complete"]
+    teacher = int(storage.step(study, "teacher") is not None)
+    return {
+        TEACHER: teacher,
+        ANSWERS: teacher,
+        FLASH: sum(trial.began_training and trial.state in FINAL_TRIAL_STATES for trial in searched),
+        PICKS: sum(trial.origin == "search" for trial in full),
+        BASELINES: sum(trial.origin == "baseline" for trial in full),
+    }
 
 
 class _Planner:
@@ -160,10 +190,10 @@ class _Planner:
         mean = float(np.mean(list(self.flops.values())))
         stages = (
             *self._teacher_stages(study),
-            self._runs("flash distillation", settings.budget_trials, mean, bench.schedule.flash_fidelity, times),
+            self._runs(FLASH, settings.budget_trials, mean, bench.schedule.flash_fidelity, times),
             self._timing("latency of candidates", settings.budget_trials),
-            self._runs("full recipe: picks", settings.picks_max, mean, 1.0, times),
-            self._runs("full recipe: baselines", len(baselines), self._mean_of(baselines, mean), 1.0, times),
+            self._runs(PICKS, settings.picks_max, mean, 1.0, times),
+            self._runs(BASELINES, len(baselines), self._mean_of(baselines, mean), 1.0, times),
             *self._online_stages(study, settings.picks_max + len(baselines)),
             self._timing("latency of trained models", settings.picks_max + len(baselines)),
             *self._task_stages(baselines, mean, times),
@@ -273,7 +303,7 @@ class _Planner:
         step = self._step_seconds(self.teacher)
         size = bench.schedule.optimisation.batch_size
         held_out = sum(len(split) for role, split in bench.splits.items() if role != "train")
-        stages = [self._teacher_pass("teacher's answers", 1, held_out)]
+        stages = [self._teacher_pass(ANSWERS, 1, held_out)]
         if features.examples_stored:
             stages.append(self._teacher_pass("teacher's features", 1, features.examples_stored))
         if bench.teacher.needs_fine_tuning(bench.task):
@@ -281,7 +311,7 @@ class _Planner:
             examples = recipe.examples(len(bench.splits["train"]))
             steps = recipe.steps(examples)
             flops = TRAINING_FACTOR * examples * self._teacher_forward[0]
-            stages.insert(0, PlannedStage("fine-tuning the teacher", 1, steps, examples, flops, examples * step / size))
+            stages.insert(0, PlannedStage(TEACHER, 1, steps, examples, flops, examples * step / size))
         return stages
 
     def _phases(self, baselines: list[Architecture]) -> tuple[PlannedPhase, ...]:

@@ -26,6 +26,7 @@ from autodistill.configs.settings import Settings
 from autodistill.engine.checks import check_baselines, check_components, check_trainer
 from autodistill.engine.earlier import earlier_studies, remember
 from autodistill.engine.environment import describe_environment, prepare_process
+from autodistill.engine.environments import remember_environment
 from autodistill.engine.explore_clock import INSIDE
 from autodistill.engine.features import StudyFeatures
 from autodistill.engine.going_on import command_to_go_on
@@ -248,6 +249,8 @@ def open_session(
         bench, features, earlier = checked.bench, checked.features, checked.earlier
         storage = checked.storage or stack.enter_context(Storage(settings.storage_url))
         study = _study_record(settings, bench, storage, checked.identity, overrides, record)
+        if changed := remember_environment(storage, study.id, describe_environment()):
+            progress.message(changed)
         remember(storage, study.id, earlier)
         registry.manager.notify("autodistill_before_study_run", study=study.name, config=deepcopy(settings.raw))
         progress.stage("teacher")

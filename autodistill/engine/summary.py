@@ -17,6 +17,7 @@ import numpy as np
 from autodistill.components.search import Constraint, History, Objective
 from autodistill.engine.analytics import study_analytics
 from autodistill.engine.average_claim import average_claim
+from autodistill.engine.environments import FIRST_USED, differences, environments_of
 from autodistill.engine.explore_clock import BUDGET_STAGE
 from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import alarms, data_checks, failed_check, learnt_checks, task_checks
@@ -162,6 +163,7 @@ class SummaryBuilder:
             "config": self.config,
             "components": self.study.components.get("components", []),
             "environment": dict(self.study.environment),
+            "environments": self._environments(),
             "waste": len(self.storage.waste(self.study.id)),
             "command": self._command,
         }
@@ -169,6 +171,11 @@ class SummaryBuilder:
         return cleaned
 
     # -- parts ---------------------------------------------------------------------------------------------------
+
+    def _environments(self) -> dict[str, Any]:
+        """When each was first used, and what is not the same in all of them."""
+        found = environments_of(self.storage, self.study.id)
+        return {FIRST_USED: [item[FIRST_USED] for item in found], "differences": differences(found)}
 
     def _verdict(self) -> Mapping[str, Any]:
         """What was claimed when all was compared; nothing before, and nothing while a baseline is not among it."""

@@ -111,10 +111,20 @@ def _background_section(summary: Summary) -> Html:
         for title, key in (("Plan", "plan"), ("Resolved configuration", "config"))
         if tables.mapping(summary, key)
     ]
-    components = _components(summary)
+    components = [*_environments(summary), *_components(summary)]
     goals = [details("Objectives and constraints", tag("ul", *(tag("li", goal) for goal in tables.goals(summary))))]
     words = details("Words used here", tag("dl", *(Html(tag("dt", k) + tag("dd", v)) for k, v in TERMS.items())))
     return section("Background", *goals, *folded, *components, *written, words, anchor="background")
+
+
+def _environments(summary: Summary) -> list[Html]:
+    """What differs between those that the study was worked on in; nothing where it was one."""
+    found = tables.mapping(summary, "environments")
+    differing = tables.mapping(found, "differences")
+    rows = [[name, *(formats.readable(value) for value in values)] for name, values in differing.items()]
+    title = f"Other environments before: {len(rows)} differences"
+    header = ["first used", *map(str, tables.entries(found, "first_used"))]
+    return [details(title, table("What was not the same", header, rows))] if rows else []
 
 
 def _components(summary: Summary) -> list[Html]:

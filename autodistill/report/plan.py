@@ -26,6 +26,10 @@ def render_plan(plan: Plan, console: Console) -> None:
         table.add_column(name, justify="right")
     table.columns[-2].footer = f"{sum(stage.runs * stage.flops for stage in plan.stages):.2e}"
     table.columns[-1].footer = formats.duration(plan.seconds)
+    going_on = any(stage.done for stage in plan.stages)
+    if going_on:
+        table.add_column("done", justify="right", footer="left at most")
+        table.add_column("left", justify="right", footer=formats.duration(plan.seconds_left))
     for stage in plan.stages:
         table.add_row(
             Text(stage.name),
@@ -34,6 +38,7 @@ def render_plan(plan: Plan, console: Console) -> None:
             _counted(stage.examples),
             f"{stage.flops:.2e}" if stage.flops else "",
             formats.duration(stage.seconds),
+            *([str(stage.done or ""), formats.duration(stage.seconds_left)] if going_on else []),
         )
     console.print(table)
     _render_phases(plan, console)

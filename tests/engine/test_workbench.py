@@ -5,11 +5,13 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from tiny_studies import architecture
 
 from autodistill.components.specs import ComponentSpec
@@ -26,6 +28,7 @@ from autodistill.errors import ConfigError, PluginError, StudyError
 from autodistill.hookspecs import hookimpl
 from autodistill.plugin_manager import Provider
 from autodistill.registry import Registry
+from autodistill.report.plan import render_plan
 from autodistill.students.bert import BertFamily
 from autodistill.students.configs import BertFamilyConfig
 from autodistill.teachers.huggingface import HuggingFaceTeacher
@@ -119,14 +122,26 @@ def test_a_plan_of_a_study_that_exists_refuses_what_a_run_refuses_and_tells_what
     def settings(*more: str) -> Settings:
         return compose([*tiny_overrides(tmp_path), "baseline=[]", *more], fresh_registry)
 
-    assert "done already" not in make_plan(settings(), fresh_registry).facts
+    fresh = make_plan(settings(), fresh_registry)
+    assert {stage.done for stage in fresh.stages} == {0}
+    assert fresh.seconds_left == fresh.seconds
     with Storage(settings().storage_url) as storage:
         study = storage.create_study("study", study_identity(Workbench(settings(), fresh_registry)), {}, {}, {})
         given: dict[str, Any] = {"replicate": 0, "origin": "search", "in_space": True, "note": None, "seed": 1}
         storage.add_trial(study.id, architecture(1, 16), label=None, **given)
         storage.update_trial(study.id, 0, began_training=True)
-    told = make_plan(settings("budget.trials=9"), fresh_registry).facts["done already"]
-    assert told.startswith("1 trials began training, 0 full runs are complete")
+        assert {stage.done for stage in make_plan(settings("budget.trials=9"), fresh_registry).stages} == {0}
+        storage.update_trial(study.id, 0, state="complete")
+    going_on = make_plan(settings("budget.trials=9"), fresh_registry)
+    done = {stage.name: (stage.done, stage.runs) for stage in going_on.stages if stage.done}
+    assert done == {"flash distillation": (1, 9)}
+    flash = next(stage for stage in going_on.stages if stage.done)
+    assert going_on.seconds_left == pytest.approx(going_on.seconds - flash.seconds / 9)
+    text = StringIO()
+    render_plan(going_on, Console(file=text, width=80))
+    assert "left" in text.getvalue()
+    render_plan(fresh, Console(file=(plain := StringIO()), width=80))
+    assert "left" not in plain.getvalue()
     with pytest.raises(StudyError, match=r"schedule\.examples: the study has 640, now 960"):
         make_plan(settings("schedule.examples=960"), fresh_registry)
     with pytest.raises(ConfigError, match=r"search\.warm_start: .*nowhere"):

@@ -88,7 +88,7 @@ def weights(study: Path) -> dict[str, str]:
 def timeless(summary: Mapping[str, Any]) -> dict[str, Any]:
     """A summary without what differs between two runs of the same: times, places, waste."""
     content = json.loads(json.dumps(summary))
-    for key in ("created", "seconds", "config", "waste", "command"):
+    for key in ("created", "seconds", "config", "waste", "command", "environments"):
         content.pop(key)
     for group in content["cost"].values():
         group.pop("device_seconds")
