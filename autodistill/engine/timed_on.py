@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from autodistill.components.latency import LatencyBackend, Workload
-from autodistill.engine.environment import processor_name
 from autodistill.errors import StudyError
-from autodistill.latency.machine import device_name
+from autodistill.latency.machine import device_name, processor_name
 
 #: Label of a latency backend -> the fields of its workload; under ``machine`` the name of what times here, under
 #: ``calibration`` what the backend found out about it.

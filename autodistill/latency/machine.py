@@ -15,6 +15,9 @@ from typing import Any
 #: What the kernel tells of every CPU.
 CPUS = Path("/sys/devices/system/cpu")
 
+#: What the kernel tells of every CPU in words, and the lines of it that tell ARM's designs apart.
+CPU_INFO, ARM_CORES = Path("/proc/cpuinfo"), ("CPU implementer", "CPU part")
+
 #: Seconds that NVIDIA's driver is given to tell a name; it needs one or two to wake a GPU.
 DRIVER_SECONDS = 10
 
@@ -45,23 +48,30 @@ def _quota() -> int:
 
 
 def processor_name() -> str:
-    """Model name of the CPU, and its number of logical CPUs."""
-    name = platform.processor() or platform.machine()
+    """The CPU's model name; on ARM, where kernels tell none, the numbers of who designed its cores and of the designs.
+
+    The architecture alone where nothing is told.
+    """
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = CPU_INFO.read_text(errors="replace").splitlines()
     except OSError:
         lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else name} ({os.cpu_count()} CPUs)"
+    facts = [(key.strip(), value.strip()) for key, _, value in (line.partition(":") for line in lines)]
+    names = [value for key, value in facts if key == "model name" and value]
+    if names:
+        return names[0]
+    cores = dict.fromkeys(f"{key.removeprefix('CPU ')} {value}" for key, value in facts if key in ARM_CORES)
+    return ", ".join([platform.machine(), *cores]) if cores else platform.processor() or platform.machine()
 
 
 def device_name(device: str) -> str:
-    """Name of the CPU, or of the GPU that PyTorch would take, else of the one that other runtimes find.
+    """Name and number of the CPUs, or the name of the GPU.
 
-    ``device`` itself where nobody knows a name.
+    It is the one that PyTorch would take, else the one that other runtimes find; ``device`` itself where nobody knows a
+    name.
     """
     if device != "cuda":
-        return processor_name()
+        return f"{processor_name()} ({os.cpu_count()} CPUs)"
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else _name_by_driver() or device

@@ -61,13 +61,13 @@ def test_the_fastest_cores_are_chosen_and_the_last_among_equals(
 
 
 def test_processor_is_named_with_its_number_of_cpus() -> None:
-    assert f"({os.cpu_count()} CPUs)" in processor_name()
+    assert device_name("cpu") == f"{processor_name()} ({os.cpu_count()} CPUs)"
 
 
 def test_a_gpu_that_pytorch_cannot_see_is_named_by_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert device_name("cpu") == processor_name()
+    assert device_name("cpu").startswith(processor_name())
     assert device_name("cuda") == "cuda"
     driver = tmp_path / "nvidia-smi"
     driver.write_text('#!/bin/sh\necho "NVIDIA H100, $3 $4"\n')
@@ -90,3 +90,28 @@ def test_peak_rises_with_what_was_used_and_starts_anew() -> None:
     again = reset_peak()
     assert again is not None
     assert (resident_bytes("VmHWM") or 0) < peak
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: Intel(R) Xeon(R)\nprocessor\t: 1\nmodel name\t: other\n", "Intel(R) Xeon(R)"),
+        (
+            "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n\n"
+            "processor\t: 1\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n",
+            "aarch64, implementer 0x41, part 0xd40, part 0xd0c",
+        ),
+        ("", "aarch64"),
+        (None, "aarch64"),
+    ],
+)
+def test_processors_are_told_apart_by_name_or_by_the_designs_of_their_cores(
+    told: str | None, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("autodistill.latency.machine.CPU_INFO", tmp_path / "cpuinfo")
+    if told is not None:
+        (tmp_path / "cpuinfo").write_text(told)
+    assert processor_name() == name
+    assert device_name("cpu") == f"{name} ({os.cpu_count()} CPUs)"
