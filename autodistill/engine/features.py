@@ -12,9 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from autodistill.engine.cache import evict, evictable_bytes
+from autodistill.engine.cache import cache_key, evict, evictable_bytes
 from autodistill.errors import ConfigError, OutOfMemoryTrialError, TeacherFeaturesError
 from autodistill.training.devices import placed
+from autodistill.training.precision import teaching_precision_of
 from autodistill.training.teacher_features import (
     OnlineTeacherFeatures,
     SelectedTeacherFeatures,
@@ -93,7 +94,9 @@ class StudyFeatures:
     def __init__(self, bench: Workbench, model: PreTrainedModel, dimensions: Dimensions, key: str) -> None:
         self._bench = bench
         self._model = model
-        self._key = key
+        self._precision = teaching_precision_of(bench.settings.trainer)
+        in_float32 = self._precision == "32-true"
+        self._key = key if in_float32 else cache_key({"teacher": key, "precision": self._precision})
         self._all = bench.teacher_keys(dimensions, [named.architecture for named in bench.baselines(model)])
         self._sources: dict[frozenset[FeatureKey], TeacherFeatures] = {}
 
@@ -183,7 +186,7 @@ class StudyFeatures:
         """
         own = not keys <= self._all
         if not own and self.size.stored == "nothing":
-            return OnlineTeacherFeatures(self._model, keys)
+            return OnlineTeacherFeatures(self._model, keys, self._precision)
         shared = keys if own else self._all
         if shared not in self._sources or not still_there(self._sources[shared]):
             self._sources[shared] = self._computed(shared, watch)
@@ -204,6 +207,7 @@ class StudyFeatures:
                     self._rows,
                     self._first_rows,
                     watch,
+                    self._precision,
                 )
         except (OSError, ConfigError, OutOfMemoryTrialError) as error:
             # Every run would fail of it: none is to be recorded as failed, the study goes on when it is mended.

@@ -30,7 +30,7 @@ from autodistill.training.devices import placed
 from autodistill.training.features import forward_features
 from autodistill.training.health import give_back_memory, halved
 from autodistill.training.parallel import processes
-from autodistill.training.precision import autocast, precision_of
+from autodistill.training.precision import autocast, precision_of, teaching_precision_of
 from autodistill.training.softened import logits_of
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class _Planner:
     def _step_seconds(self, model: PreTrainedModel, backward: bool = True) -> float:
         """Median seconds of one step on real batches of the stream; of large batches a part is timed.
 
-        On the study's device; in the precision of its runs, but for a teacher that teaches, which computes in float32.
+        On the study's device; in the precision of its runs or, of a teacher that teaches, in its own.
         """
         device, size = self.bench.device, self.bench.schedule.optimisation.batch_size
         timed = min(size, max(1, TIMED_TOKENS[device.type] // self.bench.median_tokens))
@@ -256,7 +256,8 @@ class _Planner:
 
         bench, device, key = self.bench, self.bench.device, logits_of(self.bench.task.kind)
         batch = on_device(bench.train.batch(bench.stream.rows_at(step * examples, (step + 1) * examples)), device)
-        precision = precision_of(bench.settings.trainer) if backward else "32-true"
+        trainer = bench.settings.trainer
+        precision = precision_of(trainer) if backward else teaching_precision_of(trainer)
         _synchronise(device)
         started = time.perf_counter()
         with torch.set_grad_enabled(backward):

@@ -233,5 +233,5 @@ def check_learnt(bench: Workbench, scores: Mapping[str, Score], trivial: Mapping
 
 def trainer_arguments(trainer: Mapping[str, Any]) -> dict[str, Any]:
     """The trainer group's keys that are Lightning's own."""
-    ours = ("threads", "accumulate", "compile", "checkpoint_every_steps", "callbacks")
+    ours = ("threads", "teacher_precision", "accumulate", "compile", "checkpoint_every_steps", "callbacks")
     return {key: value for key, value in trainer.items() if key not in ours}

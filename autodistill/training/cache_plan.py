@@ -17,6 +17,7 @@ from autodistill.losses.masking import counted_tokens
 from autodistill.training.attention import windowed_layers
 from autodistill.training.batches import evaluating, on_device
 from autodistill.training.features import forward_features
+from autodistill.training.precision import autocast
 from autodistill.training.softened import MASKED_LOGITS, temperature_of, without_temperature
 from autodistill.training.stored_features import LARGE, TOKENS, Dense, FeatureShape, StoredForm, TopLogits
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from autodistill.components.training import Batch, FeatureKey
+    from autodistill.components.training import Batch, FeatureKey, Features
     from autodistill.training.row_sets import RowSet
     from autodistill.training.tokenised import TokenisedSplit
 
@@ -112,10 +113,41 @@ def counts_of(split: TokenisedSplit, rows: RowSet) -> IntArray:
     return counts
 
 
-def compute(teacher: PreTrainedModel, batch: Batch, keys: Iterable[FeatureKey]) -> Mapping[FeatureKey, Tensor]:
-    """Features of a batch, on the teacher's device, float32, without gradients and without dropout."""
-    with evaluating(teacher), torch.inference_mode(), torch.autocast(teacher.device.type, enabled=False):
-        return forward_features(teacher, on_device(batch, teacher.device), frozenset(keys))
+def compute(
+    teacher: PreTrainedModel, batch: Batch, keys: Iterable[FeatureKey], precision: str = "32-true"
+) -> Mapping[FeatureKey, Tensor]:
+    """Features of a batch, on the teacher's device, as float32, without gradients and without dropout.
+
+    Args:
+        teacher: whose features they are.
+        batch: the examples.
+        keys: features to give.
+        precision: what the teacher computes in, one of `TEACHING_PRECISIONS`.
+    """
+    with evaluating(teacher), torch.inference_mode():
+        return teach(teacher, on_device(batch, teacher.device), frozenset(keys), precision)
+
+
+def teach(
+    teacher: PreTrainedModel,
+    batch: Batch,
+    keys: frozenset[FeatureKey],
+    precision: str = "32-true",
+    *,
+    max_layer: int | None = None,
+) -> Features:
+    """Features of a batch on the teacher's device, as float32, whatever precision a student around them computes in.
+
+    Args:
+        teacher: in evaluation mode.
+        batch: the examples.
+        keys: features to give.
+        precision: what the teacher computes in, one of `TEACHING_PRECISIONS`.
+        max_layer: see `forward_features`.
+    """
+    with torch.autocast(teacher.device.type, enabled=False), autocast(precision, teacher.device):
+        features = forward_features(teacher, batch, keys, max_layer=max_layer)
+    return {key: feature.float() for key, feature in features.items()}
 
 
 def derive(keys: Iterable[FeatureKey], stored: Mapping[FeatureKey, Tensor], batch: Batch) -> dict[FeatureKey, Tensor]:

@@ -27,6 +27,9 @@ PRECISIONS: Mapping[str, str] = {
     "16": "16-mixed",
 }
 
+#: What a teacher may teach in.
+TEACHING_PRECISIONS = ("32-true", "bf16-mixed")
+
 #: Families whose activations leave the range of fp16: without layer norm they reach far beyond 65,504.
 FP16_OVERFLOWS = frozenset({"mobilebert"})
 
@@ -38,6 +41,16 @@ def precision_of(trainer: Mapping[str, Any]) -> str:
         trainer: arguments of Lightning's Trainer.
     """
     given = trainer.get("precision")
+    return "32-true" if given is None else PRECISIONS.get(str(given), str(given))
+
+
+def teaching_precision_of(trainer: Mapping[str, Any]) -> str:
+    """What the teacher computes in when it teaches, cached or in the steps; a name that is not known as it was given.
+
+    Args:
+        trainer: the trainer group of a configuration.
+    """
+    given = trainer.get("teacher_precision")
     return "32-true" if given is None else PRECISIONS.get(str(given), str(given))
 
 
@@ -53,6 +66,12 @@ def check_precision(trainer: Mapping[str, Any], families: Iterable[str]) -> None
         raise ConfigError(
             f"trainer.precision must be one of {', '.join(dict.fromkeys(PRECISIONS.values()))}, got {precision!r}. "
             "Weights are kept in float32; the mixed ones compute in half of it."
+        )
+    teaching = teaching_precision_of(trainer)
+    if teaching not in TEACHING_PRECISIONS:
+        raise ConfigError(
+            f"trainer.teacher_precision must be one of {', '.join(TEACHING_PRECISIONS)}, got {teaching!r}: fp16 has "
+            "no room for the activations and logits of some teachers."
         )
     overflowing = sorted(FP16_OVERFLOWS & set(families))
     if precision == "16-mixed" and overflowing:

@@ -80,6 +80,11 @@ class StoredForm(Protocol):
         ...
 
     @property
+    def asked(self) -> FeatureKey:
+        """What the teacher is asked for, to be encoded: the feature, or the part of it that is kept."""
+        ...
+
+    @property
     def outputs(self) -> int:
         """Numbers of the teacher's output per token or example that must be held at once; 0 where that is little."""
         ...
@@ -98,7 +103,7 @@ class StoredForm(Protocol):
         ...
 
     def encode(self, value: Tensor, batch: Batch) -> Mapping[str, NDArray[Any]]:
-        """File name -> what a batch adds to it.
+        """File name -> what a batch adds to it; ``value`` of what is `asked`.
 
         Raises:
             OutOfRangeError: a value does not fit; a `wider` form takes it.
@@ -147,6 +152,11 @@ class Dense:
         return cls(key, shape, "float16" if of_tokens else "float32")
 
     outputs = 0
+
+    @property
+    def asked(self) -> FeatureKey:
+        """See `StoredForm.asked`."""
+        return self.key
 
     @property
     def name(self) -> str:
@@ -237,6 +247,11 @@ class TopLogits:
     NAMES = ("logits_top.npy", "logits_ids.npy", "logits_rest.npy", "logits_counts.npy")
 
     @property
+    def asked(self) -> FeatureKey:
+        """See `StoredForm.asked`: of a text most tokens are not masked, and each would hold a whole vocabulary."""
+        return MASKED_LOGITS if self.per_token else self.key
+
+    @property
     def files(self) -> Mapping[str, str]:
         """See `StoredForm.files`."""
         ids = "<u2" if self.outputs <= 2**16 else "<i4"
@@ -253,7 +268,7 @@ class TopLogits:
     def encode(self, value: Tensor, batch: Batch) -> Mapping[str, NDArray[Any]]:
         """See `StoredForm.encode`."""
         mask = self.mask(batch)
-        logs = torch.log_softmax(value[mask].float(), dim=-1)
+        logs = torch.log_softmax(value.float(), dim=-1)
         top, ids = logs.topk(min(TOP_K, self.outputs), dim=-1)
         others = logs.scatter(-1, ids, -torch.inf)
         rest = torch.stack([torch.logsumexp(others / temperature, dim=-1) for temperature in self.temperatures], dim=-1)

@@ -97,8 +97,9 @@ def write_cache(
     keys: frozenset[FeatureKey],
     rows: RowSet,
     watch: PassWatch | None = None,
+    precision: str = "32-true",
 ) -> None:
-    """Compute and publish the features of ``rows``.
+    """Compute and publish the features of ``rows``; ``precision``: what the teacher computes in.
 
     Of several processes one writes and the others wait. A process that is killed leaves a scratch folder under another
     name, with which the next one goes on from the last saving; nobody reads it. See `build_once`.
@@ -110,7 +111,7 @@ def write_cache(
 
     def build(scratch: Path) -> None:
         plan = make_plan(teacher, split, keys, counts_of(split, rows))
-        writer = _CacheWriter(scratch, teacher, split, plan, _longest_first(split, rows), follower)
+        writer = _CacheWriter(scratch, teacher, split, plan, _longest_first(split, rows), follower, precision)
         wide = set[str]()
         while True:
             try:
@@ -138,6 +139,7 @@ class _CacheWriter:
         plan: what is stored.
         order: rows in the order of the files.
         watch: who follows.
+        precision: what the teacher computes in.
     """
 
     def __init__(
@@ -148,6 +150,7 @@ class _CacheWriter:
         plan: CachePlan,
         order: IntArray,
         watch: PassWatch,
+        precision: str,
     ) -> None:
         self._directory = directory
         self._teacher = teacher
@@ -155,6 +158,7 @@ class _CacheWriter:
         self._plan = plan
         self._order = order
         self._watch = watch
+        self._precision = precision
         self._most = BATCH_SIZE
 
     def write(self, wide: Collection[str] = ()) -> None:
@@ -228,9 +232,9 @@ class _CacheWriter:
         All of it before any file grows, so that a value out of range leaves the files as they were.
         """
         batch = on_device(self._split.batch(rows), self._teacher.device)
-        values = compute(self._teacher, batch, self._plan.stored)
+        values = compute(self._teacher, batch, (form.asked for form in forms), self._precision)
         with torch.inference_mode():
-            return [form.encode(values[form.key], batch) for form in forms]
+            return [form.encode(values[form.asked], batch) for form in forms]
 
     def _read_progress(self) -> dict[str, Any]:
         """Where an interrupted process was; at the beginning where that cannot be read, as after a loss of power."""

@@ -16,8 +16,8 @@ import torch
 
 from autodistill.errors import ConfigError
 from autodistill.folders import InUse, directory_bytes, free_bytes
-from autodistill.training.cache_plan import counts_of, keeps_likeliest, make_plan
-from autodistill.training.features import forward_features, has_blocks
+from autodistill.training.cache_plan import counts_of, keeps_likeliest, make_plan, teach
+from autodistill.training.features import has_blocks
 from autodistill.training.row_sets import RowSet
 from autodistill.training.softened import LOGITS, MASKED_LOGITS, temperature_of, without_temperature
 from autodistill.training.teacher_cache import PassWatch, TeacherCache, cache_directory, kept_bytes, write_cache
@@ -64,11 +64,13 @@ class OnlineTeacherFeatures:
     Args:
         teacher: is put into evaluation mode and follows the batches to their device.
         keys: features to give.
+        precision: what the teacher computes in, one of `TEACHING_PRECISIONS`.
     """
 
-    def __init__(self, teacher: PreTrainedModel, keys: frozenset[FeatureKey]) -> None:
+    def __init__(self, teacher: PreTrainedModel, keys: frozenset[FeatureKey], precision: str = "32-true") -> None:
         self._teacher = teacher.eval()
         self._keys = keys
+        self._precision = precision
 
     def get(self, batch: Batch, keys: frozenset[FeatureKey] | None = None) -> Features:
         """See `TeacherFeatures.get`."""
@@ -77,8 +79,9 @@ class OnlineTeacherFeatures:
             return {}
         if self._teacher.device != batch.input_ids.device:
             self._teacher.to(batch.input_ids.device)
-        with torch.no_grad(), torch.autocast(batch.input_ids.device.type, enabled=False):
-            return forward_features(self._teacher, batch, wanted, max_layer=last_block_run(self._teacher, wanted))
+        with torch.no_grad():
+            last = last_block_run(self._teacher, wanted)
+            return teach(self._teacher, batch, wanted, self._precision, max_layer=last)
 
     def online_steps(self, rows_at: Callable[[int], IntArray], steps: range) -> int:
         """See `TeacherFeatures.online_steps`."""
@@ -179,6 +182,7 @@ def cached_teacher_features(
     rows: RowSet | None,
     first_rows: RowSet | None = None,
     watch: PassWatch | None = None,
+    precision: str = "32-true",
 ) -> TeacherFeatures:
     """Return the teacher's features, computed once for ``rows`` and shared by all processes that use ``cache_dir``.
 
@@ -195,12 +199,14 @@ def cached_teacher_features(
         rows: examples that will be asked for, or None for all.
         first_rows: those of them that every run asks for, or None.
         watch: who follows the teacher's pass.
+        precision: what the teacher computes in, one of `TEACHING_PRECISIONS`; other features than in float32 need
+            another ``fingerprint``.
 
     Raises:
         ConfigError: there is room by ``max_bytes``, but not on the disk.
         StudyInterruptedError: a stop was requested.
     """
-    online = OnlineTeacherFeatures(teacher, keys)
+    online = OnlineTeacherFeatures(teacher, keys, precision)
     keys = _cached_keys(teacher, split, keys)
     if not keys or not len(split):
         return online
@@ -213,12 +219,14 @@ def cached_teacher_features(
     if needed <= max_bytes:
         check_disk(cache_dir, needed - kept_bytes(directory))
         with closing(InUse(directory)):  # until the cache that is returned has it in use
-            write_cache(directory, teacher, split, keys, wanted, watch)
+            write_cache(directory, teacher, split, keys, wanted, watch, precision)
             return TeacherCache(directory)
     if first_rows is None:
         _log.info("Teacher features need %d bytes, more than %d: the teacher runs online.", needed, max_bytes)
         return online
-    some = cached_teacher_features(teacher, split, keys, cache_dir, fingerprint, max_bytes, first_rows, watch=watch)
+    some = cached_teacher_features(
+        teacher, split, keys, cache_dir, fingerprint, max_bytes, first_rows, watch=watch, precision=precision
+    )
     return PartlyCachedTeacherFeatures(some, online) if isinstance(some, TeacherCache) else some
 
 

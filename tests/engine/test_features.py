@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tiny_studies import tiny_study
 
 import autodistill
@@ -32,7 +33,9 @@ LOGITS: FeatureKey = ("logits", None)
 
 def features_of(directory: Path, *more: str) -> tuple[StudyFeatures, Workbench, list[int]]:
     bench = Workbench(autodistill.compose(tiny_study(directory, *LOSSES, *more)), default_registry())
-    teacher: Any = bench.teacher.load(bench.task)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)  # of the new head
+        teacher: Any = bench.teacher.load(bench.task)
     seen: list[int] = []
     teacher.register_forward_pre_hook(
         lambda module, arguments, named: seen.append(len(named["input_ids"])), with_kwargs=True
@@ -55,6 +58,19 @@ def test_architectures_of_other_depths_share_one_pass_of_the_teacher(tmp_path: P
     assert len([path for path in folder.iterdir() if not path.name.startswith(".")]) == 1
     # A byte for every row of a corpus would be held for as long as the study runs.
     assert not any(isinstance(value, np.ndarray | RowSet) for value in vars(features).values())
+
+
+def test_a_teacher_in_bfloat16_has_features_of_its_own(tmp_path: Path) -> None:
+    exact, bench, _ = features_of(tmp_path)
+    quick, _, _ = features_of(tmp_path, "trainer.teacher_precision=bf16-mixed")
+    batch = bench.splits["train"].batch(bench.stream.rows_at(0, 8))
+    first, second = (source.get(frozenset({LOGITS})).get(batch)[LOGITS] for source in (exact, quick))
+    assert 0 < (first - second).abs().max() < 0.03 * first.abs().max()
+    assert not set(exact.directories) & set(quick.directories)
+    online, _, _ = features_of(tmp_path, "trainer.teacher_precision=bf16-mixed", "cache_max_gb=0")
+    third = online.get(frozenset({LOGITS})).get(batch)[LOGITS]
+    assert (third - second).abs().max() < 0.03 * first.abs().max()
+    assert not torch.equal(third, first)
 
 
 def test_features_are_not_evicted_while_they_are_read_and_computed_anew_when_they_are_gone(tmp_path: Path) -> None:

@@ -148,9 +148,11 @@ def test_a_plan_of_a_study_that_exists_refuses_what_a_run_refuses_and_tells_what
         make_plan(settings("search=botorch", "search.warm_start=[nowhere]"), fresh_registry)
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_a_plan_times_steps_in_the_precision_of_the_runs_and_the_teacher_in_float32(
-    tmp_path: Path, fresh_registry: Registry, monkeypatch: pytest.MonkeyPatch, precision: str
+@pytest.mark.parametrize(
+    ("precision", "teaching"), [("32-true", "32-true"), ("bf16-mixed", "32-true"), ("32-true", "bf16-mixed")]
+)
+def test_a_plan_times_steps_in_the_precision_of_the_runs_and_the_teacher_in_its_own(
+    tmp_path: Path, fresh_registry: Registry, monkeypatch: pytest.MonkeyPatch, precision: str, teaching: str
 ) -> None:
     seen: set[tuple[bool, bool]] = set()
     forward = plan.forward_features
@@ -160,9 +162,9 @@ def test_a_plan_times_steps_in_the_precision_of_the_runs_and_the_teacher_in_floa
         return forward(*arguments, **options)
 
     monkeypatch.setattr(plan, "forward_features", noted)
-    overrides = [*tiny_overrides(tmp_path), f"trainer.precision={precision}", "baseline=[]"]
-    facts = make_plan(compose(overrides, fresh_registry), fresh_registry).facts
-    assert seen == {(True, precision == "bf16-mixed"), (False, False)}
+    given = [f"trainer.precision={precision}", f"trainer.teacher_precision={teaching}", "baseline=[]"]
+    facts = make_plan(compose([*tiny_overrides(tmp_path), *given], fresh_registry), fresh_registry).facts
+    assert seen == {(True, precision == "bf16-mixed"), (False, teaching == "bf16-mixed")}
     assert facts["steps timed"] == f"on one CPU in {precision}"
 
 

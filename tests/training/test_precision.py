@@ -16,7 +16,7 @@ from autodistill.errors import ConfigError
 from autodistill.registry import default_registry
 from autodistill.training.distil import Distillation, distil
 from autodistill.training.features import blocks_of
-from autodistill.training.precision import check_precision, compiled
+from autodistill.training.precision import check_precision, compiled, teaching_precision_of
 from autodistill.training.teacher_features import OnlineTeacherFeatures
 
 
@@ -26,6 +26,21 @@ def test_precisions_that_no_run_trains_in_are_refused(precision: object) -> None
         ConfigError, match=rf"precision must be one of 32-true, bf16-mixed, 16-mixed, got '{precision}'"
     ):
         check_precision({"precision": precision}, ("bert",))
+
+
+@pytest.mark.parametrize(
+    ("given", "precision"), [(None, "32-true"), (32, "32-true"), ("bf16", "bf16-mixed"), ("bf16-mixed", "bf16-mixed")]
+)
+def test_a_teacher_teaches_in_float32_or_bfloat16(given: object, precision: str) -> None:
+    trainer = {"precision": "32-true", "teacher_precision": given}
+    check_precision(trainer, ["mobilebert"])
+    assert teaching_precision_of(trainer) == precision
+
+
+@pytest.mark.parametrize("given", ["16-mixed", "bf16-true", 64])
+def test_a_teacher_teaches_in_no_other_precision(given: object) -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.teacher_precision must be one of 32-true, bf16-mixed, got "):
+        check_precision({"precision": "32-true", "teacher_precision": given}, [])
 
 
 @pytest.mark.parametrize("precision", ["32-true", "32", 32, None, "bf16-mixed", "bf16"])

@@ -106,7 +106,8 @@ def test_only_tokens_that_count_are_kept_of_a_masked_language_model(tmp_path: Pa
     batch = replace(toy_batch([5, 3]), labels=labels)
     form = TopLogits(LOGITS, VOCABULARY, per_token=True)
     value = 3 * torch.randn(2, 5, VOCABULARY)
-    for name, array in form.encode(value, batch).items():
+    assert form.asked == MASKED_LOGITS
+    for name, array in form.encode(value[form.mask(batch)], batch).items():
         np.save(tmp_path / name, array)
     assert len(np.load(tmp_path / "logits_rest.npy")) == 3
     reader = form_of(form.describe()).open(tmp_path, np.array([5, 3]))[LOGITS]
@@ -134,7 +135,8 @@ def test_what_is_read_is_spread_out_on_the_device_of_the_batch(train: TokenisedS
     reader = whole.open(tmp_path, np.array([5, 3]))[whole.key]
     assert reader.padded(np.array([1, 0]), on_meta(batch)).device.type == "meta"
     likeliest = TopLogits(LOGITS, VOCABULARY, per_token=True)
-    for name, array in likeliest.encode(torch.randn(2, 5, VOCABULARY), batch).items():
+    masked = torch.randn(2, 5, VOCABULARY)[likeliest.mask(batch)]
+    for name, array in likeliest.encode(masked, batch).items():
         np.save(tmp_path / name, array)
     reader = likeliest.open(tmp_path, np.array([5, 3]))[LOGITS]
     assert reader.padded(np.array([1, 0]), on_meta(batch)).device.type == "meta"
@@ -345,10 +347,10 @@ def test_the_pass_takes_fewer_examples_where_memory_runs_out(
     whole = cached_teacher_features(model_of(), train, KEYS, tmp_path / "whole", "teacher", 10**9, None)
     most = [5]
 
-    def compute(teacher: Any, batch: Batch, keys: Any) -> Any:
+    def compute(teacher: Any, batch: Batch, keys: Any, precision: str) -> Any:
         if len(batch.input_ids) > most[0]:
             raise MemoryError
-        return real(teacher, batch, keys)
+        return real(teacher, batch, keys, precision)
 
     real = teacher_cache.compute
     monkeypatch.setattr(teacher_cache, "compute", compute)
@@ -364,8 +366,8 @@ def test_the_pass_takes_fewer_examples_where_memory_runs_out(
 def test_only_what_does_not_fit_loses_digits(
     model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def compute(teacher: Any, batch: Batch, keys: Any) -> Any:
-        found = real(teacher, batch, keys)
+    def compute(teacher: Any, batch: Batch, keys: Any, precision: str) -> Any:
+        found = real(teacher, batch, keys, precision)
         return {key: value * 1e5 if key == ("hidden_states", 2) else value for key, value in found.items()}
 
     keys: frozenset[FeatureKey] = frozenset({("hidden_states", 1), ("hidden_states", 2), LOGITS})

@@ -83,6 +83,22 @@ def test_they_are_the_same_inside_a_run_in_bfloat16(
         assert all(value.equal(other[key]) for key, value in one.items())
 
 
+def test_a_teacher_in_bfloat16_teaches_the_same_from_the_cache_and_online(
+    model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
+) -> None:
+    teacher, keys = model_of(), frozenset({("logits", None), ("hidden_states", 1)})
+    cached = cached_teacher_features(teacher, train, keys, tmp_path, "in bf16", LARGE, None, precision="bf16-mixed")
+    online, exact = OnlineTeacherFeatures(teacher, keys, "bf16-mixed"), OnlineTeacherFeatures(teacher, keys)
+    assert isinstance(cached, TeacherCache)
+    for row in (5, 3, 60):
+        batch = train.batch(np.array([row]))
+        for key, value in exact.get(batch).items():
+            room = 0.03 * value.abs().max()  # bfloat16 has eight bits
+            for given in (cached.get(batch)[key], online.get(batch)[key]):
+                assert given.dtype == torch.float32
+                assert 0 < (given - value).abs().max() < room
+
+
 def test_the_teacher_runs_once_over_the_rows(
     model_of: Callable[..., Any], train: TokenisedSplit, tmp_path: Path
 ) -> None:
