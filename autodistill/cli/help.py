@@ -11,7 +11,7 @@ VERBS: dict[str, str] = {
     "latency": "time a saved model (model=DIR), an architecture or the baselines",
     "export": "write a saved model directory (model=DIR) in the chosen formats, with parity",
     "report": "terminal table and HTML page of a study, also while it runs",
-    "plan": "what `run` would do and what it costs, without doing it",
+    "plan": "what `run` would do, what it costs and, of a study that exists, what is left",
     "plugins": "list every component and what failed to load",
     "studies": "list the studies of a storage, or show one (study.name=NAME)",
 }
