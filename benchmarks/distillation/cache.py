@@ -1,6 +1,6 @@
 """Wall time, disk and memory of several students with one teacher: with its features cached, and without.
 
-    python -m benchmarks.distillation.cache --work DIR [--students 8] [--steps 200] [--tiny]
+    python -m benchmarks.distillation.cache --work DIR [--students 8] [--steps 200] [--tiny --output FILE]
     ... --device cuda --precision bf16-mixed --one-process                           # on a GPU
 
 The teacher has BERT-base's size and random weights, the students about 5M parameters (`SIZES`), the texts are random

@@ -18,7 +18,7 @@ Results are the engine's own, in one study per fidelity: a step that is cut off 
 disjoint shards may run at the same time. ``--seconds`` begins no run after so many; ``--every N`` and ``--seeds 1``
 take every Nth architecture, by latency, and one seed. ``--full-seeds 1`` spares the second full run, and with it the
 ceiling. ``--variant`` judges another recipe of `fidelity_setup.VARIANTS` on the architectures of the default.
-``--task tiny`` with an empty folder as DATA tries the script in minutes.
+``--task tiny --output FILE`` with an empty folder as DATA tries the script in minutes.
 """
 
 from __future__ import annotations
