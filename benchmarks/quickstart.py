@@ -4,8 +4,8 @@
 
 Runs ``autodistill run experiment=quickstart`` in a fresh output directory, or with ``--make`` the target
 ``make quickstart`` of this checkout, whose environment must be set up and whose outputs must be new. Samples the memory
-of the process and its children twice a second, prints a table and writes JSON with the command and the machine. The
-machine must be idle.
+of the process and its children twice a second, prints the verdict and writes JSON with the command and the machine.
+The machine must be idle.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def _resident(pid: int) -> int:
     return total
 
 
-def outcome(summary: dict[str, Any]) -> dict[str, Any]:
+def outcome(summary: Mapping[str, Any]) -> dict[str, Any]:
     """What README quotes of a summary."""
     keys = ("verdict", "trials", "hypervolume", "flash_spread", "seconds", "cost", "splits", "alarms")
     rows = {"teacher": summary["teacher"]}
@@ -76,13 +77,36 @@ def outcome(summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def content(
+    *, make: bool, ran: str, seed: int, seconds: float, peak_bytes: int, summary: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The results file.
+
+    Args:
+        make: whether it was the target of the Makefile.
+        ran: what was run and watched.
+        seed: of the study.
+        seconds: wall-clock time of it.
+        peak_bytes: its largest memory.
+        summary: of the study.
+    """
+    return {
+        "benchmark": "quickstart",
+        "command": f"python benchmarks/quickstart.py {'--make' if make else f'--seed {seed}'}",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": describe_environment(),
+        "settings": {"ran": ran, "seed": seed, "memory_sample_seconds": SAMPLE_SECONDS},
+        "results": {"wall_seconds": seconds, "peak_memory_bytes": peak_bytes, **outcome(summary)},
+    }
+
+
 def main() -> int:
     """Run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS / "quickstart.json")
     parser.add_argument("--keep", type=Path, default=None, help="keep the output directory here")
-    parser.add_argument("--make", action="store_true", help="run `make quickstart`, its seed, its outputs")
+    parser.add_argument("--make", action="store_true", help="run `make quickstart`, with its seed, into its outputs")
     given = parser.parse_args()
     if given.make:
         directory, shown = ROOT / "outputs", "make quickstart"
@@ -100,15 +124,8 @@ def main() -> int:
         print(f"the quickstart ended with exit code {code}; {directory} is kept", file=sys.stderr)
         return code
     summary = json.loads((directory / "quickstart" / "summary.json").read_text())
-    result = {
-        "benchmark": "quickstart",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shown,
-        "machine": describe_environment(),
-        "wall_seconds": seconds,
-        "peak_memory_bytes": peak,
-        **outcome(summary),
-    }
+    seed = 0 if given.make else given.seed  # the Makefile's is the default
+    result = content(make=given.make, ran=shown, seed=seed, seconds=seconds, peak_bytes=peak, summary=summary)
     given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(result, indent=1) + "\n")
     print(f"{seconds:.0f} s, peak memory {peak / 1e9:.2f} GB, {summary['verdict']['claim']}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,38 @@ class ResultsFile:
             return {}
         found = json.loads(path.read_text()).get(section, {})
         return dict(found["results"]) if found and found["settings"] == _plain(settings) else {}
+
+    def output_of(
+        self,
+        parser: argparse.ArgumentParser,
+        given: argparse.Namespace,
+        section: str,
+        settings_of: Callable[[argparse.Namespace], Mapping[str, Any]],
+    ) -> Path:
+        """Where to write a section: ``--output``, or without it the committed file, if its settings are the same.
+
+        A try, or a measurement of something else, ends here with a message, before it has cost anything: it would
+        replace what documents quote.
+
+        Args:
+            parser: of the script.
+            given: its arguments; ``output`` is None where ``--output`` is left out.
+            section: to be written.
+            settings_of: what of the arguments its results depend on.
+        """
+        if given.output is not None:
+            return Path(given.output)
+        kept = json.loads(self.path.read_text()).get(section)
+        if kept is None:
+            parser.error(f"the committed results have no section {section!r}: say where to write, --output FILE")
+        made = _plain(settings_of(parser.parse_args(kept["command"].split()[3:])))  # python -m MODULE ...
+        changed = [name for name, value in _plain(settings_of(given)).items() if made[name] != value]
+        if changed:
+            parser.error(
+                f"the committed section {section!r} is of other settings ({', '.join(changed)}) and would be replaced: "
+                f"say where to write, --output FILE. It was made by: {kept['command']}"
+            )
+        return self.path
 
     def write(self, path: Path, section: str, settings: Mapping[str, Any], results: Any) -> None:
         """Write one section and leave the others as they are."""

@@ -11,7 +11,7 @@ VERBS: dict[str, str] = {
     "latency": "time a saved model (model=DIR), an architecture or the baselines",
     "export": "write a saved model directory (model=DIR) in the chosen formats, with parity",
     "report": "terminal table and HTML page of a study, also while it runs",
-    "plan": "what `run` would do and what it costs, without doing it",
+    "plan": "what `run` would do, what it costs and, of a study that exists, what is left",
     "plugins": "list every component and what failed to load",
     "studies": "list the studies of a storage, or show one (study.name=NAME)",
 }
@@ -45,6 +45,19 @@ _EXAMPLES: dict[str, tuple[str, ...]] = {
 }
 
 _NOTES: dict[str, tuple[str, ...]] = {
+    "distill": (
+        "A trial or an architecture that is trained by hand is scored on the select split alone; a baseline is",
+        "compared on the test split by the next `autodistill run study.name=NAME`.",
+    ),
+    "evaluate": (
+        "A model without a head for the task is fine-tuned first, which may take hours: at each point of a grid (by",
+        "default 3 learning rates), and at the best one with 3 seeds, 5 for small tasks of GLUE; see fine_tuning.*.",
+    ),
+    "latency": (
+        "what is timed, beside the teacher:",
+        "  model=DIR, architecture={...}, timing.subjects=[DIR,tinybert_4l,...]; without any of them the baselines",
+        "  timing.batch_sizes=[1,8] timing.lengths=[32,128]   every pair, instead of the backends' own workloads",
+    ),
     "plugins": (
         "environment (of every verb):",
         "  AUTODISTILL_BLOCK_PLUGINS=NAME,NAME   plugins that are never loaded",
@@ -69,6 +82,8 @@ def general_help() -> str:
             "Overrides are Hydra's: KEY=VALUE, GROUP=NAME, GROUP=[NAME,NAME], +KEY=VALUE, ~KEY. For every verb but",
             "`plugins`: --cfg job shows the configuration, --info how it was composed, -m runs a sweep (KEY=A,B).",
             "autodistill VERB --help shows examples; autodistill --version the version.",
+            "",
+            "exit codes: 0; 1 a failure; 2 your mistake, in one paragraph; 130 interrupted.",
         ]
     )
 

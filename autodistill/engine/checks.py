@@ -184,8 +184,8 @@ def check_lr_factor(bench: Workbench, architecture: Architecture) -> None:
         )
 
 
-def check_start(bench: Workbench, teacher: PreTrainedModel, architecture: Architecture) -> None:
-    """Build a student and start it from the teacher.
+def check_start(bench: Workbench, teacher: PreTrainedModel, architecture: Architecture) -> Initialisation:
+    """Build a student and start it from the teacher; returns how its weights started.
 
     Raises:
         ConfigError: the family cannot start from this teacher.
@@ -206,6 +206,7 @@ def check_start(bench: Workbench, teacher: PreTrainedModel, architecture: Archit
             f"initialise must return an Initialisation, but that of {whose} returned {type(started).__name__} for "
             f"{architecture}."
         )
+    return started
 
 
 def _described(bench: Workbench, architecture: Architecture) -> str:

@@ -151,6 +151,8 @@ def make_plan(settings: Settings, registry: Registry) -> Plan:
     with ExitStack() as stack:
         checked = check_study(settings, registry, stack)
         plan = _Planner(checked.bench).plan()
+        if checked.random_starts is not None:
+            plan = replace(plan, facts={**plan.facts, "start": checked.random_starts})
         if checked.storage is None or checked.known is None:
             return plan
         done = _done(checked.storage, checked.known.id)

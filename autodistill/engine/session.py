@@ -33,6 +33,7 @@ from autodistill.engine.going_on import command_to_go_on
 from autodistill.engine.guards import data_notes
 from autodistill.engine.identity import check_identity, study_identity
 from autodistill.engine.known import KnownMetrics
+from autodistill.engine.random_starts import random_starts
 from autodistill.engine.recipe import check_recipe
 from autodistill.engine.records import StudyRecord, TrialRecord
 from autodistill.engine.relative import useful_reference
@@ -137,6 +138,7 @@ class Checked:
         earlier: studies that the search learns from.
         storage: where the study lives; None where it has not been made.
         known: the study as it is stored; None where there is none yet.
+        random_starts: in words which students cannot start from the teacher; see `random_starts`.
     """
 
     bench: Workbench
@@ -145,6 +147,7 @@ class Checked:
     earlier: tuple[EarlierStudy, ...]
     storage: Storage | None
     known: StudyRecord | None
+    random_starts: str | None
 
 
 def check_study(
@@ -177,8 +180,8 @@ def check_study(
     )
     earlier = earlier_studies(settings, storage, known.id if known else None)
     trials = storage.trials(known.id) if storage is not None and known is not None else []
-    identity, features = check_workbench(bench, earlier, known, trials, timed)
-    return Checked(bench, identity, features, earlier, storage, known)
+    identity, features, random = check_workbench(bench, earlier, known, trials, timed)
+    return Checked(bench, identity, features, earlier, storage, known, random)
 
 
 def check_workbench(
@@ -187,8 +190,8 @@ def check_workbench(
     known: StudyRecord | None = None,
     trials: Sequence[TrialRecord] = (),
     timed: TimedOn = MappingProxyType({}),
-) -> tuple[dict[str, Any], StudyFeatures]:
-    """Everything that can be wrong without training; returns the study's identity and the teacher's features.
+) -> tuple[dict[str, Any], StudyFeatures, str | None]:
+    """Everything that can be wrong without training.
 
     Args:
         bench: parts of the study.
@@ -196,6 +199,9 @@ def check_workbench(
         known: the study that goes on; None for a new one.
         trials: of that study.
         timed: how and where that study times.
+
+    Returns:
+        The study's identity, the teacher's features, and in words which students cannot start from the teacher.
     """
     bench.data, bench.task, bench.vocabulary  # noqa: B018 (each raises what is wrong with it)
     bench.space, bench.evaluators, bench.objectives, bench.constraints, bench.train  # noqa: B018
@@ -215,7 +221,7 @@ def check_workbench(
         check_identity(known.name, known.identity, identity, timed)
         check_timed_on(known.name, timed, times)
         check_baselines(bench.baselines(model), trials)
-    return identity, features
+    return identity, features, random_starts(bench, model)
 
 
 def _entries(bench: Workbench) -> list[Path]:
@@ -251,6 +257,8 @@ def open_session(
         study = _study_record(settings, bench, storage, checked.identity, overrides, record)
         if changed := remember_environment(storage, study.id, describe_environment()):
             progress.message(changed)
+        if checked.random_starts is not None:
+            progress.message(checked.random_starts)
         remember(storage, study.id, earlier)
         registry.manager.notify("autodistill_before_study_run", study=study.name, config=deepcopy(settings.raw))
         progress.stage("teacher")

@@ -25,13 +25,14 @@ from benchmarks.distillation.fidelity_setup import VARIANTS, fidelity_task, vari
 from benchmarks.distillation.fidelity_statistics import RESAMPLES, correlations
 from benchmarks.distillation.flash_fidelity import (
     arguments,
+    common_settings,
     drawn_architectures,
     open_study,
     prepare,
     scores,
     train,
 )
-from benchmarks.distillation.results import write_section
+from benchmarks.distillation.results import output_of, write_section
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -80,29 +81,41 @@ def report(given: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def main() -> int:
-    """Do one step."""
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    own = {"fidelity": given.fidelities[0], "full": given.full, "variants": sorted(chosen_variants(given))}
+    return {**common_settings(given), **own}
+
+
+def chosen_variants(given: argparse.Namespace) -> list[str]:
+    """Those that are compared with the default."""
+    return [variant for variant in given.variants or variants_of(given.task) if variant != "default"]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
     parser = arguments(__doc__)
     parser.add_argument("--variants", nargs="+", choices=sorted(VARIANTS), help="default: all that suit the task")
     parser.add_argument("--full", action="store_true", help="the full recipe of every variant too")
     parser.add_argument("--section", help="of the results; default: ablations_TASK. For another draw, or a part of it")
+    return parser
+
+
+def main() -> int:
+    """Do one step."""
+    parser = make_parser()
     given = parser.parse_args()
-    given.variants = [variant for variant in given.variants or variants_of(given.task) if variant != "default"]
+    section = given.section or f"ablations_{given.task}"
+    output = output_of(parser, given, section, settings_of) if given.step == "report" else None
+    given.variants = chosen_variants(given)
     prepare(given)
     if given.step == "latency":
         raise SystemExit("Architectures are drawn by: python -m benchmarks.distillation.flash_fidelity --step latency")
-    if given.step == "report":
+    if output is not None:
         found = report(given)
         for variant, row in found.items():
             print(variant, row.get("flash_gain"), row.get("flash_with_default_full", {}).get("spearman"))
-        settings = {
-            "task": given.task,
-            "fidelity": given.fidelities[0],
-            "full": given.full,
-            "every": given.every,
-            "seeds": len(given.seeds),
-        }
-        write_section(given.output, given.section or f"ablations_{given.task}", settings, found)
+        write_section(output, section, settings_of(given), found)
         return 0
     until, left = time.monotonic() + given.seconds, 0
     try:

@@ -1,6 +1,6 @@
 """Wall time, disk and memory of several students with one teacher: with its features cached, and without.
 
-    python -m benchmarks.distillation.cache --work DIR [--students 8] [--steps 200] [--tiny]
+    python -m benchmarks.distillation.cache --work DIR [--students 8] [--steps 200] [--tiny --output FILE]
     ... --device cuda --precision bf16-mixed --one-process                           # on a GPU
 
 The teacher has BERT-base's size and random weights, the students about 5M parameters (`SIZES`), the texts are random
@@ -45,7 +45,7 @@ from autodistill.training.stream import ExampleStream
 from autodistill.training.teacher_cache import TeacherCache
 from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
 from autodistill.training.tokenised import TokenisedSplit, tokenise
-from benchmarks.distillation.results import RESULTS, write_section
+from benchmarks.distillation.results import OUTPUT_HELP, output_of, write_section
 
 TASK = TaskSpec("classification", ("a", "b"), ("text",), "classification.accuracy", label_free=True)
 
@@ -229,8 +229,13 @@ def unit_apart(unit: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
 
 
-def main() -> int:
-    """Run what is missing and write the results."""
+def settings_of(given: argparse.Namespace) -> dict[str, str]:
+    """What the results depend on."""
+    return {key: str(value) for key, value in vars(given).items() if key not in ("work", "output", "unit")}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of texts, cache and records")
     parser.add_argument("--students", type=int, default=8)
@@ -243,12 +248,20 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--one-process", action="store_true", help="all units in this process")
     parser.add_argument("--tiny", action="store_true", help="small models, to try the script")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, help=OUTPUT_HELP)
     parser.add_argument("--unit", help=argparse.SUPPRESS)
+    return parser
+
+
+def main() -> int:
+    """Run what is missing and write the results."""
+    parser = make_parser()
     given = parser.parse_args()
     if given.unit:
         print(unit_here(given, given.unit))
         return 0
+    section = "cache" if given.device == "cpu" else f"cache_{given.device}_{given.precision}"
+    output = output_of(parser, given, section, settings_of)
     given.work.mkdir(parents=True, exist_ok=True)
     path = given.work / "records.jsonl"
     kinds = [f"{kind}:{index}" for index in range(given.students) for kind in ("cached", "online")]
@@ -260,11 +273,9 @@ def main() -> int:
         with path.open("a") as file:
             file.write(line + "\n")
         print(line, flush=True)
-    settings = {key: str(value) for key, value in vars(given).items() if key not in ("work", "output", "unit")}
     found = summary(read_records(path), given.students)
     print(json.dumps({key: value for key, value in found.items() if key != "units"}, indent=1))
-    section = "cache" if given.device == "cpu" else f"cache_{given.device}_{given.precision}"
-    write_section(given.output, section, settings, found)
+    write_section(output, section, settings_of(given), found)
     return 0
 
 

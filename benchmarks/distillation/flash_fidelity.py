@@ -18,7 +18,7 @@ Results are the engine's own, in one study per fidelity: a step that is cut off 
 disjoint shards may run at the same time. ``--seconds`` begins no run after so many; ``--every N`` and ``--seeds 1``
 take every Nth architecture, by latency, and one seed. ``--full-seeds 1`` spares the second full run, and with it the
 ceiling. ``--variant`` judges another recipe of `fidelity_setup.VARIANTS` on the architectures of the default.
-``--task tiny`` with an empty folder as DATA tries the script in minutes.
+``--task tiny --output FILE`` with an empty folder as DATA tries the script in minutes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from benchmarks.distillation.fidelity_setup import (
     study_overrides,
 )
 from benchmarks.distillation.fidelity_statistics import judge
-from benchmarks.distillation.results import RESULTS, write_section
+from benchmarks.distillation.results import OUTPUT_HELP, output_of, write_section
 from benchmarks.quiet_study import quiet_session
 
 if TYPE_CHECKING:
@@ -243,8 +243,24 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
         "--backend", choices=("onnxruntime", "roofline"), default="onnxruntime", help="of the step latency"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. trainer.accelerator=cuda")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, help=OUTPUT_HELP)
     return parser
+
+
+def common_settings(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results of this script and of the ablations depend on.
+
+    Of the overrides, those that say how a machine does it are left out: they may change within a study, too.
+    """
+    chosen = sorted(item for item in given.set if not item.startswith(("trainer.", "cache_")))
+    names = ("task", "every", "examples", "backend")
+    return {**{name: vars(given)[name] for name in names}, "seeds": len(given.seeds), "set": chosen}
+
+
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    own = {name: vars(given)[name] for name in ("variant", "architectures", "fidelities")}
+    return {**common_settings(given), **own, "full_seeds": len(given.full_seeds or given.seeds)}
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -261,25 +277,30 @@ def prepare(given: argparse.Namespace) -> None:
         write_tiny_teacher(given.data / "teacher")
 
 
-def main() -> int:
-    """Do one step."""
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
     parser = arguments(__doc__)
     parser.add_argument("--full-seeds", type=lambda text: SEEDS[: int(text)], metavar="N", help="default: as --seeds")
     parser.add_argument("--variant", choices=sorted(VARIANTS), default="default", help="of the recipe")
+    return parser
+
+
+def main() -> int:
+    """Do one step."""
+    parser = make_parser()
     given = parser.parse_args()
+    suffix = "" if given.variant == "default" else f"_{given.variant}"
+    section = f"flash_fidelity_{given.task}{suffix}"
+    output = output_of(parser, given, section, settings_of) if given.step == "report" else None
     given.full_seeds = given.seeds if given.full_seeds is None else given.full_seeds
     prepare(given)
     until = time.monotonic() + given.seconds
     try:
-        if given.step == "report":
+        if output is not None:
             found = report(given)
             for share, item in found["fidelities"].items():
                 print(share, {key: item[key] for key in PRINTED})
-            drawn = {"architectures": given.architectures, "every": given.every}
-            seeds = {"seeds": len(given.seeds), "full_seeds": len(given.full_seeds)}
-            settings = {"task": given.task, "variant": given.variant, **drawn, **seeds}
-            suffix = "" if given.variant == "default" else f"_{given.variant}"
-            write_section(given.output, f"flash_fidelity_{given.task}{suffix}", settings, found)
+            write_section(output, section, settings_of(given), found)
             return 0
         left = 0
         with open_study(given, "default", given.fidelities[0]) as session:

@@ -31,7 +31,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.engine.workbench import Workbench
 from autodistill.registry import default_registry
 from benchmarks.distillation.flash_fidelity import shard
-from benchmarks.distillation.results import RESULTS, write_section
+from benchmarks.distillation.results import OUTPUT_HELP, output_of, write_section
 
 PRESETS = [f"{group}=quickstart" for group in ("data", "teacher", "student", "schedule")]
 BARE = [
@@ -122,15 +122,26 @@ def lost(
     return {"base_rate": base, "mean_score_lost": losses[base]}
 
 
-def main() -> int:
-    """Run, print, write."""
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    return {"overrides": given.overrides, "seeds": given.seeds, "rates": given.rates}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the studies")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--rates", type=int, default=7, help="odd number of rates, a factor of two apart")
     parser.add_argument("--shard", type=shard, help="I/N: only every Nth run, from the Ith")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, help=OUTPUT_HELP)
     parser.add_argument("overrides", nargs="*")
+    return parser
+
+
+def main() -> int:
+    """Run, print, write."""
+    parser = make_parser()
     given = parser.parse_args()
     overrides = [*PRESETS, *BARE, "~objectives.latency", *given.overrides]
     settings = autodistill.compose(overrides)
@@ -141,6 +152,8 @@ def main() -> int:
     if given.shard is not None:
         make_runs(given, bench, overrides, rates, chosen)
         return 0
+    section = f"learning_rate_{bench.family_name}"
+    output = output_of(parser, given, section, settings_of)
     table: dict[str, list[float]] = {}
     for corner, architecture in chosen.items():
         table[corner] = [
@@ -171,12 +184,7 @@ def main() -> int:
     }
     for rule in ("one_rate_for_all", "rule"):
         print(f"{rule}: {results[rule]['mean_score_lost']:.4f} lost at a base rate of {results[rule]['base_rate']:.2e}")
-    write_section(
-        given.output,
-        f"learning_rate_{bench.family_name}",
-        {"overrides": given.overrides, "seeds": given.seeds},
-        results,
-    )
+    write_section(output, section, settings_of(given), results)
     return 0
 
 

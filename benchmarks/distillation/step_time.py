@@ -52,7 +52,7 @@ from autodistill.training.precision import compiled
 from autodistill.training.stream import ExampleStream
 from autodistill.training.teacher_features import OnlineTeacherFeatures
 from autodistill.training.tokenised import TokenisedSplit, tokenise
-from benchmarks.distillation.results import RESULTS, write_section
+from benchmarks.distillation.results import OUTPUT_HELP, output_of, write_section
 
 #: Steps of a contender's round that are not counted: allocators and caches fill.
 WARM_UP = 5
@@ -398,8 +398,8 @@ def sizes(text: str) -> tuple[int, int]:
     return int(layers), int(width)
 
 
-def main() -> int:
-    """Time, print, write."""
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
     parser.add_argument("--teacher", type=sizes, default=(12, 768), help="LAYERSxWIDTH")
@@ -412,7 +412,13 @@ def main() -> int:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
     parser.add_argument("--compile", action="store_true", help="the student's blocks, of all contenders")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, help=OUTPUT_HELP)
+    return parser
+
+
+def main() -> int:
+    """Time, print, write."""
+    parser = make_parser()
     given = parser.parse_args()
     setting = Setting(
         *(given.teacher, given.student, given.batch_size, given.length, given.steps),
@@ -421,6 +427,8 @@ def main() -> int:
     least = (setting.uncounted + 1) * setting.counted_together
     if given.steps <= least:
         parser.error(f"--steps must be more than {least}")
+    section = "step_time" if given.device == "cpu" else f"step_time_{_kind(setting)}"
+    output = output_of(parser, given, section, settings_of)
     prepare_process({"threads": given.threads})
     missing = [name for name in given.contenders if name in NEEDS and find_spec(NEEDS[name]) is None]
     for name in missing:
@@ -448,8 +456,7 @@ def main() -> int:
         ratio = results[name].get("ratio_to_bare", float("nan"))
         found = f"{results[name]['median_ms']:9.2f} ms a step (p90 {results[name]['p90_ms']:.1f})"
         print(f"{name:12} {found}, {ratio:.3f} of bare")
-    section = "step_time" if given.device == "cpu" else f"step_time_{_kind(setting)}"
-    write_section(given.output, section, _settings(given), results)
+    write_section(output, section, settings_of(given), results)
     return 0
 
 
@@ -458,7 +465,8 @@ def _kind(setting: Setting) -> str:
     return "_".join((setting.device, setting.precision, *(["compiled"] if setting.compile else [])))
 
 
-def _settings(given: argparse.Namespace) -> dict[str, Any]:
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
     return {key: value for key, value in vars(given).items() if key != "output"}
 
 

@@ -127,7 +127,13 @@ def options(description: str | None, backends: list[str]) -> argparse.ArgumentPa
 
 
 def models_of(given: argparse.Namespace) -> Models:
-    """The models of a script's options."""
+    """The models of a script's options.
+
+    Raises:
+        SystemExit: figures of tiny models would be written into the committed file.
+    """
+    if given.tiny and given.output.resolve() == RESULTS.resolve():
+        raise SystemExit("with --tiny the committed results would be overwritten; name another --output")
     return Models(given.work or given.records.parent / "work", tiny=given.tiny)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -119,3 +121,45 @@ def test_variants_add_losses_to_the_tasks_own(tmp_path: Path, name: str, own: st
     overrides = setup.study_overrides(setup.fidelity_task(name, tmp_path, None), "s", "hidden", 0.05, tmp_path)
     assert list(autodistill.compose(overrides).several["loss"]) == [own, "hidden_mse"]
     assert ("hard_label" in setup.variants_of(name)) == (own == "logits_kl")
+
+
+SST2 = ("--task", "sst2", "--work", "WORK", "--step", "report")
+
+
+@pytest.mark.parametrize(
+    ("script", "given", "why"),
+    [
+        ("cache", ("--work", "WORK", "--students", "2", "--steps", "3", "--tiny"), "(students, steps, threads, tiny)"),
+        ("step_time", ("--teacher", "2x64", "--student", "1x32", "--steps", "20"), "(teacher, student, steps)"),
+        ("learning_rate", ("--work", "WORK"), "section 'learning_rate_bert' is of other settings (overrides)"),
+        ("flash_fidelity", ("--task", "tiny", *SST2[2:]), "have no section 'flash_fidelity_tiny'"),
+        ("flash_fidelity", (*SST2, "--set", "data.max_length=32"), "is of other settings (set)"),
+        ("ablations", (*SST2, "--variants", "wsd"), "section 'ablations_sst2' is of other settings (variants)"),
+    ],
+)
+def test_a_try_does_not_replace_the_committed_results(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    given: tuple[str, ...],
+    why: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", [script, *(item.replace("WORK", str(tmp_path / "work")) for item in given)])
+    with pytest.raises(SystemExit) as stop:
+        module(script).main()
+    told = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert why in told
+    assert "--output FILE" in told
+
+
+def test_the_commands_of_the_committed_results_may_replace_them() -> None:
+    results = module("results")
+    sections = {name: kept for name, kept in json.loads(results.RESULTS.read_text()).items() if "command" in kept}
+    assert len(sections) > 10
+    for name, kept in sections.items():
+        _, _, script, *arguments = kept["command"].split()
+        own = module(script.rpartition(".")[2])
+        parser = own.make_parser()
+        assert results.output_of(parser, parser.parse_args(arguments), name, own.settings_of) == results.RESULTS

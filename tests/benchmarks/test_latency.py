@@ -64,6 +64,14 @@ def test_twenty_architectures_of_two_families_can_be_built_and_are_distinct() ->
         models.families[item.family].validate(item)
 
 
+def test_figures_of_tiny_models_are_not_written_over_the_committed_ones(tmp_path: Path) -> None:
+    setup = module("setup")
+    parser, records = setup.options(None, ["torch"]), ["--records", str(tmp_path / "records.jsonl"), "--tiny"]
+    with pytest.raises(SystemExit, match="would be overwritten; name another --output"):
+        setup.models_of(parser.parse_args(records))
+    assert setup.models_of(parser.parse_args([*records, "--output", str(tmp_path / "latency.json")])).tiny
+
+
 @pytest.mark.slow
 def test_script_runs_on_tiny_models_and_the_same_command_measures_nothing_again(tmp_path: Path) -> None:
     records, output = tmp_path / "records.jsonl", tmp_path / "latency.json"

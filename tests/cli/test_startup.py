@@ -42,6 +42,24 @@ def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFi
     assert f"autodistill {verb}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("verb", "told"),
+    [
+        ("distill", "scored on the select split alone"),
+        ("evaluate", "is fine-tuned first, which may take hours"),
+        ("latency", "timing.subjects=[DIR,tinybert_4l,...]"),
+    ],
+)
+def test_help_tells_what_a_verb_does_unasked(verb: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([verb, "--help"]) == 0
+    assert told in capsys.readouterr().out
+
+
+def test_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "exit codes: 0; 1 a failure; 2 your mistake, in one paragraph; 130 interrupted." in capsys.readouterr().out
+
+
 def test_an_unknown_verb_is_the_users_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["expolre"]) == 2
     assert "Unknown verb 'expolre'. Did you mean 'explore'?" in capsys.readouterr().err
