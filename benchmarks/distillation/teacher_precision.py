@@ -35,11 +35,14 @@ from autodistill.training.cache_plan import compute
 from autodistill.training.devices import placed
 from autodistill.training.precision import TEACHING_PRECISIONS
 from autodistill.training.softened import LOGITS
-from benchmarks.distillation.results import RESULTS, write_section
+from benchmarks.distillation.results import OUTPUT_HELP, output_of, write_section
 from benchmarks.quiet_study import quiet_session
 
 if TYPE_CHECKING:
     from autodistill.components.training import Batch
+
+#: Of the results file.
+SECTION = "teacher_precision"
 
 #: Of the softened answers that are compared, as of the default loss.
 TEMPERATURE = 2.0
@@ -135,6 +138,11 @@ def instructions() -> list[str]:
     return [name for name in INSTRUCTIONS if name in words]
 
 
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    return {name: getattr(given, name) for name in ("architectures", "examples", "rounds", "overrides")}
+
+
 def main() -> int:
     """Compare, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -142,17 +150,17 @@ def main() -> int:
     parser.add_argument("--architectures", type=int, default=12)
     parser.add_argument("--examples", type=int, default=1024, help="texts of a timed pass")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--output", type=Path, help=OUTPUT_HELP)
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_args()
+    output = output_of(parser, given, SECTION, settings_of)
 
     with quiet_session(overrides_of(given, TEACHING_PRECISIONS[0])) as session:
         passes = compare_passes(session, given.examples, given.rounds)
     flash = paired([flash_scores(overrides_of(given, precision)) for precision in TEACHING_PRECISIONS])
     results = {"pass": passes, "flash": flash, "bf16_instructions": instructions()}
     print(json.dumps(results, indent=1))
-    settings = {name: getattr(given, name) for name in ("architectures", "examples", "rounds", "overrides")}
-    write_section(given.output, "teacher_precision", settings, results)
+    write_section(output, SECTION, settings_of(given), results)
     return 0
 
 
