@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,7 +61,7 @@ class ResultsFile:
         kept = json.loads(self.path.read_text()).get(section)
         if kept is None:
             parser.error(f"the committed results have no section {section!r}: say where to write, --output FILE")
-        made = _plain(settings_of(parser.parse_args(kept["command"].split()[3:])))  # python -m MODULE ...
+        made = _plain(settings_of(parser.parse_args(shlex.split(kept["command"])[3:])))  # python -m MODULE ...
         changed = [name for name, value in _plain(settings_of(given)).items() if made[name] != value]
         if changed:
             parser.error(
@@ -74,7 +75,7 @@ class ResultsFile:
         kept = json.loads(path.read_text()) if path.exists() else {"benchmark": self.benchmark}
         script = f"benchmarks.{self.benchmark}.{Path(sys.argv[0]).stem}"
         kept[section] = {
-            "command": without_folders(f"python -m {script} {' '.join(sys.argv[1:])}".strip()),
+            "command": without_folders(f"python -m {script} {shlex.join(_without_output(sys.argv[1:]))}".strip()),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": describe_environment(),
             "settings": _plain(settings),
@@ -83,6 +84,16 @@ class ResultsFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(kept, indent=1) + "\n")
         print(f"written: {path}, section {section!r}")
+
+
+def _without_output(arguments: Sequence[str]) -> list[str]:
+    """Where results were written is told by where they are."""
+    kept, skipped = [], False
+    for item in arguments:
+        if not skipped and item != "--output" and not item.startswith("--output="):
+            kept.append(item)
+        skipped = item == "--output"
+    return kept
 
 
 def without_folders(text: str) -> str:

@@ -16,30 +16,42 @@ PREFIX = "environment/"
 FIRST_USED = "first_used"
 
 
-def remember_environment(storage: Storage, study_id: int, environment: Mapping[str, Any]) -> str | None:
+def remember_environment(
+    storage: Storage, study_id: int, environment: Mapping[str, Any], last: Mapping[str, Any] | None
+) -> str | None:
     """Add an environment to those of a study, unless it is among them.
 
     Args:
         storage: of the study.
         study_id: of the study.
         environment: see `describe_environment`.
+        last: the one that the study was worked on in last, or None for a new study.
 
     Returns:
-        In words how a new one differs from the one before; None where there is nothing to say.
+        In words how a new one differs from the last one; None where there is nothing to say.
     """
-    name = PREFIX + cache_key(environment)
-    if storage.step(study_id, name) is not None:
+    if last and not environments_of(storage, study_id):  # of a study that an earlier version made
+        _add(storage, study_id, last)
+    if not _add(storage, study_id, environment) or not last:
         return None
-    earlier = environments_of(storage, study_id)
-    storage.set_step(study_id, name, {**environment, FIRST_USED: datetime.now(UTC).isoformat(timespec="seconds")})
-    if not earlier:
-        return None
-    changed = differences([earlier[-1], environment])
+    changed = differences([last, environment])
     changes = [f"{name} {_short(old)} -> {_short(new)}" for name, (old, new) in changed.items()]
+    if not changes:
+        return None
     return (
         f"This study was worked on in another environment before ({'; '.join(changes)}). Its report lists both: "
         "what was trained here and there agrees only as far as these do."
     )
+
+
+def _add(storage: Storage, study_id: int, environment: Mapping[str, Any]) -> bool:
+    """Whether it was new."""
+    name = PREFIX + cache_key(_telling(environment))
+    if storage.step(study_id, name) is not None:
+        return False
+    now = datetime.now(UTC).isoformat(timespec="microseconds")  # several processes may start within a second
+    storage.set_step(study_id, name, {**environment, FIRST_USED: now})
+    return True
 
 
 def environments_of(storage: Storage, study_id: int) -> list[dict[str, Any]]:
@@ -50,14 +62,23 @@ def environments_of(storage: Storage, study_id: int) -> list[dict[str, Any]]:
 def differences(environments: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Name, ``libraries.torch`` say -> values of what is not the same in all; None where one does not have it."""
     flat = [_flat(item) for item in environments]
-    names = dict.fromkeys(name for item in flat for name in item if name != FIRST_USED)
+    names = dict.fromkeys(name for item in flat for name in item)
     columns = {name: [item.get(name) for item in flat] for name in names}
     return {name: values for name, values in columns.items() if any(value != values[0] for value in values)}
 
 
+def _telling(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What may change a number: virtual machines of one type differ in pages of memory, and kernels are mended."""
+    told = {name: value for name, value in environment.items() if name not in (FIRST_USED, "memory_bytes")}
+    if isinstance(told.get("platform"), str):
+        system, *_, machine = told["platform"].split()
+        told["platform"] = f"{system} {machine}"
+    return told
+
+
 def _flat(environment: Mapping[str, Any]) -> dict[str, Any]:
-    found = {}
-    for name, value in environment.items():
+    found: dict[str, Any] = {}
+    for name, value in _telling(environment).items():
         inner = value if isinstance(value, Mapping) else None
         found.update({name: value} if inner is None else {f"{name}.{key}": item for key, item in inner.items()})
     return found

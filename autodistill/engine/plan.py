@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +18,11 @@ import psutil
 from autodistill.components.architecture import Architecture
 from autodistill.engine.environment import prepare_process
 from autodistill.engine.features import FeaturesSize, StudyFeatures
+from autodistill.engine.places import chosen_picks, frozen_picks
 from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, step_flops, training_flops
 from autodistill.engine.records import FINAL_TRIAL_STATES
-from autodistill.engine.session import check_study
+from autodistill.engine.run import is_finished
+from autodistill.engine.session import Checked, check_study
 from autodistill.engine.task_bench import forward_flops, protocol_of, recipe_of_tasks, task_bench
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.folders import directory_bytes
@@ -34,17 +36,23 @@ from autodistill.training.precision import autocast, precision_of, teaching_prec
 from autodistill.training.softened import logits_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from transformers import PreTrainedModel
 
     from autodistill.components.training import Phase
     from autodistill.configs.settings import Settings
-    from autodistill.engine.storage import Storage
     from autodistill.registry import Registry
 
 #: Stages of which a study tells how many of their runs are done.
 TEACHER, ANSWERS = "fine-tuning the teacher", "teacher's answers"
+FEATURES, CANDIDATES = "teacher's features", "latency of candidates"
 FLASH, PICKS, BASELINES = "flash distillation", "full recipe: picks", "full recipe: baselines"
+ONLINE_FLASH, ONLINE_FULL = "teacher online: flash runs", "teacher online: full runs"
+
+#: Runs of a stage of which none is to be made any more.
+MANY = 2**31
 
 #: Timed steps per model, after one that warms up.
 TIMED_STEPS = 3
@@ -131,7 +139,7 @@ class Plan:
 
     @property
     def seconds_left(self) -> float:
-        """Wall-clock seconds of what is not done; at most, since of fine-tuned tasks it is not known what is."""
+        """Wall-clock seconds of what is not done; at most: of what follows the full runs only its end is known."""
         return sum(stage.seconds_left for stage in self.stages)
 
     def as_dict(self) -> dict[str, Any]:
@@ -150,28 +158,48 @@ def make_plan(settings: Settings, registry: Registry) -> Plan:
     prepare_process(settings.trainer)
     with ExitStack() as stack:
         checked = check_study(settings, registry, stack)
-        plan = _Planner(checked.bench).plan()
+        planner = _Planner(checked.bench)
+        plan = planner.plan()
         if checked.random_starts is not None:
             plan = replace(plan, facts={**plan.facts, "start": checked.random_starts})
         if checked.storage is None or checked.known is None:
             return plan
-        done = _done(checked.storage, checked.known.id)
+        if is_finished(settings, checked.storage, checked.known):
+            return replace(plan, stages=tuple(replace(stage, done=stage.runs) for stage in plan.stages))
+        done = _done(checked, planner.baselines)
     stages = (replace(stage, done=min(stage.runs, done.get(stage.name, 0))) for stage in plan.stages)
     return replace(plan, stages=tuple(stages))
 
 
-def _done(storage: Storage, study: int) -> dict[str, int]:
-    """Stage -> runs of a study that need not be made again; fine-tuned tasks are not among them."""
-    trials = {trial.number: trial for trial in storage.trials(study)}
+def _done(checked: Checked, baselines: Sequence[Architecture]) -> dict[str, int]:
+    """Stage -> runs that a study need not make again; what follows the full runs is not among them.
+
+    Args:
+        checked: of a study that exists.
+        baselines: as they are configured now.
+    """
+    storage, study = checked.storage, checked.known
+    if storage is None or study is None:
+        return {}
+    trials = {trial.number: trial for trial in storage.trials(study.id)}
     searched = [trial for trial in trials.values() if trial.origin == "search"]
-    full = [trials[run.trial] for run in storage.runs(study) if run.kind == "full" and run.state == "complete"]
-    teacher = int(storage.step(study, "teacher") is not None)
+    full = {run.trial for run in storage.runs(study.id) if run.kind == "full" and run.state == "complete"}
+    made = {trials[number].architecture for number in full if trials[number].origin == "baseline"}
+    teacher = int(storage.step(study.id, "teacher") is not None)
+    flash = sum(trial.began_training and trial.state in FINAL_TRIAL_STATES for trial in searched)
+    frozen = frozen_picks(storage, study) is not None  # then no other one is trained
+    picks = MANY if frozen else len(full.intersection(chosen_picks(storage, study)))
+    compared = len(made.intersection(baselines))
     return {
         TEACHER: teacher,
         ANSWERS: teacher,
-        FLASH: sum(trial.began_training and trial.state in FINAL_TRIAL_STATES for trial in searched),
-        PICKS: sum(trial.origin == "search" for trial in full),
-        BASELINES: sum(trial.origin == "baseline" for trial in full),
+        FEATURES: int(any(place.is_dir() for place in checked.features.directories)),
+        CANDIDATES: sum(len(trial.latencies) for trial in searched),
+        FLASH: flash,
+        ONLINE_FLASH: flash,
+        PICKS: picks,
+        BASELINES: compared,
+        ONLINE_FULL: len(full.intersection(chosen_picks(storage, study))) + compared,
     }
 
 
@@ -182,18 +210,19 @@ class _Planner:
         self.flops = {architecture: self._forward(architecture) for architecture in self._sample()}
         ordered = sorted(self.flops, key=lambda item: self.flops[item])
         self.extremes = (ordered[0], ordered[-1])
+        self.baselines = [named.architecture for named in bench.baselines(self.teacher)]
 
     def plan(self) -> Plan:
         bench, settings = self.bench, self.bench.settings
         times = {architecture: self._step_seconds(self._build(architecture)) for architecture in self.extremes}
-        baselines = [named.architecture for named in bench.baselines(self.teacher)]
+        baselines = self.baselines
         study = StudyFeatures(bench, self.teacher, model_dimensions(self.teacher), "plan")
         features = study.size
         mean = float(np.mean(list(self.flops.values())))
         stages = (
             *self._teacher_stages(study),
             self._runs(FLASH, settings.budget_trials, mean, bench.schedule.flash_fidelity, times),
-            self._timing("latency of candidates", settings.budget_trials),
+            self._timing(CANDIDATES, settings.budget_trials),
             self._runs(PICKS, settings.picks_max, mean, 1.0, times),
             self._runs(BASELINES, len(baselines), self._mean_of(baselines, mean), 1.0, times),
             *self._online_stages(study, settings.picks_max + len(baselines)),
@@ -233,18 +262,19 @@ class _Planner:
     def _mean_of(self, architectures: list[Architecture], otherwise: float) -> float:
         return float(np.mean([self._forward(item) for item in architectures])) if architectures else otherwise
 
-    def _step_seconds(self, model: PreTrainedModel, backward: bool = True) -> float:
+    def _step_seconds(self, model: PreTrainedModel, precision: str | None = None) -> float:
         """Median seconds of one step on real batches of the stream; of large batches a part is timed.
 
-        On the study's device; in the precision of its runs or, of a teacher that teaches, in its own.
+        On the study's device; in the precision of its runs, or forward alone in the one that is given.
         """
+        backward = precision is None
         device, size = self.bench.device, self.bench.schedule.optimisation.batch_size
         timed = min(size, max(1, TIMED_TOKENS[device.type] // self.bench.median_tokens))
         model.train(backward)
         while True:
             try:
                 with placed(model, device):
-                    seconds = [self._timed(model, step, timed, backward) for step in range(TIMED_STEPS + 1)]
+                    seconds = [self._timed(model, step, timed, precision) for step in range(TIMED_STEPS + 1)]
                     model.zero_grad()
                 return float(np.median(seconds[1:])) * size / timed
             except Exception as error:
@@ -252,14 +282,13 @@ class _Planner:
             model.zero_grad()
             give_back_memory()
 
-    def _timed(self, model: PreTrainedModel, step: int, examples: int, backward: bool) -> float:
-        """Seconds of a step, without fetching its examples."""
+    def _timed(self, model: PreTrainedModel, step: int, examples: int, forward: str | None) -> float:
+        """Seconds of a step, or of its forward pass in a precision, without fetching its examples."""
         import torch
 
         bench, device, key = self.bench, self.bench.device, logits_of(self.bench.task.kind)
         batch = on_device(bench.train.batch(bench.stream.rows_at(step * examples, (step + 1) * examples)), device)
-        trainer = bench.settings.trainer
-        precision = precision_of(trainer) if backward else teaching_precision_of(trainer)
+        backward, precision = forward is None, forward or precision_of(bench.settings.trainer)
         _synchronise(device)
         started = time.perf_counter()
         with torch.set_grad_enabled(backward):
@@ -275,8 +304,13 @@ class _Planner:
         """FLOPs (0 where no family knows the teacher) and seconds of the teacher on one example."""
         bench = self.bench
         own = bench.architecture_of(self.teacher)
-        seconds = self._step_seconds(self.teacher, backward=False) / bench.schedule.optimisation.batch_size
+        seconds = self._teacher_seconds(teaching_precision_of(bench.settings.trainer))
         return 0.0 if own is None else self._forward(own), seconds
+
+    @lru_cache  # noqa: B019 (a planner lives for one plan)
+    def _teacher_seconds(self, precision: str) -> float:
+        """Of the teacher on one example."""
+        return self._step_seconds(self.teacher, precision) / self.bench.schedule.optimisation.batch_size
 
     def _teacher_pass(self, name: str, runs: int, examples: int) -> PlannedStage:
         """The teacher on some examples, in each of some runs."""
@@ -289,10 +323,10 @@ class _Planner:
             return []
         flash, full = (self._examples(fidelity) for fidelity in (self.bench.schedule.flash_fidelity, 1.0))
         if features.size.stored == "flash":
-            return [self._teacher_pass("teacher online: full runs", full_runs, max(0, full - flash))]
+            return [self._teacher_pass(ONLINE_FULL, full_runs, max(0, full - flash))]
         return [
-            self._teacher_pass("teacher online: flash runs", self.bench.settings.budget_trials, flash),
-            self._teacher_pass("teacher online: full runs", full_runs, full),
+            self._teacher_pass(ONLINE_FLASH, self.bench.settings.budget_trials, flash),
+            self._teacher_pass(ONLINE_FULL, full_runs, full),
         ]
 
     def _examples(self, fidelity: float) -> int:
@@ -306,9 +340,10 @@ class _Planner:
         step = self._step_seconds(self.teacher)
         size = bench.schedule.optimisation.batch_size
         held_out = sum(len(split) for role, split in bench.splits.items() if role != "train")
-        stages = [self._teacher_pass(ANSWERS, 1, held_out)]
+        answers = held_out * self._teacher_seconds("32-true")  # of a model like any other, not of one that teaches
+        stages = [PlannedStage(ANSWERS, 1, 0, held_out, held_out * self._teacher_forward[0], answers)]
         if features.examples_stored:
-            stages.append(self._teacher_pass("teacher's features", 1, features.examples_stored))
+            stages.append(self._teacher_pass(FEATURES, 1, features.examples_stored))
         if bench.teacher.needs_fine_tuning(bench.task):
             recipe = bench.teacher.fine_tuning
             examples = recipe.examples(len(bench.splits["train"]))
@@ -365,6 +400,8 @@ class _Planner:
         low, high = self.flops[small], self.flops[large]
         share = (forward - low) / (high - low) if high > low else 0.0
         seconds = times[small] + share * (times[large] - times[small])
+        if forward < low:  # a baseline below all of the space, where that line may lead below nothing
+            seconds = times[small] * forward / low
         scoring = len(self.bench.splits["select"]) * seconds / size / TRAINING_FACTOR
         flops = TRAINING_FACTOR * forward * steps * size * share_run
         return PlannedStage(name, runs, steps, steps * size, flops, runs * (steps * seconds * share_run + scoring))
@@ -429,6 +466,8 @@ class _Planner:
         world = processes(trainer)
         name = "GPU" if device.type == "cuda" else "CPU"
         told = [f"on one {name} in {precision_of(trainer)}"]
+        if (teaching := teaching_precision_of(trainer)) != "32-true":
+            told.append(f"the teacher, when it teaches, in {teaching}")
         if device.type == "cpu" and str(trainer.get("accelerator", "cpu")) not in ("cpu", "auto"):
             told.append(f"trainer.accelerator={trainer['accelerator']} is not timed")
         if world > 1:

@@ -35,6 +35,8 @@ from autodistill.registry import default_registry
 from autodistill.training.waiting import WhileAnotherWorks
 
 if TYPE_CHECKING:
+    from autodistill.engine.records import StudyRecord
+    from autodistill.engine.storage import Storage
     from autodistill.registry import Registry
     from autodistill.report.progress import Progress
 
@@ -132,6 +134,12 @@ def _finish(session: Session) -> None:
             storage.replace_step(study, FINISHED, outcome)
         elif "error" in finished:
             raise TrialError(finished["error"])
+
+
+def is_finished(settings: Settings, storage: Storage, study: StudyRecord) -> bool:
+    """Whether everything that these settings ask for after the search is done; the search is, then."""
+    finished: Any = storage.step(study.id, FINISHED)
+    return finished is not None and "error" not in finished and finished["asked"] == _asked(settings)
 
 
 def _asked(settings: Settings) -> str:

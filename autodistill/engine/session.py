@@ -221,7 +221,7 @@ def check_workbench(
         check_identity(known.name, known.identity, identity, timed)
         check_timed_on(known.name, timed, times)
         check_baselines(bench.baselines(model), trials)
-    return identity, features, random_starts(bench, model)
+    return identity, features, random_starts(bench, model, bench.baselines(model))
 
 
 def _entries(bench: Workbench) -> list[Path]:
@@ -254,8 +254,9 @@ def open_session(
         checked = check_study(settings, registry, stack, lambda: stop.requested)
         bench, features, earlier = checked.bench, checked.features, checked.earlier
         storage = checked.storage or stack.enter_context(Storage(settings.storage_url))
+        last = None if checked.known is None else checked.known.environment
         study = _study_record(settings, bench, storage, checked.identity, overrides, record)
-        if changed := remember_environment(storage, study.id, describe_environment()):
+        if changed := remember_environment(storage, study.id, describe_environment(), last):
             progress.message(changed)
         if checked.random_starts is not None:
             progress.message(checked.random_starts)

@@ -122,9 +122,8 @@ def _environments(summary: Summary) -> list[Html]:
     found = tables.mapping(summary, "environments")
     differing = tables.mapping(found, "differences")
     rows = [[name, *(formats.readable(value) for value in values)] for name, values in differing.items()]
-    title = f"Other environments before: {len(rows)} differences"
-    header = ["first used", *map(str, tables.entries(found, "first_used"))]
-    return [details(title, table("What was not the same", header, rows))] if rows else []
+    header = ["first used", *(str(when)[:19] for when in tables.entries(found, "first_used"))]
+    return [details("Other environments before", table("What was not the same", header, rows))] if rows else []
 
 
 def _components(summary: Summary) -> list[Html]:

@@ -20,16 +20,23 @@ MOST_WHOLE = 10_000_000
 
 def render_plan(plan: Plan, console: Console) -> None:
     """Print stages with their costs, totals, and what the plan rests on."""
+    console.print(_going_on(plan) if any(stage.done for stage in plan.stages) else _from_the_start(plan))
+    _render_phases(plan, console)
+    console.print(
+        f"disk {formats.scaled(plan.disk_bytes, 'B')}, memory {formats.scaled(plan.memory_bytes, 'B')} and activations",
+        highlight=False,
+    )
+    for name, value in plan.facts.items():
+        console.print(f"{name}: {value}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _from_the_start(plan: Plan) -> Table:
     table = Table("stage", title="plan", title_justify="left", show_footer=True)
     table.columns[0].footer = "in all"
     for name in ("runs", "steps a run", "examples a run", "FLOPs a run", "time"):
         table.add_column(name, justify="right")
     table.columns[-2].footer = f"{sum(stage.runs * stage.flops for stage in plan.stages):.2e}"
     table.columns[-1].footer = formats.duration(plan.seconds)
-    going_on = any(stage.done for stage in plan.stages)
-    if going_on:
-        table.add_column("done", justify="right", footer="left at most")
-        table.add_column("left", justify="right", footer=formats.duration(plan.seconds_left))
     for stage in plan.stages:
         table.add_row(
             Text(stage.name),
@@ -38,16 +45,28 @@ def render_plan(plan: Plan, console: Console) -> None:
             _counted(stage.examples),
             f"{stage.flops:.2e}" if stage.flops else "",
             formats.duration(stage.seconds),
-            *([str(stage.done or ""), formats.duration(stage.seconds_left)] if going_on else []),
         )
-    console.print(table)
-    _render_phases(plan, console)
-    console.print(
-        f"disk {formats.scaled(plan.disk_bytes, 'B')}, memory {formats.scaled(plan.memory_bytes, 'B')} and activations",
-        highlight=False,
-    )
-    for name, value in plan.facts.items():
-        console.print(f"{name}: {value}", highlight=False, soft_wrap=True, markup=False)
+    return table
+
+
+def _going_on(plan: Plan) -> Table:
+    """Of a study that exists: what is done and left, in the room of a terminal of 80 columns."""
+    table = Table("stage", title="plan of a study that goes on", title_justify="left", show_footer=True)
+    table.columns[0].footer = "in all"
+    for name in ("runs", "done", "steps a run", "time", "left at most"):
+        table.add_column(name, justify="right")
+    table.columns[-2].footer = formats.duration(plan.seconds)
+    table.columns[-1].footer = formats.duration(plan.seconds_left)
+    for stage in plan.stages:
+        table.add_row(
+            Text(stage.name),
+            f"{stage.runs:,}",
+            f"{stage.done:,}",
+            _counted(stage.steps),
+            formats.duration(stage.seconds),
+            formats.duration(stage.seconds_left),
+        )
+    return table
 
 
 def _counted(number: int) -> str:

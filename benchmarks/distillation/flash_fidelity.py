@@ -247,12 +247,19 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+#: Overrides that decide how a machine does it, and not what comes out.
+HOW = (
+    *(f"trainer.{key}=" for key in ("accelerator", "devices", "threads", "strategy", "compile", "accumulate")),
+    "cache_",
+)
+
+
 def common_settings(given: argparse.Namespace) -> dict[str, Any]:
     """What the results of this script and of the ablations depend on.
 
     Of the overrides, those that say how a machine does it are left out: they may change within a study, too.
     """
-    chosen = sorted(item for item in given.set if not item.startswith(("trainer.", "cache_")))
+    chosen = sorted(item for item in given.set if not item.startswith(HOW))
     names = ("task", "every", "examples", "backend")
     return {**{name: vars(given)[name] for name in names}, "seeds": len(given.seeds), "set": chosen}
 

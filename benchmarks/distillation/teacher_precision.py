@@ -4,9 +4,10 @@
 
 The teacher and the data of the quickstart. Three comparisons of ``trainer.teacher_precision=bf16-mixed`` with
 ``32-true``: seconds of the teacher's pass over the same batches, in turn; its softened answers (temperature 2) on the
-train split, as the mean Kullback-Leibler divergence from those of float32 and as the share of texts with another
-likeliest class; and the flash scores of the same random architectures with the same seeds, distilled from either,
-paired. bfloat16 is fast where the processor has instructions for it: ``bf16_instructions`` of the results says which.
+first texts of the train split, as the mean Kullback-Leibler divergence from those of float32 and as the share of texts
+with another likeliest class; and the flash scores of the same random architectures with the same seeds, distilled from
+either, paired. bfloat16 is fast where the processor has instructions for it, which ``bf16_instructions`` of the results
+tells.
 
 Every flash run is a trial of a study below WORK: a benchmark that was cut off goes on with the same command. Overrides
 replace presets of the quickstart, e.g. ``trainer.accelerator=cuda``.
@@ -116,9 +117,11 @@ def paired(scores: Sequence[dict[str, float]]) -> dict[str, Any]:
     """Mean flash score in each precision and their mean difference, with its 95 % interval over architectures."""
     exact, quick = scores
     both = sorted(exact.keys() & quick.keys())
+    if len(both) < 2:
+        raise SystemExit("fewer than two architectures were trained with both: an interval needs --architectures >= 2")
     differences = np.array([quick[name] - exact[name] for name in both])
     mean, n = float(differences.mean()), len(both)
-    half = float(student_t.ppf(0.975, n - 1) * differences.std(ddof=1) / n**0.5) if n > 1 else float("nan")
+    half = float(student_t.ppf(0.975, n - 1) * differences.std(ddof=1) / n**0.5)
     return {
         "architectures": n,
         "score": {
@@ -143,24 +146,33 @@ def settings_of(given: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(given, name) for name in ("architectures", "examples", "rounds", "overrides")}
 
 
-def main() -> int:
-    """Compare, print, write."""
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="folder of the studies")
-    parser.add_argument("--architectures", type=int, default=12)
+    parser.add_argument("--architectures", type=int, default=12, help="at least 2")
     parser.add_argument("--examples", type=int, default=1024, help="texts of a timed pass")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, help=OUTPUT_HELP)
     parser.add_argument("overrides", nargs="*")
+    return parser
+
+
+def main() -> int:
+    """Compare, print, write."""
+    parser = make_parser()
     given = parser.parse_args()
-    output = output_of(parser, given, SECTION, settings_of)
+    section = SECTION
+    if "trainer.accelerator=cuda" in given.overrides or "trainer=gpu_bf16" in given.overrides:
+        section += "_cuda"
+    output = output_of(parser, given, section, settings_of)
 
     with quiet_session(overrides_of(given, TEACHING_PRECISIONS[0])) as session:
         passes = compare_passes(session, given.examples, given.rounds)
     flash = paired([flash_scores(overrides_of(given, precision)) for precision in TEACHING_PRECISIONS])
     results = {"pass": passes, "flash": flash, "bf16_instructions": instructions()}
     print(json.dumps(results, indent=1))
-    write_section(output, SECTION, settings_of(given), results)
+    write_section(output, section, settings_of(given), results)
     return 0
 
 

@@ -35,6 +35,12 @@ def test_a_plan_says_which_students_are_too_wide_to_start_from_the_teacher(
         assert "word embeddings are 32 wide" in facts["start"]
 
 
+def test_a_baseline_that_is_too_wide_is_named(tmp_path: Path, fresh_registry: Registry) -> None:
+    given = tiny_study(tmp_path, "baseline=[tinybert_4l]")
+    facts = make_plan(autodistill.compose(given, fresh_registry), fresh_registry).facts
+    assert facts["start"].startswith("The baseline 'tinybert_4l' start")
+
+
 def test_so_does_a_run_when_it_begins(tmp_path: Path) -> None:
     space = f"student.space={{hidden_size: [48], {DEPTHS}}}"
     given = replaced(tiny_study(tmp_path, "baseline=[]", "export=[]", "picks.max=0"), space, "budget.trials=1")

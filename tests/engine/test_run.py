@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from rich.console import Console
 from safetensors import SafetensorError
 from tiny_studies import TEACHER_MS, architecture, replaced, timeless, tiny_study, weights
 
@@ -25,14 +27,16 @@ from autodistill.cli import main
 from autodistill.cli.sweep import print_sweep
 from autodistill.components.outcome import Job, JobResult
 from autodistill.engine.cache import EVICTABLE
+from autodistill.engine.plan import Plan, make_plan
 from autodistill.engine.storage import Storage
 from autodistill.engine.study import Study, open_study
 from autodistill.errors import MachineError, PluginError, TeacherError, TrialError
 from autodistill.hookspecs import hookimpl
 from autodistill.plugin_manager import PluginManager, Provider
 from autodistill.references.tfidf_linear import TfidfLinear
-from autodistill.registry import Registry
+from autodistill.registry import Registry, default_registry
 from autodistill.report import tables
+from autodistill.report.plan import render_plan
 
 #: In one training example and nowhere else.
 SECRET = "w7 w3 w39 w20 zebra w31 w11"
@@ -143,6 +147,28 @@ def test_the_summary_satisfies_the_schema_and_is_what_the_study_says(done: Done)
     schema = json.loads(files("autodistill.testing").joinpath("summary.schema.json").read_text())
     jsonschema.Draft202012Validator(schema).validate(done.summary)
     assert done.summary == json.loads(json.dumps(done.study.summary()))
+
+
+def test_a_plan_of_it_leaves_nothing_to_do_but_what_is_new(done: Done) -> None:
+    def plan(*new: str) -> Plan:
+        return make_plan(autodistill.compose(replaced(done.overrides, *new)), default_registry())
+
+    finished = plan()
+    assert finished.seconds_left == 0
+    assert all(stage.done == stage.runs for stage in finished.stages)
+    larger = plan("budget.trials=6", "+baseline.new.name=tinybert_4l")
+    told = {stage.name: (stage.done, stage.runs) for stage in larger.stages}
+    assert told["flash distillation"] == (4, 6)
+    assert told["teacher's features"] == (1, 1)
+    assert told["full recipe: picks"] == (2, 2)  # frozen
+    compared = len(done.summary["baselines"])
+    assert told["full recipe: baselines"] == (compared, compared + 1)
+    assert all(stage.seconds >= 0 for stage in larger.stages)
+    assert 0 < larger.seconds_left < larger.seconds
+    text = StringIO()
+    render_plan(larger, Console(file=text, width=80))
+    for name in told:
+        assert f" {name} " in text.getvalue()
 
 
 def test_the_budget_counts_search_trials_and_no_baseline(done: Done) -> None:
