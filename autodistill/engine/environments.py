@@ -36,8 +36,6 @@ def remember_environment(
         return None
     changed = differences([last, environment])
     changes = [f"{name} {_short(old)} -> {_short(new)}" for name, (old, new) in changed.items()]
-    if not changes:
-        return None
     return (
         f"This study was worked on in another environment before ({'; '.join(changes)}). Its report lists both: "
         "what was trained here and there agrees only as far as these do."
@@ -45,13 +43,10 @@ def remember_environment(
 
 
 def _add(storage: Storage, study_id: int, environment: Mapping[str, Any]) -> bool:
-    """Whether it was new."""
-    name = PREFIX + cache_key(_telling(environment))
-    if storage.step(study_id, name) is not None:
-        return False
+    """Whether it was new: the first of several processes has added it."""
     now = datetime.now(UTC).isoformat(timespec="microseconds")  # several processes may start within a second
-    storage.set_step(study_id, name, {**environment, FIRST_USED: now})
-    return True
+    stored = storage.set_step(study_id, PREFIX + cache_key(_telling(environment)), {**environment, FIRST_USED: now})
+    return bool(stored[FIRST_USED] == now)
 
 
 def environments_of(storage: Storage, study_id: int) -> list[dict[str, Any]]:

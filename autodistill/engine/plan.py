@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from autodistill.engine.places import chosen_picks, frozen_picks
 from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, step_flops, training_flops
 from autodistill.engine.records import FINAL_TRIAL_STATES
 from autodistill.engine.run import is_finished
-from autodistill.engine.session import Checked, check_study
+from autodistill.engine.session import check_study
 from autodistill.engine.task_bench import forward_flops, protocol_of, recipe_of_tasks, task_bench
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.folders import directory_bytes
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     from autodistill.components.training import Phase
     from autodistill.configs.settings import Settings
+    from autodistill.engine.records import StudyRecord
+    from autodistill.engine.storage import Storage
     from autodistill.registry import Registry
 
 #: Stages of which a study tells how many of their runs are done.
@@ -162,44 +164,46 @@ def make_plan(settings: Settings, registry: Registry) -> Plan:
         plan = planner.plan()
         if checked.random_starts is not None:
             plan = replace(plan, facts={**plan.facts, "start": checked.random_starts})
-        if checked.storage is None or checked.known is None:
+        storage, study = checked.storage, checked.known
+        if storage is None or study is None:
             return plan
-        if is_finished(settings, checked.storage, checked.known):
+        if is_finished(settings, storage, study):
             return replace(plan, stages=tuple(replace(stage, done=stage.runs) for stage in plan.stages))
-        done = _done(checked, planner.baselines)
+        done = _done(storage, study, checked.features, planner.baselines)
     stages = (replace(stage, done=min(stage.runs, done.get(stage.name, 0))) for stage in plan.stages)
     return replace(plan, stages=tuple(stages))
 
 
-def _done(checked: Checked, baselines: Sequence[Architecture]) -> dict[str, int]:
+def _done(
+    storage: Storage, study: StudyRecord, features: StudyFeatures, baselines: Sequence[Architecture]
+) -> dict[str, int]:
     """Stage -> runs that a study need not make again; what follows the full runs is not among them.
 
     Args:
-        checked: of a study that exists.
+        storage: of the study.
+        study: as it is stored.
+        features: of its teacher.
         baselines: as they are configured now.
     """
-    storage, study = checked.storage, checked.known
-    if storage is None or study is None:
-        return {}
     trials = {trial.number: trial for trial in storage.trials(study.id)}
     searched = [trial for trial in trials.values() if trial.origin == "search"]
     full = {run.trial for run in storage.runs(study.id) if run.kind == "full" and run.state == "complete"}
     made = {trials[number].architecture for number in full if trials[number].origin == "baseline"}
     teacher = int(storage.step(study.id, "teacher") is not None)
     flash = sum(trial.began_training and trial.state in FINAL_TRIAL_STATES for trial in searched)
+    picks = len(full.intersection(chosen_picks(storage, study)))
     frozen = frozen_picks(storage, study) is not None  # then no other one is trained
-    picks = MANY if frozen else len(full.intersection(chosen_picks(storage, study)))
     compared = len(made.intersection(baselines))
     return {
         TEACHER: teacher,
         ANSWERS: teacher,
-        FEATURES: int(any(place.is_dir() for place in checked.features.directories)),
+        FEATURES: int(any(place.is_dir() for place in features.directories)),
         CANDIDATES: sum(len(trial.latencies) for trial in searched),
         FLASH: flash,
         ONLINE_FLASH: flash,
-        PICKS: picks,
+        PICKS: MANY if frozen else picks,
         BASELINES: compared,
-        ONLINE_FULL: len(full.intersection(chosen_picks(storage, study))) + compared,
+        ONLINE_FULL: picks + compared,
     }
 
 
@@ -304,13 +308,15 @@ class _Planner:
         """FLOPs (0 where no family knows the teacher) and seconds of the teacher on one example."""
         bench = self.bench
         own = bench.architecture_of(self.teacher)
-        seconds = self._teacher_seconds(teaching_precision_of(bench.settings.trainer))
+        seconds = self._teacher_seconds[teaching_precision_of(bench.settings.trainer)]
         return 0.0 if own is None else self._forward(own), seconds
 
-    @lru_cache  # noqa: B019 (a planner lives for one plan)
-    def _teacher_seconds(self, precision: str) -> float:
-        """Of the teacher on one example."""
-        return self._step_seconds(self.teacher, precision) / self.bench.schedule.optimisation.batch_size
+    @cached_property
+    def _teacher_seconds(self) -> dict[str, float]:
+        """Precision -> seconds of the teacher on one example: in which it teaches, and in which it answers."""
+        size = self.bench.schedule.optimisation.batch_size
+        precisions = {teaching_precision_of(self.bench.settings.trainer), "32-true"}
+        return {precision: self._step_seconds(self.teacher, precision) / size for precision in precisions}
 
     def _teacher_pass(self, name: str, runs: int, examples: int) -> PlannedStage:
         """The teacher on some examples, in each of some runs."""
@@ -340,7 +346,7 @@ class _Planner:
         step = self._step_seconds(self.teacher)
         size = bench.schedule.optimisation.batch_size
         held_out = sum(len(split) for role, split in bench.splits.items() if role != "train")
-        answers = held_out * self._teacher_seconds("32-true")  # of a model like any other, not of one that teaches
+        answers = held_out * self._teacher_seconds["32-true"]  # of a model like any other, not of one that teaches
         stages = [PlannedStage(ANSWERS, 1, 0, held_out, held_out * self._teacher_forward[0], answers)]
         if features.examples_stored:
             stages.append(self._teacher_pass(FEATURES, 1, features.examples_stored))

@@ -62,7 +62,7 @@ def _shallowest(bench: Workbench) -> dict[int, Architecture]:
 
 
 def _at_random(bench: Workbench, teacher: PreTrainedModel, architecture: Architecture, own: int) -> bool:
-    """Whether a student takes nothing of the teacher; those whose word embeddings are not wider are not even built."""
+    """Whether a student takes nothing of the teacher; those whose word embeddings are not wider do."""
     with torch.device("meta"):  # its shapes alone
         student = bench.family_of(architecture.family).build(architecture, bench.task, bench.vocabulary)
     if int(student.get_input_embeddings().weight.shape[1]) <= own:

@@ -254,9 +254,9 @@ def open_session(
         checked = check_study(settings, registry, stack, lambda: stop.requested)
         bench, features, earlier = checked.bench, checked.features, checked.earlier
         storage = checked.storage or stack.enter_context(Storage(settings.storage_url))
-        last = None if checked.known is None else checked.known.environment
-        study = _study_record(settings, bench, storage, checked.identity, overrides, record)
-        if changed := remember_environment(storage, study.id, describe_environment(), last):
+        environment, last = describe_environment(), None if checked.known is None else checked.known.environment
+        study = _study_record(settings, bench, storage, checked.identity, environment, overrides, record)
+        if changed := remember_environment(storage, study.id, environment, last):
             progress.message(changed)
         if checked.random_starts is not None:
             progress.message(checked.random_starts)
@@ -295,6 +295,7 @@ def _study_record(
     bench: Workbench,
     storage: Storage,
     identity: dict[str, Any],
+    environment: dict[str, Any],
     overrides: Sequence[str],
     record: bool,
 ) -> StudyRecord:
@@ -302,14 +303,13 @@ def _study_record(
         "components": _components(settings),
         "overrides": _lasting(overrides or settings.overrides, settings.paths),
     }
-    environment = describe_environment()
     config = without_secrets(_jsonable(settings.raw))
     study = storage.find_study(settings.study_name)
     if study is None:
         try:
             study = storage.create_study(settings.study_name, identity, config, components, environment)
         except StudyExistsError:  # another process made it at the same moment: go on with that one
-            return _study_record(settings, bench, storage, identity, overrides, record)
+            return _study_record(settings, bench, storage, identity, environment, overrides, record)
     else:
         # Another process may have made it meanwhile.
         check_identity(study.name, study.identity, identity, _timed_on(storage.step(study.id, "teacher")))

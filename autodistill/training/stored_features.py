@@ -267,12 +267,11 @@ class TopLogits:
 
     def encode(self, value: Tensor, batch: Batch) -> Mapping[str, NDArray[Any]]:
         """See `StoredForm.encode`."""
-        mask = self.mask(batch)
         logs = torch.log_softmax(value.float(), dim=-1)
         top, ids = logs.topk(min(TOP_K, self.outputs), dim=-1)
         others = logs.scatter(-1, ids, -torch.inf)
         rest = torch.stack([torch.logsumexp(others / temperature, dim=-1) for temperature in self.temperatures], dim=-1)
-        counts = mask.sum(1) if self.per_token else torch.ones(len(mask), dtype=torch.int64)
+        counts = self.mask(batch).sum(1) if self.per_token else torch.ones(len(value), dtype=torch.int64)
         arrays = (
             # Beyond float16's range a log-probability is that of nothing: exp(-1e4) is 0.
             top.clamp_min(-1e4).to(torch.float16),

@@ -31,7 +31,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.engine.workbench import Workbench
 from autodistill.registry import default_registry
 from benchmarks.distillation.flash_fidelity import shard
-from benchmarks.distillation.results import OUTPUT_HELP, output_of, write_section
+from benchmarks.distillation.results import output_of, study_parser, write_section
 
 PRESETS = [f"{group}=quickstart" for group in ("data", "teacher", "student", "schedule")]
 BARE = [
@@ -129,13 +129,10 @@ def settings_of(given: argparse.Namespace) -> dict[str, Any]:
 
 def make_parser() -> argparse.ArgumentParser:
     """The script's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder of the studies")
+    parser = study_parser(__doc__)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--rates", type=int, default=7, help="odd number of rates, a factor of two apart")
     parser.add_argument("--shard", type=shard, help="I/N: only every Nth run, from the Ith")
-    parser.add_argument("--output", type=Path, help=OUTPUT_HELP)
-    parser.add_argument("overrides", nargs="*")
     return parser
 
 

@@ -36,7 +36,7 @@ from autodistill.training.cache_plan import compute
 from autodistill.training.devices import placed
 from autodistill.training.precision import TEACHING_PRECISIONS
 from autodistill.training.softened import LOGITS
-from benchmarks.distillation.results import OUTPUT_HELP, output_of, write_section
+from benchmarks.distillation.results import output_of, study_parser, write_section
 from benchmarks.quiet_study import quiet_session
 
 if TYPE_CHECKING:
@@ -148,13 +148,10 @@ def settings_of(given: argparse.Namespace) -> dict[str, Any]:
 
 def make_parser() -> argparse.ArgumentParser:
     """The script's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder of the studies")
+    parser = study_parser(__doc__)
     parser.add_argument("--architectures", type=int, default=12, help="at least 2")
     parser.add_argument("--examples", type=int, default=1024, help="texts of a timed pass")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, help=OUTPUT_HELP)
-    parser.add_argument("overrides", nargs="*")
     return parser
 
 
@@ -162,11 +159,9 @@ def main() -> int:
     """Compare, print, write."""
     parser = make_parser()
     given = parser.parse_args()
-    section = SECTION
-    if "trainer.accelerator=cuda" in given.overrides or "trainer=gpu_bf16" in given.overrides:
-        section += "_cuda"
+    on_gpu = {"trainer.accelerator=cuda", "trainer=gpu_bf16"} & set(given.overrides)
+    section = f"{SECTION}_cuda" if on_gpu else SECTION
     output = output_of(parser, given, section, settings_of)
-
     with quiet_session(overrides_of(given, TEACHING_PRECISIONS[0])) as session:
         passes = compare_passes(session, given.examples, given.rounds)
     flash = paired([flash_scores(overrides_of(given, precision)) for precision in TEACHING_PRECISIONS])
