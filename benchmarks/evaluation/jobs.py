@@ -6,9 +6,9 @@ import multiprocessing
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 
@@ -29,45 +29,40 @@ class Job:
     after: tuple[str, ...] = ()
 
 
-class InThisProcess(Executor):
-    """Does what it is given at once."""
+def run_here(job: Job) -> str:
+    """Do a job in this process; what it raises is printed.
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call ``fn``; what it raises is kept, but for what ends the process."""
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-class FreshProcesses(Executor):
-    """Processes, others where one of them died; what all of them were doing then has failed.
-
-    Args:
-        workers: how many.
+    Returns:
+        What became of it.
     """
+    try:
+        job.work(*job.arguments)
+    except Exception:
+        traceback.print_exc()
+        return "failed"
+    return "done"
 
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self._pool = self._make()
 
-    def _make(self) -> ProcessPoolExecutor:
-        # A fresh process for each worker: CUDA does not survive a fork.
-        return ProcessPoolExecutor(self._workers, multiprocessing.get_context("spawn"))
+def begin(job: Job) -> BaseProcess:
+    """Start a job in a process of its own, so that one which is killed takes no other with it."""
+    # Spawned: CUDA does not survive a fork.
+    process = multiprocessing.get_context("spawn").Process(target=job.work, args=job.arguments, name=job.name)
+    process.start()
+    return process
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call ``fn`` in one of the processes."""
-        try:
-            return self._pool.submit(fn, *args, **kwargs)
-        except BrokenProcessPool:
-            self._pool = self._make()
-            return self._pool.submit(fn, *args, **kwargs)
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End them."""
-        self._pool.shutdown(wait, cancel_futures=cancel_futures)
+def first_ended(running: dict[str, BaseProcess]) -> tuple[str, str]:
+    """Wait until a job ends and take it out of ``running``.
+
+    Returns:
+        Its name, and what became of it.
+    """
+    ended = wait([process.sentinel for process in running.values()])
+    name = next(name for name, process in running.items() if process.sentinel in ended)
+    process = running.pop(name)
+    process.join()
+    # What a job raised was printed by its process; a negative code is the signal that killed it.
+    return name, "done" if process.exitcode == 0 else f"failed with exit code {process.exitcode}"
 
 
 def run_jobs(jobs: Sequence[Job], workers: int = 1, seconds: float = float("inf")) -> list[str]:
@@ -75,7 +70,7 @@ def run_jobs(jobs: Sequence[Job], workers: int = 1, seconds: float = float("inf"
 
     Args:
         jobs: what is to be done.
-        workers: processes; 1 does everything in this one.
+        workers: processes at once, one for each job; 1 does everything in this one.
         seconds: no job is begun later.
 
     Returns:
@@ -83,10 +78,16 @@ def run_jobs(jobs: Sequence[Job], workers: int = 1, seconds: float = float("inf"
     """
     names = {job.name for job in jobs}
     waiting, done, failed = list(jobs), set[str](), set[str]()
+    running: dict[str, BaseProcess] = {}
     started = time.monotonic()
-    with InThisProcess() if workers == 1 else FreshProcesses(workers) as pool:
-        running: dict[Future[Any], Job] = {}
+
+    def tell(name: str, outcome: str) -> None:
+        (done if outcome == "done" else failed).add(name)
+        print(f"[{time.monotonic() - started:7.1f} s] {name}: {outcome}", flush=True)
+
+    try:
         while True:
+            begun = False
             for job in list(waiting):
                 needed = set(job.after) & names
                 if needed & failed:
@@ -94,12 +95,16 @@ def run_jobs(jobs: Sequence[Job], workers: int = 1, seconds: float = float("inf"
                     failed.add(job.name)
                 elif needed <= done and len(running) < workers and time.monotonic() - started < seconds:
                     waiting.remove(job)
-                    running[pool.submit(job.work, *job.arguments)] = job
-            if not running:
+                    begun = True
+                    if workers == 1:
+                        tell(job.name, run_here(job))
+                        break
+                    running[job.name] = begin(job)
+            if running:
+                tell(*first_ended(running))
+            elif not begun:
                 break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                job, error = running.pop(future), future.exception()
-                (done if error is None else failed).add(job.name)
-                outcome = "done" if error is None else "".join(traceback.format_exception(error))
-                print(f"[{time.monotonic() - started:7.1f} s] {job.name}: {outcome}", flush=True)
+    finally:
+        for process in running.values():
+            process.terminate()
     return [job.name for job in jobs if job.name not in done]

@@ -7,6 +7,7 @@ import importlib
 import json
 import math
 import os
+import signal
 import random
 import subprocess
 import sys
@@ -153,20 +154,37 @@ def test_jobs_wait_for_what_they_need_and_a_failure_stops_only_what_needs_it(
     ]
     assert jobs.run_jobs(given) == ["broken", "needs", "more"]
     assert done == ["first", "last"]
-    assert "no such thing" in capsys.readouterr().out
+    assert "no such thing" in capsys.readouterr().err
     assert jobs.run_jobs([job("late")], seconds=0) == ["late"]
 
 
-def test_jobs_go_on_in_other_processes_where_one_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_job_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
     jobs: Any = importlib.import_module("benchmarks.evaluation.jobs")
     given = [
+        jobs.Job("beside it", time.sleep, (1,)),
         jobs.Job("killed", os._exit, (3,)),
-        jobs.Job("beside it", time.sleep, (600,)),
-        jobs.Job("needs", abs, (1,), ("killed",)),
-        jobs.Job("later", abs, (1,)),
+        jobs.Job("needs", os.mkdir, (tmp_path / "needs",), ("killed",)),
+        jobs.Job("later", os.mkdir, (tmp_path / "later",), ("beside it",)),
     ]
-    assert jobs.run_jobs(given, workers=2) == ["killed", "beside it", "needs"]
+    assert jobs.run_jobs(given, workers=2) == ["killed", "needs"]
+    assert [path.name for path in tmp_path.iterdir()] == ["later"]
+
+
+def test_an_end_of_the_jobs_ends_their_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    jobs: Any = importlib.import_module("benchmarks.evaluation.jobs")
+
+    def interrupt(running: dict[str, Any]) -> None:
+        begun.update(running)
+        raise KeyboardInterrupt
+
+    begun: dict[str, Any] = {}
+    monkeypatch.setattr(jobs, "first_ended", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run_jobs([jobs.Job("long", time.sleep, (600,))], workers=2)
+    begun["long"].join()
+    assert begun["long"].exitcode == -signal.SIGTERM
 
 
 def test_what_is_set_of_the_protocol_holds_for_jobs_and_runs_alike(
