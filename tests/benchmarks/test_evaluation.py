@@ -7,8 +7,8 @@ import importlib
 import json
 import math
 import os
-import signal
 import random
+import signal
 import subprocess
 import sys
 import time
