@@ -1,9 +1,9 @@
 """Expected hypervolume improvement in closed form, for one uncertain objective beside exactly known ones.
 
-With the known objectives fixed, what a candidate adds to the hypervolume is a sum over the cells of the region that
-the front leaves: the cell's extent in the known objectives, as far as the candidate reaches into it, times the
-expected gain of a normal variable between the cell's heights. No sampling, no integration, and everything in
-logarithms [Ament2023]_, so that candidates are ranked even where the improvement is 1e-200.
+With the known objectives fixed, what a candidate adds to the hypervolume is a sum over cells of them, in each of which
+the front has one height: the cell's extent, as far as the candidate reaches into it, times the expected gain of a
+normal variable above that height. No sampling, no integration, and everything in logarithms [Ament2023]_, so that
+candidates are ranked even where the improvement is 1e-200.
 
 .. [Ament2023] S. Ament et al., Unexpected improvements to expected improvement for Bayesian optimization.
 """
@@ -11,6 +11,7 @@ logarithms [Ament2023]_, so that candidates are ranked even where the improvemen
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,26 +32,25 @@ _CHUNK = 4096
 
 @dataclass(frozen=True)
 class Cells:
-    """The region above the reference point that a front does not dominate, tiled by boxes; all to be maximised.
+    """What lies inside the reference point in the known objectives, tiled by boxes over each of which the front has one
+    height in the uncertain objective; all to be maximised.
 
     Args:
-        lower: ``cells x known``, in the known objectives.
+        lower: ``cells x known``.
         upper: ``cells x known``.
-        bottom: ``cells`` heights in the uncertain objective from which a gain counts.
-        top: ``cells`` heights up to which it counts; infinite where nothing limits it.
+        bottom: ``cells`` heights, from which a gain counts.
     """
 
     lower: FloatArray
     upper: FloatArray
     bottom: FloatArray
-    top: FloatArray
 
 
 def cells_of(known: FloatArray, uncertain: FloatArray, known_reference: FloatArray, reference: float) -> Cells:
-    """Tile what the points leave.
+    """Tile what the points leave: in at most three times as many cells as there are points, and one.
 
     Args:
-        known: ``points x known``, to be maximised; no column is fine (then there is one cell).
+        known: ``points x known``, to be maximised; no column is fine (then there is one cell), two are the most.
         uncertain: ``points``, to be maximised.
         known_reference: the reference point in the known objectives.
         reference: and in the uncertain one.
@@ -59,10 +59,10 @@ def cells_of(known: FloatArray, uncertain: FloatArray, known_reference: FloatArr
     known, uncertain = known[inside], uncertain[inside]
     if known.shape[1] == 0:
         best = max(float(uncertain.max(initial=-np.inf)), reference)
-        return Cells(np.empty((1, 0)), np.empty((1, 0)), np.array([best]), np.array([np.inf]))
+        return Cells(np.empty((1, 0)), np.empty((1, 0)), np.array([best]))
     if known.shape[1] == 1:
         return _staircase(known[:, 0], uncertain, float(known_reference[0]), reference)
-    return _boxes(np.column_stack([known, uncertain]), np.append(known_reference, reference))
+    return _terraces(known, uncertain, known_reference, reference)
 
 
 def _staircase(known: FloatArray, uncertain: FloatArray, known_reference: float, reference: float) -> Cells:
@@ -70,18 +70,42 @@ def _staircase(known: FloatArray, uncertain: FloatArray, known_reference: float,
     order = np.lexsort((-uncertain, -known))
     heights = np.maximum.accumulate(np.concatenate([[reference], uncertain[order]]))
     edges = np.concatenate([[np.inf], known[order], [known_reference]])
-    cells = Cells(edges[1:, None], edges[:-1, None], heights, np.full(len(heights), np.inf))
     keep = edges[:-1] > edges[1:]
-    return Cells(cells.lower[keep], cells.upper[keep], cells.bottom[keep], cells.top[keep])
+    return Cells(edges[1:, None][keep], edges[:-1, None][keep], heights[keep])
 
 
-def _boxes(points: FloatArray, reference: FloatArray) -> Cells:
-    import torch
-    from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning
+def _terraces(known: FloatArray, uncertain: FloatArray, known_reference: FloatArray, reference: float) -> Cells:
+    """The points from the highest down: each has the terrace that is below it in both known objectives and that no
+    higher one has taken.
 
-    partitioning = FastNondominatedPartitioning(torch.from_numpy(reference), torch.from_numpy(points))
-    lower, upper = (bound.numpy() for bound in partitioning.get_hypercell_bounds())
-    return Cells(lower[:, :-1], upper[:, :-1], lower[:, -1], upper[:, -1])
+    What is taken is bounded by stairs, ``left`` rising and ``up`` falling, which a new terrace meets in one piece: a cell
+    per stair that it meets. All but two of these stairs end there, so that cells stay few.
+    """
+    left, up = [float(known_reference[0]), math.inf], [math.inf, float(known_reference[1])]
+    lower: list[tuple[float, float]] = []
+    upper: list[tuple[float, float]] = []
+    bottom: list[float] = []
+    for row in np.argsort(-uncertain, kind="stable"):
+        x, y = known[row].tolist()
+        last = bisect_left(left, x)
+        if up[last] >= y:
+            continue  # a higher point has all of it
+        first = last
+        while up[first - 1] <= y:
+            first -= 1
+        for stair in range(first, last + 1):
+            lower.append((left[stair - 1], up[stair]))
+            upper.append((min(left[stair], x), y))
+            bottom.append(float(uncertain[row]))
+        ends = last + 1 if left[last] == x else last
+        left[first:ends], up[first:ends] = [x], [y]
+    for stair in range(1, len(left)):  # what nobody has taken
+        lower.append((left[stair - 1], up[stair]))
+        upper.append((left[stair], math.inf))
+        bottom.append(reference)
+    cells = Cells(np.array(lower), np.array(upper), np.array(bottom))
+    keep = (cells.lower < cells.upper).all(axis=1)  # a terrace beside one that is as wide or as deep
+    return Cells(cells.lower[keep], cells.upper[keep], cells.bottom[keep])
 
 
 def log_gain(z: FloatArray) -> FloatArray:
@@ -99,19 +123,9 @@ def log_gain(z: FloatArray) -> FloatArray:
     return result
 
 
-def log_expected_gain(mean: FloatArray, deviation: FloatArray, bottom: FloatArray, top: FloatArray) -> FloatArray:
-    """``log E[(min(a, top) - bottom)+]`` of ``a ~ N(mean, deviation^2)``; all of one shape after broadcasting."""
-    mean, deviation, bottom, top = np.broadcast_arrays(mean, deviation, bottom, top)
-    scale = np.log(deviation)
-    below = log_gain((mean - bottom) / deviation)
-    result = scale + below
-    limited = np.isfinite(top)
-    if limited.any():
-        above = log_gain((mean[limited] - top[limited]) / deviation[limited])
-        with np.errstate(divide="ignore"):
-            share = np.log(-np.expm1(np.minimum(above - below[limited], -1e-300)))
-        result[limited] += share
-    return result
+def log_expected_gain(mean: FloatArray, deviation: FloatArray, bottom: FloatArray) -> FloatArray:
+    """``log E[(a - bottom)+]`` of ``a ~ N(mean, deviation^2)``; all of one shape after broadcasting."""
+    return np.log(deviation) + log_gain((mean - bottom) / deviation)
 
 
 def log_ehvi(
@@ -147,7 +161,7 @@ def log_ehvi_bound(cells: Cells, known: FloatArray, mean: FloatArray, deviation:
         bottoms = np.where(np.isinf(bottoms), mean[rows], bottoms)  # reaches no cell: the widths say so
         with np.errstate(divide="ignore"):
             total = np.log(widths.sum(axis=1))
-        return np.asarray(total + log_expected_gain(mean[rows], deviation[rows], bottoms, np.array(np.inf)))
+        return np.asarray(total + log_expected_gain(mean[rows], deviation[rows], bottoms))
 
     return _by_chunks(chunk, len(mean))
 
@@ -169,13 +183,12 @@ def _widths(cells: Cells, known: FloatArray) -> FloatArray:
 def _gains(cells: Cells, mean: FloatArray, deviation: FloatArray, least: float | None) -> FloatArray:
     columns = mean[:, None], deviation[:, None]
     if least is None:
-        return log_expected_gain(*columns, cells.bottom[None], cells.top[None])
+        return log_expected_gain(*columns, cells.bottom[None])
     # A cell that starts below the bound gains nothing until the bound is reached, and then all up to there at once.
     bottom = np.maximum(cells.bottom, least)
-    gains = log_expected_gain(*columns, bottom[None], np.maximum(cells.top, bottom)[None])
-    jump = np.minimum(bottom, cells.top) - cells.bottom
+    gains = log_expected_gain(*columns, bottom[None])
     with np.errstate(divide="ignore"):
-        reached = np.log(jump)[None] + log_ndtr((mean - least) / deviation)[:, None]
+        reached = np.log(bottom - cells.bottom)[None] + log_ndtr((mean - least) / deviation)[:, None]
     return np.asarray(np.logaddexp(gains, reached))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from autodistill.pareto import hypervolume
-from autodistill.search.ehvi import cells_of, log_ehvi, log_ehvi_bound, log_expected_gain, log_gain
+from autodistill.search.ehvi import cells_of, log_ehvi, log_ehvi_bound, log_gain
 
 UNIT = st.floats(0.0, 1.0)
 
@@ -65,12 +65,31 @@ def test_gains_below_a_bound_do_not_count(least: float) -> None:
     assert value == pytest.approx(by_integration(front, np.array([0.7]), 0.5, 0.2, least), abs=2e-3)
 
 
-def test_three_objectives_with_a_bound_below_a_limited_cell() -> None:
+def test_three_objectives_with_a_bound_above_some_cells() -> None:
     front = np.array([[0.2, 0.9, 0.8], [0.6, 0.4, 0.5], [0.9, 0.8, 0.1]])
     cells = cells_of(front[:, :2], front[:, 2], np.zeros(2), 0.0)
     for least in (0.05, 0.4, 0.7):
         value = np.exp(log_ehvi(cells, np.array([[0.5, 0.6]]), np.array([0.5]), np.array([0.2]), least))[0]
         assert value == pytest.approx(by_integration(front, np.array([0.5, 0.6]), 0.5, 0.2, least), abs=2e-3)
+
+
+COARSE = st.integers(0, 6).map(lambda step: step / 5.0)  # many ties, and points on the reference
+
+
+@given(st.lists(st.tuples(COARSE, COARSE, COARSE), max_size=12))
+def test_cells_of_three_objectives_tile_what_is_inside_the_reference_point(
+    points: list[tuple[float, float, float]],
+) -> None:
+    front = np.array(points).reshape(-1, 3)
+    cells = cells_of(front[:, :2], front[:, 2], np.zeros(2), 0.0)
+    assert (cells.lower < cells.upper).all()
+    assert len(cells.bottom) <= 3 * len(front) + 1
+    places = np.stack(np.meshgrid(*2 * [np.arange(0.05, 1.5, 0.1)]), axis=-1).reshape(-1, 2)
+    within = ((places[:, None] > cells.lower) & (places[:, None] <= cells.upper)).all(axis=2)
+    assert (within.sum(axis=1) == 1).all()
+    beaten = (front[None, :, :2] >= places[:, None]).all(axis=2)
+    heights = np.where(beaten, front[None, :, 2], 0.0).max(axis=1, initial=0.0)
+    assert cells.bottom[within.argmax(axis=1)] == pytest.approx(heights)
 
 
 def test_an_empty_front_leaves_one_cell_from_the_reference_point() -> None:
@@ -101,12 +120,3 @@ def test_the_gain_rises_with_z_also_far_in_the_tail(z: float, step: float) -> No
 def test_the_tail_joins_its_series_without_a_step() -> None:
     near = log_gain(np.array([-1000.0 - 1e-6, -1000.0 + 1e-6]))
     assert near[1] - near[0] == pytest.approx(2e-6 * 1000.0, rel=1e-2)
-
-
-@given(UNIT, st.floats(0.01, 1.0), UNIT, st.floats(0.0, 2.0))
-def test_a_limit_on_the_gain_only_takes_away(mean: float, deviation: float, bottom: float, extent: float) -> None:
-    arguments = [np.array([value]) for value in (mean, deviation, bottom)]
-    free = log_expected_gain(*arguments, np.array([np.inf]))[0]
-    limited = log_expected_gain(*arguments, np.array([bottom + extent]))[0]
-    assert limited <= free + 1e-12
-    assert np.exp(limited) <= extent + 1e-9
