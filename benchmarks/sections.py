@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import re
 import shlex
@@ -14,6 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from autodistill.engine.environment import describe_environment
+
+
+def script_parser(description: str | None) -> argparse.ArgumentParser:
+    """Options that every script has: where to write, see `ResultsFile.output_of`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    told = "default: the committed file, if its section has the same settings"
+    parser.add_argument("--output", type=Path, help=told)
+    return parser
 
 
 @dataclass(frozen=True)
@@ -48,21 +58,34 @@ class ResultsFile:
         """Where to write a section: ``--output``, or without it the committed file, if its settings are the same.
 
         A try, or a measurement of something else, ends here with a message, before it has cost anything: it would
-        replace what documents quote.
+        replace what documents quote. The committed settings are those that the section tells, and of what it does not
+        tell, as it is older than the name, those that its command has.
 
         Args:
             parser: of the script.
             given: its arguments; ``output`` is None where ``--output`` is left out.
             section: to be written.
             settings_of: what of the arguments its results depend on.
+
+        Raises:
+            SystemExit: the section is not there, is of other settings, or is of a command that ``parser`` does not
+                take any more.
         """
         if given.output is not None:
             return Path(given.output)
         kept = json.loads(self.path.read_text()).get(section)
         if kept is None:
             parser.error(f"the committed results have no section {section!r}: say where to write, --output FILE")
-        made = _plain(settings_of(parser.parse_args(shlex.split(kept["command"])[3:])))  # python -m MODULE ...
-        changed = [name for name, value in _plain(settings_of(given)).items() if made[name] != value]
+        try:
+            made = {**_plain(settings_of(_parsed(parser, kept["command"]))), **kept["settings"]}
+        except ValueError as error:
+            parser.error(
+                f"the committed section {section!r} was made by a command that this script does not take any more "
+                f"({error}), so its settings cannot be compared: say where to write, --output FILE. "
+                f"It was made by: {kept['command']}"
+            )
+        own = _plain(settings_of(given))
+        changed = [name for name, value in own.items() if name not in made or made[name] != value]
         if changed:
             parser.error(
                 f"the committed section {section!r} is of other settings ({', '.join(changed)}) and would be replaced: "
@@ -84,6 +107,20 @@ class ResultsFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(kept, indent=1) + "\n")
         print(f"written: {path}, section {section!r}")
+
+
+def _parsed(parser: argparse.ArgumentParser, command: str) -> argparse.Namespace:
+    """The arguments of a stored command.
+
+    Raises:
+        ValueError: the parser does not take them; its words would be about arguments that nobody has typed.
+    """
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            return parser.parse_args(shlex.split(command)[3:])  # python -m MODULE ...
+    except SystemExit:
+        raise ValueError(told.getvalue().rpartition("error: ")[2].strip()) from None
 
 
 def _without_output(arguments: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Peak memory of a large corpus: generate text, survey it, tokenise it in parallel, read masked rows, teach a head.
 
-    .venv/bin/python -m benchmarks.data.memory                       (2.2 GB of text; about 5 GB of disk)
-    ... benchmarks.data.memory --batch-size 8                        (a head is taught with fewer examples a step)
+    .venv/bin/python -m benchmarks.data.memory --batch-size 8     (2.2 GB of text; about 5 GB of disk)
+    ... benchmarks.data.memory --output FILE                      (a head is taught as by teacher=with_mlm_head)
 
 Peak memory is that of the process and of everything it starts, added up every tenth of a second: resident bytes, and
 the private ones without pages of files that are only mapped, which the system takes back when it wants. The text and
@@ -22,8 +22,9 @@ from typing import Any
 import psutil
 
 from autodistill.teachers.configs import FineTunedTeacherConfig
-from benchmarks.data.results import RESULTS, write_section
+from benchmarks.data.results import output_of, write_section
 from benchmarks.data.text import write_text
+from benchmarks.sections import script_parser
 
 #: Masked rows that are read, in batches of 32.
 READ = 64_000
@@ -62,16 +63,27 @@ class Watch(threading.Thread):
         return {f"peak_{name}_megabytes": round(value / 1e6, 1) for name, value in self.peak.items()}
 
 
-def main() -> None:
-    """Measure each stage."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    return {"megabytes": given.megabytes, "batch_size": given.batch_size}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--megabytes", type=int, default=2200)
     # Memory of teaching goes with the batch; teacher=with_mlm_head takes the default.
     preset = FineTunedTeacherConfig.fine_tune_batch_size
     parser.add_argument("--batch-size", type=int, default=preset, help="examples of a step of teaching")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "autodistill-memory")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    return parser
+
+
+def main() -> None:
+    """Measure each stage."""
+    parser = make_parser()
     given = parser.parse_args()
+    output = output_of(parser, given, "memory", settings_of)
     given.work.mkdir(parents=True, exist_ok=True)
     text = given.work / f"text-{given.megabytes}.txt"
     write_text(text, given.megabytes)
@@ -84,7 +96,7 @@ def main() -> None:
         facts = stage(text, given.work)
         results[name] = {**facts, "seconds": round(time.perf_counter() - started, 1), **watch.stop()}
         print(name, results[name])
-    write_section(given.output, "memory", {"megabytes": given.megabytes, "batch_size": given.batch_size}, results)
+    write_section(output, "memory", settings_of(given), results)
 
 
 def survey(text: Path, work: Path) -> dict[str, Any]:

@@ -6,5 +6,6 @@ from benchmarks.sections import ResultsFile
 
 _FILE = ResultsFile("data")
 RESULTS = _FILE.path
+output_of = _FILE.output_of
 read_section = _FILE.read
 write_section = _FILE.write

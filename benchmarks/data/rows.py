@@ -25,7 +25,8 @@ from autodistill.training.packing import part_directory
 from autodistill.training.row_sets import RowSet
 from autodistill.training.stream import ExampleStream
 from autodistill.training.teacher_cache import cache_directory
-from benchmarks.data.results import RESULTS, write_section
+from benchmarks.data.results import output_of, write_section
+from benchmarks.sections import script_parser
 
 #: Rows of a part: those of the 32 MB of text that it is made of.
 PART = 100_000
@@ -34,12 +35,23 @@ PART = 100_000
 COPIES = 10
 
 
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    return {"rows": given.rows, "copies": COPIES}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
+    parser.add_argument("--rows", type=int, default=30_500_000)
+    return parser
+
+
 def main() -> None:
     """Measure each stage."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=30_500_000)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser = make_parser()
     given = parser.parse_args()
+    output = output_of(parser, given, "rows", settings_of)
     with tempfile.TemporaryDirectory() as folder:
         write_rows(Path(folder), given.rows)
         split = opened(Path(folder))
@@ -51,7 +63,7 @@ def main() -> None:
         }
     for name, found in results.items():
         print(name, found)
-    write_section(given.output, "rows", {"rows": given.rows, "copies": COPIES}, results)
+    write_section(output, "rows", settings_of(given), results)
 
 
 def measured(rows: int, stage: Callable[[], object]) -> dict[str, float]:

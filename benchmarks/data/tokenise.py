@@ -24,8 +24,9 @@ from typing import Any
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from benchmarks.data.results import RESULTS, read_section, write_section
+from benchmarks.data.results import output_of, read_section, write_section
 from benchmarks.data.text import write_text
+from benchmarks.sections import script_parser
 
 LENGTH = 128
 
@@ -89,21 +90,34 @@ def tokenizer() -> Any:
     return AutoTokenizer.from_pretrained(packaged_directory(), local_files_only=True)
 
 
-def main() -> None:
-    """Measure both, in turn."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    settings = {**{name: vars(given)[name] for name in ("megabytes", "repeats", "processes")}, "length": LENGTH}
+    return settings if given.text is None else {**settings, "text": given.text.name}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--megabytes", type=int, default=100)
     parser.add_argument("--text", type=Path, help="plain text, empty lines between documents; default: made up")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    return parser
+
+
+def main() -> None:
+    """Measure both, in turn."""
+    parser = make_parser()
     given = parser.parse_args()
     section = "tokenise" if given.text is None else "tokenise_real_text"
-    settings: dict[str, Any] = {name: vars(given)[name] for name in ("megabytes", "repeats", "processes")}
-    settings["length"] = LENGTH
+    output, settings = output_of(parser, given, section, settings_of), settings_of(given)
     if given.text is not None:
-        settings |= {"text": given.text.name, "text_bytes": given.text.stat().st_size}
-    results = read_section(given.output, section, settings)
+        settings["text_bytes"] = given.text.stat().st_size
+    results = read_section(output, section, settings)
+    if "speed_up" in results:
+        print(f"speed-up: {results['speed_up']:.2f}, as it was measured before; to measure again: another --output")
+        return
     seconds: dict[str, list[float]] = {name: list(results.get(name, {}).get("seconds", [])) for name in METHODS}
     tokenizer()  # imports
     with tempfile.TemporaryDirectory() as folder:
@@ -128,7 +142,7 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - started)
                 shutil.rmtree(work)
                 results[name] = {"seconds": seconds[name], "tokens": tokens}
-                write_section(given.output, section, settings, results)
+                write_section(output, section, settings, results)
                 print(
                     f"{name}: {seconds[name][-1]:.1f} s, {tokens / seconds[name][-1] / 1e6:.2f} million tokens a second"
                 )
@@ -138,7 +152,7 @@ def main() -> None:
         print(f"{name}: median {median:.1f} s of {given.repeats}, {megabytes / median:.2f} MB/s")
     results["speed_up"] = medians["datasets_map"] / medians["corpus"]
     print(f"speed-up: {results['speed_up']:.2f}")
-    write_section(given.output, section, settings, results)
+    write_section(output, section, settings, results)
 
 
 METHODS = {"corpus": ours, "datasets_map": theirs}

@@ -1,7 +1,7 @@
 """Wall time, disk and memory of several students with one teacher: with its features cached, and without.
 
-    python -m benchmarks.distillation.cache --work DIR [--students 8] [--steps 200] [--tiny --output FILE]
-    ... --device cuda --precision bf16-mixed --one-process                           # on a GPU
+    python -m benchmarks.distillation.cache --work DIR --threads 2 [--students 8] [--steps 200] [--tiny --output FILE]
+    ... --threads 1 --device cuda --precision bf16-mixed --one-process               # on a GPU
 
 The teacher has BERT-base's size and random weights, the students about 5M parameters (`SIZES`), the texts are random
 words of exactly ``--length`` tokens. All students read the same stream, as the trials of a study do. With the cache
@@ -9,10 +9,11 @@ the teacher runs once over the prefix (its time counts) and the students read it
 Both use the project's own loop and the losses of ``--losses``.
 
 Every unit (the teacher's pass; a student with or without the cache) is a process of its own, so that its peak memory
-is its own, and a line of DIR/records.jsonl: the same command goes on where it was cut off. Seconds are those of the
-pass or of the training, not of the process's start. The cache's pages are warm in the page cache after the pass, as
-they are in a study. ``--one-process`` spares the starts: the host's peak memory is then that of all before. On a GPU
-one unit that does not count goes first, since its libraries load on first use.
+is its own, and a line of DIR/records.jsonl: the same command goes on where it was cut off, and one of other settings
+needs another DIR. Seconds are those of the pass or of the training, not of the process's start. The cache's pages are
+warm in the page cache after the pass, as they are in a study. ``--one-process`` spares the starts: the host's peak
+memory is then that of all before. On a GPU one unit that does not count goes first, since its libraries load on first
+use.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ from autodistill.training.stream import ExampleStream
 from autodistill.training.teacher_cache import TeacherCache
 from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
 from autodistill.training.tokenised import TokenisedSplit, tokenise
-from benchmarks.distillation.results import OUTPUT_HELP, output_of, write_section
+from benchmarks.distillation.results import output_of, write_section
+from benchmarks.sections import script_parser
 
 TASK = TaskSpec("classification", ("a", "b"), ("text",), "classification.accuracy", label_free=True)
 
@@ -206,21 +208,39 @@ def summary(records: dict[str, dict[str, Any]], students: int) -> dict[str, Any]
     }
 
 
-def read_records(path: Path) -> dict[str, dict[str, Any]]:
-    """Unit -> what was measured; half a line at the end is what a kill leaves."""
+def read_records(path: Path, settings: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Unit -> what was measured with these settings; half a line is what a kill leaves.
+
+    Raises:
+        SystemExit: a record is of other settings, or does not tell them, as those of earlier versions do not.
+    """
     found = {}
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
             record = json.loads(line)
         except ValueError:
             continue
+        made = record.pop("settings", {})
+        if other := [name for name, value in settings.items() if made.get(name) != value]:
+            raise SystemExit(
+                f"{path} has records of other settings ({', '.join(other)}), which cannot be compared with those of "
+                "this command: give the settings of the records, or name another folder, --work DIR."
+            )
         found[record.pop("unit")] = record
     return found
 
 
+def append(path: Path, line: str) -> None:
+    """Add a record, on a line of its own also where a kill has cut off the last one."""
+    torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+    with path.open("a") as file:
+        file.write("\n" * torn + line + "\n")
+
+
 def unit_here(given: argparse.Namespace, unit: str) -> str:
     """A line of the records, of a unit done in this process."""
-    return json.dumps({"unit": unit, **run_unit(argparse.Namespace(**vars(given) | {"unit": unit}))})
+    found = run_unit(argparse.Namespace(**vars(given) | {"unit": unit}))
+    return json.dumps({"unit": unit, "settings": settings_of(given), **found})
 
 
 def unit_apart(unit: str) -> str:
@@ -236,7 +256,7 @@ def settings_of(given: argparse.Namespace) -> dict[str, str]:
 
 def make_parser() -> argparse.ArgumentParser:
     """The script's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder of texts, cache and records")
     parser.add_argument("--students", type=int, default=8)
     parser.add_argument("--steps", type=int, default=200)
@@ -248,7 +268,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--one-process", action="store_true", help="all units in this process")
     parser.add_argument("--tiny", action="store_true", help="small models, to try the script")
-    parser.add_argument("--output", type=Path, help=OUTPUT_HELP)
     parser.add_argument("--unit", help=argparse.SUPPRESS)
     return parser
 
@@ -265,15 +284,15 @@ def main() -> int:
     given.work.mkdir(parents=True, exist_ok=True)
     path = given.work / "records.jsonl"
     kinds = [f"{kind}:{index}" for index in range(given.students) for kind in ("cached", "online")]
-    units = [unit for unit in ("pass", *kinds) if unit not in read_records(path)]
+    records = read_records(path, settings_of(given))
+    units = [unit for unit in ("pass", *kinds) if unit not in records]
     if given.one_process and given.device == "cuda" and units:
         unit_here(given, "online:0")
     for unit in units:
         line = unit_here(given, unit) if given.one_process else unit_apart(unit)
-        with path.open("a") as file:
-            file.write(line + "\n")
+        append(path, line)
         print(line, flush=True)
-    found = summary(read_records(path), given.students)
+    found = summary(read_records(path, settings_of(given)), given.students)
     print(json.dumps({key: value for key, value in found.items() if key != "units"}, indent=1))
     write_section(output, section, settings_of(given), found)
     return 0

@@ -54,8 +54,9 @@ from benchmarks.distillation.fidelity_setup import (
     study_overrides,
 )
 from benchmarks.distillation.fidelity_statistics import judge
-from benchmarks.distillation.results import OUTPUT_HELP, output_of, write_section
+from benchmarks.distillation.results import output_of, write_section
 from benchmarks.quiet_study import quiet_session
+from benchmarks.sections import script_parser
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -227,7 +228,7 @@ def _rounded(values: FloatArray) -> Any:
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
     """What this script and the ablations have in common."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(description)
     parser.add_argument("--step", choices=("latency", "train", "report"), required=True)
     parser.add_argument("--task", choices=("sst2", "corpus", "python_docs", "tiny"), required=True)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AUTODISTILL_DATA", "data")))
@@ -243,7 +244,6 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
         "--backend", choices=("onnxruntime", "roofline"), default="onnxruntime", help="of the step latency"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="e.g. trainer.accelerator=cuda")
-    parser.add_argument("--output", type=Path, help=OUTPUT_HELP)
     return parser
 
 

@@ -1,6 +1,6 @@
 """Which learning rate is best at the corners of a search space, and what is lost by one rate for all, or by the rule?
 
-    python -m benchmarks.distillation.learning_rate --work DIR [--seeds 2] [--rates 7] [OVERRIDE ...]
+    python -m benchmarks.distillation.learning_rate --work DIR --output FILE [--seeds 2] [--rates 7] [OVERRIDE ...]
 
 Four architectures, shallow or deep and narrow or wide, the rest in the middle, are flash-distilled at rates in steps
 of a factor of two around ``schedule.lr``. The score is the task's own metric on the select split. Per corner: the best

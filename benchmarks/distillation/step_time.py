@@ -1,6 +1,6 @@
 """What does a training step cost here, in a bare PyTorch loop, in TextBrewer and in a Hugging Face Trainer?
 
-    python -m benchmarks.distillation.step_time [--steps 200] [--rounds 3] [--contenders autodistill bare ...]
+    python -m benchmarks.distillation.step_time --teacher 6x384 --steps 60 [--rounds 3] [--contenders bare ...]
     ... --device cuda --precision bf16-mixed [--compile]                             # on a GPU
 
 One student, the teacher runs in every step (no cache), on the same batches of the same stream, with the same losses
@@ -52,7 +52,8 @@ from autodistill.training.precision import compiled
 from autodistill.training.stream import ExampleStream
 from autodistill.training.teacher_features import OnlineTeacherFeatures
 from autodistill.training.tokenised import TokenisedSplit, tokenise
-from benchmarks.distillation.results import OUTPUT_HELP, output_of, write_section
+from benchmarks.distillation.results import output_of, write_section
+from benchmarks.sections import script_parser
 
 #: Steps of a contender's round that are not counted: allocators and caches fill.
 WARM_UP = 5
@@ -400,7 +401,7 @@ def sizes(text: str) -> tuple[int, int]:
 
 def make_parser() -> argparse.ArgumentParser:
     """The script's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
     parser.add_argument("--teacher", type=sizes, default=(12, 768), help="LAYERSxWIDTH")
     parser.add_argument("--student", type=sizes, default=(4, 256), help="LAYERSxWIDTH")
@@ -412,7 +413,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
     parser.add_argument("--compile", action="store_true", help="the student's blocks, of all contenders")
-    parser.add_argument("--output", type=Path, help=OUTPUT_HELP)
     return parser
 
 

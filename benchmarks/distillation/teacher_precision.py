@@ -1,6 +1,6 @@
 """What a teacher that computes in bfloat16 saves, and what its students lose.
 
-    python -m benchmarks.distillation.teacher_precision --work WORK [--architectures 12] [--rounds 5] [OVERRIDE ...]
+    python -m benchmarks.distillation.teacher_precision --work WORK [--architectures 12] [--rounds 5] trainer.threads=2
 
 The teacher and the data of the quickstart. Three comparisons of ``trainer.teacher_precision=bf16-mixed`` with
 ``32-true``: seconds of the teacher's pass over the same batches, in turn; its softened answers (temperature 2) on the

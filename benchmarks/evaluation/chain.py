@@ -1,8 +1,8 @@
 """The task-agnostic chain for real: corpus, teacher, flash and full distillation, fine-tuning on GLUE, one table.
 
-    python -m benchmarks.evaluation.chain --data DATA --work WORK                       # everything, one after another
+    python -m benchmarks.evaluation.chain --data DATA --work WORK --output FILE         # everything, one after another
     python -m benchmarks.evaluation.chain --data DATA --work WORK --device cuda --precision bf16-mixed --threads 1 \
-        --workers 14 --batch-size 64 --seconds 420                                       # many processes on one GPU
+        --workers 14 --batch-size 64 --seconds 420 --output FILE                         # many processes on one GPU
     ... --step prepare | distil --models bert_half | finetune --models bert_half --tasks rte | report    # a part
 
 The teacher is the packaged all-MiniLM-L6-v2; a head for masked tokens is trained for it once. Three BERTs cut from it,
@@ -35,7 +35,8 @@ from benchmarks.evaluation.fine_tuning_jobs import (
     trainer_overrides,
 )
 from benchmarks.evaluation.jobs import Job, run_jobs
-from benchmarks.evaluation.results import RESULTS, write_section
+from benchmarks.evaluation.results import output_of, write_section
+from benchmarks.sections import script_parser
 
 #: Those of the paper's table whose training sets are at hand; the longest first.
 TASKS = ("sst2", "cola", "stsb", "mrpc", "rte")
@@ -44,9 +45,9 @@ TASKS = ("sst2", "cola", "stsb", "mrpc", "rte")
 NOT_RECORDED = ("data", "work", "output", "step", "workers", "seconds")
 
 
-def read_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AUTODISTILL_DATA", "data")))
     parser.add_argument("--step", choices=("all", PREPARE, "distil", "finetune", "report"), default="all")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="rows of the table")
@@ -60,9 +61,13 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--row-length", type=int, default=128, help="tokens of a row of text")
     parser.add_argument("--cache-gb", type=float, default=0.0, help="teacher's features; 0 runs it on every batch")
     parser.add_argument("--set-distil", nargs="+", default=[], help="more overrides of the distillation, KEY=VALUE")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments(parser)
-    return parser.parse_args()
+    return parser
+
+
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    return {name: value for name, value in vars(given).items() if name not in NOT_RECORDED}
 
 
 def chain_setup(given: argparse.Namespace) -> ChainSetup:
@@ -149,14 +154,15 @@ def _cells(name: str, row: dict[str, Any], tasks: list[str]) -> list[str]:
 
 def main() -> int:
     """Do a step, or all; 1 when something is left to do."""
-    given = read_arguments()
+    parser = make_parser()
+    given = parser.parse_args()
+    output = output_of(parser, given, "chain", settings_of) if given.step in ("all", "report") else None
     chain, tuning = chain_setup(given), setup_of(given, given.data / "glue", given.work / "fine_tuning")
     left = run_jobs(all_jobs(given, chain, tuning), given.workers, given.seconds)
-    if given.step in ("all", "report") and PREPARE not in left:
+    if output is not None and PREPARE not in left:
         rows = table(given, chain, tuning)
         show(rows, given.tasks)
-        settings = {name: value for name, value in vars(given).items() if name not in NOT_RECORDED}
-        write_section(given.output, "chain", settings, rows)
+        write_section(output, "chain", settings_of(given), rows)
     if left:
         print(f"left to do: {', '.join(left)}; the same command goes on")
     return 1 if left else 0

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,8 @@ from autodistill.components.outcome import Score
 from autodistill.engine.score_statistics import Estimate, difference, difference_over_seeds, estimate, over_seeds
 from autodistill.evaluators.measures import SHARE, binary_f1, matthews, pooled_mean, spearman
 from autodistill.evaluators.scoring import proportion
-from benchmarks.evaluation.results import RESULTS, write_section
+from benchmarks.evaluation.results import output_of, write_section
+from benchmarks.sections import script_parser
 
 #: Test examples: RTE and MRPC have about so many, SST-2 twice as many.
 SIZES = (100, 400)
@@ -181,13 +181,24 @@ def cases() -> dict[str, Callable[[], tuple[Draw, float]]]:
     }
 
 
-def main() -> None:
-    """Count, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    return {"repetitions": given.repetitions, "level": 0.95, "only": given.only}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--repetitions", type=int, default=1000)
     parser.add_argument("--only", nargs="+", help="names of cases")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    return parser
+
+
+def main() -> None:
+    """Count, print and write."""
+    parser = make_parser()
     given = parser.parse_args()
+    output = output_of(parser, given, "coverage", settings_of)
     results: dict[str, dict[str, Any]] = {}
     for name, make in cases().items():
         if given.only and name not in given.only:
@@ -204,7 +215,7 @@ def main() -> None:
             width = float(np.median(widths))
             results[key] = {"coverage": float(covered), "standard_error": error, "median_width": width}
             print(f"{key:34} {covered:.1%} ± {error:.1%}, median width {width:.4f}")
-    write_section(given.output, "coverage", {"repetitions": given.repetitions, "level": 0.95}, results)
+    write_section(output, "coverage", settings_of(given), results)
 
 
 if __name__ == "__main__":

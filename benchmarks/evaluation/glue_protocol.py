@@ -1,6 +1,6 @@
 """The fine-tuning protocol on GLUE, from the packaged teacher all-MiniLM-L6-v2: what it reaches on the dev sets.
 
-    python -m benchmarks.evaluation.glue_protocol --glue GLUE_FOLDER --work FOLDER --tasks rte mrpc stsb sst2
+    python -m benchmarks.evaluation.glue_protocol --glue GLUE_FOLDER --work FOLDER --output FILE
     ... --device cuda --precision bf16-mixed --threads 1 --workers 12         # many processes on one GPU
 
 Every task gets the same protocol: a grid on the select split (carved from train), several seeds of the best point, the
@@ -20,7 +20,8 @@ from typing import Any
 
 from benchmarks.evaluation.fine_tuning_jobs import arguments, averages, jobs_of, setup_of, shown
 from benchmarks.evaluation.jobs import run_jobs
-from benchmarks.evaluation.results import RESULTS, write_section
+from benchmarks.evaluation.results import output_of, write_section
+from benchmarks.sections import script_parser
 
 #: What a fine-tuned all-MiniLM-L6-v2 should reach on the dev sets.
 WANTED = {
@@ -31,7 +32,7 @@ WANTED = {
 }
 
 #: What does not decide a figure.
-NOT_RECORDED = ("glue", "work", "output", "model", "workers", "seconds")
+NOT_RECORDED = ("glue", "work", "output", "workers", "seconds")
 
 
 def judged(task: str, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,15 +49,28 @@ def judged(task: str, found: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "wanted": {"metric": metric, "bound": bound, "reached": reached}}
 
 
-def main() -> int:
-    """Run the tasks, print and write; 1 when something is left to do."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    settings = {name: value for name, value in vars(given).items() if name not in NOT_RECORDED}
+    model = "packaged teacher" if given.model is None else given.model.name
+    return {**settings, "tasks": sorted(given.tasks), "model": model}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--glue", type=Path, required=True, help="folder of GLUE's official files")
     parser.add_argument("--tasks", nargs="+", default=["sst2", "stsb", "mrpc", "rte"])
     parser.add_argument("--model", type=Path, help="directory of a model without a head; default: the packaged teacher")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments(parser)
+    return parser
+
+
+def main() -> int:
+    """Run the tasks, print and write; 1 when something is left to do."""
+    parser = make_parser()
     given = parser.parse_args()
+    output = output_of(parser, given, "glue_protocol", settings_of)
     setup = setup_of(given, given.glue, given.work)
     jobs = [job for task in given.tasks for job in jobs_of(setup, task, given.model, task)]
     left = set(run_jobs(jobs, given.workers, given.seconds))
@@ -67,11 +81,7 @@ def main() -> int:
         for name, one in means.items():
             missing = f" (missing: {', '.join(one['missing'])})" if one["missing"] else ""
             print(f"{name} average {shown(one)} over {', '.join(one['tasks'])}{missing}")
-        model = "packaged teacher" if given.model is None else given.model.name
-        settings = {name: value for name, value in vars(given).items() if name not in NOT_RECORDED}
-        write_section(
-            given.output, "glue_protocol", {**settings, "model": model}, {"tasks": results, "averages": means}
-        )
+        write_section(output, "glue_protocol", settings_of(given), {"tasks": results, "averages": means})
     if left:
         print(f"left to do: {', '.join(sorted(left))}; the same command goes on")
     return 1 if left else 0

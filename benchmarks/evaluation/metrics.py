@@ -1,6 +1,6 @@
 """Are the metrics those of independent implementations, to the last digit, on real labels and adversarial answers?
 
-    python -m benchmarks.evaluation.metrics --glue GLUE_FOLDER --squad dev-v1.1.json.gz [--runs RUNS]
+    python -m benchmarks.evaluation.metrics --glue GLUE_FOLDER --squad dev-v1.1.json.gz --runs RUNS
 
 GLUE's dev labels are answered by adversaries (always one class, nearly right, random, ties) and scored by our
 evaluators and by scikit-learn or SciPy; with ``--runs``, so are the predictions of real models that `glue_protocol` or
@@ -35,7 +35,8 @@ from autodistill.evaluators.glue_tasks import GLUE_METRICS
 from autodistill.evaluators.squad_rules import question_scores
 from autodistill.registry import default_registry
 from benchmarks.evaluation.fine_tuning_jobs import OUTCOME
-from benchmarks.evaluation.results import RESULTS, write_section
+from benchmarks.evaluation.results import output_of, write_section
+from benchmarks.sections import script_parser
 
 INDEPENDENT: dict[str, Callable[[Any, Any], float]] = {
     "accuracy": lambda labels, answers: float(sk.accuracy_score(labels, answers)),
@@ -283,18 +284,30 @@ def squad_differences(path: Path, limit: int | None, version_2: bool = False) ->
     return {"answers": compared, "different": different, "largest_difference": worst}
 
 
-def main() -> None:
-    """Compare, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    compared = [name for name in ("glue", "runs", "squad") if vars(given)[name]]
+    return {"compared": compared, "tasks": given.tasks, "limit": given.limit}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--glue", type=Path, help="folder of GLUE's official files")
     parser.add_argument("--tasks", nargs="+", default=["cola", "sst2", "mrpc", "stsb", "rte", "wnli"])
     parser.add_argument("--squad", type=Path, help="SQuAD 1.1's dev set, .json or .json.gz")
     parser.add_argument("--runs", type=Path, help="folder of `glue_protocol` or `chain`; needs --glue")
     parser.add_argument("--limit", type=int, help="questions at most")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    return parser
+
+
+def main() -> None:
+    """Compare, print and write."""
+    parser = make_parser()
     given = parser.parse_args()
     if given.runs and not given.glue:
         parser.error("--runs needs --glue, whose labels the kept predictions are scored against.")
+    output = output_of(parser, given, "metrics", settings_of)
     results: dict[str, Any] = {}
     if given.glue:
         results["glue"] = glue_differences(given.glue, given.tasks)
@@ -303,7 +316,7 @@ def main() -> None:
     if given.squad:
         results["squad"] = squad_differences(given.squad, given.limit)
         results["squad_2"] = squad_differences(given.squad, given.limit, version_2=True)
-    write_section(given.output, "metrics", {"tasks": given.tasks, "limit": given.limit}, results)
+    write_section(output, "metrics", settings_of(given), results)
 
 
 if __name__ == "__main__":

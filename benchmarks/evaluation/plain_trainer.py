@@ -1,7 +1,7 @@
 """The same recipe by transformers' own Trainer: is it the protocol that keeps a model from more, or the model?
 
     PYTHONPATH=DIR python -m benchmarks.evaluation.plain_trainer --glue GLUE_FOLDER --work FOLDER --task mrpc \
-        --learning-rates 2e-4 --epochs 5 --seeds 2
+        --learning-rates 2e-4 --epochs 5 --seeds 1 --precision bf16-mixed
 
 Trains a stock classifier from the packaged teacher with `transformers.Trainer` on the train split of the protocol (of
 the same tokens, without what is carved for select), AdamW, the learning rate rising and falling linearly, gradients
@@ -33,7 +33,8 @@ from autodistill.training.fine_tune import CLIP_NORM
 from autodistill.training.predict import predict
 from autodistill.training.tokenised import TokenisedSplit
 from benchmarks.evaluation.fine_tuning_jobs import arguments, setup_of
-from benchmarks.evaluation.results import RESULTS, write_section
+from benchmarks.evaluation.results import output_of, write_section
+from benchmarks.sections import script_parser
 
 
 def rows_of(split: TokenisedSplit) -> list[dict[str, Any]]:
@@ -74,15 +75,28 @@ def trained(bench: Workbench, given: argparse.Namespace, rows: list[dict[str, An
     return model.eval()
 
 
-def main() -> int:
-    """Train, score, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on; of the grid only the first point is trained."""
+    names = ("task", "learning_rates", "batch_sizes", "epochs", "seeds", "train_limit", "max_length", "threads")
+    return {name: vars(given)[name] for name in (*names, "device", "precision", "set")}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--glue", type=Path, required=True, help="folder of GLUE's official files")
     parser.add_argument("--task", required=True)
-    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments(parser)
     parser.set_defaults(epochs=[5.0], learning_rates=[2e-4], seeds=2)
+    return parser
+
+
+def main() -> int:
+    """Train, score, print and write."""
+    parser = make_parser()
     given = parser.parse_args()
+    section = f"plain_trainer_{given.task}"
+    output = output_of(parser, given, section, settings_of)
     torch.set_num_threads(given.threads)
     setup = setup_of(given, given.glue, given.work)
     bench = Workbench(autodistill.compose(setup.overrides(given.task, None, given.task)), default_registry())
@@ -97,11 +111,7 @@ def main() -> int:
         item = over_seeds([one[name] for one in scores])
         found["metrics"][name] = entry_of(item, role)
         print(f"{name:20} {100 * item.value:.1f} [{100 * (item.low or 0):.1f}, {100 * (item.high or 0):.1f}]")
-    settings = {
-        name: getattr(given, name)
-        for name in ("task", "learning_rates", "batch_sizes", "epochs", "seeds", "max_length", "threads", "precision")
-    }
-    write_section(given.output, f"plain_trainer_{given.task}", settings, found)
+    write_section(output, section, settings_of(given), found)
     return 0
 
 

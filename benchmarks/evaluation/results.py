@@ -6,4 +6,5 @@ from benchmarks.sections import ResultsFile
 
 _FILE = ResultsFile("evaluation")
 RESULTS = _FILE.path
+output_of = _FILE.output_of
 write_section = _FILE.write

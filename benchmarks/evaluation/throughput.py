@@ -1,9 +1,9 @@
 """Evaluation against a bare loop: how long do answers to a split take?
 
-    python -m benchmarks.evaluation.throughput --texts texts.tsv --rounds 5
+    python -m benchmarks.evaluation.throughput --rounds 5 [--texts texts.tsv --output FILE]
 
 The model is the packaged teacher with a head for two classes; the texts are those of a tab-separated file with the
-columns ``text`` and ``label`` (without one: made-up texts of 4 to 120 words). Three ways answer them, in turn, several
+column ``text`` (without one: made-up texts of 4 to 120 words). Three ways answer them, in turn, several
 times:
 
 - `predict`: ours, length-bucketed, with the evaluator's scores on top;
@@ -35,7 +35,8 @@ from autodistill.teachers.packaged import packaged_directory
 from autodistill.training.features import model_inputs
 from autodistill.training.predict import predict
 from autodistill.training.tokenised import tokenise
-from benchmarks.evaluation.results import RESULTS, write_section
+from benchmarks.evaluation.results import output_of, write_section
+from benchmarks.sections import script_parser
 
 TASK = TaskSpec("classification", ("0", "1"), ("text",), "classification.accuracy")
 BATCH = 64
@@ -78,16 +79,32 @@ def ways(model: Any, split: Any) -> dict[str, Callable[[], None]]:
     return {"predict": ours, "bare": lambda: loop(model, bucketed), "unsorted": lambda: loop(model, unsorted)}
 
 
-def main() -> None:
-    """Time, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    return {
+        **{name: vars(given)[name] for name in ("examples", "rounds", "threads")},
+        "batch": BATCH,
+        "texts": given.texts.name if given.texts else "made up",
+        "model": given.model.name if given.model else "packaged teacher",
+    }
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--texts", type=Path)
     parser.add_argument("--model", type=Path, help="directory of a classifier; the packaged teacher by default")
-    parser.add_argument("--examples", type=int, default=2000)
+    parser.add_argument("--examples", type=int, default=2000, help="at most")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    return parser
+
+
+def main() -> None:
+    """Time, print and write."""
+    parser = make_parser()
     given = parser.parse_args()
+    output = output_of(parser, given, "throughput", settings_of)
     torch.set_num_threads(given.threads)
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -115,13 +132,7 @@ def main() -> None:
     }
     for name, row in results.items():
         print(f"{name:9} {row['median_seconds']:.3f} s, {row['ratio_to_bare']:.3f} of bare (n = {row['n']})")
-    settings = {
-        "examples": len(texts),
-        "threads": given.threads,
-        "batch": BATCH,
-        "texts": "file" if given.texts else "made up",
-    }
-    write_section(given.output, "throughput", settings, results)
+    write_section(output, "throughput", {**settings_of(given), "examples_read": len(texts)}, results)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from benchmarks.latency.setup import (
     measured,
     models_of,
     options,
+    output_of,
     size_of,
     write,
 )
@@ -110,12 +111,20 @@ def compared(
     return {**found, "seconds_each_whole": sum(one["seconds"] for _, one in pairs) / len(pairs)}
 
 
-def main() -> int:
-    """Measure what is missing, print, write."""
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
     parser = options(__doc__, ["onnxruntime", "torch"])
     parser.add_argument("--search", type=int, default=50)
     parser.add_argument("--compose-seconds", type=float, help="for one shallow model at most; default: the backend's")
+    return parser
+
+
+def main() -> int:
+    """Measure what is missing, print, write."""
+    parser = make_parser()
     given = parser.parse_args()
+    section = "composed" + (f"_{given.compose_seconds:g}_s" if given.compose_seconds else "")
+    output = output_of(parser, given, section)
     models, records = models_of(given), Records(given.records)
     found = {}
     for name in given.backends:
@@ -129,7 +138,7 @@ def main() -> int:
         each = spent["seconds_each"] + found[name].pop("seconds_each_whole")
         found[name]["cost"] = {**spent, "seconds_each_with_whole": each}
         print(name, found[name])
-    write("composed" + (f"_{given.compose_seconds:g}_s" if given.compose_seconds else ""), given, found)
+    write(output, section, given, found)
     return 0
 
 

@@ -1,6 +1,7 @@
 """MobileBERT, MiniLM-L6, TinyBERT-4 and BERT-base in all backends, fp32 and int8; and against a bare timing loop.
 
-    python -m benchmarks.latency.models --records records/latency.jsonl [--backends onnxruntime torch openvino roofline]
+    python -m benchmarks.latency.models --records records/latency.jsonl --seconds 3
+    ... [--backends onnxruntime torch openvino roofline] [--output FILE]
 
 Batch 1 and length 128. A backend that is not installed is named and left out. ``bare`` is a plain loop over the same
 files in a process of its own (``benchmarks.latency.bare``), once before and once after: the interval of its medians and
@@ -9,6 +10,7 @@ that of the backend's must overlap.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -30,6 +32,7 @@ from benchmarks.latency.setup import (
     measured,
     models_of,
     options,
+    output_of,
     size_of,
     write,
 )
@@ -88,9 +91,16 @@ def within(report: dict[str, Any], other: dict[str, Any]) -> bool:
     return report["median"] - half <= other["high"] and other["low"] <= report["median"] + half
 
 
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    return options(__doc__, list(PRECISIONS))
+
+
 def main() -> int:
     """Measure what is missing, print, write."""
-    given = options(__doc__, list(PRECISIONS)).parse_args()
+    parser = make_parser()
+    given = parser.parse_args()
+    output = output_of(parser, given, "models")
     models, records = models_of(given), Records(given.records)
     chosen = TINY_PUBLISHED if given.tiny else PUBLISHED
     rows, failed = [], 0
@@ -126,7 +136,7 @@ def main() -> int:
                         row["same_within_intervals"] = within(row["report"], row["bare"])
                     rows.append(row)
                     print(f"{label:12} {name:12} {precision:5} {row['report']['median']:9.3f} ms", *_against(row))
-    write("models", given, rows)
+    write(output, "models", given, rows)
     return failed
 
 

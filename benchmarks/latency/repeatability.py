@@ -8,12 +8,13 @@ of the median, or the report is flagged; ratios within 5 % of each other between
 
 from __future__ import annotations
 
+import argparse
 import sys
 from contextlib import closing
 from typing import Any
 
 from benchmarks.latency.results import Records
-from benchmarks.latency.setup import PUBLISHED, TINY, TWENTY, measured, models_of, options, size_of, write
+from benchmarks.latency.setup import PUBLISHED, TINY, TWENTY, measured, models_of, options, output_of, size_of, write
 
 #: Half-width that is wanted, or a flag.
 WANTED = 0.03
@@ -43,11 +44,18 @@ def summary(reports: list[list[dict[str, Any]]]) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Measure what is missing, print, write."""
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
     parser = options(__doc__, ["onnxruntime", "torch"])
     parser.add_argument("--rounds", type=int, default=3)
+    return parser
+
+
+def main() -> int:
+    """Measure what is missing, print, write."""
+    parser = make_parser()
     given = parser.parse_args()
+    output = output_of(parser, given, "repeatability")
     models, records = models_of(given), Records(given.records)
     chosen = TINY if given.tiny else TWENTY[::2]
     reference = TINY[1] if given.tiny else PUBLISHED["minilm_6l"]
@@ -67,7 +75,7 @@ def main() -> int:
             "  ratio to the reference, largest over smallest - 1:",
             *(f"{x:.1%}" for x in found[name]["spread_of_ratio"]),
         )
-    write("repeatability", given, found)
+    write(output, "repeatability", given, found)
     return 0
 
 

@@ -11,6 +11,7 @@ from benchmarks.sections import ResultsFile
 
 _FILE = ResultsFile("latency")
 RESULTS = _FILE.path
+output_of = _FILE.output_of
 write_section = _FILE.write
 
 

@@ -8,20 +8,29 @@ is calibrated and PyTorch measured on it in bf16.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from contextlib import closing
 
 from benchmarks.latency.agreement import agreement
 from benchmarks.latency.composed import whole
 from benchmarks.latency.results import Records
-from benchmarks.latency.setup import TINY, TWENTY, Clock, measured, models_of, options, size_of, write
+from benchmarks.latency.setup import TINY, TWENTY, Clock, measured, models_of, options, output_of, size_of, write
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = options(__doc__, ["torch", "onnxruntime"])
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    return parser
 
 
 def main() -> int:
     """Measure what is missing, print, write."""
-    parser = options(__doc__, ["torch", "onnxruntime"])
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser = make_parser()
     given = parser.parse_args()
+    section = f"roofline_{given.device}"
+    output = output_of(parser, given, section)
     models, records = models_of(given), Records(given.records)
     chosen = TINY if given.tiny else TWENTY
     precision = "bf16" if given.device == "cuda" else "fp32"
@@ -48,7 +57,7 @@ def main() -> int:
         found[name] = {**agreement(computed, medians), "computed_ms": computed, "measured_ms": medians}
         print(name, agreement(computed, medians))
     print(f"{1000 * clock.seconds / len(chosen):.2f} ms for a number")
-    write(f"roofline_{given.device}", given, found)
+    write(output, section, given, found)
     return 0
 
 

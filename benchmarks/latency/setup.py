@@ -14,7 +14,8 @@ from autodistill.components.latency import LatencyContext, LatencySubject
 from autodistill.components.students import Vocabulary
 from autodistill.components.task import TaskSpec
 from autodistill.registry import Registry, default_registry
-from benchmarks.latency.results import RESULTS, write_section
+from benchmarks.latency import results
+from benchmarks.sections import script_parser
 
 TASK = TaskSpec("classification", ("negative", "positive"), ("text",), "classification.accuracy")
 
@@ -63,6 +64,9 @@ TINY: tuple[Architecture, ...] = (
     mobilebert(2, 160, 32, 2, 64, 1),
 )
 TINY_PUBLISHED: Mapping[str, Architecture] = {"tiny_bert": TINY[0], "tiny_mobilebert": TINY[3]}
+
+#: What does not decide a figure.
+NOT_RECORDED = ("records", "work", "output")
 
 
 class Models:
@@ -114,7 +118,7 @@ class Models:
 
 def options(description: str | None, backends: list[str]) -> argparse.ArgumentParser:
     """Options that all scripts have."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(description)
     parser.add_argument("--records", type=Path, required=True, help="finished measurements; keep it to go on")
     parser.add_argument("--work", type=Path, help="scratch folder; default: beside the records")
     parser.add_argument("--backends", nargs="+", default=backends)
@@ -122,18 +126,11 @@ def options(description: str | None, backends: list[str]) -> argparse.ArgumentPa
     parser.add_argument("--length", type=int, default=128, help="tokens per sequence, at batch 1")
     parser.add_argument("--seconds", type=float, default=4.0, help="for one model at most")
     parser.add_argument("--tiny", action="store_true", help="tiny models, to see whether it runs")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     return parser
 
 
 def models_of(given: argparse.Namespace) -> Models:
-    """The models of a script's options.
-
-    Raises:
-        SystemExit: figures of tiny models would be written into the committed file.
-    """
-    if given.tiny and given.output.resolve() == RESULTS.resolve():
-        raise SystemExit("with --tiny the committed results would be overwritten; name another --output")
+    """The models of a script's options."""
     return Models(given.work or given.records.parent / "work", tiny=given.tiny)
 
 
@@ -142,9 +139,24 @@ def size_of(given: argparse.Namespace) -> str:
     return f"length {given.length}" + (f" threads {given.threads}" if given.threads else "")
 
 
-def write(name: str, given: argparse.Namespace, found: Any) -> None:
-    """Write a section of the results: one for the default number of threads, and one for each that is asked for."""
-    write_section(given.output, name + (f"_threads_{given.threads}" if given.threads else ""), vars(given), found)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    return {name: value for name, value in vars(given).items() if name not in NOT_RECORDED}
+
+
+def section_of(name: str, given: argparse.Namespace) -> str:
+    """One section for the default number of threads, and one for each that is asked for."""
+    return name + (f"_threads_{given.threads}" if given.threads else "")
+
+
+def output_of(parser: argparse.ArgumentParser, given: argparse.Namespace, name: str) -> Path:
+    """Where to write the results of ``name``; see `benchmarks.sections.ResultsFile.output_of`."""
+    return results.output_of(parser, given, section_of(name, given), settings_of)
+
+
+def write(path: Path, name: str, given: argparse.Namespace, found: Any) -> None:
+    """Write the results of ``name``."""
+    results.write_section(path, section_of(name, given), settings_of(given), found)
 
 
 def measured(given: argparse.Namespace, **more: Any) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Time and memory of one proposal: 27 parameters, 100 and 1,000 trials, each searcher in a fresh process.
 
-    python -m benchmarks.search.cost [--searchers ours peers] [--trials 100 1000] [--output FILE.json]
-    python -m benchmarks.search.cost --searchers botorch:known=false --section cost_two_learnt   # both to be learnt
+    python -m benchmarks.search.cost --timeout 300 [--searchers ours peers] [--trials 100 1000] [--output FILE.json]
+    python -m benchmarks.search.cost --timeout 200 --searchers botorch:known=false --section cost_two_learnt
+
+The second command is of a search to which both objectives are unknown, and must be learnt.
 
 The history holds random architectures of the problem ``layers``. A small proposal comes first, so that imports and
 warm-up do not count; then the median of ``--repeats`` proposals with as many threads as there are cores. Memory is the
@@ -19,15 +21,15 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 from autodistill.components.search import History
 from benchmarks.search.harness import Trials
 from benchmarks.search.problems import ACCURACY, LATENCY, Problem
-from benchmarks.search.results import RESULTS, write_section
+from benchmarks.search.results import output_of, write_section
 from benchmarks.search.searchers import PeerSearch, Searcher, expand, make_searcher
 from benchmarks.search.synthetic import layers
+from benchmarks.sections import script_parser
 
 #: Trials of the proposal that warms up: beyond every searcher's space-filling start.
 WARM_UP = 24
@@ -91,16 +93,28 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE
 
 
-def main() -> int:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on; ``timeout`` decides which searchers are given up."""
+    names = ("trials", "repeats", "timeout")
+    return {"searchers": expand(given.searchers), **{name: vars(given)[name] for name in names}}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--searchers", nargs="+", default=["ours", "peers"])
     parser.add_argument("--trials", nargs="+", type=int, default=[100, 1000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds after which a searcher is given up")
     parser.add_argument("--section", default="cost", help="of the results")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    return parser
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = make_parser()
     given = parser.parse_args()
+    output = output_of(parser, given, given.section, settings_of)
     found: dict[str, list[dict[str, Any]]] = {}
     print(f"{'searcher':40s} {'trials':>6s} {'median s':>9s} {'max s':>9s} {'peak GB':>8s}")
     for name in expand(given.searchers):
@@ -116,7 +130,7 @@ def main() -> int:
                 f"{name:40s} {trials:6d} {row['seconds_median']:9.3f} {row['seconds_max']:9.3f} {memory:8.2f}",
                 flush=True,
             )
-    write_section(given.output, given.section, {"problem": layers().about, "repeats": given.repeats}, found)
+    write_section(output, given.section, {"problem": layers().about, **settings_of(given)}, found)
     return 0
 
 

@@ -23,10 +23,11 @@ from scipy.stats import rankdata, spearmanr
 
 from benchmarks.search.replay_promotion import replay_promotion
 from benchmarks.search.replay_pruning import replay_pruning
-from benchmarks.search.results import RESULTS, write_section
+from benchmarks.search.results import output_of, write_section
 from benchmarks.search.table_files import TABLES, Table, read_table
 from benchmarks.search.table_problem import column, usable_rows
 from benchmarks.search.table_setup import FAMILIES, RUNGS
+from benchmarks.sections import script_parser
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
@@ -109,16 +110,28 @@ def judge(families: Sequence[str], seeds: int, folder: Path) -> dict[str, Any]:
     return found
 
 
-def main() -> int:
-    """Judge, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    other = {} if given.tables.resolve() == TABLES.resolve() else {"tables": given.tables}
+    return {"families": sorted(given.families), "seeds": given.seeds, **other}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--families", nargs="+", choices=sorted(FAMILIES), default=sorted(FAMILIES))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--tables", type=Path, default=TABLES, help="folder of the tables")
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    return parser
+
+
+def main() -> int:
+    """Judge, print, write."""
+    parser = make_parser()
     given = parser.parse_args()
+    output = output_of(parser, given, "tables", settings_of)
     found = judge(given.families, given.seeds, given.tables)
-    write_section(given.output, "tables", {"seeds": given.seeds}, found)
+    write_section(output, "tables", settings_of(given), found)
     return 0
 
 

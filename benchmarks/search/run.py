@@ -4,10 +4,11 @@
                                     [--problems blocks ...] [--searchers ours peers ...] [--output FILE.json]
 
 One line of ``--records`` per (problem, searcher, seed); what is there is not run again, so that the command can be
-interrupted at any time and goes on. The committed results are written only of all problems, seeds and trials; a look at
-less names another ``--output``. ``ours``, ``peers`` and ``ablations`` stand for their members. Each search runs in
-a process with one thread. Peers need packages that the project does not (see README.md); a searcher that cannot be
-imported, and a problem whose table has not been made, is named and left out.
+interrupted at any time and goes on. The committed results are written only of all problems, seeds and trials, from the
+records beside this file, and of all searchers that they have; a look at less names another ``--output``. ``ours``,
+``peers`` and ``ablations`` stand for their members. Each search runs in a process with one thread. Peers need packages
+that the project does not (see README.md); a searcher that cannot be imported, and a problem whose table has not been
+made, is named and left out.
 """
 
 from __future__ import annotations
@@ -24,16 +25,14 @@ from typing import Any
 
 from benchmarks.search.harness import PROBLEMS, record
 from benchmarks.search.report import show, summarise
-from benchmarks.search.results import RESULTS, write_section
+from benchmarks.search.results import RESULTS, output_of, write_section
 from benchmarks.search.searchers import expand
+from benchmarks.sections import script_parser
 
 Key = tuple[str, str, int]
 
 #: Finished searches of the committed results, which many sessions of hours add to.
 RECORDS = Path(__file__).parent / "records.jsonl"
-
-#: What the committed results are of: the defaults of these arguments.
-COMMITTED = ("records", "problems", "seeds", "trials")
 
 
 def read_records(path: Path, trials: int) -> dict[Key, dict[str, Any]]:
@@ -104,28 +103,46 @@ def keys(problems: Iterable[str], searchers: Iterable[str], seeds: int) -> list[
     return [(problem, searcher, seed) for seed in range(seeds) for problem in problems for searcher in chosen]
 
 
-def main() -> int:
-    """Run what is missing, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on; of the searchers see `lost`."""
+    other = {} if given.records.resolve() == RECORDS.resolve() else {"records": given.records}
+    return {"problems": sorted(given.problems), "seeds": given.seeds, "trials": given.trials, **other}
+
+
+def lost(searchers: Iterable[str]) -> list[str]:
+    """Searchers of the committed results that are not among these."""
+    kept = json.loads(RESULTS.read_text())["searches"]["results"]
+    return sorted({name for found in kept.values() for name in found["searchers"]} - set(searchers))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
     parser.add_argument("--searchers", nargs="+", default=["ours", "peers"])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=80)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    return parser
+
+
+def main() -> int:
+    """Run what is missing, print, write."""
+    parser = make_parser()
     given = parser.parse_args()
-    other = [f"--{name}" for name in COMMITTED if getattr(given, name) != parser.get_default(name)]
-    if other and given.output.resolve() == RESULTS.resolve():
-        parser.error(f"with {', '.join(other)} the committed results would be overwritten; name another --output")
-    wanted = keys(given.problems, expand(given.searchers), given.seeds)
+    searchers = expand(given.searchers)
+    if given.output is None and (without := lost(searchers)):
+        parser.error(f"the committed results would lose {', '.join(without)}: say where to write, --output FILE")
+    output = output_of(parser, given, "searches", settings_of)
+    wanted = keys(given.problems, searchers, given.seeds)
     there = read_records(given.records, given.trials)
     given.records.parent.mkdir(parents=True, exist_ok=True)
     run_missing([key for key in wanted if key not in there], given.trials, given.jobs, given.records)
     there = read_records(given.records, given.trials)
     summary = summarise([there[key] for key in wanted if key in there], given.trials)
     show(summary)
-    write_section(given.output, "searches", {"seeds": given.seeds, "trials": given.trials}, summary)
+    write_section(output, "searches", settings_of(given), summary)
     return 0
 
 

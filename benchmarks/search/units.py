@@ -12,14 +12,14 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from autodistill.components.search import History
 from benchmarks.search.harness import Trials, make_problem
 from benchmarks.search.problems import OBJECTIVES, Problem
-from benchmarks.search.results import RESULTS, write_section
+from benchmarks.search.results import output_of, write_section
 from benchmarks.search.searchers import OURS, make_searcher
+from benchmarks.sections import script_parser
 
 FACTORS = (1024.0, 1000.0)
 
@@ -49,15 +49,27 @@ def identical(name: str, problem: Problem, seed: int, trials: int) -> dict[str, 
     return {f"{metric} x {factor:.0f}": count for (metric, factor), count in same.items()}
 
 
-def main() -> int:
-    """Compare, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def settings_of(given: argparse.Namespace) -> dict[str, Any]:
+    """What the results depend on."""
+    names = ("searchers", "problems", "seeds", "trials")
+    return {**{name: vars(given)[name] for name in names}, "steps": given.seeds * given.trials}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The script's options."""
+    parser = script_parser(__doc__)
     parser.add_argument("--searchers", nargs="+", default=["botorch"], help=f"of ours: {', '.join(OURS)}")
     parser.add_argument("--problems", nargs="+", default=["blocks", "layers"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    return parser
+
+
+def main() -> int:
+    """Compare, print, write."""
+    parser = make_parser()
     given = parser.parse_args()
+    output = output_of(parser, given, "units", settings_of)
     steps = given.seeds * given.trials
     found: dict[str, Any] = {}
     for name in given.searchers:
@@ -67,7 +79,7 @@ def main() -> int:
             shares = {change: sum(count[change] for count in counts) / steps for change in counts[0]}
             found.setdefault(name, {})[problem_name] = shares
             print(f"{name} on {problem_name}: " + ", ".join(f"{key} {share:.1%}" for key, share in shares.items()))
-    write_section(given.output, "units", {"seeds": given.seeds, "trials": given.trials, "steps": steps}, found)
+    write_section(output, "units", settings_of(given), found)
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
+import re
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 
 import autodistill
 from autodistill.components.architecture import Architecture
+from autodistill.registry import default_registry
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,9 +44,23 @@ def test_a_tiny_cache_saves_passes_and_changes_no_loss(tmp_path: Path) -> None:
 
 
 def test_half_a_line_is_what_a_kill_leaves(tmp_path: Path) -> None:
+    cache, path, settings = module("cache"), tmp_path / "records.jsonl", {"steps": "2"}
+    path.write_text('{"unit": "pass", "settings": {"steps": "2"}, "seconds": 1.0}\n{"unit": "cached:0", "sec')
+    assert cache.read_records(path, settings) == {"pass": {"seconds": 1.0}}
+    cache.append(path, json.dumps({"unit": "cached:0", "settings": settings, "seconds": 2.0}))
+    assert cache.read_records(path, settings) == {"pass": {"seconds": 1.0}, "cached:0": {"seconds": 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [({"settings": {"steps": "2", "students": "1"}}, "(steps)"), ({}, "(steps, students)")],
+    ids=["of other steps", "of an earlier version"],
+)
+def test_units_of_other_settings_are_not_taken(tmp_path: Path, made: dict[str, Any], why: str) -> None:
     path = tmp_path / "records.jsonl"
-    path.write_text('{"unit": "pass", "seconds": 1.0}\n{"unit": "cached:0", "sec')
-    assert module("cache").read_records(path) == {"pass": {"seconds": 1.0}}
+    path.write_text(json.dumps({"unit": "pass", "seconds": 1.0, **made}) + "\n")
+    with pytest.raises(SystemExit, match=re.escape(f"has records of other settings {why}")):
+        module("cache").read_records(path, {"steps": "3", "students": "1"})
 
 
 def test_architectures_are_drawn_from_every_band_of_latency() -> None:
@@ -115,51 +130,22 @@ def test_variants_of_the_loss_are_those_of_the_tasks_own_loss(tmp_path: Path, na
     assert len(seen) == len(inside)
 
 
+def test_the_tiny_task_has_steps_enough_for_every_schedule(tmp_path: Path) -> None:
+    setup, flash = module("fidelity_setup"), module("flash_fidelity")
+    task = setup.fidelity_task("tiny", tmp_path, None)
+    share = min(flash.arguments(None).get_default("fidelities"))
+    others = [name for name, changed in setup.VARIANTS.items() if any("schedule=" in item for item in changed)]
+    assert len(others) >= 3
+    for variant in others:
+        overrides = setup.study_overrides(task, "s", variant, share, tmp_path, flash.TINY_SPACE)
+        chosen = autodistill.compose(overrides).one("schedule")
+        schedule = default_registry().create("schedule", chosen.name, chosen.parameters)
+        assert all(phase.steps for layers in (1, 2) for phase in schedule.phases(layers, 2, share)), variant
+
+
 @pytest.mark.parametrize(("name", "own"), [("sst2", "logits_kl"), ("corpus", "mlm_soft")])
 def test_variants_add_losses_to_the_tasks_own(tmp_path: Path, name: str, own: str) -> None:
     setup = module("fidelity_setup")
     overrides = setup.study_overrides(setup.fidelity_task(name, tmp_path, None), "s", "hidden", 0.05, tmp_path)
     assert list(autodistill.compose(overrides).several["loss"]) == [own, "hidden_mse"]
     assert ("hard_label" in setup.variants_of(name)) == (own == "logits_kl")
-
-
-SST2 = ("--task", "sst2", "--work", "WORK", "--step", "report")
-
-
-@pytest.mark.parametrize(
-    ("script", "given", "why"),
-    [
-        ("cache", ("--work", "WORK", "--students", "2", "--steps", "3", "--tiny"), "(students, steps, threads, tiny)"),
-        ("step_time", ("--teacher", "2x64", "--student", "1x32", "--steps", "20"), "(teacher, student, steps)"),
-        ("learning_rate", ("--work", "WORK"), "section 'learning_rate_bert' is of other settings (overrides)"),
-        ("flash_fidelity", ("--task", "tiny", *SST2[2:]), "have no section 'flash_fidelity_tiny'"),
-        ("flash_fidelity", (*SST2, "--set", "data.max_length=32"), "is of other settings (set)"),
-        ("ablations", (*SST2, "--variants", "wsd"), "section 'ablations_sst2' is of other settings (variants)"),
-    ],
-)
-def test_a_try_does_not_replace_the_committed_results(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    script: str,
-    given: tuple[str, ...],
-    why: str,
-) -> None:
-    monkeypatch.setattr(sys, "argv", [script, *(item.replace("WORK", str(tmp_path / "work")) for item in given)])
-    with pytest.raises(SystemExit) as stop:
-        module(script).main()
-    told = capsys.readouterr().err
-    assert stop.value.code == 2
-    assert why in told
-    assert "--output FILE" in told
-
-
-def test_the_commands_of_the_committed_results_may_replace_them() -> None:
-    results = module("results")
-    sections = {name: kept for name, kept in json.loads(results.RESULTS.read_text()).items() if "command" in kept}
-    assert len(sections) > 10
-    for name, kept in sections.items():
-        _, _, script, *arguments = kept["command"].split()
-        own = module(script.rpartition(".")[2])
-        parser = own.make_parser()
-        assert results.output_of(parser, parser.parse_args(arguments), name, own.settings_of) == results.RESULTS

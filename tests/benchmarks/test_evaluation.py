@@ -237,9 +237,8 @@ def test_the_chain_is_a_study_and_the_protocol_on_each_of_its_models(
     monkeypatch.syspath_prepend(str(ROOT))
     (tmp_path / "chain" / "corpus").mkdir(parents=True)
     given = ["--data", str(tmp_path), "--work", str(tmp_path / "chain"), "--tasks", "rte", "--examples", "400"]
-    monkeypatch.setattr(sys, "argv", ["chain.py", *given, "--models", "teacher", "bert_half", "--seeds", "2"])
     chain: Any = importlib.import_module("benchmarks.evaluation.chain")
-    read = chain.read_arguments()
+    read = chain.make_parser().parse_args([*given, "--models", "teacher", "bert_half", "--seeds", "2"])
     setup, tuning = chain.chain_setup(read), chain.setup_of(read, tmp_path / "glue", tmp_path / "fine_tuning")
     settings = autodistill.compose(setup.overrides())
     assert [item.metric for item in settings.objectives] == ["default.quality", "size.flops"]

@@ -64,12 +64,12 @@ def test_twenty_architectures_of_two_families_can_be_built_and_are_distinct() ->
         models.families[item.family].validate(item)
 
 
-def test_figures_of_tiny_models_are_not_written_over_the_committed_ones(tmp_path: Path) -> None:
+def test_what_a_section_is_of_are_not_the_folders_of_a_run(tmp_path: Path) -> None:
     setup = module("setup")
-    parser, records = setup.options(None, ["torch"]), ["--records", str(tmp_path / "records.jsonl"), "--tiny"]
-    with pytest.raises(SystemExit, match="would be overwritten; name another --output"):
-        setup.models_of(parser.parse_args(records))
-    assert setup.models_of(parser.parse_args([*records, "--output", str(tmp_path / "latency.json")])).tiny
+    parser = setup.options(None, ["torch"])
+    given = parser.parse_args(["--records", str(tmp_path / "records.jsonl"), "--threads", "3"])
+    assert set(setup.settings_of(given)) == {"backends", "threads", "length", "seconds", "tiny"}
+    assert setup.section_of("models", given) == "models_threads_3"
 
 
 @pytest.mark.slow

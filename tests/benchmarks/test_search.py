@@ -48,20 +48,31 @@ def test_a_run_writes_results_and_the_same_command_runs_nothing_again(tmp_path: 
     )
     assert "1/1" not in subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     section = json.loads(output.read_text())["searches"]
-    assert section["settings"] == {"seeds": 2, "trials": 3}
+    assert section["settings"] == {"problems": ["blocks"], "seeds": 2, "trials": 3, "records": "records.jsonl"}
     assert section["results"]["blocks"]["searchers"]["random"]["seeds"] == 2
     assert section["command"].startswith("python -m benchmarks.search.run --problems blocks")
 
 
-@pytest.mark.parametrize("option", ["--records=look.jsonl", "--problems=blocks", "--seeds=2", "--trials=20"])
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        ("--records=/tmp/records.jsonl", "of other settings (records)"),
+        ("--problems=blocks", "of other settings (problems)"),
+        ("--seeds=2", "of other settings (seeds)"),
+        ("--trials=20", "of other settings (trials)"),
+        ("--searchers=botorch", "would lose botorch:known=sizes, evolution, grid, "),
+    ],
+)
 def test_a_look_at_less_does_not_overwrite_the_committed_results(
-    option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    option: str, why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["run.py", option])
     monkeypatch.setattr(module("run"), "run_missing", lambda *_: pytest.fail("it ran"))
     with pytest.raises(SystemExit):
         module("run").main()
-    assert f"with {option.partition('=')[0]} the committed results would be overwritten" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert why in told
+    assert "--output FILE" in told
 
 
 @pytest.mark.parametrize("name", ["blocks", "layers"])
