@@ -98,10 +98,12 @@ def _first(by_seed: Mapping[int, FloatArray], target: float) -> FloatArray:
 
 
 def _quartiles(values: FloatArray) -> dict[str, float | None]:
-    """Median and quartiles; None where it is infinite."""
-    cuts = np.quantile(values, [0.25, 0.5, 0.75], method="inverted_cdf" if np.isinf(values).any() else "linear")
+    """Median and quartiles, between two values the mean; None where one of the two is infinite."""
+    finite = np.isfinite(values)
+    most = values[finite].max(initial=-np.inf)
+    cuts = np.quantile(np.where(finite, values, 1e12), [0.25, 0.5, 0.75])  # a mean with infinity would be no number
     return {
-        name: round(float(value), 5) if np.isfinite(value) else None
+        name: round(float(value), 5) if value <= most else None
         for name, value in zip(("q1", "median", "q3"), cuts, strict=True)
     }
 
@@ -163,4 +165,4 @@ def _cell(cuts: Mapping[str, float] | None) -> str:
 
 
 def _trials(cuts: Mapping[str, float | None] | None) -> str:
-    return "-" if cuts is None or cuts["median"] is None else f"{cuts['median']:.0f}"
+    return "-" if cuts is None or cuts["median"] is None else f"{cuts['median']:g}"

@@ -286,14 +286,14 @@ def test_medians_count_unreached_targets_as_late() -> None:
         }
         for name, curves in {
             "random": ([0.1, 0.2, 0.4], [0.1, 0.3, 0.6]),
-            "botorch": ([0.5, 0.6, 0.6], [0.2, 0.3, 0.4]),
+            "botorch": ([0.1, 0.5, 0.6], [0.5, 0.6, 0.6], [0.2, 0.3, 0.4]),
         }.items()
         for seed, curve in enumerate(curves)
     ]
     found = report.summarise(records, 3)["p"]
     assert found["targets"] == {"random": pytest.approx(0.5)}
-    assert found["searchers"]["botorch"]["trials_to"]["random"]["q1"] == 1
-    assert found["searchers"]["botorch"]["trials_to"]["random"]["q3"] is None
+    assert found["searchers"]["botorch"]["trials_to"]["random"] == {"q1": 1.5, "median": 2.0, "q3": None}
+    assert found["searchers"]["random"]["trials_to"]["random"]["median"] is None  # between 3 and never
     assert found["searchers"]["random"]["hypervolume"] == {}
 
 
