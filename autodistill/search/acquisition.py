@@ -32,15 +32,16 @@ from linear_operator.utils.warnings import NumericalWarning
 from scipy.special import ndtri
 from torch import Tensor
 
-from autodistill.search.closed_form import PLAUSIBLE
+from autodistill.search.closed_form import PLAUSIBLE, PROMISING
 from autodistill.search.surrogates import Fitted, Posterior
 
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
 
-# Candidates that reach the acquisition function, and how the others are told from them.
+# Candidates that reach the acquisition function, and how the others are told from them: by all samples if they are
+# among the `PROMISING` by the first few.
 SHORTLIST = 128
-SCREENING_SAMPLES = 32
+SCREENING_SAMPLES, ROUGH_SAMPLES = 32, 4
 OPTIMISM = 2.0
 # Candidates that are screened at once, and that the acquisition function values at once: bounds the memory to some
 # hundred megabytes.
@@ -172,14 +173,25 @@ class Screen:
         return torch.nonzero(~beaten.any(dim=1))[:, 0]
 
     def __call__(self, candidates: Tensor) -> Tensor:
-        """The estimates of ``rows x columns`` candidates."""
-        return torch.cat([self._promise(chunk) for chunk in candidates.split(CHUNK)])
+        """The estimates of ``rows x columns`` candidates; of more than `PROMISING`, 0 of those that a rougher one puts
+        behind the first so many.
+        """
+        if len(candidates) <= PROMISING:
+            return self._estimates(candidates, self._draws)
+        rough = self._estimates(candidates, self._draws[:ROUGH_SAMPLES])
+        rows = rough.topk(PROMISING).indices
+        estimates = torch.zeros_like(rough)
+        estimates[rows] = self._estimates(candidates[rows], self._draws)
+        return estimates
 
-    def _promise(self, candidates: Tensor) -> Tensor:
+    def _estimates(self, candidates: Tensor, draws: Tensor) -> Tensor:
+        return torch.cat([self._promise(chunk, draws) for chunk in candidates.split(CHUNK)])
+
+    def _promise(self, candidates: Tensor, draws: Tensor) -> Tensor:
         columns = [posterior(candidates) for posterior in self._posteriors]
         mean = torch.from_numpy(np.stack([mean for mean, _ in columns], axis=1))
         deviation = torch.from_numpy(np.stack([deviation for _, deviation in columns], axis=1))
-        samples = mean + OPTIMISM * self._draws[:, None, :] * deviation
+        samples = mean + OPTIMISM * draws[:, None, :] * deviation
         values = _gather(self._problem.sources, samples, candidates)
         sides = (torch.minimum(values[..., None, :], self._upper) - self._lower).clamp_min(0.0)
         volume = sides.prod(dim=-1).sum(dim=-1)

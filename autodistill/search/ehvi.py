@@ -78,8 +78,8 @@ def _terraces(known: FloatArray, uncertain: FloatArray, known_reference: FloatAr
     """The points from the highest down: each has the terrace that is below it in both known objectives and that no
     higher one has taken.
 
-    What is taken is bounded by stairs, ``left`` rising and ``up`` falling, which a new terrace meets in one piece: a cell
-    per stair that it meets. All but two of these stairs end there, so that cells stay few.
+    What is taken is bounded by stairs, ``left`` rising and ``up`` falling, which a new terrace meets in one piece: a
+    cell per stair that it meets. All but two of these stairs end there, so that cells stay few.
     """
     left, up = [float(known_reference[0]), math.inf], [math.inf, float(known_reference[1])]
     lower: list[tuple[float, float]] = []

@@ -1,13 +1,19 @@
-"""Time and memory of one proposal: 27 parameters, 100 and 1,000 trials, each searcher in a fresh process.
+"""Time and memory of one proposal after 100 and 1,000 trials, each searcher in a fresh process.
 
     python -m benchmarks.search.cost --timeout 300 [--searchers ours peers] [--trials 100 1000] [--output FILE.json]
     python -m benchmarks.search.cost --timeout 200 --searchers botorch:known=false --section cost_two_learnt
+    python -m benchmarks.search.cost --searchers botorch botorch:known=sizes botorch:known=false \
+        --problem fine_blocks --section cost_scored_whole
+    python -m benchmarks.search.cost --searchers botorch botorch:known=sizes botorch:known=false \
+        --problem fine_blocks --objectives 3 --section cost_three_objectives
 
-The second command is of a search to which both objectives are unknown, and must be learnt.
+The second command is of a search to which both objectives are unknown, and must be learnt; the last two are of a space
+that is scored whole, with parameters as the third objective in the last.
 
-The history holds random architectures of the problem ``layers``. A small proposal comes first, so that imports and
-warm-up do not count; then the median of ``--repeats`` proposals with as many threads as there are cores. Memory is the
-process's peak resident size, and how much of it came after the imports. The machine must be idle.
+The history holds random architectures of the problem: ``layers`` has 27 parameters, too many for more than a search
+from the front. A small proposal comes first, so that imports, the listing of a space and warm-up do not count; then the
+median of ``--repeats`` proposals with as many threads as there are cores. Memory is the process's peak resident size,
+and how much of it came after the imports. The machine must be idle.
 """
 
 from __future__ import annotations
@@ -20,16 +26,22 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from multiprocessing import get_context
 from typing import Any
 
+import numpy as np
+
 from autodistill.components.search import History
 from benchmarks.search.harness import Trials
-from benchmarks.search.problems import ACCURACY, LATENCY, Problem
+from benchmarks.search.problems import ACCURACY, LATENCY, OBJECTIVES, PARAMETERS, THREE_OBJECTIVES, Problem
 from benchmarks.search.results import output_of, write_section
 from benchmarks.search.searchers import PeerSearch, Searcher, expand, make_searcher
-from benchmarks.search.synthetic import layers
+from benchmarks.search.synthetic import fine_blocks, layers
 from benchmarks.sections import script_parser
+
+#: Problems that a searcher's time is told of.
+COSTLY = {"layers": layers, "fine_blocks": fine_blocks}
 
 #: Trials of the proposal that warms up: beyond every searcher's space-filling start.
 WARM_UP = 24
@@ -48,12 +60,17 @@ def random_history(problem: Problem, trials: int) -> History:
     tried = Trials()
     for architecture in problem.space.sample(trials, SEED):
         tried.add(problem, architecture, SEED)
-    return tried.history()
+    history, sizes = tried.history(), problem.truth(tried.architectures)[PARAMETERS]
+    seen = {PARAMETERS: (sizes, np.zeros(trials))} if len(problem.objectives) > 2 else {}
+    return replace(
+        history,
+        metrics={**history.metrics, **{name: values for name, (values, _) in seen.items()}},
+        variances={**history.variances, **{name: variances for name, (_, variances) in seen.items()}},
+    )
 
 
-def proposal(name: str, problem: Problem, history: History) -> Callable[[], object]:
-    """A searcher that has been told the history, ready for the one call that is timed."""
-    searcher: Searcher = make_searcher(name, problem, SEED)
+def proposal(searcher: Searcher, problem: Problem, history: History) -> Callable[[], object]:
+    """The one call that is timed, of a searcher that has been told the history; a peer must be a fresh one."""
     if not isinstance(searcher, PeerSearch):
         return lambda: searcher.next(history)
     for row, architecture in enumerate(history.architectures):
@@ -67,14 +84,16 @@ def proposal(name: str, problem: Problem, history: History) -> Callable[[], obje
     return searcher.peer.ask
 
 
-def measure(name: str, trials: int, repeats: int) -> dict[str, Any]:
+def measure(problem_name: str, objectives: int, name: str, trials: int, repeats: int) -> dict[str, Any]:
     """Seconds and bytes of one proposal; runs in a process of its own."""
-    problem = layers()
-    proposal(name, problem, random_history(problem, WARM_UP))()
+    problem = replace(COSTLY[problem_name](), objectives=(OBJECTIVES, THREE_OBJECTIVES)[objectives - 2])
+    searcher: Searcher = make_searcher(name, problem, SEED)
+    proposal(searcher, problem, random_history(problem, WARM_UP))()
     before, seconds = peak_bytes(), []
-    history = random_history(problem, trials)
-    for _ in range(repeats):
-        propose = proposal(name, problem, history)
+    for more in range(repeats):
+        if isinstance(searcher, PeerSearch):
+            searcher = make_searcher(name, problem, SEED)
+        propose = proposal(searcher, problem, random_history(problem, trials + more))
         started = time.perf_counter()
         propose()
         seconds.append(time.perf_counter() - started)
@@ -95,14 +114,17 @@ def peak_bytes() -> int:
 
 def settings_of(given: argparse.Namespace) -> dict[str, Any]:
     """What the results depend on; ``timeout`` decides which searchers are given up."""
-    names = ("trials", "repeats", "timeout")
-    return {"searchers": expand(given.searchers), **{name: vars(given)[name] for name in names}}
+    names = ("objectives", "trials", "repeats", "timeout")
+    chosen = {"problem": COSTLY[given.problem]().about, "searchers": expand(given.searchers)}
+    return {**chosen, **{name: vars(given)[name] for name in names}}
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The script's options."""
     parser = script_parser(__doc__)
     parser.add_argument("--searchers", nargs="+", default=["ours", "peers"])
+    parser.add_argument("--problem", choices=COSTLY, default="layers")
+    parser.add_argument("--objectives", type=int, choices=(2, 3), default=2)
     parser.add_argument("--trials", nargs="+", type=int, default=[100, 1000])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds after which a searcher is given up")
@@ -120,7 +142,7 @@ def main() -> int:
     for name in expand(given.searchers):
         found[name] = []
         for trials in given.trials:
-            row = _guarded(name, trials, given.repeats, given.timeout)
+            row = _guarded((given.problem, given.objectives, name, trials, given.repeats), given.timeout)
             found[name].append(row)
             if "error" in row:
                 print(f"{name:40s} {trials:6d} {row['error']}", flush=True)
@@ -130,15 +152,16 @@ def main() -> int:
                 f"{name:40s} {trials:6d} {row['seconds_median']:9.3f} {row['seconds_max']:9.3f} {memory:8.2f}",
                 flush=True,
             )
-    write_section(output, given.section, {"problem": layers().about, **settings_of(given)}, found)
+    write_section(output, given.section, settings_of(given), found)
     return 0
 
 
-def _guarded(name: str, trials: int, repeats: int, timeout: float) -> dict[str, Any]:
-    """Measure in a fresh process; what cannot be imported or takes too long is said instead."""
+def _guarded(measured: tuple[str, int, str, int, int], timeout: float) -> dict[str, Any]:
+    """`measure` in a fresh process; what cannot be imported or takes too long is said instead."""
+    trials = measured[3]
     pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
     try:
-        return pool.submit(measure, name, trials, repeats).result(timeout=timeout)
+        return pool.submit(measure, *measured).result(timeout=timeout)
     except ImportError as error:
         return {"trials": trials, "error": f"left out: {error}"}
     except BrokenProcessPool:

@@ -30,6 +30,9 @@ OBJECTIVES = (ACCURACY, LATENCY)
 #: Metrics known before training beside the latency, as the evaluator `size` answers them.
 PARAMETERS, FLOPS = "size.parameters", "size.flops"
 
+#: With parameters as the third.
+THREE_OBJECTIVES = (*OBJECTIVES, Objective("parameters", PARAMETERS, "minimize"))
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -53,6 +56,7 @@ class Problem:
         front: true front, ``n x 2``: accuracy, latency.
         nearest: choices of the whole grid -> the architecture of the space that is evaluated for them, or None.
         moves: whether that may be another one than was chosen.
+        objectives: of the search; its hypervolume is that of the first two.
     """
 
     name: str
@@ -64,6 +68,7 @@ class Problem:
     front: FloatArray
     nearest: Callable[[Mapping[str, Choice]], Architecture | None]
     moves: bool = False
+    objectives: tuple[Objective, ...] = OBJECTIVES
 
     def context(
         self,
@@ -90,7 +95,7 @@ class Problem:
         }
         return SearchContext(
             self.space,
-            OBJECTIVES,
+            self.objectives,
             (),
             answer,
             seed,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,14 @@ BLOCKS_SPACE = {
     "num_heads": [2, 4, 6, 8, 12],
     "ffn_factor": [1, 2, 3, 4],
     "activation": {"type": "categorical", "values": ["gelu", "relu", "silu"]},
+}
+
+#: ``fine_blocks``: with finer steps.
+FINE_BLOCKS_SPACE = {
+    **BLOCKS_SPACE,
+    "num_layers": list(range(1, 13)),
+    "hidden_size": {"type": "integer", "low": 96, "high": 960, "step": 24},
+    "ffn_factor": {"type": "integer", "low": 1, "high": 15},
 }
 
 #: Accuracy gained and relative cost by activation.
@@ -78,11 +86,21 @@ def blocks_truth(architectures: Sequence[Architecture]) -> dict[str, FloatArray]
 @cache
 def blocks() -> Problem:
     """4,104 architectures of five parameters, one of them categorical, one rule; noise-free."""
-    space = build_space("blocks", BLOCKS_SPACE, {"heads_divide_width": "hidden_size % num_heads == 0"})
+    return _blocks("blocks", BLOCKS_SPACE)
+
+
+@cache
+def fine_blocks() -> Problem:
+    """The same with more choices: 99,900 architectures, nearly the most that are scored whole; of `cost` alone."""
+    return _blocks("fine_blocks", FINE_BLOCKS_SPACE)
+
+
+def _blocks(name: str, choices: Mapping[str, Any]) -> Problem:
+    space = build_space(name, choices, {"heads_divide_width": "hidden_size % num_heads == 0"})
     truth = blocks_truth(list(space.enumerate()))
     latency = truth[LATENCY.metric]
     return Problem(
-        name="blocks",
+        name=name,
         about=f"synthetic, {space.size} architectures, 5 parameters, no noise",
         space=space,
         truth=blocks_truth,

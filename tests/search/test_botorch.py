@@ -470,6 +470,20 @@ def test_what_is_surely_beaten_is_no_part_of_the_front_that_is_drawn(monkeypatch
     assert len(kept) < 60
 
 
+def test_of_many_candidates_the_first_are_found_by_a_rough_estimate_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = toy_context(objectives=[ACCURACY, SECOND, LATENCY], known=LatencyKnown())
+    found = problems(monkeypatch)
+    make(context).propose(two_scores(context, 20), 1)
+    screen, candidates = Screen(found[0], 0), found[0].baseline.repeat(4, 1)
+    candidates[:, 0] += torch.linspace(0.0, 0.1, len(candidates), dtype=torch.float64)
+    whole = screen(candidates)
+    monkeypatch.setattr("autodistill.search.acquisition.PROMISING", 40)
+    few = screen(candidates)
+    assert (few > 0).sum() <= 40 < (whole > 0).sum()
+    assert torch.allclose(few[few > 0], whole[few > 0])  # but for the last bits, by other chunks
+    assert set(few.topk(8).indices.tolist()) == set(whole.topk(8).indices.tolist())
+
+
 # -- trials that fail -----------------------------------------------------------------------------------------------
 
 
