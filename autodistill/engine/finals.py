@@ -59,10 +59,14 @@ def train_picks(session: Session) -> list[int]:
                 "read. A new study.name chooses anew; `autodistill distill trial=N` trains another one in full."
             )
         return [int(number) for number in frozen["trials"]]
-    numbers = Promoter(session).run()
+    promoter = Promoter(session)
+    numbers = promoter.run()
     if not numbers:  # not written down: a larger budget may find some
         return []
-    stored = storage.set_step(study.id, "picks_frozen", {"trials": numbers, "searched": searched, "asked": asked})
+    step: dict[str, Any] = {"trials": numbers, "searched": searched, "asked": asked}
+    if promoter.fewer:
+        step["fewer"] = promoter.fewer
+    stored = storage.set_step(study.id, "picks_frozen", step)
     for trunk in settings.study_dir.glob("trials/*/trunk"):  # no other trial will be promoted
         shutil.rmtree(trunk, ignore_errors=True)
     return [int(number) for number in stored["trials"]]

@@ -240,6 +240,22 @@ def score_check(who: str, metric: str, value: float, floor: float, learnt: Learn
     return _check(f"{who} against the trivial answer", f"{metric} {value:.3f}, trivial {floor:.3f}", alarm)
 
 
+def picks_checks(frozen: Mapping[str, Any], chosen: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows on picks that are missing, and on those that add nothing to the hypervolume; mostly none.
+
+    Args:
+        frozen: the stored step ``picks_frozen``; empty before.
+        chosen: the stored steps of the picks.
+    """
+    rows = []
+    if why := frozen.get("fewer"):
+        rows.append(_check("picks", f"{len(frozen['trials'])} of at most {frozen['asked']['max']}: {why}", None))
+    beyond = [f"trial {step['trial']} ({', '.join(step['beyond'])})" for step in chosen if step.get("beyond")]
+    if beyond:
+        rows.append(_check("picks beyond the reference point of the hypervolume", ", ".join(beyond), None))
+    return rows
+
+
 def failed_check(who: str, error: str) -> dict[str, Any]:
     """The row of a model whose full training failed."""
     alarm = f"{who} could not be trained, so nothing is compared with it: {error}"

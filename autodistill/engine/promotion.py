@@ -42,6 +42,8 @@ class Promoter:
         self._number = {row: trial.number for row, trial in enumerate(self.trials)}
         self._row = {trial.number: row for row, trial in enumerate(self.trials)}
         self.failures: list[str] = []
+        #: Why fewer picks than `picks.max` were made; empty while they were not.
+        self.fewer = ""
 
     def run(self) -> list[int]:
         """Train up to ``picks.max`` picks; returns the numbers of their trials, the study's best pick first.
@@ -70,6 +72,9 @@ class Promoter:
         done = [number for number in self._chosen() if number in self._full_scores()]
         if not done:
             raise TrialError(f"Every full run failed. The first was {self.failures[0]}")
+        if len(done) < wanted:
+            self.fewer = self._why_fewer({self._number[row] for row in rows})
+            session.progress.message(f"{len(done)} of at most {wanted} picks (picks.max) were made: {self.fewer}.")
         return self._best_first(done[:wanted])
 
     # -- one at a time -------------------------------------------------------------------------------------------
@@ -123,13 +128,30 @@ class Promoter:
         if len(failed) < len(taken):
             full = {self._row[number]: score for number, score in self._full_scores().items() if number in chosen}
             row = promotion.next(full, taken, self._costs(), failed)
+            why = "no trial that is left lies within it"
         else:
             row = promotion.first(self.session.settings.picks_margin, failed)
+            why = "it is chosen for its flash score"
         if row is None:
             return None
-        step = {"trial": self._number[row], "searched": self._searched}
+        step: dict[str, Any] = {"trial": self._number[row], "searched": self._searched}
+        if beyond := promotion.beyond(row):
+            step["beyond"] = list(beyond)
+            self.session.progress.message(
+                f"Trial {self._number[row]} becomes a pick although it adds nothing to the hypervolume, whose "
+                f"reference point it does not reach in {' and '.join(beyond)}: {why}."
+            )
         stored = self.session.storage.set_step(self.session.study.id, f"pick:{len(chosen)}", step)
         return int(stored["trial"])
+
+    def _why_fewer(self, candidates: Collection[int]) -> str:
+        """Why picks ended before there were enough of them, as a clause."""
+        chosen = self._chosen()
+        failed = len(self._failed(chosen))
+        if set(candidates) - set(chosen):
+            return f"after {failed} full runs that failed no further one is trained"
+        of_these = f", and the full runs of {failed} of them failed" if failed else ""
+        return f"the search has {len(candidates)} architectures that are complete and feasible{of_these}"
 
     @property
     def _searched(self) -> int:

@@ -20,9 +20,9 @@ from autodistill.engine.average_claim import average_claim
 from autodistill.engine.environments import FIRST_USED, differences, environments_of
 from autodistill.engine.explore_clock import BUDGET_STAGE
 from autodistill.engine.going_on import command_to_go_on
-from autodistill.engine.guards import alarms, data_checks, failed_check, learnt_checks, task_checks
+from autodistill.engine.guards import alarms, data_checks, failed_check, learnt_checks, picks_checks, task_checks
 from autodistill.engine.picks import averaged, pareto_rows
-from autodistill.engine.places import picks_of
+from autodistill.engine.places import chosen_picks, picks_of
 from autodistill.engine.pruning import savings
 from autodistill.engine.records import SHOWN_TRIAL_STATES, RunRecord, StudyRecord, TrialRecord
 from autodistill.engine.relative import (
@@ -115,7 +115,14 @@ class SummaryBuilder:
     def build(self) -> dict[str, Any]:
         """The summary as a JSON-able mapping without NaN."""
         notes = self.step("notes") or {}
-        checks = [*data_checks(notes), *self._failed_checks(), *self._learnt_checks(), *task_checks(self.tasks)]
+        chosen = [self.step(f"pick:{place}") for place in range(len(chosen_picks(self.storage, self.study)))]
+        checks = [
+            *data_checks(notes),
+            *picks_checks(self.step("picks_frozen") or {}, chosen),
+            *self._failed_checks(),
+            *self._learnt_checks(),
+            *task_checks(self.tasks),
+        ]
         content = {
             "schema": SCHEMA_VERSION,
             "study": self.study.name,

@@ -368,10 +368,13 @@ class Workbench:
 
     @cached_property
     def evaluators(self) -> Mapping[str, Evaluator]:
-        """Label -> evaluator; always there are that of the task's default metric, and that of a test split's labels."""
+        """Label -> evaluator; always there are that of the task's default metric, that of a test split's labels, and
+        the sizes, which a search learns from and reports name whatever else is scored.
+        """
         chosen = dict(self.settings.several["evaluator"])
         labels_too = [self.task.kind] if self.task.test_labels else []
-        for default in (self.task.metric.partition(".")[0], *labels_too):
+        sizes = [] if any(item.name == "size" for item in chosen.values()) else ["size"]
+        for default in (self.task.metric.partition(".")[0], *labels_too, *sizes):
             if default not in chosen:
                 registered = self.registry.get("evaluator", default)
                 chosen[default] = Chosen(default, registered, vars(registered.spec.config()))

@@ -13,6 +13,7 @@ import numpy as np
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import History, SearchContext
+from autodistill.search.columns import column_of, with_expected_ends
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 class Outcomes:
     """Architectures of the space with a finite value of every objective, in the order of their last tell.
 
-    Those that were never trained, because they break a constraint, or failed, have the worst value of what they lack.
+    Those that were stopped have the expected end of their run, once enough runs have ended to tell; until then they are
+    left out. Those that were never trained, because they break a constraint, or failed, have the worst value of what
+    they lack.
 
     Args:
         architectures: ``n`` distinct ones; the values of replicates are averaged.
@@ -80,7 +83,7 @@ def _worst(table: FloatArray) -> FloatArray:
 
 
 def _rows(history: History) -> dict[Architecture, list[int]]:
-    """The trials that tell something of every architecture of the space, ordered by the last tell."""
+    """The trials that may tell something of every architecture of the space, ordered by the last tell."""
     telling = ("complete", "stopped", "infeasible", "failed")
     usable = [row for row in range(len(history)) if history.in_space[row] and history.states[row] in telling]
     rows: dict[Architecture, list[int]] = {}
@@ -93,7 +96,10 @@ def _rows(history: History) -> dict[Architecture, list[int]]:
 def _values(
     context: SearchContext, history: History, rows: Mapping[Architecture, Sequence[int]], metrics: Sequence[str]
 ) -> dict[str, FloatArray]:
-    """Metric -> mean over the replicates of every architecture; what is known is taken from what is known."""
+    """Metric -> mean over the replicates of every architecture; what is known is taken from what is known.
+
+    Of an architecture that was never scored, the expected end of its stopped run.
+    """
     needed = context.known.metrics & set(metrics)
     known = context.known(list(rows)) if needed and rows else {}
     found: dict[str, FloatArray] = {}
@@ -101,10 +107,17 @@ def _values(
         if metric in known:
             found[metric] = np.asarray(known[metric][0], dtype=np.float64)
             continue
-        column = history.metrics.get(metric, np.full(len(history), np.nan))
-        finite = [[column[row] for row in group if np.isfinite(column[row])] for group in rows.values()]
-        found[metric] = np.array([float(np.mean(group)) if group else np.nan for group in finite], dtype=np.float64)
+        everything = np.arange(len(history))
+        column = column_of(history.metrics, metric, everything)
+        seen, (ends, _) = _means(column, rows), with_expected_ends(history, everything, metric, column)
+        found[metric] = np.where(np.isfinite(seen), seen, _means(ends, rows))
     return found
+
+
+def _means(column: FloatArray, rows: Mapping[Architecture, Sequence[int]]) -> FloatArray:
+    """The mean over the finite values of every architecture; NaN where there is none."""
+    finite = [[column[row] for row in group if np.isfinite(column[row])] for group in rows.values()]
+    return np.array([float(np.mean(group)) if group else np.nan for group in finite], dtype=np.float64)
 
 
 def _excess(values: FloatArray, bound: float, sign: float) -> FloatArray:

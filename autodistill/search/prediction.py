@@ -12,7 +12,8 @@ import torch
 from autodistill.components.search import History, Objective, SearchSpace
 from autodistill.search.acquisition import isolated
 from autodistill.search.candidates import Pool
-from autodistill.search.learnt import column_of, learnt
+from autodistill.search.columns import column_of
+from autodistill.search.learnt import learnt
 from autodistill.search.scales import FEATURE_SUFFIXES, Scale, deviation_of
 from autodistill.search.surrogates import LEAST_NOISE, NUMERICAL_ERRORS, FeatureMap, Layout, Posterior, fit_model
 from autodistill.search.view import sign_of

@@ -75,6 +75,8 @@ class Promotion:
             for item in context.objectives[1:]
         ]
         self._others = self._other_objectives()
+        # Metrics whose values are those that the study's reference point is about.
+        self._comparable = context.known.metrics | context.measured | {self.objective.metric}
 
     def _at_flash(self, values: FloatArray) -> Predicted:
         """Flash scores as the search's model sees them, which regress lucky ones; as they are where there are few."""
@@ -113,13 +115,17 @@ class Promotion:
         ]
         return np.stack(columns, axis=1) if columns else np.empty((len(self.rows), 0))
 
-    def _reference(self, mean: FloatArray) -> FloatArray:
+    def _reference(self, mean: FloatArray, own: bool = False) -> FloatArray:
         """The study's reference point, to be maximised; where none is fixed or beaten, a bit beyond the worst trial.
 
         A quality's is fixed for full runs. Of the first objective full scores are predicted; another quality is only
         known from flash, where most or all trials may lie below it.
+
+        Args:
+            mean: predicted full scores.
+            own: take it beyond the worst trial in all but the first objective, so that every trial lies within.
         """
-        comparable = self.context.known.metrics | self.context.measured | {self.objective.metric}
+        comparable = {self.objective.metric} if own else self._comparable
         fixed = {metric: value for metric, value in self.context.reference.items() if metric in comparable}
         columns = zip(self.context.objectives, [self._scale, *self._other_scales], [mean, *self._others.T], strict=True)
         return np.array(
@@ -179,7 +185,10 @@ class Promotion:
     def next(
         self, full: Mapping[int, float], taken: Collection[int], costs: FloatArray, failed: Collection[int] = ()
     ) -> int | None:
-        """The row whose full run is expected to gain most for its cost; None when none is left that can gain.
+        """The row whose full run is expected to gain most for its cost; None when none is left.
+
+        Where all that are left lie beyond the study's reference point (`beyond`), so that none can gain, they are
+        compared from one beyond the worst trial: full runs that were asked for go to the best there is.
 
         Args:
             full: row -> full score of the runs that have been made.
@@ -192,11 +201,26 @@ class Promotion:
             return None
         predicted = self.at_full(full)
         chosen = np.flatnonzero(np.isin(self.rows, list(set(taken) - set(failed))))
-        reference = self._reference(predicted.mean)
-        cells = cells_of(self._others[chosen], predicted.mean[chosen], reference[1:], float(reference[0]))
-        gains = log_ehvi(cells, self._others[left], predicted.mean[left], predicted.deviation[left])
+        gains = self._log_gains(predicted, chosen, left, self._reference(predicted.mean))
         if np.isneginf(gains).all():
-            return None
+            gains = self._log_gains(predicted, chosen, left, self._reference(predicted.mean, own=True))
         price = np.log(np.asarray(costs, dtype=np.float64)[self.rows[left]])
         worth = gains - np.nan_to_num(price, nan=float(np.nanmean(price)) if np.isfinite(price).any() else 0.0)
         return int(self.rows[left[int(np.argmax(worth))]])
+
+    def _log_gains(
+        self, predicted: Predicted, chosen: NDArray[np.intp], left: NDArray[np.intp], reference: FloatArray
+    ) -> FloatArray:
+        """Log of what each row that is left is expected to add to the front of the chosen ones."""
+        cells = cells_of(self._others[chosen], predicted.mean[chosen], reference[1:], float(reference[0]))
+        return log_ehvi(cells, self._others[left], predicted.mean[left], predicted.deviation[left])
+
+    def beyond(self, row: int) -> tuple[str, ...]:
+        """Metrics of the objectives in which a row is no better than the study's reference point.
+
+        With any of them it adds no hypervolume, whatever its full run scores. The first objective's is left to be seen.
+        """
+        place = int(np.searchsorted(self.rows, row))
+        inside = self._others[place] > self._reference(self.flash.mean)[1:]
+        others = zip(self.context.objectives[1:], inside.tolist(), strict=True)
+        return tuple(item.metric for item, within in others if not within)

@@ -27,7 +27,8 @@ from autodistill.components.search import EarlierStudy, Objective, SearchContext
 from autodistill.errors import ConfigError
 from autodistill.search.acquisition import isolated
 from autodistill.search.candidates import Candidates, Pool
-from autodistill.search.learnt import column_of, learnt
+from autodistill.search.columns import column_of
+from autodistill.search.learnt import learnt
 from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, fit_model, noise_of, representable
 from autodistill.search.view import sign_of
 

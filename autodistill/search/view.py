@@ -18,7 +18,8 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History, Objective, SearchContext
 from autodistill.pareto import non_dominated
 from autodistill.search.candidates import Candidates, Pool
-from autodistill.search.learnt import column_of, learnt
+from autodistill.search.columns import column_of
+from autodistill.search.learnt import learnt
 from autodistill.search.scales import Scale
 from autodistill.search.surrogates import FeatureMap, Observed, representable
 

@@ -14,6 +14,7 @@ from autodistill.engine.guards import (
     judge_score,
     learnt_checks,
     overlaps,
+    picks_checks,
     score_check,
     split_check,
     task_checks,
@@ -168,3 +169,16 @@ def test_everything_in_the_comparison_is_judged_against_its_own_split() -> None:
     assert [item["name"].split(" against")[0] for item in rows] == ["the teacher", "tfidf", "tiny", "pick 1"]
     assert [item["alarm"] is None for item in rows] == [True, True, False, False]
     assert "worse than the trivial answer" in rows[3]["alarm"]
+
+
+def test_picks_that_are_missing_or_beyond_the_reference_have_rows_without_an_alarm() -> None:
+    asked = {"max": 4, "margin": 0.0}
+    chosen = [{"trial": 3, "searched": 5}, {"trial": 1, "searched": 5}]
+    assert picks_checks({}, []) == []
+    assert picks_checks({"trials": [3, 1], "searched": 5, "asked": asked}, chosen) == []
+    frozen = {"trials": [3, 1], "searched": 5, "asked": asked, "fewer": "the search has 2 architectures"}
+    chosen[1] = {**chosen[1], "beyond": ["ort.p50_ms"]}
+    fewer, beyond = picks_checks(frozen, chosen)
+    assert fewer == {"name": "picks", "found": "2 of at most 4: the search has 2 architectures", "alarm": None}
+    assert beyond["found"] == "trial 1 (ort.p50_ms)"
+    assert beyond["alarm"] is None

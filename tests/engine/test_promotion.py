@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -294,3 +295,38 @@ def test_trials_of_another_family_do_not_stand_in_the_way_of_the_next_pick(tmp_p
             seed=1,
         )
         assert len(Promoter(session).run()) == 2
+
+
+def test_trials_beyond_the_reference_become_picks_too_and_fewer_picks_are_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autodistill.engine.session import Session, open_session
+    from autodistill.engine.stop import StopSignal
+    from autodistill.registry import default_registry
+
+    given = tiny_study(tmp_path, "picks.max=8", "budget.trials=6", "baseline=[]", "reference=[]")
+    latencies = tmp_path / "latencies.json"
+    content = json.loads(latencies.read_text())
+    content["named"]["teacher"]["median"] = 4.0  # two of the six students are faster
+    latencies.write_text(json.dumps(content))
+    settings = autodistill.compose(given)
+    autodistill.run(settings, overrides=given, explore_only=True)
+
+    def work(job: Job) -> JobResult:
+        run = session.storage.lease_run(session.study.id, job.trial, job.run, "me", 60.0)
+        assert run is not None
+        metrics = {"select/classification.accuracy": {"value": 0.8 + job.trial / 100}}
+        session.storage.finish_run(run, state="complete", metrics=metrics)
+        return JobResult(job, "complete")
+
+    monkeypatch.setattr(Session, "runner", lambda *_, **__: SimpleNamespace(work=work))
+    progress = Told()
+    with StopSignal() as stop, open_session(settings, default_registry(), progress=progress, stop=stop) as session:
+        assert len(train_picks(session)) == 6
+        steps = [session.storage.step(session.study.id, f"pick:{place}") for place in range(6)]
+        frozen = session.storage.step(session.study.id, "picks_frozen")
+    assert [step["beyond"] for step in steps if "beyond" in step] == [["replay.p50_ms"]] * 4
+    assert frozen["fewer"] == "the search has 6 architectures that are complete and feasible"
+    told = "\n".join(progress.messages)
+    assert "does not reach in replay.p50_ms: no trial that is left lies within it." in told
+    assert f"6 of at most 8 picks (picks.max) were made: {frozen['fewer']}." in told

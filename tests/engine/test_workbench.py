@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny_studies import architecture
 
+from autodistill.components.search import History
 from autodistill.components.specs import ComponentSpec
 from autodistill.configs.composition import compose
 from autodistill.configs.settings import Settings
@@ -26,6 +27,8 @@ from autodistill.errors import ConfigError, PluginError, StudyError
 from autodistill.hookspecs import hookimpl
 from autodistill.plugin_manager import Provider
 from autodistill.registry import Registry
+from autodistill.search.candidates import Candidates
+from autodistill.search.view import View
 from autodistill.students.bert import BertFamily
 from autodistill.students.configs import BertFamilyConfig
 from autodistill.teachers.huggingface import HuggingFaceTeacher
@@ -354,8 +357,11 @@ def test_a_study_that_goes_on_with_other_settings_of_its_data_is_refused(
 #: A plugin whose students show their outputs only.
 CLOSED = """
 from autodistill.components.architecture import Architecture
+from autodistill.components.search import History
 from autodistill.components.specs import ComponentSpec
 from autodistill.hookspecs import hookimpl
+from autodistill.search.candidates import Candidates
+from autodistill.search.view import View
 from autodistill.students.bert import BertFamily
 from autodistill.students.configs import BertFamilyConfig
 
@@ -390,3 +396,24 @@ def test_a_loss_that_asks_for_what_the_students_cannot_give_is_named(
         r"\(it gives logits\)",
     ):
         check_workbench(bench)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "label"),
+    [
+        (["evaluator=[agreement]"], "size"),
+        (["evaluator=[]"], "size"),
+        (["evaluator=[agreement,size]"], "size"),
+        (["evaluator=[]", "+evaluator.mine.name=size"], "mine"),
+    ],
+)
+def test_sizes_are_features_of_the_search_whichever_evaluators_are_chosen(
+    tmp_path: Path, fresh_registry: Registry, chosen: list[str], label: str
+) -> None:
+    bench = Workbench(compose([*tiny_overrides(tmp_path), *chosen], fresh_registry), fresh_registry)
+    context = bench.search_context(bench.known({}))
+    assert context.known.metrics == {f"{label}.{name}" for name in ("parameters", "flops", "layers")}
+    view = View(context, Candidates(context), History())
+    everything = view.past.joined(Candidates(context).describe(context.space.enumerate()))
+    with_sizes, without = (view.feature_map(everything, None, sizes).layout.linear for sizes in (True, False))
+    assert (with_sizes, without) == (3, 0)

@@ -11,9 +11,11 @@ from autodistill.components.search import Constraint
 from autodistill.engine.space import build_space
 from autodistill.errors import ConfigError
 from autodistill.pareto import non_dominated
+from autodistill.pruners.ends import expected_ends
 from autodistill.search.configs import EvolutionConfig
 from autodistill.search.evolution import EvolutionSearch, crowding_distance, fitness_order
 from autodistill.search.outcomes import outcomes_of, ranked
+from autodistill.testing.pruners import toy_curve
 from autodistill.testing.search import (
     ACCURACY,
     LATENCY,
@@ -23,6 +25,7 @@ from autodistill.testing.search import (
     toy_context,
     toy_history,
 )
+from autodistill.testing.toy import ToyKnown
 
 
 def make(**changes: object) -> MakeStrategy:
@@ -155,3 +158,42 @@ def test_trials_that_broke_a_bound_before_training_say_where_not_to_look() -> No
     assert np.isfinite(outcomes.values).all()
     order = fitness_order(outcomes.values, outcomes.violations, len(outcomes))
     assert (np.diff(outcomes.violations[order]) >= 0).all()
+
+
+def test_trials_that_were_stopped_count_by_the_expected_end_of_their_run() -> None:
+    context = toy_context(known=ToyKnown(latency=True))
+    tried = list(dict.fromkeys(context.space.sample(80, seed=0)))[:24]
+    curves = [toy_curve(item, number, (0.25, 0.5), noise=0.003) for number, item in enumerate(tried)]
+    states = ["complete" if number < 12 else "stopped" for number in range(24)]
+    history = toy_history(context, tried, states=states)
+    assert len(outcomes_of(context, history)) == 12  # nothing is known of their runs
+    history.metrics[ACCURACY.metric][:12] = [curve.final[ACCURACY.metric] for curve in curves[:12]]
+    history = replace(history, curves=tuple(curve.rungs for curve in curves))
+    outcomes = outcomes_of(context, history)
+    assert outcomes.architectures == tuple(tried)
+    ends, _ = expected_ends(history, ACCURACY.metric)
+    assert outcomes.values[:, 0].tolist() == [*-history.metrics[ACCURACY.metric][:12], *-ends[12:]]
+    early = replace(history, states=("complete",) * 5 + ("stopped",) * 19)
+    early.metrics[ACCURACY.metric][5:] = np.nan
+    assert len(outcomes_of(context, early)) == 5  # too few runs have ended to tell
+
+
+def test_a_score_counts_rather_than_the_expected_end_of_another_run() -> None:
+    context = toy_context(known=ToyKnown(latency=True))
+    tried = list(dict.fromkeys(context.space.sample(80, seed=0)))[:12]
+    curves = [toy_curve(item, number, (0.25, 0.5), noise=0.003) for number, item in enumerate([*tried, tried[0]])]
+    history = toy_history(context, [*tried, tried[0]], states=["complete"] * 12 + ["stopped"])
+    history = replace(history, curves=tuple(curve.rungs for curve in curves))
+    outcomes = outcomes_of(context, history)
+    assert outcomes.values[-1, 0] == -history.metrics[ACCURACY.metric][0]
+
+
+def test_parents_are_sought_among_stopped_trials_too() -> None:
+    context = toy_context(known=ToyKnown(latency=True))
+    tried = list(dict.fromkeys(context.space.sample(80, seed=0)))[:14]
+    curves = [toy_curve(item, number, (0.25, 0.5)) for number, item in enumerate(tried)]
+    states = ["complete"] * 7 + ["stopped"] * 7
+    history = toy_history(context, tried, states=states)
+    assert make(initial=8)(context).propose(history, 1)[0].note == {"by": "random"}
+    history = replace(history, curves=tuple(curve.rungs for curve in curves))
+    assert make(initial=8)(context).propose(history, 1)[0].note == {"by": "child"}

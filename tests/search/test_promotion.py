@@ -184,3 +184,28 @@ def test_trials_that_are_all_slower_than_the_reference_are_picked_all_the_same()
     context = replace(context, reference={ACCURACY.metric: 0.5, LATENCY.metric: 2.0})
     promotion = Promotion(context, history, range(3))
     assert promotion.next({0: 0.85}, [0], np.ones(3)) is not None
+
+
+def test_when_only_trials_beyond_the_reference_are_left_the_undominated_come_next() -> None:
+    points = (0.60, 1.0), (0.65, 1.5), (0.85, 9.0), (0.70, 3.0), (0.64, 4.0), (0.78, 5.0), (0.69, 8.0)
+    measured = frozenset({LATENCY.metric})
+    context, history = few(*points)
+    context = replace(context, reference={ACCURACY.metric: 0.5, LATENCY.metric: 2.0}, measured=measured)
+    promotion = Promotion(context, history, range(len(points)))
+    taken = [promotion.first(0.0)]
+    for _ in points:
+        full = {row: points[row][0] + 0.02 for row in taken if row is not None}
+        taken.append(promotion.next(full, list(full), np.ones(len(points))))
+    assert taken[0] == 2  # the best flash score, beyond the reference
+    assert set(taken[1:3]) == {0, 1}  # those within it
+    assert set(taken[3:5]) == {3, 5}  # on the front of all
+    assert set(taken[5:7]) == {4, 6}
+    assert taken[7] is None
+    assert [promotion.beyond(row) for row in range(3)] == [(), (), (LATENCY.metric,)]
+
+
+def test_no_trial_lies_beyond_a_reference_that_none_has_reached() -> None:
+    measured = frozenset({LATENCY.metric})
+    context, history = few((0.80, 8.0), (0.75, 6.0))
+    context = replace(context, reference={ACCURACY.metric: 0.5, LATENCY.metric: 2.0}, measured=measured)
+    assert Promotion(context, history, range(2)).beyond(0) == ()

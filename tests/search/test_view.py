@@ -8,7 +8,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.search import Constraint, History
 from autodistill.pruners.ends import expected_ends
 from autodistill.search.candidates import Candidates
-from autodistill.search.learnt import with_expected_ends
+from autodistill.search.columns import with_expected_ends
 from autodistill.search.view import View
 from autodistill.testing.pruners import toy_curve
 from autodistill.testing.toy import ACCURACY, LATENCY, NothingKnown, toy_context, toy_history
