@@ -113,11 +113,12 @@ def equal_compute(
         rival = judge.strongest(baselines, pick)
         if number in trials and rival is not None:
             ahead = gain(pick, rival, judge.metric, judge.role)
-            compared = {"pick": number, "baseline": rival.name, "gain": ahead, "holds": judge.holds(ahead)}
+            holds = judge.holds(ahead)
+            compared = {"pick": number, "baseline": rival.name, "gain": ahead, "holds": holds}
             rivals = f"{strongest_in_words(voided)}, {rival.name}"
             claim = (
                 f"At equal total compute, what training all baselines cost, the search has {len(trials)} trials: "
-                f"{pick.name} {judge.verb(compared['holds'])} {rivals} ({gain_in_words(ahead)})."
+                f"{pick.name} {judge.verb(holds)} {rivals} ({gain_in_words(ahead)})."
             )
             return {**result, **compared, "trials": len(trials), "claim": claim + _missing(spent)}
     claim = (
