@@ -77,8 +77,9 @@ def plan(settings: Settings, registry: Registry, overrides: Sequence[str]) -> in
 
     from autodistill.engine.plan import make_plan
     from autodistill.report.plan import render_plan
+    from autodistill.report.progress import ProgressDisplay
 
-    render_plan(make_plan(settings, registry), Console())
+    render_plan(make_plan(settings, registry, ProgressDisplay()), Console())
     return 0
 
 

@@ -70,6 +70,7 @@ def _compare(session: Session) -> dict[str, Any]:
     others = [teacher, *references, *(contender for _, contender in baselines)]
     trivial = trivial_scores(session.bench, session.teacher.predictions(session.bench, role))
     metric, direction = judged_by(session)
+    failed = failed_baselines(trials, stored_runs)
     judge = Judge(
         metric=metric,
         direction=direction,
@@ -99,7 +100,7 @@ def _compare(session: Session) -> dict[str, Any]:
                 [item for _, item in picks],
                 [item for _, item in baselines],
                 teacher,
-                failed_baselines(trials, stored_runs),
+                failed,
             ),
             "metric": metric,
             "pick": picks[0][0].number if picks else None,
@@ -108,6 +109,7 @@ def _compare(session: Session) -> dict[str, Any]:
                 [(trial.number, item) for trial, item in picks],
                 [item for _, item in baselines],
                 spending(stored_runs, trials.values(), picks_of(session.storage, session.study)),
+                failed,
             ),
         },
     }

@@ -10,12 +10,19 @@ both and left out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from autodistill.engine.records import RunRecord, TrialRecord
-from autodistill.engine.verdict import Contender, Judge, gain, gain_in_words
+from autodistill.engine.verdict import (
+    Contender,
+    Judge,
+    gain,
+    gain_in_words,
+    strongest_in_words,
+    unlearnt_baselines,
+)
 
 #: What compute is counted in: arithmetic does not depend on what else the machine did.
 UNIT = "flops"
@@ -74,7 +81,11 @@ def spending(runs: Iterable[RunRecord], trials: Iterable[TrialRecord], picks: Co
 
 
 def equal_compute(
-    judge: Judge, picks: Sequence[tuple[int, Contender]], baselines: Sequence[Contender], spent: Spending
+    judge: Judge,
+    picks: Sequence[tuple[int, Contender]],
+    baselines: Sequence[Contender],
+    spent: Spending,
+    failed: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The comparison at the budget of all baselines.
 
@@ -83,6 +94,7 @@ def equal_compute(
         picks: (trial, contender), the best on the select split first.
         baselines: all that were trained.
         spent: accounted cost.
+        failed: names of the baselines whose training failed; the claim names void ones as the verdict does.
 
     Returns:
         ``budget_flops``, ``spent_flops`` (of the whole search), ``trials`` (of the search within the
@@ -91,22 +103,29 @@ def equal_compute(
     total = sum(cost for _, cost in spent.flash) + spent.full
     result: dict[str, Any] = {"budget_flops": spent.baselines, "spent_flops": total, "trials": 0}
     nothing = {"pick": None, "baseline": None, "gain": None, "holds": None}
+    voided = [*failed, *unlearnt_baselines(judge, baselines)]
+    void = f" Void: {', '.join(voided)}." if voided else ""
     if not picks or not baselines or spent.baselines <= 0:
         claim = "At equal total compute nothing is compared: a pick or a baseline is missing."
-        return {**result, **nothing, "claim": claim}
+        return {**result, **nothing, "claim": claim + void}
     trials = spent.proposed_within(spent.baselines - spent.full)
     for number, pick in picks:
         rival = judge.strongest(baselines, pick)
         if number in trials and rival is not None:
             ahead = gain(pick, rival, judge.metric, judge.role)
-            compared = {"pick": number, "baseline": rival.name, "gain": ahead, "holds": judge.holds(ahead)}
-            claim = _claim(judge, pick, rival, len(trials), compared)
+            holds = judge.holds(ahead)
+            compared = {"pick": number, "baseline": rival.name, "gain": ahead, "holds": holds}
+            rivals = f"{strongest_in_words(voided)}, {rival.name}"
+            claim = (
+                f"At equal total compute, what training all baselines cost, the search has {len(trials)} trials: "
+                f"{pick.name} {judge.verb(holds)} {rivals} ({gain_in_words(ahead)})."
+            )
             return {**result, **compared, "trials": len(trials), "claim": claim + _missing(spent)}
     claim = (
         "At equal total compute nothing can be claimed: for what training the baselines cost, the search would not "
         "have proposed and trained any of the picks, or no baseline has learnt the task."
     )
-    return {**result, **nothing, "claim": claim + _missing(spent)}
+    return {**result, **nothing, "claim": claim + void + _missing(spent)}
 
 
 def _missing(spent: Spending) -> str:
@@ -116,11 +135,4 @@ def _missing(spent: Spending) -> str:
     return (
         " The teacher ran in the steps, as its features were not cached; its arithmetic is not counted, since no "
         "student family knows it."
-    )
-
-
-def _claim(judge: Judge, pick: Contender, rival: Contender, trials: int, compared: Mapping[str, Any]) -> str:
-    return (
-        f"At equal total compute, what training all baselines cost, the search has {trials} trials: {pick.name} "
-        f"{judge.verb(compared['holds'])} the strongest baseline, {rival.name} ({gain_in_words(compared['gain'])})."
     )

@@ -344,20 +344,33 @@ def learnt_checks(
         metric: that models are compared by.
         direction: of it.
     """
+    return [
+        score_check(_called(name), metric, value, floor, learnt)
+        for name, value, floor, learnt in _judged_models(finals, teacher, metric, direction)
+    ]
+
+
+def unlearnt(finals: Mapping[str, Any], teacher: Mapping[str, Any], metric: str, direction: str) -> list[str]:
+    """Names of the models that `learnt_checks` raises an alarm about."""
+    judged = _judged_models(finals, teacher, metric, direction)
+    return [name for name, _, _, learnt in judged if learnt != "learnt"]
+
+
+def _judged_models(
+    finals: Mapping[str, Any], teacher: Mapping[str, Any], metric: str, direction: str
+) -> Iterator[tuple[str, float, float, Learnt]]:
+    """Name, value, the trivial answer's and what that tells, of every model that was scored."""
     # Before the comparison there is the teacher on the select split.
     floor = finals.get("trivial", teacher["trivial"]).get(metric)
     if not finals:
-        entry = teacher["metrics"].get(metric)
-        rows: Iterable[Any] = [("the teacher", entry)] if entry else []
+        rows: Iterable[Any] = [("teacher", teacher["metrics"].get(metric))]
     else:
         groups = (finals.get(group, {}).values() for group in ("baselines", "picks"))
         models = [finals["teacher"], *finals.get("references", []), *itertools.chain(*groups)]
-        rows = [(_called(row["name"]), row["metrics"].get(metric)) for row in models]
-    return [
-        score_check(who, metric, entry["value"], floor, _judged(entry, floor, direction))
-        for who, entry in rows
-        if entry is not None and floor is not None and entry["value"] is not None
-    ]
+        rows = [(row["name"], row["metrics"].get(metric)) for row in models]
+    for name, entry in rows:
+        if entry and floor is not None and entry["value"] is not None:
+            yield name, entry["value"], floor, _judged(entry, floor, direction)
 
 
 def _called(name: str) -> str:

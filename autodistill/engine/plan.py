@@ -22,7 +22,7 @@ from autodistill.engine.places import chosen_picks, frozen_picks
 from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, step_flops, training_flops
 from autodistill.engine.records import FINAL_TRIAL_STATES
 from autodistill.engine.run import is_finished
-from autodistill.engine.session import check_study
+from autodistill.engine.session import CHECKING, check_study
 from autodistill.engine.task_bench import forward_flops, protocol_of, recipe_of_tasks, task_bench
 from autodistill.engine.workbench import Workbench, model_dimensions
 from autodistill.folders import directory_bytes
@@ -46,6 +46,11 @@ if TYPE_CHECKING:
     from autodistill.engine.records import StudyRecord
     from autodistill.engine.storage import Storage
     from autodistill.registry import Registry
+    from autodistill.report.progress import Progress
+
+#: What a plan is at, after `autodistill.engine.session.CHECKING`.
+COUNTING, STEPPING = "counting what architectures cost", "timing a few steps"
+TASKS = "counting what fine-tuning on tasks costs"
 
 #: Stages of which a study tells how many of their runs are done.
 TEACHER, ANSWERS = "fine-tuning the teacher", "teacher's answers"
@@ -149,18 +154,27 @@ class Plan:
         return {**asdict(self), "seconds": self.seconds, "seconds_left": self.seconds_left}
 
 
-def make_plan(settings: Settings, registry: Registry) -> Plan:
+def make_plan(settings: Settings, registry: Registry, progress: Progress | None = None) -> Plan:
     """Check everything, time a few steps, and add up.
 
     The plan is that of the whole study, from its beginning, with what a study that exists has done.
 
+    Args:
+        settings: checked configuration.
+        registry: what exists.
+        progress: what to tell about progress; nothing by default.
+
     Raises:
         UserError: what `run` would raise before training, of a study that exists too.
     """
+    from autodistill.report.progress import QuietProgress
+
     prepare_process(settings.trainer)
     with ExitStack() as stack:
+        shown = stack.enter_context(progress or QuietProgress())
+        shown.stage(CHECKING)
         checked = check_study(settings, registry, stack)
-        planner = _Planner(checked.bench)
+        planner = _Planner(checked.bench, shown)
         plan = planner.plan()
         if checked.random_starts is not None:
             plan = replace(plan, facts={**plan.facts, "start": checked.random_starts})
@@ -208,16 +222,17 @@ def _done(
 
 
 class _Planner:
-    def __init__(self, bench: Workbench) -> None:
-        self.bench = bench
+    def __init__(self, bench: Workbench, progress: Progress) -> None:
+        self.bench, self.progress = bench, progress
         self.teacher = bench.teacher.load(bench.task)
-        self.flops = {architecture: self._forward(architecture) for architecture in self._sample()}
+        self.flops = self._costs(self._sample())
         ordered = sorted(self.flops, key=lambda item: self.flops[item])
         self.extremes = (ordered[0], ordered[-1])
         self.baselines = [named.architecture for named in bench.baselines(self.teacher)]
 
     def plan(self) -> Plan:
         bench, settings = self.bench, self.bench.settings
+        self.progress.stage(STEPPING, len(self.extremes) + 1 + len(self._teacher_precisions))  # 1: to teach the teacher
         times = {architecture: self._step_seconds(self._build(architecture)) for architecture in self.extremes}
         baselines = self.baselines
         study = StudyFeatures(bench, self.teacher, model_dimensions(self.teacher), "plan")
@@ -257,6 +272,15 @@ class _Planner:
             return list(space.enumerate())
         return list(dict.fromkeys(space.sample(SAMPLED, seed=0)))
 
+    def _costs(self, architectures: list[Architecture]) -> dict[Architecture, float]:
+        """Architecture -> FLOPs of its forward pass."""
+        self.progress.stage(COUNTING, len(architectures))
+        found = {}
+        for architecture in architectures:
+            found[architecture] = self._forward(architecture)
+            self.progress.advance()
+        return found
+
     def _forward(self, architecture: Architecture) -> float:
         return sum(step_flops(self.bench, architecture))
 
@@ -280,6 +304,7 @@ class _Planner:
                 with placed(model, device):
                     seconds = [self._timed(model, step, timed, precision) for step in range(TIMED_STEPS + 1)]
                     model.zero_grad()
+                self.progress.advance()
                 return float(np.median(seconds[1:])) * size / timed
             except Exception as error:
                 timed = halved(timed, error, "steps were timed")
@@ -315,8 +340,11 @@ class _Planner:
     def _teacher_seconds(self) -> dict[str, float]:
         """Precision -> seconds of the teacher on one example: in which it teaches, and in which it answers."""
         size = self.bench.schedule.optimisation.batch_size
-        precisions = {teaching_precision_of(self.bench.settings.trainer), "32-true"}
-        return {precision: self._step_seconds(self.teacher, precision) / size for precision in precisions}
+        return {one: self._step_seconds(self.teacher, one) / size for one in self._teacher_precisions}
+
+    @property
+    def _teacher_precisions(self) -> set[str]:
+        return {teaching_precision_of(self.bench.settings.trainer), "32-true"}
 
     def _teacher_pass(self, name: str, runs: int, examples: int) -> PlannedStage:
         """The teacher on some examples, in each of some runs."""
@@ -422,6 +450,8 @@ class _Planner:
         teacher = self.bench.architecture_of(self.teacher) or largest
         models = [teacher, *baselines, *[self._typical(mean)] * self.bench.settings.picks_max]
         stages = []
+        if self.bench.settings.tasks:
+            self.progress.stage(TASKS, len(self.bench.settings.tasks))
         for label in self.bench.settings.tasks:
             own = task_bench(self.bench, label)
             protocol, recipe, rows = protocol_of(own), recipe_of_tasks(own), len(own.splits["train"])
@@ -436,6 +466,7 @@ class _Planner:
             stages.append(
                 PlannedStage(f"fine-tuning: {label}", count, steps, examples, flops, count * flops * seconds_per_flop)
             )
+            self.progress.advance()
         return stages
 
     def _typical(self, forward: float) -> Architecture:

@@ -59,6 +59,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: The first stage of `run`, and of `plan`.
+CHECKING = "checking configuration, data and teacher"
+
 
 @dataclass
 class Session:
@@ -250,7 +253,7 @@ def open_session(
     prepare_process(settings.trainer)
     with ExitStack() as stack:
         stack.enter_context(ending_uses())  # another study of this process may need the room in the cache
-        progress.stage("checking configuration, data and teacher")
+        progress.stage(CHECKING)
         checked = check_study(settings, registry, stack, lambda: stop.requested)
         bench, features, earlier = checked.bench, checked.features, checked.earlier
         storage = checked.storage or stack.enter_context(Storage(settings.storage_url))

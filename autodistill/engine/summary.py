@@ -20,7 +20,15 @@ from autodistill.engine.average_claim import average_claim
 from autodistill.engine.environments import FIRST_USED, differences, environments_of
 from autodistill.engine.explore_clock import BUDGET_STAGE
 from autodistill.engine.going_on import command_to_go_on
-from autodistill.engine.guards import alarms, data_checks, failed_check, learnt_checks, picks_checks, task_checks
+from autodistill.engine.guards import (
+    alarms,
+    data_checks,
+    failed_check,
+    learnt_checks,
+    picks_checks,
+    task_checks,
+    unlearnt,
+)
 from autodistill.engine.picks import averaged, pareto_rows
 from autodistill.engine.places import chosen_picks, picks_of
 from autodistill.engine.pruning import savings
@@ -166,6 +174,7 @@ class SummaryBuilder:
             "history": [self._history_row(trial) for trial in self.trials],
             "checks": checks,
             "alarms": [*self.teacher["alarms"], *alarms(checks)],
+            "unlearnt": unlearnt(self.finals, self.teacher, self.metric, self.direction),
             "notes": notes,
             "config": self.config,
             "components": self.study.components.get("components", []),

@@ -161,6 +161,16 @@ def void_in_words(reasons: Mapping[str, str], lead: str = "Void") -> str:
     return f"{lead}: {named}. Well trained, it may be the strongest."
 
 
+def strongest_in_words(voided: Sequence[str]) -> str:
+    """The strongest baseline, and which are none: the names of those that are void."""
+    return "the strongest baseline" if not voided else f"the strongest baseline but {', '.join(voided)} (void)"
+
+
+def unlearnt_baselines(judge: Judge, baselines: Sequence[Contender]) -> list[str]:
+    """Names of the baselines that were trained and are no better than the trivial answer."""
+    return [item.name for item in baselines if not judge.has_learnt(item)]
+
+
 def verdict(
     judge: Judge,
     picks: Sequence[Contender],
@@ -183,7 +193,7 @@ def verdict(
     """
     if not picks:
         return {"claim": "No pick was trained in full, so nothing is claimed.", "holds": None, "baseline": None}
-    unlearnt = [item.name for item in baselines if not judge.has_learnt(item)]
+    unlearnt = unlearnt_baselines(judge, baselines)
     found = _verdict(judge, picks, baselines, teacher, [*failed, *unlearnt])
     limits = [ONE_RUN] if found["holds"] is not None else []
     limits += [NO_TEST_SPLIT] if judge.role != TEST else []
@@ -210,8 +220,8 @@ def _verdict(
     ahead = gain(best, rival, judge.metric, judge.role)
     holds = judge.holds(ahead)
     speed = _speed(best, rival, judge.label).replace(" at", ", at", 1)
-    strongest = "the strongest baseline" if not voided else f"the strongest baseline but {', '.join(voided)} (void)"
-    claim = f"{about}; it {judge.verb(holds)} {strongest}, {rival.name} ({gain_in_words(ahead)}{speed})."
+    rivals = f"{strongest_in_words(voided)}, {rival.name}"
+    claim = f"{about}; it {judge.verb(holds)} {rivals} ({gain_in_words(ahead)}{speed})."
     return {"claim": claim, "holds": holds, "baseline": rival.name}
 
 

@@ -18,6 +18,8 @@ from tiny_studies import replaced, tiny_study
 
 from autodistill.cli import main
 from autodistill.configs.composition import SEARCH_PATH, search_path_override
+from autodistill.engine.plan import COUNTING, STEPPING
+from autodistill.engine.session import CHECKING
 
 Verb = Callable[..., str]
 
@@ -371,6 +373,21 @@ def test_plan_says_what_run_would_cost_and_does_nothing(tiny: Tiny, out: Verb, t
     assert "feasible architectures" in printed
     assert not (tmp_path / "planned" / "studies.db").exists()
     assert not (tmp_path / "planned" / "cache" / "teachers").exists()
+
+
+def test_plan_tells_its_stages_as_run_does_and_prints_the_plan_alone(
+    tiny: Tiny, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["plan", *replaced(tiny.overrides, f"output_dir={tmp_path / 'planned'}")]) == 0
+    printed = capsys.readouterr()
+    told = [line for line in printed.err.splitlines() if ": started" in line or ": done (" in line]
+    assert [line.split(":")[0] for line in told[::2]] == [CHECKING, COUNTING, STEPPING]
+    assert [line.split(":")[0] for line in told[1::2]] == [CHECKING, COUNTING, STEPPING]
+    assert told[-2].endswith("started, 4 to do")
+    assert "done (4 of 4, " in told[-1]  # smallest and largest student, the teacher that learns, and that answers
+    assert printed.out.startswith("plan")
+    assert not any(name in printed.out for name in (CHECKING, COUNTING, STEPPING))
 
 
 def test_a_helper_of_a_derived_value_is_searched_and_not_handed_to_the_family(

@@ -117,6 +117,19 @@ def test_a_baseline_that_has_learnt_nothing_is_no_rival() -> None:
     assert "the strongest baseline but model 200 (void), model 300" in found["claim"]
 
 
+def test_the_claim_at_equal_compute_names_void_baselines_as_the_verdict_does() -> None:
+    spent = Spending([(0, 1.0)], 1.0, 80.0)
+    claim = equal_compute(JUDGE, [(0, STRONG)], [LOST, WEAK], spent, ["mobilebert"])["claim"]
+    named = "the strongest baseline but mobilebert, model 200 (void), model 300 (+0.2000"
+    assert f"model 380 beats {named}" in claim
+    assert named in verdict(JUDGE, [STRONG], [LOST, WEAK], STRONG, ["mobilebert"])["claim"]
+    too_late = equal_compute(JUDGE, [(9, STRONG)], [LOST, WEAK], spent, ["mobilebert"])["claim"]
+    assert too_late.endswith("has learnt the task. Void: mobilebert, model 200.")
+    alone = equal_compute(JUDGE, [(0, STRONG)], [], spent, ["mobilebert"])["claim"]
+    assert alone.endswith("is missing. Void: mobilebert.")
+    assert "oid" not in equal_compute(JUDGE, [(0, STRONG)], [WEAK], spent)["claim"]
+
+
 def test_a_baseline_whose_training_failed_is_named_and_void() -> None:
     found = verdict(JUDGE, [STRONG], [LOST, WEAK], STRONG, ["mobilebert"])
     assert found["voided"] == ["mobilebert", "model 200"]

@@ -219,17 +219,30 @@ def test_all_of_glue_is_a_sweep(tmp_path: Path) -> None:
         "data.max_length=32",
         f"teacher.path={write_tiny_teacher(tmp_path / 'teacher')}",
         f"output_dir={tmp_path / 'outputs'}",
-        *SMALL,
+        *(item for item in SMALL if not item.startswith("teacher.allow_weak")),  # the sweep's own
     ]
     done = subprocess.run(command("run", *given), capture_output=True, text=True, env=environment(), check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = {path.parent.name: path for path in (tmp_path / "outputs").glob("*/summary.json")}
     assert set(found) == {f"glue_all-data=glue_{task}" for task in metrics}
+    weak = []
     for task, expected in metrics.items():
-        (pick,) = json.loads(found[f"glue_all-data=glue_{task}"].read_text())["picks"]
+        summary = json.loads(found[f"glue_all-data=glue_{task}"].read_text())
+        (pick,) = summary["picks"]
         scores = {name: entry for name, entry in pick["final"].items() if name.startswith("glue.")}
         assert set(scores) == {"glue.score", *(f"glue.{name}" for name in expected)}, task
         assert all(entry["split"] == "test" for entry in scores.values())
+        weak.append(any(alarm.startswith("the teacher scores") for alarm in summary["alarms"]))
+    assert any(weak)  # random words teach nothing, and stop no study of the sweep
+
+
+def test_all_of_glue_goes_on_where_a_task_is_not_learnt_and_one_task_alone_does_not(fresh_registry: Registry) -> None:
+    every, one = (
+        autodistill.compose([f"experiment={name}", "data.root=/glue"], fresh_registry).one("teacher").parameters
+        for name in ("glue_all", "glue_sst2")
+    )
+    assert (every["allow_weak"], one["allow_weak"]) == (True, False)
+    assert {**every, "allow_weak": False} == one  # the same recipe
 
 
 def test_every_experiment_is_tested() -> None:

@@ -18,6 +18,7 @@ from autodistill.engine.guards import (
     score_check,
     split_check,
     task_checks,
+    unlearnt,
 )
 from autodistill.evaluators.scoring import proportion
 
@@ -144,6 +145,7 @@ def test_before_the_comparison_the_teacher_is_judged_on_the_select_split() -> No
     teacher = {"trivial": {"x.a": 0.5}, "metrics": {"x.a": entry}}
     (row,) = learnt_checks({}, teacher, "x.a", "maximize")
     assert "no better than the trivial answer" in row["alarm"]
+    assert unlearnt({}, teacher, "x.a", "maximize") == ["teacher"]
     assert learnt_checks({}, {"trivial": {}, "metrics": {}}, "x.a", "maximize") == []
 
 
@@ -169,6 +171,7 @@ def test_everything_in_the_comparison_is_judged_against_its_own_split() -> None:
     assert [item["name"].split(" against")[0] for item in rows] == ["the teacher", "tfidf", "tiny", "pick 1"]
     assert [item["alarm"] is None for item in rows] == [True, True, False, False]
     assert "worse than the trivial answer" in rows[3]["alarm"]
+    assert unlearnt(finals, {"trivial": {"x.a": 0.5}, "metrics": {}}, "x.a", "maximize") == ["tiny", "pick 1"]
 
 
 def test_picks_that_are_missing_or_beyond_the_reference_have_rows_without_an_alarm() -> None:
