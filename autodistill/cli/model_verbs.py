@@ -35,7 +35,7 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
     from autodistill.training.predict import predict
 
     model = load_saved(settings)
-    bench = own_bench(settings, registry)
+    bench = own_bench(settings, registry, _classes_of(model) if _has_head(model) else None)
     if _is_untaught(model, bench):
         return _fine_tune(settings, _without_teacher(bench))
     _check_same_task(bench, model, settings)
@@ -75,10 +75,15 @@ def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> 
 # -- parts -------------------------------------------------------------------------------------------------------
 
 
-def own_bench(settings: Settings, registry: Registry) -> Workbench:
+def own_bench(settings: Settings, registry: Registry, classes: tuple[str, ...] | None = None) -> Workbench:
     """The shared parts with tokeniser and vocabulary of the saved model.
 
     They are the teacher's where one is given and the model's directory has none.
+
+    Args:
+        settings: name the model.
+        registry: what exists.
+        classes: of the model, where it is scored alone: then a test split is enough.
 
     Raises:
         TeacherError: the model has no tokeniser, or one of another model, and no teacher is given.
@@ -91,7 +96,8 @@ def own_bench(settings: Settings, registry: Registry) -> Workbench:
     directory = Path(str(settings.model)).expanduser()
     has_own = any((directory / name).is_file() for name in TOKENIZER_FILES)
     is_given = settings.one("teacher").parameters.get("path") is not None
-    return Workbench(settings if is_given and not has_own else as_teacher(settings, registry), registry)
+    own = settings if is_given and not has_own else as_teacher(settings, registry)
+    return Workbench(own, registry, model_classes=classes)
 
 
 def as_teacher(settings: Settings, registry: Registry) -> Settings:
@@ -102,13 +108,22 @@ def as_teacher(settings: Settings, registry: Registry) -> Settings:
     return replace(settings, components={**settings.components, "teacher": own})
 
 
+def _has_head(model: PreTrainedModel) -> bool:
+    """Whether the model was trained for a task with labels."""
+    return type(model).__name__.endswith(("Classification", "QuestionAnswering"))
+
+
+def _classes_of(model: PreTrainedModel) -> tuple[str, ...]:
+    """The names of a model's classes, index = class id."""
+    return tuple(str(model.config.id2label[index]) for index in range(model.config.num_labels))
+
+
 def _is_untaught(model: PreTrainedModel, bench: Workbench) -> bool:
     """Whether the model, which is the workbench's teacher, has no head for the labelled task, nor for another one.
 
     To give a model that was trained for another task is a mistake, no reason to train it anew.
     """
-    has_any_head = type(model).__name__.endswith(("Classification", "QuestionAnswering"))
-    wanted = not bench.data.task.label_free and bench.data.task.kind != "mlm" and not has_any_head
+    wanted = not _has_head(model) and not bench.data.task.label_free and bench.data.task.kind != "mlm"
     is_teacher = bench.settings.one("teacher").parameters.get("path") == str(bench.settings.model)
     return wanted and is_teacher and bench.teacher.needs_fine_tuning(bench.task)
 
@@ -221,6 +236,11 @@ def _teacher_logits(settings: Settings, registry: Registry, bench: Workbench, ro
             f"{settings.model} knows other classes ({', '.join(bench.task.labels[:8])}) than {who} "
             f"({', '.join(theirs.task.labels[:8])}). Give the teacher it was distilled from: teacher.path=DIR."
         )
+    if "train" not in bench.data.splits and theirs.teacher.needs_fine_tuning(theirs.task):
+        raise ConfigError(
+            f"{settings.model} cannot be compared with {who}: that teacher does not know the task, and there are no "
+            "training examples to fine-tune it on. Give them (data.train), or teacher.path=DIR of one that knows it."
+        )
     take_cached(theirs)
     return prepare_teacher(theirs).logits(theirs, role)
 
@@ -243,7 +263,7 @@ def _check_same_task(bench: Workbench, model: PreTrainedModel, settings: Setting
         )
     if task.kind not in ("classification", "token_classification"):
         return
-    labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+    labels = _classes_of(model)
     if labels != task.labels:
         raise ConfigError(
             f"{settings.model} was trained for other classes than this data, or for the same in another order: it "

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-#: Roles of a split. ``train`` and ``select`` always exist; ``test`` is absent when the user has none.
+#: Roles of a split. ``train`` and ``select`` always exist, but where a model is scored alone; ``test`` is absent when
+#: the user has none.
 ROLES = ("train", "select", "test")
 
 #: Kinds of task known to the vocabulary of the project.
@@ -151,9 +152,16 @@ class TaskData:
 
 @dataclass(frozen=True, slots=True)
 class DataContext:
-    """What a data source may use: ``cache_dir`` for what it builds, shared between studies and processes."""
+    """What a data source may use.
+
+    Args:
+        cache_dir: for what it builds, shared between studies and processes.
+        model_classes: where a trained model is scored and nothing is trained: the names of its classes, index = class
+            id. A source that is given no training data may then give the test split alone. None everywhere else.
+    """
 
     cache_dir: Path
+    model_classes: tuple[str, ...] | None = None
 
 
 class DataSource(Protocol):

@@ -28,7 +28,7 @@ class Squad:
     """Questions about paragraphs; the answer is a piece of the paragraph, or (2.0) there is none.
 
     Args:
-        context: not used.
+        context: says whether a model is scored, for which ``test`` alone will do.
         version: ``"1.1"`` or ``"2.0"``.
         train: path of the official training file, also .gz; None reads from the hub.
         test: path of the official dev file; None reads from the hub, or has no test when ``train`` is a file.
@@ -59,6 +59,7 @@ class Squad:
         self.max_length = max_length
         self._version = version
         self._paths = {"train": train, "test": test}
+        self._is_scored = context.model_classes is not None
         self._allow_hub, self._revision = allow_hub, revision
         self._stride = stride
         self._carving = Carving(select_share, select_max, train_limit)
@@ -70,7 +71,7 @@ class Squad:
         Raises:
             DataError: a file is not what the official layout says; names the place in it.
         """
-        local = self._paths["train"] is not None
+        local = self._paths["train"] is not None or (self._is_scored and self._paths["test"] is not None)
         roles = [role for role in ("train", "test") if self._paths[role] is not None or not local]
         splits = {role: list(self._examples(role)) for role in roles}
         for role, examples in splits.items():

@@ -185,6 +185,20 @@ def test_evaluate_gives_the_studys_final_metrics_again(tiny: Tiny, out: Verb) ->
     assert "evaluated" not in names
 
 
+def test_evaluate_needs_test_examples_alone(tiny: Tiny, out: Verb, capsys: pytest.CaptureFixture[str]) -> None:
+    pick = tiny.summary()["picks"][0]
+    given = [item for item in tiny.overrides if not item.startswith(("data.train=", "data.select="))]
+    given = replaced(given, "study.name=alone", f"model={tiny.folder / pick['paths']['hf']}")
+    out("evaluate", *given)
+    found = evaluated(tiny.output / "alone")
+    assert found["metrics"]["classification.accuracy"] == pick["final"]["classification.accuracy"]
+    assert not [name for name in found["notes"] if name.endswith(("_train", "_select"))]
+    assert main(["evaluate", *given, "evaluator=[agreement]"]) == 2
+    assert "no training examples to fine-tune it on" in capsys.readouterr().err
+    assert main(["evaluate", *replaced(given, f"model={tiny.folder.parent.parent / 'teacher'}")]) == 2
+    assert "data.train must name a file" in capsys.readouterr().err
+
+
 def evaluated(folder: Path) -> dict[str, Any]:
     """The only result of the verb `evaluate` in a study's folder."""
     (file,) = (folder / "evaluate").glob("*.json")

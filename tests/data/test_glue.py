@@ -41,6 +41,17 @@ def test_mnli_keeps_matched_and_mismatched_apart(tmp_path: Path) -> None:
     assert [identity.split("-")[0] for identity in ids] == ["matched"] * 40 + ["mismatched"] * 40
 
 
+def test_to_score_a_model_the_dev_sets_will_do(tmp_path: Path) -> None:
+    folder = write_tiny_glue(tmp_path, "mnli") / TASKS["mnli"].folder
+    (folder / "train.tsv").unlink()
+    for root in (tmp_path, folder):
+        parameters = asdict(GlueConfig(task="mnli", root=str(root)))
+        splits = Glue(DataContext(tmp_path, ()), **parameters).load().splits
+        assert {role: len(split) for role, split in splits.items()} == {"test": 80}
+        with pytest.raises(DataError, match=r"has no train\.tsv"):  # nothing is trained without
+            Glue(DataContext(tmp_path), **parameters).load()
+
+
 def test_the_layout_of_the_files_may_vary(tmp_path: Path) -> None:
     root = write_tiny_glue(tmp_path / "a", "mrpc")
     expected = load(task="mrpc", root=str(root))

@@ -35,6 +35,15 @@ def test_questions_answers_and_contexts_are_read(tmp_path: Path) -> None:
     assert not set(data.splits["train"]["context"]) & set(data.splits["select"]["context"])
 
 
+def test_to_score_a_model_the_dev_file_will_do(tmp_path: Path) -> None:
+    test = write_tiny_squad(tmp_path / "dev.json", 5)
+    parameters = asdict(SquadConfig(test=str(test)))
+    splits = Squad(DataContext(tmp_path, ()), **parameters).load().splits
+    assert {role: len(split) for role, split in splits.items()} == {"test": 10}
+    with pytest.raises(DataError, match=r"data\.train is null"):  # nothing is trained without
+        Squad(DataContext(tmp_path), **parameters).load()
+
+
 def test_version_2_has_questions_without_answers(tmp_path: Path) -> None:
     path = write_tiny_squad(tmp_path / "train.json", impossible=True)
     data = load(train=str(path), version="2.0")
