@@ -109,7 +109,10 @@ class Squad:
     def _matches(self, example: Example) -> bool:
         """Whether the answer that is trained on stands in the context where it should; run_squad.py skips others."""
         text, start = example["answers"]["text"], example["answers"]["start"]
-        if not text or (text[0].strip() and example["context"][start[0] : start[0] + len(text[0])] == text[0]):
+        if not text:
+            return True
+        # From -10 on Python would take the text ten characters before the end.
+        if start[0] >= 0 and text[0].strip() and example["context"].startswith(text[0], start[0]):
             return True
         count_one(self._notes, "dropped_answers_not_in_context")
         return False

@@ -35,6 +35,15 @@ def test_questions_answers_and_contexts_are_read(tmp_path: Path) -> None:
     assert not set(data.splits["train"]["context"]) & set(data.splits["select"]["context"])
 
 
+def test_an_answer_before_the_context_is_in_none_of_it(tmp_path: Path) -> None:
+    path = write_tiny_squad(tmp_path / "train.json")
+    content = json.loads(path.read_text())
+    paragraph = content["data"][0]["paragraphs"][0]
+    paragraph["qas"][0]["answers"][0]["answer_start"] -= len(paragraph["context"])  # Python finds it from the end
+    path.write_text(json.dumps(content))
+    assert load(train=str(path)).notes["dropped_answers_not_in_context"] == 1
+
+
 def test_to_score_a_model_the_dev_file_will_do(tmp_path: Path) -> None:
     test = write_tiny_squad(tmp_path / "dev.json", 5)
     parameters = asdict(SquadConfig(test=str(test)))
