@@ -18,6 +18,11 @@ TASK_KINDS = ("classification", "regression", "token_classification", "question_
 IGNORED = -100
 
 
+#: End of the name of a note that says of how many something was left out: ``blank_lines_left_out_of`` beside
+#: ``blank_lines_left_out``. A share above 1 % raises an alarm.
+OF = "_of"
+
+
 @dataclass(frozen=True, slots=True)
 class Masking:
     """How a masked language model's examples are made; a pure function of (fingerprint of the split, seed, index).
@@ -133,7 +138,8 @@ class TaskData:
             the task's text columns (strings), and what the table in `TaskSpec` says (no ``label`` when label-free);
             a `TextStream` for mlm.
         fingerprint: hexadecimal digest that changes when any example of any split changes.
-        notes: counts and facts worth a line in the report, e.g. ``{"dropped_near_duplicates": 12}``.
+        notes: counts and facts worth a line in the report, e.g. ``{"dropped_near_duplicates": 12}``. Of what is left out
+            in reading see `OF`.
         split_fingerprints: role -> digest that changes when an example of that split changes, so that what is made of
             one split (its tokens, the teacher, the order of training examples) outlives a change of another; of a role
             that is missing, ``fingerprint`` is taken.

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autodistill.components.task import DataContext, Masking, TaskData, TaskSpec
+from autodistill.components.task import OF, DataContext, Masking, TaskData, TaskSpec
 from autodistill.data.corpus_files import (
     CorpusFiles,
     Part,
@@ -240,6 +240,8 @@ class Corpus:
                 )
                 if count
             }
+            if counts["empty"] and self._reading.documents != "line":  # where lines are documents, empty ones are none
+                notes[f"{role}_empty_documents_left_out{OF}"] = counts["documents"] + counts["empty"]
         return notes
 
     def _files(self) -> dict[str, CorpusFiles]:

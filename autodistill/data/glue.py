@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autodistill.components.task import DataContext, TaskData, TaskSpec
+from autodistill.components.task import OF, DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Carving, Example, assemble
 from autodistill.data.glue_tasks import STSB_RANGE, TASKS, GlueTask
 from autodistill.data.hub import load_from_hub
@@ -29,6 +29,9 @@ from autodistill.errors import DataError
 
 #: Part of every fingerprint; raise it when reading or carving changes.
 FORMAT = "glue/1"
+
+#: What is counted of rows that lack columns.
+SHORT_ROWS = "dropped_short_rows"
 
 #: Where the hub keeps GLUE.
 HUB_NAME = "nyu-mll/glue"
@@ -68,7 +71,8 @@ class Glue:
         self._is_scored = context.model_classes is not None
         self._allow_hub, self._revision = allow_hub, revision
         self._carving = Carving(select_share, select_max, train_limit)
-        self._notes: dict[str, int] = {}
+        self._notes = {SHORT_ROWS: 0} if self._task.skips_short_rows and root is not None else {}
+        self._lines = 0
 
     def load(self) -> TaskData:
         """Read train and the dev sets, and carve select.
@@ -83,7 +87,8 @@ class Glue:
         kind = "classification" if task.classes else "regression"
         spec = TaskSpec(kind, task.classes, self._columns, "glue.score", benchmark=f"glue/{task.name}")
         where = f"{task.folder} below {self._root}" if self._root else f"{HUB_NAME}/{task.name}"
-        return assemble(spec, splits, self._carving, version=FORMAT, where=where, notes=self._notes)
+        notes = self._notes | {f"{name}{OF}": self._lines for name in self._notes}
+        return assemble(spec, splits, self._carving, version=FORMAT, where=where, notes=notes)
 
     @property
     def _columns(self) -> tuple[str, ...]:
@@ -135,6 +140,7 @@ class Glue:
             header = list(self._task.header) or next(reader, [])
             places = [place_of(column, header, path, "data.root") for column in wanted]
             for fields in reader:
+                self._lines += 1
                 if self._skipped(fields, header, path, reader.line_num):
                     continue
                 yield Row(
@@ -146,7 +152,7 @@ class Glue:
         if len(fields) == len(header):
             return False
         if not fields or (self._task.skips_short_rows and len(fields) < len(header)):
-            count_one(self._notes, "dropped_short_rows" if fields else BLANK_LINES)
+            count_one(self._notes, SHORT_ROWS if fields else BLANK_LINES)
             return True
         raise DataError(
             f"data.root: {path}, line {line} has {len(fields)} fields, but {self._task.name} has {len(header)} columns "

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from autodistill.components.task import DataContext, TaskData, TaskSpec
+from autodistill.components.task import OF, DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Carving, Example, assemble
 from autodistill.data.hub import load_from_hub
 from autodistill.data.tables import check_characters, count_one, opened_text, reading_errors
@@ -19,6 +19,9 @@ from autodistill.errors import DataError
 
 #: Part of every fingerprint; raise it when reading or carving changes.
 FORMAT = "squad/1"
+
+#: What is counted of training questions.
+DROPPED = "dropped_answers_not_in_context"
 
 #: Version -> data set on the hub.
 HUB_NAMES = {"1.1": "rajpurkar/squad", "2.0": "rajpurkar/squad_v2"}
@@ -63,7 +66,7 @@ class Squad:
         self._allow_hub, self._revision = allow_hub, revision
         self._stride = stride
         self._carving = Carving(select_share, select_max, train_limit)
-        self._notes: dict[str, int] = {}
+        self._notes = {DROPPED: 0}
 
     def load(self) -> TaskData:
         """Read both files, check the answers, and carve select.
@@ -102,8 +105,11 @@ class Squad:
                 )
             if self._version == "1.1" and not example["answers"]["text"]:
                 raise DataError(f"{where}: the question {example['id']!r} has no answer. Set data.version=2.0.")
-            if role == "train" and not self._matches(example):
-                continue
+            if role == "train":
+                count_one(self._notes, DROPPED + OF)
+                if not self._matches(example):
+                    count_one(self._notes, DROPPED)
+                    continue
             yield example
 
     def _matches(self, example: Example) -> bool:
@@ -112,10 +118,7 @@ class Squad:
         if not text:
             return True
         # From -10 on Python would take the text ten characters before the end.
-        if start[0] >= 0 and text[0].strip() and example["context"].startswith(text[0], start[0]):
-            return True
-        count_one(self._notes, "dropped_answers_not_in_context")
-        return False
+        return start[0] >= 0 and bool(text[0].strip()) and example["context"].startswith(text[0], start[0])
 
     def _from_hub(self, role: str) -> Iterator[tuple[str, Example]]:
         split = {"train": "train", "test": "validation"}[role]

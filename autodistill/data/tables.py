@@ -23,6 +23,7 @@ from typing import IO, Any
 import pyarrow
 import pyarrow.parquet
 
+from autodistill.components.task import OF
 from autodistill.errors import DataError, did_you_mean
 
 #: Endings that are understood; all but Parquet may be followed by ``.gz``.
@@ -71,7 +72,7 @@ def read_table(path: Path, columns: Sequence[str], key: str, notes: dict[str, in
         path: the file; its ending says what it is.
         columns: columns that must be there.
         key: the configuration key that named the file, for messages.
-        notes: what is left out is counted here, under `BLANK_LINES`.
+        notes: what is left out is counted here, under `BLANK_LINES`, and of how many.
 
     Raises:
         MissingColumnError: a column is missing.
@@ -84,6 +85,8 @@ def read_table(path: Path, columns: Sequence[str], key: str, notes: dict[str, in
         rows = list(reader(path, columns, key, notes))
     if not rows:
         raise DataError(f"{key}: {path} has no examples. Expected at least one row below the column names.")
+    if blank := notes.get(BLANK_LINES):
+        notes[BLANK_LINES + OF] = blank + len(rows)
     return rows
 
 

@@ -71,6 +71,7 @@ def test_short_rows_of_qqp_are_counted_and_of_others_an_error(tmp_path: Path) ->
     data = load(task="qqp", root=str(tmp_path))
     assert data.notes["dropped_short_rows"] == 1
     assert data.notes["blank_lines_left_out"] == 1
+    assert data.notes["dropped_short_rows_of"] == data.notes["blank_lines_left_out_of"] == 162
     with pytest.raises(DataError, match=r"RTE/train.tsv, line 123 has 2 fields, but rte has 4 columns"):
         load(task="rte", root=str(tmp_path))
 

@@ -69,6 +69,7 @@ def test_answers_that_are_not_in_their_context_are_dropped_from_train_and_counte
     path.write_text(json.dumps(content))
     data = load(train=str(path), test=str(path))
     assert data.notes["dropped_answers_not_in_context"] == 1
+    assert data.notes["dropped_answers_not_in_context_of"] == 60
     assert question["id"] not in {*data.splits["train"]["id"], *data.splits["select"]["id"]}
     assert question["id"] in data.splits["test"]["id"]  # its texts are what is scored
 
