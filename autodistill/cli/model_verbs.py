@@ -17,6 +17,7 @@ from autodistill.errors import ConfigError, StudyInterruptedError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from autodistill.components.outcome import Predictions
     from autodistill.engine.workbench import Workbench
     from autodistill.registry import Registry
 
@@ -28,9 +29,11 @@ WIDTH, NAME_WIDTH, NUMBER_WIDTH = 160, 19, 5
 def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
     """``autodistill evaluate model=DIR``: every evaluator's metrics on the test split, or on select without one.
 
+    Its answers are kept beside the metrics, so that two models can be compared example by example afterwards.
     A model without a head for the task is fine-tuned on it first, by the protocol that ``fine_tuning`` says.
     """
-    from autodistill.engine.scores import predictions_of, score_all
+    from autodistill.engine.guards import alarms
+    from autodistill.engine.scores import predictions_of, score_all, write_predictions
     from autodistill.engine.verdict import metric_entry
     from autodistill.training.predict import predict
 
@@ -48,8 +51,16 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
         [name, number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()
     ]
     print_table(f"{settings.model} on {role}", ["metric", "value", "95 % interval", "n", "split"], rows)
-    content = {"model": settings.model, "metrics": metrics, **_data_facts(bench)}
-    write_result(settings, f"evaluate/{own_name(settings)}.json", content)
+    check = _learnt_check(bench, predictions, metrics)
+    for alarm in alarms([check]):
+        print(alarm)
+    facts = _data_facts(bench)
+    facts["checks"] = [check, *facts["checks"]]
+    name = own_name(settings)
+    kept = settings.study_dir / "evaluate" / f"{name}.parquet"
+    write_predictions(kept, predictions, role)
+    content = {"model": settings.model, "metrics": metrics, "predictions": kept.name, **facts}
+    write_result(settings, f"evaluate/{name}.json", content)
     return 0
 
 
@@ -183,6 +194,17 @@ def _fine_tune(settings: Settings, bench: Workbench) -> int:
     facts["checks"] += [row] if row else []
     write_result(settings, f"evaluate/{own_name(settings)}.json", {"model": settings.model, **found, **facts})
     return 0
+
+
+def _learnt_check(bench: Workbench, predictions: Predictions, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The guard's row on whether the model is better than one that answers every example alike."""
+    from autodistill.engine.guards import judge_interval, score_check
+    from autodistill.engine.trivial import trivial_scores
+
+    metric = bench.task.metric
+    floor, entry = trivial_scores(bench, predictions)[metric], metrics[metric]
+    learnt = judge_interval(entry["value"], entry["low"], entry["high"], floor, bench.directions[metric])
+    return score_check("The model", metric, entry["value"], floor, learnt)
 
 
 def _data_facts(bench: Workbench) -> dict[str, Any]:

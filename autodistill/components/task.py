@@ -138,8 +138,8 @@ class TaskData:
             the task's text columns (strings), and what the table in `TaskSpec` says (no ``label`` when label-free);
             a `TextStream` for mlm.
         fingerprint: hexadecimal digest that changes when any example of any split changes.
-        notes: counts and facts worth a line in the report, e.g. ``{"dropped_near_duplicates": 12}``. Of what is left out
-            in reading see `OF`.
+        notes: counts and facts worth a line in the report, e.g. ``{"dropped_near_duplicates": 12}``. Of what is
+            left out in reading see `OF`.
         split_fingerprints: role -> digest that changes when an example of that split changes, so that what is made of
             one split (its tokens, the teacher, the order of training examples) outlives a change of another; of a role
             that is missing, ``fingerprint`` is taken.
