@@ -17,6 +17,7 @@ from autodistill.errors import ConfigError, StudyInterruptedError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from autodistill.components.outcome import Predictions
     from autodistill.engine.workbench import Workbench
     from autodistill.registry import Registry
 
@@ -28,14 +29,16 @@ WIDTH, NAME_WIDTH, NUMBER_WIDTH = 160, 19, 5
 def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -> int:
     """``autodistill evaluate model=DIR``: every evaluator's metrics on the test split, or on select without one.
 
+    Its answers are kept beside the metrics, so that two models can be compared example by example afterwards.
     A model without a head for the task is fine-tuned on it first, by the protocol that ``fine_tuning`` says.
     """
-    from autodistill.engine.scores import predictions_of, score_all
+    from autodistill.engine.guards import alarms
+    from autodistill.engine.scores import predictions_of, score_all, write_predictions
     from autodistill.engine.verdict import metric_entry
     from autodistill.training.predict import predict
 
     model = load_saved(settings)
-    bench = own_bench(settings, registry)
+    bench = own_bench(settings, registry, _classes_of(model) if _has_head(model) else None)
     if _is_untaught(model, bench):
         return _fine_tune(settings, _without_teacher(bench))
     _check_same_task(bench, model, settings)
@@ -48,8 +51,16 @@ def evaluate(settings: Settings, registry: Registry, overrides: Sequence[str]) -
         [name, number(item["value"]), _interval(item), str(item["n"] or ""), role] for name, item in metrics.items()
     ]
     print_table(f"{settings.model} on {role}", ["metric", "value", "95 % interval", "n", "split"], rows)
-    content = {"model": settings.model, "metrics": metrics, **_data_facts(bench)}
-    write_result(settings, f"evaluate/{own_name(settings)}.json", content)
+    check = _learnt_check(bench, predictions, metrics)
+    for alarm in alarms([check]):
+        print(alarm)
+    facts = _data_facts(bench)
+    facts["checks"] = [check, *facts["checks"]]
+    name = own_name(settings)
+    kept = settings.study_dir / "evaluate" / f"{name}.parquet"
+    write_predictions(kept, predictions, role)
+    content = {"model": settings.model, "metrics": metrics, "predictions": kept.name, **facts}
+    write_result(settings, f"evaluate/{name}.json", content)
     return 0
 
 
@@ -75,10 +86,15 @@ def export(settings: Settings, registry: Registry, overrides: Sequence[str]) -> 
 # -- parts -------------------------------------------------------------------------------------------------------
 
 
-def own_bench(settings: Settings, registry: Registry) -> Workbench:
+def own_bench(settings: Settings, registry: Registry, classes: tuple[str, ...] | None = None) -> Workbench:
     """The shared parts with tokeniser and vocabulary of the saved model.
 
     They are the teacher's where one is given and the model's directory has none.
+
+    Args:
+        settings: name the model.
+        registry: what exists.
+        classes: of the model, where it is scored alone: then a test split is enough.
 
     Raises:
         TeacherError: the model has no tokeniser, or one of another model, and no teacher is given.
@@ -91,7 +107,8 @@ def own_bench(settings: Settings, registry: Registry) -> Workbench:
     directory = Path(str(settings.model)).expanduser()
     has_own = any((directory / name).is_file() for name in TOKENIZER_FILES)
     is_given = settings.one("teacher").parameters.get("path") is not None
-    return Workbench(settings if is_given and not has_own else as_teacher(settings, registry), registry)
+    own = settings if is_given and not has_own else as_teacher(settings, registry)
+    return Workbench(own, registry, model_classes=classes)
 
 
 def as_teacher(settings: Settings, registry: Registry) -> Settings:
@@ -102,13 +119,22 @@ def as_teacher(settings: Settings, registry: Registry) -> Settings:
     return replace(settings, components={**settings.components, "teacher": own})
 
 
+def _has_head(model: PreTrainedModel) -> bool:
+    """Whether the model was trained for a task with labels."""
+    return type(model).__name__.endswith(("Classification", "QuestionAnswering"))
+
+
+def _classes_of(model: PreTrainedModel) -> tuple[str, ...]:
+    """The names of a model's classes, index = class id."""
+    return tuple(str(model.config.id2label[index]) for index in range(model.config.num_labels))
+
+
 def _is_untaught(model: PreTrainedModel, bench: Workbench) -> bool:
     """Whether the model, which is the workbench's teacher, has no head for the labelled task, nor for another one.
 
     To give a model that was trained for another task is a mistake, no reason to train it anew.
     """
-    has_any_head = type(model).__name__.endswith(("Classification", "QuestionAnswering"))
-    wanted = not bench.data.task.label_free and bench.data.task.kind != "mlm" and not has_any_head
+    wanted = not _has_head(model) and not bench.data.task.label_free and bench.data.task.kind != "mlm"
     is_teacher = bench.settings.one("teacher").parameters.get("path") == str(bench.settings.model)
     return wanted and is_teacher and bench.teacher.needs_fine_tuning(bench.task)
 
@@ -170,6 +196,17 @@ def _fine_tune(settings: Settings, bench: Workbench) -> int:
     return 0
 
 
+def _learnt_check(bench: Workbench, predictions: Predictions, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The guard's row on whether the model is better than one that answers every example alike."""
+    from autodistill.engine.guards import judge_interval, score_check
+    from autodistill.engine.trivial import trivial_scores
+
+    metric = bench.task.metric
+    floor, entry = trivial_scores(bench, predictions)[metric], metrics[metric]
+    learnt = judge_interval(entry["value"], entry["low"], entry["high"], floor, bench.directions[metric])
+    return score_check("The model", metric, entry["value"], floor, learnt)
+
+
 def _data_facts(bench: Workbench) -> dict[str, Any]:
     """What the data source counted and what the guards found in it; their alarms are printed."""
     from autodistill.engine.guards import alarms, data_checks, data_notes
@@ -221,6 +258,11 @@ def _teacher_logits(settings: Settings, registry: Registry, bench: Workbench, ro
             f"{settings.model} knows other classes ({', '.join(bench.task.labels[:8])}) than {who} "
             f"({', '.join(theirs.task.labels[:8])}). Give the teacher it was distilled from: teacher.path=DIR."
         )
+    if "train" not in bench.data.splits and theirs.teacher.needs_fine_tuning(theirs.task):
+        raise ConfigError(
+            f"{settings.model} cannot be compared with {who}: that teacher does not know the task, and there are no "
+            "training examples to fine-tune it on. Give them (data.train), or teacher.path=DIR of one that knows it."
+        )
     take_cached(theirs)
     return prepare_teacher(theirs).logits(theirs, role)
 
@@ -243,7 +285,7 @@ def _check_same_task(bench: Workbench, model: PreTrainedModel, settings: Setting
         )
     if task.kind not in ("classification", "token_classification"):
         return
-    labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
+    labels = _classes_of(model)
     if labels != task.labels:
         raise ConfigError(
             f"{settings.model} was trained for other classes than this data, or for the same in another order: it "

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-#: Roles of a split. ``train`` and ``select`` always exist; ``test`` is absent when the user has none.
+#: Roles of a split. ``train`` and ``select`` always exist, but where a model is scored alone; ``test`` is absent when
+#: the user has none.
 ROLES = ("train", "select", "test")
 
 #: Kinds of task known to the vocabulary of the project.
@@ -15,6 +16,11 @@ TASK_KINDS = ("classification", "regression", "token_classification", "question_
 
 #: Label of a token that does not count: padding, special tokens, further pieces of a word, tokens that are not masked.
 IGNORED = -100
+
+
+#: End of the name of a note that says of how many something was left out: ``blank_lines_left_out_of`` beside
+#: ``blank_lines_left_out``. A share above 1 % raises an alarm.
+OF = "_of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,8 @@ class TaskData:
             the task's text columns (strings), and what the table in `TaskSpec` says (no ``label`` when label-free);
             a `TextStream` for mlm.
         fingerprint: hexadecimal digest that changes when any example of any split changes.
-        notes: counts and facts worth a line in the report, e.g. ``{"dropped_near_duplicates": 12}``.
+        notes: counts and facts worth a line in the report, e.g. ``{"dropped_near_duplicates": 12}``. Of what is
+            left out in reading see `OF`.
         split_fingerprints: role -> digest that changes when an example of that split changes, so that what is made of
             one split (its tokens, the teacher, the order of training examples) outlives a change of another; of a role
             that is missing, ``fingerprint`` is taken.
@@ -151,9 +158,16 @@ class TaskData:
 
 @dataclass(frozen=True, slots=True)
 class DataContext:
-    """What a data source may use: ``cache_dir`` for what it builds, shared between studies and processes."""
+    """What a data source may use.
+
+    Args:
+        cache_dir: for what it builds, shared between studies and processes.
+        model_classes: where a trained model is scored and nothing is trained: the names of its classes, index = class
+            id. A source that is given no training data may then give the test split alone. None everywhere else.
+    """
 
     cache_dir: Path
+    model_classes: tuple[str, ...] | None = None
 
 
 class DataSource(Protocol):

@@ -47,7 +47,7 @@ def assemble(
 
     Args:
         task: what is to be learnt.
-        splits: role -> examples with ``id`` and the task's columns; ``train`` at least.
+        splits: role -> examples with ``id`` and the task's columns; ``train`` at least, or ``test`` alone.
         carving: how select is made.
         version: of the reader, part of the fingerprint.
         where: the file or data set of train, for messages.
@@ -60,12 +60,14 @@ def assemble(
     counts: dict[str, Any] = dict(notes or {})
     for role, examples in found.items():
         check_unique(role, examples)
-    if "select" not in found:
-        found["train"], found["select"], carved = _carved(task, found["train"], carving, where)
-        counts |= carved
-    found["train"] = _limited(found["train"], carving.train_limit)
+    if "train" in found:  # else a model is scored, and nothing is chosen or trained
+        if "select" not in found:
+            found["train"], found["select"], carved = _carved(task, found["train"], carving, where)
+            counts |= carved
+        found["train"] = _limited(found["train"], carving.train_limit)
+        counts |= _without_examples(task, found["train"])
     counts |= {f"{role}_examples": len(examples) for role, examples in found.items()}
-    counts |= _empty(task, found) | _without_examples(task, found["train"])
+    counts |= _empty(task, found)
     data = {role: datasets.Dataset.from_list(examples) for role, examples in found.items()}
     fingerprints = {role: _fingerprint(version, task, role, examples) for role, examples in sorted(found.items())}
     return TaskData(task, data, fingerprint_of([*fingerprints.values()]), counts, fingerprints)

@@ -57,7 +57,7 @@ class SquadConfig:
     """1.1, or 2.0 with questions that have no answer."""
 
     train: str | None = path_field(None)
-    """Official training file (.json, also .gz); None: the hub."""
+    """Official training file (.json, also .gz); None: the hub, or nothing where a model is scored on a test file."""
 
     test: str | None = path_field(None)
     """Official dev file; None: the hub, or no test when train is a file."""

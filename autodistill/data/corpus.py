@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autodistill.components.task import DataContext, Masking, TaskData, TaskSpec
+from autodistill.components.task import OF, DataContext, Masking, TaskData, TaskSpec
 from autodistill.data.corpus_files import (
     CorpusFiles,
     Part,
@@ -188,7 +188,9 @@ class Corpus:
         }
         task = TaskSpec("mlm", (), ("text",), "mlm.accuracy", masking=self._masking)
         fingerprints = {role: _fingerprint(role, surveys, dealt.get(role)) for role in sorted(splits)}
-        notes = self._notes(surveys) | dealing | _overlaps(surveys, splits, dealing)
+        counted = self._notes(surveys)
+        counted["train_documents"] -= sum(dealing.get(f"held_out_{role}_documents", 0) for role in carved)
+        notes = counted | dealing | _overlaps(surveys, splits, dealing)
         return TaskData(task, splits, fingerprint_of([*fingerprints.values()]), notes, fingerprints)
 
     def _deal(self, survey: Survey, carved: Mapping[str, int]) -> tuple[dict[str, Dealt], dict[str, int]]:
@@ -228,7 +230,7 @@ class Corpus:
         notes: dict[str, Any] = {}
         for role, survey in surveys.items():
             counts = survey.counts
-            notes |= {f"{role}_documents": counts["documents"], f"{role}_characters": counts["characters"]}
+            notes |= {f"{role}_documents": counts["documents"], f"{role}_files_characters": counts["characters"]}
             notes |= {
                 f"{role}_{name}": count
                 for name, count in (
@@ -240,6 +242,8 @@ class Corpus:
                 )
                 if count
             }
+            if counts["empty"] and self._reading.documents != "line":  # where lines are documents, empty ones are none
+                notes[f"{role}_empty_documents_left_out{OF}"] = counts["documents"] + counts["empty"]
         return notes
 
     def _files(self) -> dict[str, CorpusFiles]:

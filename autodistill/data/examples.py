@@ -84,23 +84,33 @@ class OwnFiles:
     train_limit: int | None
     max_length: int
 
+    def source_of_labels(self, named: bool) -> str:
+        """Where the classes are from, for messages: ``named`` says whether ``data.labels`` gives them."""
+        if named:
+            return "data.labels"
+        return "the model that is scored" if self.train is None else f"the training file {self.train}"
+
     @property
     def carving(self) -> Carving:
         """How ``select`` and a smaller ``train`` are made."""
         return Carving(self.select_share, self.select_max, self.train_limit)
 
-    def by_role(self, example: str, advice: str) -> dict[str, RoleFile]:
+    def by_role(self, example: str, advice: str, *, scored: bool = False) -> dict[str, RoleFile]:
         """The files that were given.
 
         Args:
             example: name of such a file, for the error.
             advice: what to do when one lacks a column.
+            scored: whether a trained model is scored, for which the test file alone will do.
 
         Raises:
-            DataError: there is no training file.
+            DataError: there is no training file, where one is needed.
         """
-        if self.train is None:
-            raise DataError(f"data.train must name a file of training examples, e.g. data.train={example}, got null.")
+        if self.train is None and not (scored and self.test is not None):
+            alone = " To score a trained model a file of test examples (data.test) will do." if scored else ""
+            raise DataError(
+                f"data.train must name a file of training examples, e.g. data.train={example}, got null.{alone}"
+            )
         paths = {"train": self.train, "select": self.select, "test": self.test}
         return {role: RoleFile(role, path, advice) for role, path in paths.items() if path is not None}
 

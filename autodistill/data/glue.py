@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autodistill.components.task import DataContext, TaskData, TaskSpec
+from autodistill.components.task import OF, DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Carving, Example, assemble
 from autodistill.data.glue_tasks import STSB_RANGE, TASKS, GlueTask
 from autodistill.data.hub import load_from_hub
@@ -30,6 +30,9 @@ from autodistill.errors import DataError
 #: Part of every fingerprint; raise it when reading or carving changes.
 FORMAT = "glue/1"
 
+#: What is counted of rows that lack columns.
+SHORT_ROWS = "dropped_short_rows"
+
 #: Where the hub keeps GLUE.
 HUB_NAME = "nyu-mll/glue"
 
@@ -38,7 +41,7 @@ class Glue:
     """One task of GLUE.
 
     Args:
-        context: not used.
+        context: says whether a model is scored, for which the dev sets alone will do.
         task: name of the task, e.g. ``"mrpc"``.
         root: folder of the official files, which holds a folder per task; None reads from the hub.
         allow_hub: whether the hub may be asked.
@@ -65,9 +68,11 @@ class Glue:
         self.max_length = max_length
         self._task = TASKS[task]
         self._root = root
+        self._is_scored = context.model_classes is not None
         self._allow_hub, self._revision = allow_hub, revision
         self._carving = Carving(select_share, select_max, train_limit)
-        self._notes: dict[str, int] = {}
+        self._notes = {SHORT_ROWS: 0} if self._task.skips_short_rows and root is not None else {}
+        self._lines = 0
 
     def load(self) -> TaskData:
         """Read train and the dev sets, and carve select.
@@ -77,13 +82,13 @@ class Glue:
         """
         task = self._task
         read = self._from_hub if self._root is None else self._from_files
-        names = ["train", *(name for name, _ in task.tests)]
-        examples = {name: read(name) for name in names}
-        splits = {"train": examples["train"], "test": [item for name in names[1:] for item in examples[name]]}
+        splits = {} if self._is_scored and self._lacks_train else {"train": read("train")}
+        splits["test"] = [item for name, _ in task.tests for item in read(name)]
         kind = "classification" if task.classes else "regression"
         spec = TaskSpec(kind, task.classes, self._columns, "glue.score", benchmark=f"glue/{task.name}")
         where = f"{task.folder} below {self._root}" if self._root else f"{HUB_NAME}/{task.name}"
-        return assemble(spec, splits, self._carving, version=FORMAT, where=where, notes=self._notes)
+        notes = self._notes | {f"{name}{OF}": self._lines for name in self._notes}
+        return assemble(spec, splits, self._carving, version=FORMAT, where=where, notes=notes)
 
     @property
     def _columns(self) -> tuple[str, ...]:
@@ -104,15 +109,22 @@ class Glue:
             raise DataError(f"data.root: {path} has no examples.")
         return examples
 
-    def _path(self, name: str) -> Path:
+    @property
+    def _folder(self) -> Path:
         root = Path(str(self._root)).expanduser()
         if not root.is_dir():
             raise DataError(f"data.root: the folder {str(self._root)!r} does not exist (looked in {Path.cwd()}).")
-        folder = task_folder(root, self._task)
-        stem = dict(self._task.tests).get(name, name)
-        for path in (folder / f"{stem}.tsv", folder / f"{stem}.tsv.gz"):
-            if path.is_file():
-                return path
+        return task_folder(root, self._task)
+
+    @property
+    def _lacks_train(self) -> bool:
+        """Whether there are official files, but not that of train."""
+        return self._root is not None and _official_file(self._folder, "train") is None
+
+    def _path(self, name: str) -> Path:
+        folder, stem = self._folder, dict(self._task.tests).get(name, name)
+        if (path := _official_file(folder, stem)) is not None:
+            return path
         given = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
         raise DataError(
             f"data.root: {folder} has no {stem}.tsv (or {stem}.tsv.gz), which {self._task.name} needs; it has {given}. "
@@ -128,6 +140,7 @@ class Glue:
             header = list(self._task.header) or next(reader, [])
             places = [place_of(column, header, path, "data.root") for column in wanted]
             for fields in reader:
+                self._lines += 1
                 if self._skipped(fields, header, path, reader.line_num):
                     continue
                 yield Row(
@@ -139,7 +152,7 @@ class Glue:
         if len(fields) == len(header):
             return False
         if not fields or (self._task.skips_short_rows and len(fields) < len(header)):
-            count_one(self._notes, "dropped_short_rows" if fields else BLANK_LINES)
+            count_one(self._notes, SHORT_ROWS if fields else BLANK_LINES)
             return True
         raise DataError(
             f"data.root: {path}, line {line} has {len(fields)} fields, but {self._task.name} has {len(header)} columns "
@@ -179,6 +192,12 @@ class Glue:
         return values.index(value)
 
 
+def _official_file(folder: Path, stem: str) -> Path | None:
+    """The file of that name in a task's folder, if there is one."""
+    files = (folder / f"{stem}.tsv", folder / f"{stem}.tsv.gz")
+    return next((path for path in files if path.is_file()), None)
+
+
 def _score(where: str, value: str) -> float:
     number = finite_number(value)
     low, high = STSB_RANGE
@@ -197,7 +216,7 @@ def task_folder(root: Path, task: GlueTask) -> Path:
     for folder in folders:
         if folder.name.lower().replace("-", "") in (task.name, task.folder.lower().replace("-", "")):
             return folder
-    if any((root / name).is_file() for name in ("train.tsv", "train.tsv.gz")):
+    if any(_official_file(root, stem) for stem in ("train", *(stem for _, stem in task.tests))):
         return root
     given = ", ".join(folder.name for folder in folders) or "none"
     raise DataError(f"data.root: {root} has no folder {task.folder} for {task.name}; its folders: {given}.")

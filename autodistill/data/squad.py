@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from autodistill.components.task import DataContext, TaskData, TaskSpec
+from autodistill.components.task import OF, DataContext, TaskData, TaskSpec
 from autodistill.data.assembling import Carving, Example, assemble
 from autodistill.data.hub import load_from_hub
 from autodistill.data.tables import check_characters, count_one, opened_text, reading_errors
@@ -19,6 +19,9 @@ from autodistill.errors import DataError
 
 #: Part of every fingerprint; raise it when reading or carving changes.
 FORMAT = "squad/1"
+
+#: What is counted of training questions.
+DROPPED = "dropped_answers_not_in_context"
 
 #: Version -> data set on the hub.
 HUB_NAMES = {"1.1": "rajpurkar/squad", "2.0": "rajpurkar/squad_v2"}
@@ -28,7 +31,7 @@ class Squad:
     """Questions about paragraphs; the answer is a piece of the paragraph, or (2.0) there is none.
 
     Args:
-        context: not used.
+        context: says whether a model is scored, for which ``test`` alone will do.
         version: ``"1.1"`` or ``"2.0"``.
         train: path of the official training file, also .gz; None reads from the hub.
         test: path of the official dev file; None reads from the hub, or has no test when ``train`` is a file.
@@ -59,10 +62,11 @@ class Squad:
         self.max_length = max_length
         self._version = version
         self._paths = {"train": train, "test": test}
+        self._is_scored = context.model_classes is not None
         self._allow_hub, self._revision = allow_hub, revision
         self._stride = stride
         self._carving = Carving(select_share, select_max, train_limit)
-        self._notes: dict[str, int] = {}
+        self._notes = {DROPPED: 0}
 
     def load(self) -> TaskData:
         """Read both files, check the answers, and carve select.
@@ -70,7 +74,7 @@ class Squad:
         Raises:
             DataError: a file is not what the official layout says; names the place in it.
         """
-        local = self._paths["train"] is not None
+        local = self._paths["train"] is not None or (self._is_scored and self._paths["test"] is not None)
         roles = [role for role in ("train", "test") if self._paths[role] is not None or not local]
         splits = {role: list(self._examples(role)) for role in roles}
         for role, examples in splits.items():
@@ -101,17 +105,20 @@ class Squad:
                 )
             if self._version == "1.1" and not example["answers"]["text"]:
                 raise DataError(f"{where}: the question {example['id']!r} has no answer. Set data.version=2.0.")
-            if role == "train" and not self._matches(example):
-                continue
+            if role == "train":
+                count_one(self._notes, DROPPED + OF)
+                if not self._matches(example):
+                    count_one(self._notes, DROPPED)
+                    continue
             yield example
 
     def _matches(self, example: Example) -> bool:
         """Whether the answer that is trained on stands in the context where it should; run_squad.py skips others."""
         text, start = example["answers"]["text"], example["answers"]["start"]
-        if not text or (text[0].strip() and example["context"][start[0] : start[0] + len(text[0])] == text[0]):
+        if not text:
             return True
-        count_one(self._notes, "dropped_answers_not_in_context")
-        return False
+        # From -10 on Python would take the text ten characters before the end.
+        return start[0] >= 0 and bool(text[0].strip()) and example["context"].startswith(text[0], start[0])
 
     def _from_hub(self, role: str) -> Iterator[tuple[str, Example]]:
         split = {"train": "train", "test": "validation"}[role]

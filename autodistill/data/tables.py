@@ -23,6 +23,7 @@ from typing import IO, Any
 import pyarrow
 import pyarrow.parquet
 
+from autodistill.components.task import OF
 from autodistill.errors import DataError, did_you_mean
 
 #: Endings that are understood; all but Parquet may be followed by ``.gz``.
@@ -71,7 +72,7 @@ def read_table(path: Path, columns: Sequence[str], key: str, notes: dict[str, in
         path: the file; its ending says what it is.
         columns: columns that must be there.
         key: the configuration key that named the file, for messages.
-        notes: what is left out is counted here, under `BLANK_LINES`.
+        notes: what is left out is counted here, under `BLANK_LINES`, and of how many.
 
     Raises:
         MissingColumnError: a column is missing.
@@ -84,6 +85,8 @@ def read_table(path: Path, columns: Sequence[str], key: str, notes: dict[str, in
         rows = list(reader(path, columns, key, notes))
     if not rows:
         raise DataError(f"{key}: {path} has no examples. Expected at least one row below the column names.")
+    if blank := notes.get(BLANK_LINES):
+        notes[BLANK_LINES + OF] = blank + len(rows)
     return rows
 
 
@@ -164,7 +167,8 @@ def reading_errors(path: Path, key: str) -> Iterator[None]:
         # Of damaged pages Arrow raises a plain OSError, of times that Python does not know an OverflowError.
         if not (isinstance(error, pyarrow.ArrowException) or path.name.lower().endswith(".parquet")):
             raise
-        raise DataError(f"{key}: {path} ends in .parquet but cannot be read as Parquet: {error}.") from error
+        reason = str(error).rstrip(".")
+        raise DataError(f"{key}: {path} ends in .parquet but cannot be read as Parquet: {reason}.") from error
 
 
 def failing_line(path: Path) -> int:
@@ -187,13 +191,20 @@ def _head(path: Path, size: int, zipped: bool = False) -> bytes:
 
 
 def check_is_text(path: Path, key: str) -> None:
-    """Raise `DataError` when a file begins as UTF-16 or UTF-32 without a mark does: every character with null bytes.
+    """Raise `DataError` when a file begins as one of another kind does, or as UTF-16 or UTF-32 without a mark: every
+    character with null bytes.
 
     Args:
         path: of a text file, unzipped if its name ends in .gz.
         key: the configuration key that named it.
     """
-    head = _head(path, _LINE_BYTES // 256, path.name.lower().endswith(".gz"))
+    zipped = path.name.lower().endswith(".gz")
+    magic = _head(path, 4)
+    if magic == _PARQUET_MAGIC or (magic[:2] == _GZIP_MAGIC and not zipped):
+        kind = "Parquet" if magic == _PARQUET_MAGIC else "gzip"
+        ending = ".parquet" if magic == _PARQUET_MAGIC else f"{path.suffix}.gz"
+        raise DataError(f"{key}: {path} is a {kind} file whatever its name says. Rename it to end in {ending}.")
+    head = _head(path, _LINE_BYTES // 256, zipped)
     if head.count(0) > len(head) * _NULL_SHARE:
         raise DataError(
             f"{key}: {path}, line 1: {head.count(0)} of the first {len(head)} bytes are null, as in UTF-16 or in no "
@@ -209,15 +220,11 @@ def opened_text(path: Path, key: str) -> Iterator[IO[str]]:
         DataError: no such file, or no text.
     """
     check_exists(path, key)
-    zipped = path.name.lower().endswith(".gz")
-    magic = _head(path, 4)
-    if magic == _PARQUET_MAGIC or (magic[:2] == _GZIP_MAGIC and not zipped):
-        kind = "Parquet" if magic == _PARQUET_MAGIC else "gzip"
-        ending = ".parquet" if magic == _PARQUET_MAGIC else f"{path.suffix}.gz"
-        raise DataError(f"{key}: {path} is a {kind} file whatever its name says. Rename it to end in {ending}.")
     check_is_text(path, key)
     # newline="" leaves it to csv where a line ends.
-    with (gzip.open if zipped else open)(path, "rt", encoding="utf-8-sig", newline="") as text:
+    with (gzip.open if path.name.lower().endswith(".gz") else open)(
+        path, "rt", encoding="utf-8-sig", newline=""
+    ) as text:
         yield text
 
 

@@ -33,10 +33,10 @@ class TextClassification:
     """One or two text columns and, unless label-free, a column of class names or ids.
 
     Classes are those of the training file, sorted (numerically when all are whole numbers), unless ``labels`` names
-    them.
+    them; of a test file alone, those of the model that is scored.
 
     Args:
-        context: not used; files are read anew each time.
+        context: its model's classes are used; files are read anew each time.
         text_columns: one or two columns that hold the text.
         label_column: column of the classes; None makes the task label-free.
         test_label_column: of a label-free task: column of the classes in ``test``, or None.
@@ -64,6 +64,7 @@ class TextClassification:
         self._label_column = label_column
         self._test_label_column = test_label_column
         self._labels = None if labels is None else tuple(map(str, labels))
+        self._model_classes = context.model_classes
         self._multi_label, self._separator = multi_label, label_separator
 
     def load(self) -> TaskData:
@@ -74,9 +75,11 @@ class TextClassification:
                 than two classes, or a label that the training file does not have.
         """
         advice = "Set data.text_columns and data.label_column (null if the texts have no labels)."
-        files = self._files.by_role("reviews.tsv", advice)
+        files = self._files.by_role("reviews.tsv", advice, scored=self._model_classes is not None)
         rows = {role: self._read(file) for role, file in files.items()}
-        labels = self._labels if self._labels is not None else self._found_labels(files["train"], rows["train"])
+        labels = self._labels
+        if labels is None:
+            labels = self._found_labels(files["train"], rows["train"]) if "train" in files else self._taught_labels()
         splits = {role: self._examples(files[role], rows[role], labels) for role in rows}
         metric = "classification.accuracy" if self._label_column else "agreement.accuracy"
         task = TaskSpec(
@@ -89,9 +92,9 @@ class TextClassification:
             multi_label=self._multi_label,
         )
         notes: dict[str, Any] = notes_of(files)
-        if self._multi_label and self._label_column:
+        if self._multi_label and self._label_column and "train" in splits:
             notes["train_without_label"] = sum(not example["label"] for example in splits["train"])
-        return assemble(task, splits, self._files.carving, version=FORMAT, where=files["train"].path, notes=notes)
+        return assemble(task, splits, self._files.carving, version=FORMAT, where=str(self._files.train), notes=notes)
 
     def _column(self, role: str) -> str | None:
         """The column of the labels in a role's file."""
@@ -115,6 +118,10 @@ class TextClassification:
             )
         return sorted_classes(names)
 
+    def _taught_labels(self) -> tuple[str, ...]:
+        """The class names of the model that is scored; none when label-free."""
+        return (self._model_classes or ()) if self._label_column else ()
+
     def _names(self, file: RoleFile, row: Row, column: str) -> list[str]:
         if self._multi_label:
             return class_names(file, row, column, self._separator)
@@ -129,6 +136,6 @@ class TextClassification:
         column = self._column(file.role)
         if column is None:
             return example
-        source = "data.labels" if self._labels is not None else f"the training file {self._files.train}"
+        source = self._files.source_of_labels(self._labels is not None)
         found = [class_id(file, row, name, numbers, source) for name in self._names(file, row, column)]
         return example | {"label": sorted(set(found)) if self._multi_label else found[0]}

@@ -17,7 +17,7 @@ class TextRegression:
     """One or two text columns and a column of numbers.
 
     Args:
-        context: not used; files are read anew each time.
+        context: says whether a model is scored; files are read anew each time.
         text_columns: one or two columns that hold the text.
         label_column: column of the numbers.
         files: see `autodistill.data.examples.OwnFiles`.
@@ -35,6 +35,7 @@ class TextRegression:
         self.max_length = self._files.max_length
         self._text_columns = tuple(text_columns)
         self._label_column = label_column
+        self._is_scored = context.model_classes is not None
 
     def load(self) -> TaskData:
         """Read the files and carve ``select`` if there is none.
@@ -42,10 +43,11 @@ class TextRegression:
         Raises:
             DataError: a file is missing or not what its name says, or a label is no finite number.
         """
-        files = self._files.by_role("scores.tsv", "Set data.text_columns and data.label_column.")
+        advice = "Set data.text_columns and data.label_column."
+        files = self._files.by_role("scores.tsv", advice, scored=self._is_scored)
         splits = {role: self._examples(file) for role, file in files.items()}
         task = TaskSpec("regression", (), self._text_columns, "regression.spearman")
-        where, notes = files["train"].path, notes_of(files)
+        where, notes = str(self._files.train), notes_of(files)
         return assemble(task, splits, self._files.carving, version=FORMAT, where=where, notes=notes)
 
     def _examples(self, file: RoleFile) -> list[Example]:

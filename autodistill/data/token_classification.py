@@ -38,10 +38,10 @@ class TokenClassification:
 
     A CoNLL file has one word per line, the word in its first and the label in its last column, with an empty line
     after each sentence. JSON lines and Parquet have lists in two columns. Without ``labels``, classes are those of the
-    training file, ``O`` first and the others sorted.
+    training file, ``O`` first and the others sorted; of a test file alone, those of the model that is scored.
 
     Args:
-        context: not used; files are read anew each time.
+        context: its model's classes are used; files are read anew each time.
         words_column: column of the words; not used for CoNLL files.
         labels_column: column of the labels; not used for CoNLL files.
         labels: class names in the order of their ids, either of which the files may have; None: those of the training
@@ -62,6 +62,10 @@ class TokenClassification:
         self.max_length = self._files.max_length
         self._words_column, self._labels_column = words_column, labels_column
         self._named = None if labels is None else tuple(map(str, labels))
+        self._are_given = labels is not None
+        self._is_scored = context.model_classes is not None
+        if self._named is None and self._files.train is None:
+            self._named = context.model_classes  # like data.labels: files may have their numbers
 
     def load(self) -> TaskData:
         """Read the files, carve ``select`` if there is none, and number the classes.
@@ -71,7 +75,8 @@ class TokenClassification:
                 empty, a truth value, a negative number or none of the classes, fewer than two classes, or numbers for
                 labels whose names are not given.
         """
-        files = self._files.by_role("names.conll", "Set data.words_column and data.labels_column.")
+        advice = "Set data.words_column and data.labels_column."
+        files = self._files.by_role("names.conll", advice, scored=self._is_scored)
         rows = {role: self._rows(file) for role, file in files.items()}
         labels = self._named or self._found(files["train"], rows["train"])
         numbers = {name: place for place, name in enumerate(labels)}
@@ -83,7 +88,7 @@ class TokenClassification:
         }
         metric = f"token_classification.{'entity_f1' if are_entity_tags(labels) else 'f1'}"
         task = TaskSpec("token_classification", labels, (self._words_column,), metric)
-        where, notes = files["train"].path, notes_of(files)
+        where, notes = str(self._files.train), notes_of(files)
         return assemble(task, splits, self._files.carving, version=FORMAT, where=where, notes=notes)
 
     def _found(self, file: RoleFile, rows: Sequence[Row]) -> tuple[str, ...]:
@@ -129,7 +134,7 @@ class TokenClassification:
     def _example(self, file: RoleFile, index: int, row: Row, numbers: Mapping[str, int]) -> Example:
         identity = self._files.id_column if self._files.id_column in row.values else None
         example = example_of(file, index, row, (self._words_column,), identity, _list)
-        source = "data.labels" if self._named else f"the training file {self._files.train}"
+        source = self._files.source_of_labels(self._are_given)
         names = self._labels(file, row)
         return example | {"label": [class_id(file, row, name, numbers, source) for name in names]}
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from autodistill.components.outcome import Score
-from autodistill.components.task import TaskData, TaskSpec
+from autodistill.components.task import OF, TaskData, TaskSpec
 from autodistill.data.splits import normalised
 from autodistill.engine.score_statistics import estimate
 from autodistill.engine.workbench import Workbench
@@ -27,6 +27,21 @@ UNSCORED_SHARE = 0.01
 
 #: Share of the training questions whose answers no window holds above which it warns.
 UNHELD_SHARE = 0.01
+
+#: Share of what a data source reads above which it warns of what it leaves out.
+LEFT_OUT_SHARE = 0.01
+
+#: Note of a data source, with the role in front where it is of one -> what was left out, and what to do about it.
+_LEFT_OUT = {
+    "dropped_answers_not_in_context": (
+        "training questions whose answer does not stand where the file says",
+        "'answer_start' counts characters of the context, not bytes: correct the file.",
+    ),
+    "dropped_short_rows": ("rows that lack columns", "Compare the file with the official one."),
+    "blank_lines_left_out": ("empty lines", "If they should have texts, correct the file."),
+    "empty_documents_left_out": ("documents without text", "If they should have some, correct the file."),
+    "files_of_other_kinds_left_out": ("files of other kinds", ""),
+}
 
 #: Share of a held-out split that also stands in the train split, or in the other held-out one, above which it warns: a
 #: model that knows 1 % of the answers by heart is up to a point better than it is, as much as a typical gain.
@@ -128,6 +143,7 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
                 f"stand beyond {notes['max_length']} tokens, or the teacher's tokeniser drops them."
             )
             rows.append(_share_check(f"words that are not scored, {role}", unscored, words, UNSCORED_SHARE, alarm))
+    rows += _left_out_checks(notes)
     if "asked_select" in notes:
         rows.append(_carved_check(notes))
     if unseen := notes.get("classes_without_training_examples", 0):
@@ -137,6 +153,21 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
         )
         rows.append(_check("classes without training examples", f"{unseen} of {notes['classes']}", alarm))
     return rows + [row for held_out, other in _COMPARED for row in _overlap_checks(notes, held_out, other)]
+
+
+def _left_out_checks(notes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Rows on what the data source left out; without its total, which not all that is left out has, none alarms."""
+    for note, (what, advice) in _LEFT_OUT.items():
+        for role in ("", "train", "select", "test"):
+            name = f"{role}_{note}" if role else note
+            if (count := notes.get(name)) is None:
+                continue
+            row, total = f"left out{role and f', {role}'}: {what}", notes.get(f"{name}{OF}", 0)
+            if not total:
+                yield _check(row, str(count), None)
+                continue
+            alarm = f"{count} of {total} were left out{role and f' of the {role} split'}: {what}. {advice}"
+            yield _share_check(row, count, total, LEFT_OUT_SHARE, alarm)
 
 
 def _carved_check(notes: Mapping[str, Any]) -> dict[str, Any]:

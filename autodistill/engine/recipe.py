@@ -10,6 +10,7 @@ from autodistill.components.architecture import Architecture
 from autodistill.components.students import Dimensions, NamedArchitecture
 from autodistill.components.task import TaskSpec
 from autodistill.components.training import Optimisation, Phase
+from autodistill.engine.number_scale import check_numbers
 from autodistill.errors import ConfigError
 from autodistill.training.distil import Distillation, check_phases, teacher_keys
 from autodistill.training.fine_tune import TEACHER_SETTINGS
@@ -134,6 +135,7 @@ def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensi
         dimensions: its sizes.
 
     Raises:
+        DataError: numbers to predict that the teacher cannot be fine-tuned to.
         ConfigError: a baseline that a loss refuses, a schedule without steps at a fidelity, a phase without a loss, a
             precision in which a model cannot be trained, numbers of the trainer that are out of range, devices that
             cannot share a batch.
@@ -152,6 +154,7 @@ def check_recipe(bench: Workbench, teacher: PreTrainedModel, dimensions: Dimensi
     check_processes(bench.settings.trainer, bench.schedule.optimisation.batch_size)
     if bench.teacher.needs_fine_tuning(bench.task):
         check_processes(bench.settings.trainer, bench.teacher.fine_tuning.batch_size, TEACHER_SETTINGS.batch_size)
+        check_numbers(bench, [bench.teacher.fine_tuning])
     check_interval(bench.settings.trainer["checkpoint_every_steps"])
     accumulate, most = bench.settings.trainer.get("accumulate", 1), bench.schedule.optimisation.batch_size
     if type(accumulate) is not int or not 1 <= accumulate <= most:

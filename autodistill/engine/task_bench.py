@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from autodistill.components.students import FineTuning
 from autodistill.configs.settings import Chosen
+from autodistill.engine.number_scale import check_numbers
 from autodistill.engine.workbench import Workbench
 from autodistill.errors import ConfigError, DataError
 from autodistill.training.fine_tune import PROTOCOL_SETTINGS
@@ -61,7 +62,7 @@ def check_tasks(bench: Workbench) -> None:
 
     Raises:
         UserError: the study is no task-agnostic one, a task's data are not there, too long, or without labels, or
-            devices cannot share a batch.
+            devices cannot share a batch, or its numbers are out of reach.
     """
     for label in bench.settings.tasks:
         if bench.data.task.kind not in TASK_AGNOSTIC:
@@ -84,8 +85,14 @@ def check_tasks(bench: Workbench) -> None:
                 f"fine_tuning.tasks.{label} has no labels to fine-tune on: its data are of the kind "
                 f"{own.data.task.kind!r}. Give a task with labels, such as {{name: glue, task: rte, root: DIR}}."
             )
-        for point in protocol_of(own).points:
+        points = protocol_of(own).points
+        for point in points:
             check_processes(bench.settings.trainer, point.batch_size, PROTOCOL_SETTINGS.batch_size)
+        recipe = recipe_of_tasks(own)
+        try:
+            check_numbers(own, [point.recipe(recipe) for point in points])
+        except DataError as error:
+            raise DataError(f"fine_tuning.tasks.{label}: {error}") from error
 
 
 def forward_flops(study: Workbench, task: Workbench, architecture: Architecture | None) -> float:

@@ -88,6 +88,7 @@ class Workbench:
         teacher_precision: in which the teacher is fine-tuned; by default that of the runs. A study keeps that which it
             began with. ``""`` for one that an earlier version made, which does not say.
         calibrations: label of a latency backend -> what it found out about the machine that the study began on.
+        model_classes: see `DataContext`; given where a trained model is scored and nothing is trained.
     """
 
     def __init__(
@@ -99,8 +100,10 @@ class Workbench:
         stop_requested: Callable[[], bool] | None = None,
         teacher_precision: str | None = None,
         calibrations: Mapping[str, Mapping[str, Any]] | None = None,
+        model_classes: tuple[str, ...] | None = None,
     ) -> None:
         self._given_data = data
+        self._model_classes = model_classes
         self.teacher_precision = precision_of(settings.trainer) if teacher_precision is None else teacher_precision
         self.settings = settings
         self.snapshot = snapshot
@@ -134,7 +137,7 @@ class Workbench:
 
     def _load(self, parameters: Mapping[str, Any]) -> TaskData:
         chosen = self.settings.one("data")
-        context = DataContext(self.settings.cache_dir)
+        context = DataContext(self.settings.cache_dir, self._model_classes)
         data: TaskData = self.registry.create("data", chosen.name, parameters, context).load()
         return data
 
@@ -324,8 +327,8 @@ class Workbench:
 
     @cached_property
     def median_tokens(self) -> int:
-        """Median length of the training examples in tokens."""
-        return int(np.median(self.splits["train"].lengths))
+        """Median length of the training examples in tokens; of those that a model is scored on where there are none."""
+        return int(np.median(self.splits["train" if "train" in self.splits else self.final_role].lengths))
 
     def check_architecture(self, architecture: Architecture) -> None:
         """Raise `ConfigError` when no model can be built from it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from autodistill.report import formats
@@ -31,7 +31,7 @@ def render_plan(plan: Plan, console: Console) -> None:
 
 
 def _from_the_start(plan: Plan) -> Table:
-    table = Table("stage", title="plan", title_justify="left", show_footer=True)
+    table = Table(_stages(), title="plan", title_justify="left", show_footer=True)
     table.columns[0].footer = "in all"
     for name in ("runs", "steps a run", "examples a run", "FLOPs a run", "time"):
         table.add_column(name, justify="right")
@@ -51,7 +51,7 @@ def _from_the_start(plan: Plan) -> Table:
 
 def _going_on(plan: Plan) -> Table:
     """Of a study that exists: what is done and left, in the room of a terminal of 80 columns."""
-    table = Table("stage", title="plan of a study that goes on", title_justify="left", show_footer=True)
+    table = Table(_stages(), title="plan of a study that goes on", title_justify="left", show_footer=True)
     table.columns[0].footer = "in all"
     for name in ("runs", "done", "steps a run", "time", "left at most"):
         table.add_column(name, justify="right")
@@ -67,6 +67,11 @@ def _going_on(plan: Plan) -> Table:
             formats.duration(stage.seconds_left),
         )
     return table
+
+
+def _stages() -> Column:
+    """Names in one line each, however much room times take."""
+    return Column("stage", no_wrap=True)
 
 
 def _counted(number: int) -> str:

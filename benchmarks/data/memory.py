@@ -101,7 +101,9 @@ def main() -> None:
 
 def survey(text: Path, work: Path) -> dict[str, Any]:
     """The first pass."""
-    return {"documents": load(text, work).notes["train_documents"]}
+    notes = load(text, work).notes
+    held_out = sum(count for name, count in notes.items() if name.startswith("held_out_"))
+    return {"documents": notes["train_documents"] + held_out}
 
 
 def load(text: Path, work: Path) -> Any:

@@ -187,6 +187,42 @@ def test_evaluate_gives_the_studys_final_metrics_again(tiny: Tiny, out: Verb) ->
     assert "evaluated" not in names
 
 
+def test_evaluate_keeps_its_answers_and_tells_of_a_model_that_has_learnt_nothing(
+    tiny: Tiny, out: Verb, tmp_path: Path
+) -> None:
+    model = tiny.folder / tiny.summary()["picks"][0]["paths"]["hf"]
+    lazy = Path(shutil.copytree(model, tmp_path / "lazy"))
+    weights = load_file(lazy / "model.safetensors")
+    weights["classifier.weight"].zero_()  # whatever the text says, the bias answers
+    save_file(weights, lazy / "model.safetensors", metadata={"format": "pt"})
+    printed = {}
+    for name, one in (("able", model), ("lazy", lazy)):
+        printed[name] = out("evaluate", *replaced(tiny.overrides, f"study.name={name}", f"model={one}"))
+    alarm = "The model scores .* on classification.accuracy, (no better|worse) than the trivial answer"
+    assert re.search(alarm, printed["lazy"])
+    assert "trivial answer" not in printed["able"]
+    found = evaluated(tiny.output / "lazy")
+    assert re.search(alarm, found["checks"][0]["alarm"])
+    answers = pyarrow.parquet.read_table(tiny.output / "lazy" / "evaluate" / found["predictions"])
+    assert len(set(answers.column("id").to_pylist())) == 120
+    assert set(answers.column("split").to_pylist()) == {"test"}
+    assert len({tuple(row) for row in answers.column("logits").to_pylist()}) == 1
+
+
+def test_evaluate_needs_test_examples_alone(tiny: Tiny, out: Verb, capsys: pytest.CaptureFixture[str]) -> None:
+    pick = tiny.summary()["picks"][0]
+    given = [item for item in tiny.overrides if not item.startswith(("data.train=", "data.select="))]
+    given = replaced(given, "study.name=alone", f"model={tiny.folder / pick['paths']['hf']}")
+    out("evaluate", *given)
+    found = evaluated(tiny.output / "alone")
+    assert found["metrics"]["classification.accuracy"] == pick["final"]["classification.accuracy"]
+    assert not [name for name in found["notes"] if name.endswith(("_train", "_select"))]
+    assert main(["evaluate", *given, "evaluator=[agreement]"]) == 2
+    assert "no training examples to fine-tune it on" in capsys.readouterr().err
+    assert main(["evaluate", *replaced(given, f"model={tiny.folder.parent.parent / 'teacher'}")]) == 2
+    assert "data.train must name a file" in capsys.readouterr().err
+
+
 def evaluated(folder: Path) -> dict[str, Any]:
     """The only result of the verb `evaluate` in a study's folder."""
     (file,) = (folder / "evaluate").glob("*.json")

@@ -67,8 +67,8 @@ def test_every_format_gives_the_same_documents(tmp_path: Path, name: str) -> Non
     assert {role: len(documents_of(data, role)) for role in data.splits} == {"train": 170, "select": 20, "test": 10}
     assert Counter(text for role in data.splits for text in documents_of(data, role)) == Counter(TEXTS)
     assert data.task.kind == "mlm"
-    assert data.notes["train_documents"] == 200
-    assert data.notes["train_characters"] == sum(map(len, TEXTS))
+    assert data.notes["train_documents"] == 170  # without those that are held out
+    assert data.notes["train_files_characters"] == sum(map(len, TEXTS))
 
 
 def test_what_is_held_out_depends_on_the_documents_alone(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_document_of_several_pieces_is_counted_once(
     long = [separator.join(f"word{number}" for number in range(start, start + 50)) for start in (0, 1000)]
     path = write(tmp_path / "a.txt", [*TEXTS, *long])  # each is cut more than once
     notes = load(tmp_path / "cache", path=str(path)).notes
-    assert notes["train_documents"] == 202
+    assert notes["train_documents"] == 202 - 30  # without those that are held out
     assert notes["train_documents_cut_at_a_million_characters"] == 2
 
 
@@ -318,7 +318,12 @@ def test_the_pieces_of_a_long_document_are_of_one_split(
         ("a.txt.gz", gzip.compress("one\n".encode("utf-16-le"), mtime=0), "a.txt.gz, line 1: 4 of the first 8 bytes"),
         ("a.jsonl", b'{"text": ' + b"3" * 900 + b"}\n", r"a.jsonl, line 1: expected text, got 3{80}\."),
         ("a.jsonl", b'{"text": 3}\n', "a.jsonl, line 1: expected text, got 3"),
-        ("a.parquet", b"text", "a.parquet ends in .parquet but cannot be read as Parquet"),
+        ("a.parquet", b"text", r"a.parquet ends in .parquet but cannot be read as Parquet: .*[^.]\.$"),
+        (
+            "a.txt",
+            gzip.compress(b"text", mtime=0),
+            r"a.txt is a gzip file whatever its name says. Rename it to end in .txt.gz",
+        ),
         ("a.doc", b"text", r"a.doc has an ending that is not understood. Expected one of .txt"),
         ("a.txt", b"one\n\ntwo\n", r"has 2 documents .* too few to hold out 30 of them"),
     ],

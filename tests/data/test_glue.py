@@ -41,6 +41,17 @@ def test_mnli_keeps_matched_and_mismatched_apart(tmp_path: Path) -> None:
     assert [identity.split("-")[0] for identity in ids] == ["matched"] * 40 + ["mismatched"] * 40
 
 
+def test_to_score_a_model_the_dev_sets_will_do(tmp_path: Path) -> None:
+    folder = write_tiny_glue(tmp_path, "mnli") / TASKS["mnli"].folder
+    (folder / "train.tsv").unlink()
+    for root in (tmp_path, folder):
+        parameters = asdict(GlueConfig(task="mnli", root=str(root)))
+        splits = Glue(DataContext(tmp_path, ()), **parameters).load().splits
+        assert {role: len(split) for role, split in splits.items()} == {"test": 80}
+        with pytest.raises(DataError, match=r"has no train\.tsv"):  # nothing is trained without
+            Glue(DataContext(tmp_path), **parameters).load()
+
+
 def test_the_layout_of_the_files_may_vary(tmp_path: Path) -> None:
     root = write_tiny_glue(tmp_path / "a", "mrpc")
     expected = load(task="mrpc", root=str(root))
@@ -60,6 +71,7 @@ def test_short_rows_of_qqp_are_counted_and_of_others_an_error(tmp_path: Path) ->
     data = load(task="qqp", root=str(tmp_path))
     assert data.notes["dropped_short_rows"] == 1
     assert data.notes["blank_lines_left_out"] == 1
+    assert data.notes["dropped_short_rows_of"] == data.notes["blank_lines_left_out_of"] == 162
     with pytest.raises(DataError, match=r"RTE/train.tsv, line 123 has 2 fields, but rte has 4 columns"):
         load(task="rte", root=str(tmp_path))
 

@@ -68,6 +68,31 @@ def test_an_empty_name_among_several_labels_is_an_error(tmp_path: Path, bad: Any
     assert data.notes["train_without_label"] == 11
 
 
+def test_to_score_a_model_the_test_file_will_do_and_its_classes_are_the_models(tmp_path: Path) -> None:
+    def scored(source: Any, path: str, classes: tuple[str, ...], **parameters: Any) -> TaskData:
+        config = SOURCES[source](test=path, **parameters)
+        data: TaskData = source(DataContext(Path("unused"), classes), **asdict(config)).load()
+        assert set(data.splits) == {"test"}
+        return data
+
+    texts = lines(tmp_path / "a.jsonl", [{"text": f"t{n}", "label": "yn"[n % 2], "score": n} for n in range(4)])
+    words = lines(tmp_path / "b.jsonl", [{"words": ["a", "b"], "labels": ["O", "B-X"]}])
+    data = scored(TextClassification, texts, ("y", "n", "other"))
+    assert (data.task.labels, data.splits["test"]["label"]) == (("y", "n", "other"), [0, 1, 0, 1])
+    assert scored(TextClassification, texts, ("y", "n"), labels=["n", "y"]).task.labels == ("n", "y")
+    assert scored(TextClassification, texts, ("y", "n"), label_column=None).task.labels == ()
+    assert scored(TextRegression, texts, (), label_column="score").splits["test"]["label"] == [0, 1, 2, 3]
+    assert scored(TokenClassification, words, ("B-X", "O")).splits["test"]["label"] == [[1, 0]]
+    with pytest.raises(DataError, match=r"line 2: label 'n' does not occur in the model that is scored, .* 'y', 'z'"):
+        scored(TextClassification, texts, ("y", "z"))
+    with pytest.raises(
+        DataError, match=r"data.train must name a file .* a file of test examples \(data.test\) will do"
+    ):
+        TextRegression(DataContext(Path("unused"), ()), **asdict(TextRegressionConfig())).load()
+    with pytest.raises(DataError, match=r"data.train must name a file"):  # nothing is trained without
+        load(TextClassification, test=texts, labels=["y", "n"])
+
+
 def test_given_classes_keep_their_order_and_are_all_there_is(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", [{"text": f"t{n} {n}", "label": "yn"[n % 2]} for n in range(30)])
     assert load(TextClassification, train=path, labels=["y", "n"]).task.labels == ("y", "n")

@@ -35,6 +35,24 @@ def test_questions_answers_and_contexts_are_read(tmp_path: Path) -> None:
     assert not set(data.splits["train"]["context"]) & set(data.splits["select"]["context"])
 
 
+def test_an_answer_before_the_context_is_in_none_of_it(tmp_path: Path) -> None:
+    path = write_tiny_squad(tmp_path / "train.json")
+    content = json.loads(path.read_text())
+    paragraph = content["data"][0]["paragraphs"][0]
+    paragraph["qas"][0]["answers"][0]["answer_start"] -= len(paragraph["context"])  # Python finds it from the end
+    path.write_text(json.dumps(content))
+    assert load(train=str(path)).notes["dropped_answers_not_in_context"] == 1
+
+
+def test_to_score_a_model_the_dev_file_will_do(tmp_path: Path) -> None:
+    test = write_tiny_squad(tmp_path / "dev.json", 5)
+    parameters = asdict(SquadConfig(test=str(test)))
+    splits = Squad(DataContext(tmp_path, ()), **parameters).load().splits
+    assert {role: len(split) for role, split in splits.items()} == {"test": 10}
+    with pytest.raises(DataError, match=r"data\.train is null"):  # nothing is trained without
+        Squad(DataContext(tmp_path), **parameters).load()
+
+
 def test_version_2_has_questions_without_answers(tmp_path: Path) -> None:
     path = write_tiny_squad(tmp_path / "train.json", impossible=True)
     data = load(train=str(path), version="2.0")
@@ -51,6 +69,7 @@ def test_answers_that_are_not_in_their_context_are_dropped_from_train_and_counte
     path.write_text(json.dumps(content))
     data = load(train=str(path), test=str(path))
     assert data.notes["dropped_answers_not_in_context"] == 1
+    assert data.notes["dropped_answers_not_in_context_of"] == 60
     assert question["id"] not in {*data.splits["train"]["id"], *data.splits["select"]["id"]}
     assert question["id"] in data.splits["test"]["id"]  # its texts are what is scored
 

@@ -155,6 +155,7 @@ def test_empty_lines_are_counted(tmp_path: Path, name: str) -> None:
     clean, gaps = write(tmp_path / name, content), write(tmp_path / f"gaps-{name}", "\n\n".join(content.split("\n", 2)))
     assert "train_blank_lines_left_out" not in load(train=clean).notes
     assert load(train=gaps).notes["train_blank_lines_left_out"] == 2
+    assert load(train=gaps).notes["train_blank_lines_left_out_of"] == 2 + len(ROWS)
 
 
 def labelled(value: str) -> str:

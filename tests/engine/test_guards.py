@@ -65,6 +65,22 @@ def test_every_guard_of_the_data_is_shown_and_alarms_where_it_matters() -> None:
     assert data_checks({}) == []
 
 
+def test_what_the_reader_left_out_is_told_and_alarms_above_one_per_cent() -> None:
+    name = "dropped_answers_not_in_context"
+    (row,) = data_checks({name: 2, f"{name}_of": 100})
+    assert row["name"] == "left out: training questions whose answer does not stand where the file says"
+    assert row["found"] == "2 of 100"
+    assert row["alarm"].startswith("2 of 100 were left out: training questions whose answer")
+    assert "not bytes" in row["alarm"]
+    for few in ({name: 0, f"{name}_of": 100}, {name: 1, f"{name}_of": 100}, {name: 5}):  # the last: an earlier study's
+        assert alarms(data_checks(few)) == []
+    (row,) = data_checks({"test_blank_lines_left_out": 3, "test_blank_lines_left_out_of": 10})
+    assert row["name"] == "left out, test: empty lines"
+    assert row["alarm"].startswith("3 of 10 were left out of the test split: empty lines.")
+    (row,) = data_checks({"train_files_of_other_kinds_left_out": 4})
+    assert row == {"name": "left out, train: files of other kinds", "found": "4", "alarm": None}
+
+
 def test_words_that_no_answer_is_scored_for_are_told() -> None:
     notes = {"max_length": 8, "words_train": 10, "unscored_words_train": 5, "words_test": 100}
     (row,) = data_checks({**notes, "unscored_words_test": 2})
