@@ -77,7 +77,7 @@ def unlearnt_tasks(summaries: Sequence[Mapping[str, Any]]) -> dict[str, list[str
     found: dict[str, list[str]] = {}
     for task, summary in _by_task(summaries).items():
         best = (summary["picks"] or [{}])[0].get("name")
-        for name in summary["unlearnt"]:
+        for name in summary.get("unlearnt", []):
             found.setdefault(BEST_PICK if name == best else name, []).append(task)
     return found
 
@@ -111,7 +111,7 @@ def _words(summary: Mapping[str, Any]) -> list[str]:
     """Cells of `WORDS`."""
     pick = _final_pick(summary)
     choices = ", ".join(f"{key}={value}" for key, value in pick["architecture"].items()) if pick else ""
-    return [f"{pick['name']}: {choices}" if pick else "", ", ".join(summary["unlearnt"])]
+    return [f"{pick['name']}: {choices}" if pick else "", ", ".join(summary.get("unlearnt", []))]
 
 
 def _final_pick(summary: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -16,12 +16,15 @@ from typing import Any
 
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.verdict import (
+    TRAINING_FAILED,
+    UNLEARNT,
     Contender,
     Judge,
     gain,
     gain_in_words,
     strongest_in_words,
     unlearnt_baselines,
+    void_in_words,
 )
 
 #: What compute is counted in: arithmetic does not depend on what else the machine did.
@@ -103,8 +106,9 @@ def equal_compute(
     total = sum(cost for _, cost in spent.flash) + spent.full
     result: dict[str, Any] = {"budget_flops": spent.baselines, "spent_flops": total, "trials": 0}
     nothing = {"pick": None, "baseline": None, "gain": None, "holds": None}
-    voided = [*failed, *unlearnt_baselines(judge, baselines)]
-    void = f" Void: {', '.join(voided)}." if voided else ""
+    unlearnt = unlearnt_baselines(judge, baselines)
+    reasons = dict.fromkeys(failed, TRAINING_FAILED) | dict.fromkeys(unlearnt, UNLEARNT)
+    voided, void = list(reasons), f" {void_in_words(reasons)}" if reasons else ""
     if not picks or not baselines or spent.baselines <= 0:
         claim = "At equal total compute nothing is compared: a pick or a baseline is missing."
         return {**result, **nothing, "claim": claim + void}

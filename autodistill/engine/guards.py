@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from autodistill.components.outcome import Score
-from autodistill.components.task import OF, TaskData, TaskSpec
+from autodistill.components.task import OF, ROLES, TaskData, TaskSpec
 from autodistill.data.splits import normalised
 from autodistill.engine.score_statistics import estimate
 from autodistill.engine.workbench import Workbench
@@ -31,14 +31,15 @@ UNHELD_SHARE = 0.01
 #: Share of what a data source reads above which it warns of what it leaves out.
 LEFT_OUT_SHARE = 0.01
 
-#: Note of a data source, with the role in front where it is of one -> what was left out, and what to do about it.
+#: Note of a data source, without the role in front -> what was left out, and what to do about it; "" where nothing need
+#: be: an empty line at the end of a file is common and no fault.
 _LEFT_OUT = {
     "dropped_answers_not_in_context": (
         "training questions whose answer does not stand where the file says",
         "'answer_start' counts characters of the context, not bytes: correct the file.",
     ),
     "dropped_short_rows": ("rows that lack columns", "Compare the file with the official one."),
-    "blank_lines_left_out": ("empty lines", "If they should have texts, correct the file."),
+    "blank_lines_left_out": ("empty lines", ""),
     "empty_documents_left_out": ("documents without text", "If they should have some, correct the file."),
     "files_of_other_kinds_left_out": ("files of other kinds", ""),
 }
@@ -156,18 +157,23 @@ def data_checks(notes: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _left_out_checks(notes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Rows on what the data source left out; without its total, which not all that is left out has, none alarms."""
-    for note, (what, advice) in _LEFT_OUT.items():
-        for role in ("", "train", "select", "test"):
-            name = f"{role}_{note}" if role else note
-            if (count := notes.get(name)) is None:
-                continue
-            row, total = f"left out{role and f', {role}'}: {what}", notes.get(f"{name}{OF}", 0)
-            if not total:
-                yield _check(row, str(count), None)
-                continue
-            alarm = f"{count} of {total} were left out{role and f' of the {role} split'}: {what}. {advice}"
-            yield _share_check(row, count, total, LEFT_OUT_SHARE, alarm)
+    """Rows on what the data source left out: the notes that are known, and all of which it says of how many.
+
+    Without that number, which not all that is left out has, none alarms.
+    """
+    for name, count in notes.items():
+        role = next((role for role in ROLES if name.startswith(f"{role}_")), "")
+        note = name.removeprefix(f"{role}_")
+        total = notes.get(f"{name}{OF}", 0)
+        if note not in _LEFT_OUT and not total:
+            continue
+        what, advice = _LEFT_OUT.get(note, (note.replace("_", " "), "If they should be read, correct the file."))
+        row = f"left out{role and f', {role}'}: {what}"
+        if not total or not advice:
+            yield _check(row, f"{count} of {total}" if total else str(count), None)
+            continue
+        alarm = f"{count} of {total} were left out{role and f' of the {role} split'}: {what}. {advice}"
+        yield _share_check(row, count, total, LEFT_OUT_SHARE, alarm)
 
 
 def _carved_check(notes: Mapping[str, Any]) -> dict[str, Any]:
@@ -281,7 +287,12 @@ def picks_checks(frozen: Mapping[str, Any], chosen: Iterable[Mapping[str, Any]])
     rows = []
     if why := frozen.get("fewer"):
         rows.append(_check("picks", f"{len(frozen['trials'])} of at most {frozen['asked']['max']}: {why}", None))
-    beyond = [f"trial {step['trial']} ({', '.join(step['beyond'])})" for step in chosen if step.get("beyond")]
+    made = frozen.get("trials")
+    beyond = [
+        f"trial {step['trial']} ({', '.join(step['beyond'])})"
+        for step in chosen
+        if step.get("beyond") and (made is None or step["trial"] in made)
+    ]
     if beyond:
         rows.append(_check("picks beyond the reference point of the hypervolume", ", ".join(beyond), None))
     return rows

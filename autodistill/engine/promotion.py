@@ -131,7 +131,7 @@ class Promoter:
             why = "no trial that is left lies within it"
         else:
             row = promotion.first(self.session.settings.picks_margin, failed)
-            why = "it is chosen for its flash score"
+            why = "the first is chosen for its flash score, or by picks.margin"
         if row is None:
             return None
         step: dict[str, Any] = {"trial": self._number[row], "searched": self._searched}
@@ -151,7 +151,7 @@ class Promoter:
         if set(candidates) - set(chosen):
             return f"after {failed} full runs that failed no further one is trained"
         of_these = f", and the full runs of {failed} of them failed" if failed else ""
-        return f"the search has {len(candidates)} architectures that are complete and feasible{of_these}"
+        return f"the search had {len(candidates)} architectures that were complete and feasible{of_these}"
 
     @property
     def _searched(self) -> int:
@@ -168,7 +168,14 @@ class Promoter:
             return
         ended = {*self._full_scores(), *self._failed(self._chosen())}
         # A kill amid this leaves steps of before at the end, of which one may name a pick that was moved already.
-        kept = [*{step["trial"]: step for step in steps if step["trial"] in ended}.values()]
+        # The reference point may be another one since: what was found to lie beyond it is not told any more.
+        kept = [
+            *{
+                step["trial"]: {name: value for name, value in step.items() if name != "beyond"}
+                for step in steps
+                if step["trial"] in ended
+            }.values()
+        ]
         for place, step in enumerate(kept):
             storage.replace_step(study, f"pick:{place}", {**step, "searched": self._searched})
         for place in reversed(range(len(kept), len(steps))):

@@ -114,6 +114,8 @@ def expected_ends(history: History, metric: str) -> tuple[FloatArray, FloatArray
     """
     values, variances = np.full(len(history), np.nan), np.full(len(history), np.nan)
     scored = frozenset(name for reports in history.curves for report in reports for name in report.metrics)
+    if metric not in scored:
+        return values, variances
     curves = [_of_history(history, row, scored) for row in range(len(history))]
     ended = Ended([curve for curve in curves if curve.state == "complete"], metric)
     for row, curve in enumerate(curves):

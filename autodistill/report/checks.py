@@ -44,7 +44,7 @@ def _state(claim: Mapping[str, Any]) -> Html:
 
 def _guards(summary: Summary) -> Html:
     rows = [
-        [check.get("name", ""), check.get("found", ""), tag("strong", "alarm") if check.get("alarm") else "passed"]
+        [check.get("name", ""), check.get("found", ""), tag("strong", "alarm") if check.get("alarm") else "no alarm"]
         for check in tables.entries(summary, "checks")
     ]
     if not rows:

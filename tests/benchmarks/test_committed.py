@@ -107,7 +107,8 @@ def told(path: Path) -> list[list[str]]:
     pieces = of_document(path) if path.suffix == ".md" else of_docstring(path)
     found: list[list[str]] = []
     for piece in (item for item in pieces if "-m benchmarks." in item):
-        shell = ["/bin/bash", "-c", FUNCTIONS + piece.replace(".venv/bin/python", "python")]
+        # Restricted: nothing is redirected, and no program has a path.
+        shell = ["/bin/bash", "-r", "-c", FUNCTIONS + piece.replace(".venv/bin/python", "python")]
         done = subprocess.run(shell, capture_output=True, text=True, check=True, env={"PATH": ""})
         assert not done.stderr
         found += [line.split("\0")[1:-1] for line in done.stdout.splitlines()]

@@ -74,9 +74,11 @@ def test_what_the_reader_left_out_is_told_and_alarms_above_one_per_cent() -> Non
     assert "not bytes" in row["alarm"]
     for few in ({name: 0, f"{name}_of": 100}, {name: 1, f"{name}_of": 100}, {name: 5}):  # the last: an earlier study's
         assert alarms(data_checks(few)) == []
-    (row,) = data_checks({"test_blank_lines_left_out": 3, "test_blank_lines_left_out_of": 10})
-    assert row["name"] == "left out, test: empty lines"
-    assert row["alarm"].startswith("3 of 10 were left out of the test split: empty lines.")
+    (row,) = data_checks({"test_skipped_pages": 3, "test_skipped_pages_of": 10})  # a plugin's own
+    assert row["name"] == "left out, test: skipped pages"
+    assert row["alarm"].startswith("3 of 10 were left out of the test split: skipped pages.")
+    (row,) = data_checks({"test_blank_lines_left_out": 1, "test_blank_lines_left_out_of": 10})  # the end of a file
+    assert row == {"name": "left out, test: empty lines", "found": "1 of 10", "alarm": None}
     (row,) = data_checks({"train_files_of_other_kinds_left_out": 4})
     assert row == {"name": "left out, train: files of other kinds", "found": "4", "alarm": None}
 

@@ -357,11 +357,8 @@ def test_a_study_that_goes_on_with_other_settings_of_its_data_is_refused(
 #: A plugin whose students show their outputs only.
 CLOSED = """
 from autodistill.components.architecture import Architecture
-from autodistill.components.search import History
 from autodistill.components.specs import ComponentSpec
 from autodistill.hookspecs import hookimpl
-from autodistill.search.candidates import Candidates
-from autodistill.search.view import View
 from autodistill.students.bert import BertFamily
 from autodistill.students.configs import BertFamilyConfig
 
