@@ -2,10 +2,10 @@
 
     python -m benchmarks.search.cost --timeout 300 [--searchers ours peers] [--trials 100 1000] [--output FILE.json]
     python -m benchmarks.search.cost --timeout 200 --searchers botorch:known=false --section cost_two_learnt
-    python -m benchmarks.search.cost --searchers botorch botorch:known=sizes botorch:known=false \
-        --problem fine_blocks --section cost_scored_whole --output FILE
-    python -m benchmarks.search.cost --searchers botorch botorch:known=sizes botorch:known=false \
-        --problem fine_blocks --objectives 3 --section cost_three_objectives --output FILE
+    python -m benchmarks.search.cost --timeout 120 --searchers botorch botorch:known=sizes botorch:known=false \
+        --problem fine_blocks --section cost_scored_whole
+    python -m benchmarks.search.cost --timeout 120 --searchers botorch botorch:known=sizes botorch:known=false \
+        --problem fine_blocks --objectives 3 --section cost_three_objectives
 
 The second command is of a search to which both objectives are unknown, and must be learnt; the last two are of a space
 that is scored whole, with parameters as the third objective in the last.
