@@ -326,7 +326,7 @@ def test_trials_beyond_the_reference_become_picks_too_and_fewer_picks_are_explai
         steps = [session.storage.step(session.study.id, f"pick:{place}") for place in range(6)]
         frozen = session.storage.step(session.study.id, "picks_frozen")
     assert [step["beyond"] for step in steps if "beyond" in step] == [["replay.p50_ms"]] * 4
-    assert frozen["fewer"] == "the search has 6 architectures that are complete and feasible"
+    assert frozen["fewer"] == "the search had 6 architectures that were complete and feasible"
     told = "\n".join(progress.messages)
     assert "does not reach in replay.p50_ms: no trial that is left lies within it." in told
     assert f"6 of at most 8 picks (picks.max) were made: {frozen['fewer']}." in told
