@@ -109,6 +109,13 @@ class ResultsFile:
         print(f"written: {path}, section {section!r}")
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a record to a file, on a line of its own also where a kill has cut off the last one."""
+    torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
+    with path.open("a") as file:
+        file.write("\n" * torn + line + "\n")
+
+
 def _parsed(parser: argparse.ArgumentParser, command: str) -> argparse.Namespace:
     """The arguments of a stored command.
 

@@ -165,10 +165,12 @@ def _fine_tune(settings: Settings, bench: Workbench) -> int:
     """Fine-tune the model by the protocol and print what came of it."""
     from autodistill.engine.fine_tuning import FineTuner
     from autodistill.engine.guards import failed_seeds_words, split_check
+    from autodistill.engine.number_scale import check_numbers
     from autodistill.engine.stop import StopSignal
     from autodistill.training.protocol import read_protocol
 
     protocol = read_protocol(settings.fine_tuning, bench.task.benchmark)
+    check_numbers(bench, [point.recipe(bench.teacher.fine_tuning) for point in protocol.points])
     points = "1 point" if len(protocol.points) == 1 else f"{len(protocol.points)} points"
     print(
         f"{settings.model} has no head for this task and is fine-tuned: {points} on the select "

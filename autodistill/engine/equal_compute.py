@@ -16,15 +16,13 @@ from typing import Any
 
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.verdict import (
-    TRAINING_FAILED,
-    UNLEARNT,
     Contender,
     Judge,
     gain,
     gain_in_words,
     strongest_in_words,
-    unlearnt_baselines,
     void_in_words,
+    void_reasons,
 )
 
 #: What compute is counted in: arithmetic does not depend on what else the machine did.
@@ -106,8 +104,7 @@ def equal_compute(
     total = sum(cost for _, cost in spent.flash) + spent.full
     result: dict[str, Any] = {"budget_flops": spent.baselines, "spent_flops": total, "trials": 0}
     nothing = {"pick": None, "baseline": None, "gain": None, "holds": None}
-    unlearnt = unlearnt_baselines(judge, baselines)
-    reasons = dict.fromkeys(failed, TRAINING_FAILED) | dict.fromkeys(unlearnt, UNLEARNT)
+    reasons = void_reasons(judge, baselines, failed)
     voided, void = list(reasons), f" {void_in_words(reasons)}" if reasons else ""
     if not picks or not baselines or spent.baselines <= 0:
         claim = "At equal total compute nothing is compared: a pick or a baseline is missing."

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from autodistill.components.outcome import Executor, ExecutorContext, Job, JobResult, Score
 from autodistill.engine.cache import cache_key
 from autodistill.engine.guards import judge_interval, score_check
-from autodistill.engine.number_scale import check_numbers
 from autodistill.engine.score_statistics import over_seeds
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.teacher import trainer_arguments
@@ -100,12 +99,10 @@ class FineTuner:
             them failed; they are in no mean), ``check`` against the trivial answer, and cost.
 
         Raises:
-            DataError: the task's numbers are out of reach.
             TrialError: every run of the grid failed, or every seed: in training, or its answers are no numbers.
             StudyInterruptedError: a stop was requested; the same command goes on.
         """
         metric, direction = self.bench.task.metric, self.bench.directions[self.bench.task.metric]
-        check_numbers(self.bench, [point.recipe(self.bench.teacher.fine_tuning) for point in self.protocol.points])
         first = self._first_runs
         grid = self._grid()
         chosen = self._best_point(grid)

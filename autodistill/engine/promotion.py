@@ -168,21 +168,15 @@ class Promoter:
             return
         ended = {*self._full_scores(), *self._failed(self._chosen())}
         # A kill amid this leaves steps of before at the end, of which one may name a pick that was moved already.
-        # The reference point may be another one since: what was found to lie beyond it is not told any more.
-        kept = [
-            *{
-                step["trial"]: {name: value for name, value in step.items() if name != "beyond"}
-                for step in steps
-                if step["trial"] in ended
-            }.values()
-        ]
-        for place, step in enumerate(kept):
-            storage.replace_step(study, f"pick:{place}", {**step, "searched": self._searched})
+        kept = list(dict.fromkeys(int(step["trial"]) for step in steps if step["trial"] in ended))
+        for place, number in enumerate(kept):
+            # The reference point may be another one since: what was found to lie beyond it is not told any more.
+            storage.replace_step(study, f"pick:{place}", {"trial": number, "searched": self._searched})
         for place in reversed(range(len(kept), len(steps))):
             storage.drop_step(study, f"pick:{place}")
         self.session.progress.message(
             f"{len(steps)} picks were chosen before the last {self._searched - before} trials. Those that were trained "
-            f"in full stay (trials: {', '.join(str(step['trial']) for step in kept) or 'none'}); the others are chosen "
+            f"in full stay (trials: {', '.join(map(str, kept)) or 'none'}); the others are chosen "
             "anew."
         )
 

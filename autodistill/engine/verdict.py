@@ -166,9 +166,10 @@ def strongest_in_words(voided: Sequence[str]) -> str:
     return "the strongest baseline" if not voided else f"the strongest baseline but {', '.join(voided)} (void)"
 
 
-def unlearnt_baselines(judge: Judge, baselines: Sequence[Contender]) -> list[str]:
-    """Names of the baselines that were trained and are no better than the trivial answer."""
-    return [item.name for item in baselines if not judge.has_learnt(item)]
+def void_reasons(judge: Judge, baselines: Sequence[Contender], failed: Sequence[str]) -> dict[str, str]:
+    """Name of a baseline that is void -> why: its training failed, or it is no better than the trivial answer."""
+    unlearnt = [item.name for item in baselines if not judge.has_learnt(item)]
+    return dict.fromkeys(failed, TRAINING_FAILED) | dict.fromkeys(unlearnt, UNLEARNT)
 
 
 def verdict(
@@ -193,15 +194,14 @@ def verdict(
     """
     if not picks:
         return {"claim": "No pick was trained in full, so nothing is claimed.", "holds": None, "baseline": None}
-    unlearnt = unlearnt_baselines(judge, baselines)
-    found = _verdict(judge, picks, baselines, teacher, [*failed, *unlearnt])
+    void = void_reasons(judge, baselines, failed)
+    found = _verdict(judge, picks, baselines, teacher, list(void))
     limits = [ONE_RUN] if found["holds"] is not None else []
     limits += [NO_TEST_SPLIT] if judge.role != TEST else []
     limits += _of_another_precision(picks[0], judge.label)
-    if failed or unlearnt:
-        reasons = dict.fromkeys(failed, TRAINING_FAILED) | dict.fromkeys(unlearnt, UNLEARNT)
-        limits.insert(0, void_in_words(reasons, "Void, and not compared with"))
-    return {**found, "voided": [*failed, *unlearnt], "limits": limits}
+    if void:
+        limits.insert(0, void_in_words(void, "Void, and not compared with"))
+    return {**found, "voided": list(void), "limits": limits}
 
 
 def _verdict(

@@ -47,7 +47,7 @@ from autodistill.training.teacher_cache import TeacherCache
 from autodistill.training.teacher_features import OnlineTeacherFeatures, cached_teacher_features
 from autodistill.training.tokenised import TokenisedSplit, tokenise
 from benchmarks.distillation.results import output_of, write_section
-from benchmarks.sections import script_parser
+from benchmarks.sections import append_line, script_parser
 
 TASK = TaskSpec("classification", ("a", "b"), ("text",), "classification.accuracy", label_free=True)
 
@@ -230,13 +230,6 @@ def read_records(path: Path, settings: dict[str, str]) -> dict[str, dict[str, An
     return found
 
 
-def append(path: Path, line: str) -> None:
-    """Add a record, on a line of its own also where a kill has cut off the last one."""
-    torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
-    with path.open("a") as file:
-        file.write("\n" * torn + line + "\n")
-
-
 def unit_here(given: argparse.Namespace, unit: str) -> str:
     """A line of the records, of a unit done in this process."""
     found = run_unit(argparse.Namespace(**vars(given) | {"unit": unit}))
@@ -290,7 +283,7 @@ def main() -> int:
         unit_here(given, "online:0")
     for unit in units:
         line = unit_here(given, unit) if given.one_process else unit_apart(unit)
-        append(path, line)
+        append_line(path, line)
         print(line, flush=True)
     found = summary(read_records(path, settings_of(given)), given.students)
     print(json.dumps({key: value for key, value in found.items() if key != "units"}, indent=1))

@@ -60,12 +60,14 @@ def random_history(problem: Problem, trials: int) -> History:
     tried = Trials()
     for architecture in problem.space.sample(trials, SEED):
         tried.add(problem, architecture, SEED)
-    history, sizes = tried.history(), problem.truth(tried.architectures)[PARAMETERS]
-    seen = {PARAMETERS: (sizes, np.zeros(trials))} if len(problem.objectives) > 2 else {}
+    history = tried.history()
+    if problem.objectives == OBJECTIVES:
+        return history
+    sizes = problem.truth(tried.architectures)[PARAMETERS]
     return replace(
         history,
-        metrics={**history.metrics, **{name: values for name, (values, _) in seen.items()}},
-        variances={**history.variances, **{name: variances for name, (_, variances) in seen.items()}},
+        metrics={**history.metrics, PARAMETERS: sizes},
+        variances={**history.variances, PARAMETERS: np.zeros(trials)},
     )
 
 

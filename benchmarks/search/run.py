@@ -27,7 +27,7 @@ from benchmarks.search.harness import PROBLEMS, record
 from benchmarks.search.report import show, summarise
 from benchmarks.search.results import RESULTS, output_of, write_section
 from benchmarks.search.searchers import expand
-from benchmarks.sections import script_parser
+from benchmarks.sections import append_line, script_parser
 
 Key = tuple[str, str, int]
 
@@ -48,13 +48,6 @@ def read_records(path: Path, trials: int) -> dict[Key, dict[str, Any]]:
     return found
 
 
-def append(path: Path, record: dict[str, Any]) -> None:
-    """Add a record, on a line of its own also where a kill has cut off the last one."""
-    torn = path.exists() and path.read_bytes()[-1:] not in (b"", b"\n")
-    with path.open("a") as file:
-        file.write("\n" * torn + json.dumps(record) + "\n")
-
-
 def run_missing(missing: list[Key], trials: int, jobs: int, path: Path) -> None:
     """Run searches and append their records as they end."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -70,7 +63,7 @@ def run_missing(missing: list[Key], trials: int, jobs: int, path: Path) -> None:
                     print(f"left out: {reason}", file=sys.stderr)
                     broken.add(reason)
                 continue
-            append(path, line)
+            append_line(path, json.dumps(line))
             print(f"{done}/{len(missing)} {problem} {searcher} seed {seed}: {line['wall_seconds']:.0f} s", flush=True)
 
 

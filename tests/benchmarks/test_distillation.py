@@ -47,7 +47,7 @@ def test_half_a_line_is_what_a_kill_leaves(tmp_path: Path) -> None:
     cache, path, settings = module("cache"), tmp_path / "records.jsonl", {"steps": "2"}
     path.write_text('{"unit": "pass", "settings": {"steps": "2"}, "seconds": 1.0}\n{"unit": "cached:0", "sec')
     assert cache.read_records(path, settings) == {"pass": {"seconds": 1.0}}
-    cache.append(path, json.dumps({"unit": "cached:0", "settings": settings, "seconds": 2.0}))
+    cache.append_line(path, json.dumps({"unit": "cached:0", "settings": settings, "seconds": 2.0}))
     assert cache.read_records(path, settings) == {"pass": {"seconds": 1.0}, "cached:0": {"seconds": 2.0}}
 
 
