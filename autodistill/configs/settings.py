@@ -37,7 +37,7 @@ TOP_LEVEL = frozenset(
 _SECTIONS: Mapping[str, tuple[str, ...] | None] = {
     "study": ("name",),
     "budget": ("trials", "hours"),
-    "picks": ("max", "margin"),
+    "picks": ("max", "margin", "seeds"),
     "augmentation": ("kind", "copies", "share"),
     "timing": ("subjects", "batch_sizes", "lengths"),
     "storage": ("url",),
@@ -134,6 +134,7 @@ class Settings:
     constraints: tuple[ConstraintSetting, ...]
     picks_max: int
     picks_margin: float
+    picks_seeds: int
     augmentation: AugmentationSetting
     storage_url: str
     trainer: Mapping[str, Any]
@@ -205,6 +206,7 @@ def read_settings(config: DictConfig, registry: Registry, study_name: str, overr
         constraints=_constraints(raw.get("constraints") or {}),
         picks_max=_number(section["picks"], "max", int, low=0, where="picks."),
         picks_margin=_number(section["picks"], "margin", float, low=0, where="picks."),
+        picks_seeds=_number(section["picks"], "seeds", int, low=1, where="picks."),
         augmentation=_augmentation(section["augmentation"]),
         storage_url=_text(section["storage"], "url", where="storage."),
         trainer=_trainer(section["trainer"]),

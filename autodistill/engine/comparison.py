@@ -7,6 +7,7 @@ teacher, whose predictions are kept here. What counts as better is in `autodisti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,13 @@ from autodistill.engine.finals import complete_full_runs, load_model
 from autodistill.engine.places import final_folder, final_name, picks_of
 from autodistill.engine.records import RunRecord, TrialRecord
 from autodistill.engine.relative import scored_objective
+from autodistill.engine.repeats import repeats_of
 from autodistill.engine.scores import predictions_of, read_logits, score_all, write_predictions
 from autodistill.engine.session import Session
 from autodistill.engine.summary import without_nan
 from autodistill.engine.target_answers import stored_answers
 from autodistill.engine.trivial import trivial_scores
-from autodistill.engine.verdict import Contender, Judge, gain, metric_entry, verdict
+from autodistill.engine.verdict import Contender, Judge, entry_of, gain, verdict
 from autodistill.folders import write_json
 from autodistill.training.predict import predict
 
@@ -59,11 +61,9 @@ def _compare(session: Session) -> dict[str, Any]:
     frozen = [int(number) for number in stored["trials"]]
     teacher = _teacher(session, role)
     references = _references(session, role)
-    picks = [
-        (trials[number], _student(session, role, trials[number], runs[number])) for number in frozen if number in runs
-    ]
+    picks = [(trials[number], _student(session, role, trials[number], runs)) for number in frozen if number in runs]
     baselines = [
-        (trial, _student(session, role, trial, runs[number]))
+        (trial, _student(session, role, trial, runs))
         for number, trial in trials.items()
         if trial.origin == "baseline" and number in runs
     ]
@@ -148,16 +148,26 @@ def _references(session: Session, role: str) -> list[Contender]:
     return found
 
 
-def _student(session: Session, role: str, trial: TrialRecord, run: RunRecord) -> Contender:
-    file = session.settings.study_dir / Path(str(run.artifacts["predictions"]))
-    if role == "test" and not any(name.startswith("test/") for name in run.metrics):
-        file = _answered_test(session, trial, run)
-    logits = read_logits(file)
+def _student(session: Session, role: str, trial: TrialRecord, runs: Mapping[int, RunRecord]) -> Contender:
+    """A pick or baseline with its repeats, of the complete full runs; a repeat that diverged is in no mean."""
+    others = repeats_of(trial, session.storage.trials(session.study.id), session.settings.picks_seeds)
+    answered = (_answers(session, role, other, runs[other.number]) for other in others if other.number in runs)
+    metric, _ = judged_by(session)
+    repeats = [scores for scores in answered if math.isfinite(scores[metric].value)]
     latencies = session.storage.step(session.study.id, f"latency:{trial.number}") or {}
     family = session.bench.family_of(trial.architecture.family)
     parameters = family.parameters(trial.architecture, session.bench.task, session.bench.vocabulary)
     name = final_name(session.storage, session.study, trial)
-    return Contender(name, _scores(session, role, logits), latencies, parameters)
+    scores = _answers(session, role, trial, runs[trial.number])
+    return Contender(name, scores, latencies, parameters, repeats)
+
+
+def _answers(session: Session, role: str, trial: TrialRecord, run: RunRecord) -> dict[str, Score]:
+    """Scores of the answers that a full run wrote."""
+    file = session.settings.study_dir / Path(str(run.artifacts["predictions"]))
+    if role == "test" and not any(name.startswith("test/") for name in run.metrics):
+        file = _answered_test(session, trial, run)
+    return _scores(session, role, read_logits(file))
 
 
 def _answered_test(session: Session, trial: TrialRecord, run: RunRecord) -> Path:
@@ -181,7 +191,7 @@ def _row(contender: Contender, role: str) -> dict[str, Any]:
     return {
         "name": contender.name,
         "parameters": contender.parameters,
-        "metrics": {name: metric_entry(score, role) for name, score in contender.scores.items()},
+        "metrics": {name: entry_of(contender.final(name), role) for name in contender.scores},
         "latencies": dict(contender.latencies),
     }
 
@@ -196,7 +206,7 @@ def _targets(session: Session, trial: TrialRecord, contender: Contender, role: s
     """
     metric, _ = judged_by(session)
     found: dict[str, Any] = {}
-    for label in contender.latencies:
+    for label in contender.latencies:  # the model itself is what runs there
         stored = stored_answers(session, trial, label)
         if stored is None:
             continue
@@ -208,7 +218,7 @@ def _targets(session: Session, trial: TrialRecord, contender: Contender, role: s
         found[label] = {
             "precision": stored["precision"],
             "metrics": _row(there, role)["metrics"],
-            "change": gain(there, contender, metric, role),
+            "change": gain(there, contender.one_run(), metric, role),
         }
     return found
 

@@ -5,7 +5,7 @@ get one budget, the training cost of all baselines: one side trains each of them
 other stops the search when what is left only just pays for the full runs that the picks were chosen from, and has only
 the picks that it had proposed by then. Both rest on what was really trained; nothing is extrapolated. Where the
 teacher's features were not cached it ran in the steps, which is part of their cost. Fine-tuning the teacher is part of
-both and left out.
+both and left out, and so are repeats, which tell how sure a score is and find no model.
 """
 
 from __future__ import annotations

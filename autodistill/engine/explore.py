@@ -417,7 +417,7 @@ def _began(trials: Sequence[TrialRecord]) -> int:
 
 
 def searched(trials: Sequence[TrialRecord], history: History) -> tuple[list[TrialRecord], History]:
-    """What the strategy sees: every trial but the baselines and hand-made trials that lie in the space.
+    """What the strategy sees: all trials but repeats, and but the baselines and hand-made trials that lie in the space.
 
     Those have no flash score to learn from, and must not keep the search from their architectures: whether they were
     added before or after a trial was proposed would change what is proposed. Of those outside the space the built-in
@@ -427,7 +427,11 @@ def searched(trials: Sequence[TrialRecord], history: History) -> tuple[list[Tria
         trials: of the study.
         history: of just these, row for row.
     """
-    rows = [row for row, trial in enumerate(trials) if trial.origin == "search" or not trial.in_space]
+    rows = [
+        row
+        for row, trial in enumerate(trials)
+        if trial.origin == "search" or not (trial.in_space or trial.origin == "repeat")
+    ]
     return [trials[row] for row in rows], history.take(rows)
 
 

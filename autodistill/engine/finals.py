@@ -95,12 +95,18 @@ def baseline_trials(session: Session) -> list[int]:
     return found
 
 
-def train_in_full(session: Session, trials: Iterable[TrialRecord]) -> None:
-    """Run the full recipe for trials that have not had it."""
+def train_in_full(session: Session, trials: Iterable[TrialRecord], stage: str = "training baselines in full") -> None:
+    """Run the full recipe for trials that have not had it.
+
+    Args:
+        session: of the study.
+        trials: those to be trained; picks have been.
+        stage: what people are told of it.
+    """
     release_dead(session.storage, session.study.id)
     complete = complete_full_runs(session)
     waiting = [trial for trial in trials if trial.number not in complete]
-    session.progress.stage("training baselines in full", len(waiting))
+    session.progress.stage(stage, len(waiting))
     runner = session.runner(retry_failed=True)
     executor: Executor = session.bench.create(session.settings.one("executor"), ExecutorContext(runner.work))
     failures: list[str] = []

@@ -304,6 +304,12 @@ def failed_check(who: str, error: str) -> dict[str, Any]:
     return _check(f"training of {who}", "failed", alarm)
 
 
+def failed_repeat_check(who: str, error: str) -> dict[str, Any]:
+    """The row of a further full run, from another seed, that failed or diverged."""
+    alarm = f"{who} could not be trained and is in no mean: the recipe is less stable than the numbers say. {error}"
+    return _check(f"training of {who}", "failed", alarm)
+
+
 def failed_seeds_words(found: Mapping[str, Any]) -> str | None:
     """How many seeds of a protocol's outcome failed, in a sentence; None when none did."""
     errors, asked = found["failed_seeds"], found["seeds_asked"]

@@ -17,7 +17,7 @@ def manual_trial(session: Session, given: Mapping[str, Any]) -> int:
     architecture = read_architecture(given, session.bench.family_name)
     session.bench.check_architecture(architecture)
     for trial in session.storage.trials(session.study.id):
-        if trial.architecture == architecture and trial.origin != "baseline":
+        if trial.architecture == architecture and trial.origin not in ("baseline", "repeat"):
             return trial.number
     added = session.storage.add_trial(
         session.study.id,

@@ -34,9 +34,13 @@ def is_pick(storage: Storage, study: StudyRecord, trial: TrialRecord) -> bool:
 
 
 def final_folder(storage: Storage, study: StudyRecord, trial: TrialRecord) -> Path:
-    """Folder of a trial's trained model, relative to the study's: ``baselines/NAME``, ``picks/N`` or ``manual/N``."""
+    """Folder of a trial's trained model, relative to the study's: ``baselines/NAME``, or N in ``picks``, ``manual`` or
+    ``repeats``.
+    """
     if trial.origin == "baseline":
         return Path("baselines", str(trial.label))
+    if trial.origin == "repeat":
+        return Path("repeats", str(trial.number))
     return Path("picks" if is_pick(storage, study, trial) else "manual", str(trial.number))
 
 
@@ -46,9 +50,9 @@ def final_name(storage: Storage, study: StudyRecord, trial: TrialRecord) -> str:
 
 
 def is_compared(storage: Storage, study: StudyRecord, trial: TrialRecord) -> bool:
-    """Whether a trained model may be scored on the test split: the frozen picks, and then the baselines.
+    """Whether a trained model may be scored on the test split: the frozen picks, and then baselines and repeats.
 
     A model trained by hand never is, or the choice of what to train by hand would be a choice by the test split.
     """
     frozen = frozen_picks(storage, study)
-    return frozen is not None and (trial.origin == "baseline" or trial.number in frozen)
+    return frozen is not None and (trial.origin in ("baseline", "repeat") or trial.number in frozen)

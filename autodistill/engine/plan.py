@@ -56,6 +56,7 @@ TASKS = "counting what fine-tuning on tasks costs"
 TEACHER, ANSWERS = "fine-tuning the teacher", "teacher's answers"
 FEATURES, CANDIDATES = "teacher's features", "latency of candidates"
 FLASH, PICKS, BASELINES = "flash distillation", "full recipe: picks", "full recipe: baselines"
+REPEATS = "full recipe: other seeds"
 ONLINE_FLASH, ONLINE_FULL = "teacher online: flash runs", "teacher online: full runs"
 
 #: Runs of a stage of which none is to be made any more.
@@ -208,6 +209,7 @@ def _done(
     picks = len(full.intersection(chosen_picks(storage, study)))
     frozen = frozen_picks(storage, study) is not None  # then no other one is trained
     compared = len(made.intersection(baselines))
+    repeats = sum(trials[number].origin == "repeat" for number in full)
     return {
         TEACHER: teacher,
         ANSWERS: teacher,
@@ -217,7 +219,8 @@ def _done(
         ONLINE_FLASH: flash,
         PICKS: MANY if frozen else picks,
         BASELINES: compared,
-        ONLINE_FULL: picks + compared,
+        REPEATS: repeats,
+        ONLINE_FULL: picks + compared + repeats,
     }
 
 
@@ -244,13 +247,15 @@ class _Planner:
             self._timing(CANDIDATES, settings.budget_trials),
             self._runs(PICKS, settings.picks_max, mean, 1.0, times),
             self._runs(BASELINES, len(baselines), self._mean_of(baselines, mean), 1.0, times),
-            *self._online_stages(study, settings.picks_max + len(baselines)),
+            *self._repeat_stages(baselines, mean, times),
+            *self._online_stages(study, (settings.picks_max + len(baselines)) * settings.picks_seeds),
             self._timing("latency of trained models", settings.picks_max + len(baselines)),
             *self._task_stages(baselines, mean, times),
         )
         largest = bench.family.parameters(self.extremes[1], bench.task, bench.vocabulary)
         teacher_bytes = 4 * sum(parameter.numel() for parameter in self.teacher.parameters())  # float32
-        results = (settings.picks_max * 2 + len(baselines)) * largest * 4
+        models = (settings.picks_max + len(baselines)) * settings.picks_seeds + settings.picks_max  # picks are exported
+        results = models * largest * 4
         return Plan(
             stages=stages,
             phases=self._phases(baselines),
@@ -439,6 +444,18 @@ class _Planner:
         scoring = len(self.bench.splits["select"]) * seconds / size / TRAINING_FACTOR
         flops = TRAINING_FACTOR * forward * steps * size * share_run
         return PlannedStage(name, runs, steps, steps * size, flops, runs * (steps * seconds * share_run + scoring))
+
+    def _repeat_stages(
+        self, baselines: list[Architecture], mean: float, times: dict[Architecture, float]
+    ) -> list[PlannedStage]:
+        """Further full runs of picks and baselines from other seeds; none where ``picks.seeds`` is 1."""
+        settings = self.bench.settings
+        count = settings.picks_max + len(baselines)
+        runs = count * (settings.picks_seeds - 1)
+        if not runs:
+            return []
+        forward = (settings.picks_max * mean + sum(self._forward(item) for item in baselines)) / count
+        return [self._runs(REPEATS, runs, forward, 1.0, times)]
 
     def _task_stages(
         self, baselines: list[Architecture], mean: float, times: dict[Architecture, float]

@@ -12,13 +12,13 @@ from typing import Any, Literal, TypeAlias
 
 from autodistill.components.architecture import Architecture
 
-Origin: TypeAlias = Literal["search", "baseline", "manual"]
+Origin: TypeAlias = Literal["search", "baseline", "manual", "repeat"]
 TrialState: TypeAlias = Literal["pending", "complete", "stopped", "infeasible", "failed"]
 RunKind: TypeAlias = Literal["flash", "full"]
 RunState: TypeAlias = Literal["leased", "complete", "stopped", "failed"]
 
-#: Where a trial may come from.
-ORIGINS: tuple[Origin, ...] = ("search", "baseline", "manual")
+#: Where a trial may come from; see `autodistill.engine.manual` and ``repeats`` for the last two.
+ORIGINS: tuple[Origin, ...] = ("search", "baseline", "manual", "repeat")
 
 #: States of a trial as it is stored.
 STORED_TRIAL_STATES: tuple[TrialState, ...] = ("pending", "complete", "stopped", "infeasible", "failed")
@@ -69,7 +69,7 @@ class TrialRecord:
         architecture: what is trained.
         replicate: 0 for the first trial of an architecture, 1 for the next, ...
         origin: where it comes from.
-        label: the baseline's name, else None.
+        label: the baseline's name, or what a repeat is of, else None.
         in_space: whether the architecture lies in the study's space.
         state: one of `STORED_TRIAL_STATES`.
         note: what the proposal carried.

@@ -24,6 +24,7 @@ from autodistill.engine.finals import (
 )
 from autodistill.engine.places import frozen_picks
 from autodistill.engine.references import measure_references
+from autodistill.engine.repeats import add_repeats
 from autodistill.engine.session import Session, how_to_go_on, open_session
 from autodistill.engine.stop import StopSignal
 from autodistill.engine.study import Study, open_study
@@ -149,7 +150,7 @@ def _asked(settings: Settings) -> str:
     return cache_key(
         {
             **parts,
-            "picks": [settings.picks_max, settings.picks_margin],
+            "picks": [settings.picks_max, settings.picks_margin, settings.picks_seeds],
             "budget": [settings.budget_trials, settings.budget_hours],
             "tasks": {label: item.identity for label, item in settings.tasks.items()},
             "fine_tuning": settings.fine_tuning,
@@ -164,6 +165,8 @@ def _finalise(session: Session) -> None:
     trials = [session.storage.trial(session.study.id, number) for number in (*picks, *baselines)]
     train_in_full(session, trials)
     done = complete_trials(session, trials)
+    if repeats := add_repeats(session, done):
+        train_in_full(session, repeats, "training from other seeds")
     session.progress.stage("exporting", len(picks))
     for trial in done:
         if trial.number in picks:

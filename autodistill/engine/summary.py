@@ -24,6 +24,7 @@ from autodistill.engine.guards import (
     alarms,
     data_checks,
     failed_check,
+    failed_repeat_check,
     learnt_checks,
     picks_checks,
     task_checks,
@@ -243,9 +244,10 @@ class SummaryBuilder:
         }
 
     def _cost(self) -> dict[str, Any]:
-        """What was spent, by what it was spent on; models trained by hand are there only when there are any."""
+        """What was spent, by what it was spent on; repeats and models trained by hand only when there are any."""
         groups: dict[str, list[RunRecord]] = {"explore": [], "picks": [], "baselines": []}
-        members = {trial.number: group for group in ("picks", "baselines") for trial in self._members(group)}
+        members = {trial.number: "repeats" for trial in self._repeats()}
+        members |= {trial.number: group for group in ("picks", "baselines") for trial in self._members(group)}
         for (number, kind), run in self.runs.items():
             group = "explore" if kind == "flash" else members.get(number, "manual")
             groups.setdefault(group, []).append(run)
@@ -387,6 +389,9 @@ class SummaryBuilder:
         by_number = {trial.number: trial for trial in self.trials}
         return [by_number[number] for number in numbers]
 
+    def _repeats(self) -> list[TrialRecord]:
+        return [trial for trial in self.trials if trial.origin == "repeat"]
+
     def _no_versus(self) -> dict[str, Any]:
         empty = {"value": None, "low": None, "high": None, "n": None, "seeds": 1, "split": "test"}
         return {"gain": empty, "retained": None, "speedup": None, "parameter_ratio": None}
@@ -454,13 +459,19 @@ class SummaryBuilder:
         }
 
     def _failed_checks(self) -> list[dict[str, Any]]:
-        """A row for every baseline and pick whose training failed."""
+        """A row for every baseline and pick whose training failed, and for every repeat that failed or diverged."""
         members = [trial for group in ("baselines", "picks") for trial in self._members(group)]
         runs = [(trial, self.runs.get((trial.number, "full"))) for trial in members]
-        return [
+        rows = [
             failed_check(trial.label or f"pick {trial.number}", str(run.error))
             for trial, run in runs
             if run is not None and run.state == "failed"
+        ]
+        repeats = [(trial, self.runs.get((trial.number, "full"))) for trial in self._repeats()]
+        return rows + [
+            failed_repeat_check(str(trial.label), run.error or "Its score is no number.")
+            for trial, run in repeats
+            if run is not None and (run.state == "failed" or _diverged(run, self.metric))
         ]
 
     def _learnt_checks(self) -> list[dict[str, Any]]:
@@ -489,6 +500,12 @@ class SummaryBuilder:
             "stopped_at": stopped.get("share"),
             "note": trial.note,
         }
+
+
+def _diverged(run: RunRecord, metric: str) -> bool:
+    """Whether a complete full run's value of a metric is no number, on any split."""
+    found = (run.metrics.get(f"{role}/{metric}") for role in ("select", "test"))
+    return run.state == "complete" and any(item is not None and not math.isfinite(item["value"]) for item in found)
 
 
 def _layer_map(layers: Iterable[int]) -> str:

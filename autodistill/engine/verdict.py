@@ -15,15 +15,15 @@ from typing import Any
 
 from autodistill.components.latency import half_width_of, times_faster
 from autodistill.components.outcome import Score
-from autodistill.engine.guards import judge_score
-from autodistill.engine.score_statistics import Estimate, difference, estimate
+from autodistill.engine.guards import judge_interval
+from autodistill.engine.score_statistics import Estimate, difference_over_seeds, estimate, over_seeds
 from autodistill.engine.statistics import retained_ratio
 from autodistill.engine.targets import QUALITY_PRECISION
 
-#: What no interval of the verdict covers: pick and baseline are one training run each.
+#: What no interval of the verdict covers where pick and baseline are one training run each.
 ONE_RUN = (
     "The interval is that of the test examples: pick and baseline were trained once each, and how much another "
-    "training run would change is not in it."
+    "training run would change is not in it (picks.seeds=3 trains each of them three times)."
 )
 
 #: Why nothing is claimed of a study whose final scores are those of the select split.
@@ -50,15 +50,34 @@ class Contender:
         scores: metric -> score.
         latencies: label -> stored latency report.
         parameters: number of parameters, if the word means something.
+        repeats: scores of further training runs of it, from other seeds.
     """
 
     def __init__(
-        self, name: str, scores: Mapping[str, Score], latencies: Mapping[str, Any], parameters: int | None
+        self,
+        name: str,
+        scores: Mapping[str, Score],
+        latencies: Mapping[str, Any],
+        parameters: int | None,
+        repeats: Sequence[Mapping[str, Score]] = (),
     ) -> None:
         self.name = name
         self.scores = scores
         self.latencies = latencies
         self.parameters = parameters
+        self.repeats = repeats
+
+    def runs(self, metric: str) -> list[Score]:
+        """Scores of all training runs, that of the model itself first."""
+        return [self.scores[metric], *(scores[metric] for scores in self.repeats)]
+
+    def final(self, metric: str) -> Estimate:
+        """The mean over the training runs, with its interval."""
+        return over_seeds(self.runs(metric))
+
+    def one_run(self) -> Contender:
+        """The model itself, without its other training runs."""
+        return Contender(self.name, self.scores, self.latencies, self.parameters)
 
     def median(self, label: str | None) -> float | None:
         """Median latency in milliseconds; None when it was not timed."""
@@ -87,8 +106,10 @@ def entry_of(found: Estimate, split: str) -> dict[str, Any]:
 
 
 def gain(ours: Contender, theirs: Contender, metric: str, role: str) -> dict[str, Any]:
-    """Paired difference of a metric, with its 95 % interval, and McNemar's p-value for right and wrong answers."""
-    return entry_of(difference(ours.scores[metric], theirs.scores[metric]), role)
+    """Paired difference of a metric, with its 95 % interval; McNemar's p-value too for right and wrong answers of one
+    training run each.
+    """
+    return entry_of(difference_over_seeds(ours.runs(metric), theirs.runs(metric)), role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +137,14 @@ class Judge:
 
     def has_learnt(self, contender: Contender) -> bool:
         """Whether a model is better than the trivial answer beyond its interval."""
-        return judge_score(contender.scores[self.metric], self.floor, self.direction) == "learnt"
+        found = contender.final(self.metric)
+        return judge_interval(found.value, found.low, found.high, self.floor, self.direction) == "learnt"
 
     def kept(self, ours: Contender, theirs: Contender) -> float | None:
         """Which share of another model's quality a model has; None of a metric to minimise, which is no quality."""
         if self.direction == "minimize":
             return None
-        return retained_ratio(ours.scores[self.metric].value, theirs.scores[self.metric].value)
+        return retained_ratio(ours.final(self.metric).value, theirs.final(self.metric).value)
 
     def holds(self, ahead: Mapping[str, Any]) -> bool | None:
         """Whether a gain is surely one; None without an interval, or without a test split."""
@@ -141,7 +163,7 @@ class Judge:
         """
         able = [item for item in baselines if self.has_learnt(item)]
         rivals = [item for item in able if no_slower(item, pick, self.label)] or able
-        return max(rivals, key=lambda item: self.sign * item.scores[self.metric].value, default=None)
+        return max(rivals, key=lambda item: self.sign * item.final(self.metric).value, default=None)
 
 
 def surely_ahead(ahead: Mapping[str, Any], sign: float = 1.0) -> bool | None:
@@ -189,14 +211,15 @@ def verdict(
         failed: names of the baselines whose training failed.
 
     Returns:
-        ``claim``, ``holds``, ``baseline`` (the rival), ``voided`` (baselines that are no rivals) and ``limits``: what
-        the verdict leaves out, in sentences.
+        ``claim``, ``holds``, ``baseline`` (the rival), ``seeds`` (training runs of each, of the one with fewer; None
+        without a rival), ``voided`` (baselines that are no rivals) and ``limits``: what the verdict leaves out, in
+        sentences.
     """
     if not picks:
         return {"claim": "No pick was trained in full, so nothing is claimed.", "holds": None, "baseline": None}
     void = void_reasons(judge, baselines, failed)
     found = _verdict(judge, picks, baselines, teacher, list(void))
-    limits = [ONE_RUN] if found["holds"] is not None else []
+    limits = [_of_runs(found["seeds"])] if found["holds"] is not None else []
     limits += [NO_TEST_SPLIT] if judge.role != TEST else []
     limits += _of_another_precision(picks[0], judge.label)
     if void:
@@ -216,13 +239,24 @@ def _verdict(
     rival = judge.strongest(baselines, best)
     if rival is None:
         none = f"has learnt the task ({', '.join(voided)})" if voided else "was trained"
-        return {"claim": f"{about}. No baseline {none}, so nothing is compared.", "holds": None, "baseline": None}
+        claim = f"{about}. No baseline {none}, so nothing is compared."
+        return {"claim": claim, "holds": None, "baseline": None, "seeds": None}
     ahead = gain(best, rival, judge.metric, judge.role)
     holds = judge.holds(ahead)
     speed = _speed(best, rival, judge.label).replace(" at", ", at", 1)
     rivals = f"{strongest_in_words(voided)}, {rival.name}"
     claim = f"{about}; it {judge.verb(holds)} {rivals} ({gain_in_words(ahead)}{speed})."
-    return {"claim": claim, "holds": holds, "baseline": rival.name}
+    return {"claim": claim, "holds": holds, "baseline": rival.name, "seeds": ahead["seeds"]}
+
+
+def _of_runs(seeds: int) -> str:
+    """What the interval of the verdict covers, and what it does not."""
+    if seeds == 1:
+        return ONE_RUN
+    return (
+        f"Pick and baseline are means over {seeds} training runs each, and the interval is that of examples and runs. "
+        "The run that the pick was chosen by is among them."
+    )
 
 
 def _of_another_precision(pick: Contender, label: str | None) -> list[str]:
@@ -242,6 +276,8 @@ def gain_in_words(ahead: Mapping[str, Any]) -> str:
     numbers = f"{ahead['value']:+.4f}"
     if ahead["low"] is not None:
         numbers += f", 95 % interval {ahead['low']:+.4f} to {ahead['high']:+.4f}, n = {ahead['n']}"
+    if ahead["seeds"] > 1:
+        numbers += f", {ahead['seeds']} seeds"
     return numbers
 
 
@@ -257,7 +293,7 @@ def _beside(judge: Judge, ours: Contender, teacher: Contender) -> str:
     kept = judge.kept(ours, teacher)
     if kept is not None:
         return f"keeps {kept:.1%} of the teacher's {judge.metric}"
-    mine, theirs = (item.scores[judge.metric].value for item in (ours, teacher))
+    mine, theirs = (item.final(judge.metric).value for item in (ours, teacher))
     return f"has {judge.metric} {mine:.4f} (the teacher {theirs:.4f})"
 
 
