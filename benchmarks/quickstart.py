@@ -1,11 +1,12 @@
 """The quickstart, whole: wall-clock time, peak memory and outcome on this machine.
 
-    python benchmarks/quickstart.py [--seed 0] [--make] [--output benchmarks/results/quickstart.json]
+    python benchmarks/quickstart.py [--seed 0] [--make] [--picks-seeds 3] [--output benchmarks/results/quickstart.json]
 
 Runs ``autodistill run experiment=quickstart`` in a fresh output directory, or with ``--make`` the target
-``make quickstart`` of this checkout, whose environment must be set up and whose outputs must be new. Samples the memory
-of the process and its children twice a second, prints the verdict and writes JSON with the command and the machine.
-The machine must be idle.
+``make quickstart`` of this checkout, whose environment must be set up and whose outputs must be new. With
+``--picks-seeds`` the study then goes on with so many full runs of each pick and baseline, told as ``several_seeds``.
+Samples the memory of the process and its children twice a second, prints the verdict and writes JSON with the command
+and the machine. The machine must be idle.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -77,27 +79,60 @@ def outcome(summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def content(
-    *, make: bool, ran: str, seed: int, seconds: float, peak_bytes: int, summary: Mapping[str, Any]
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Watched:
+    """A command that was run.
+
+    Args:
+        ran: what was run and watched.
+        seconds: wall-clock time of it.
+        peak_bytes: its largest memory.
+        summary: of the study after it.
+    """
+
+    ran: str
+    seconds: float
+    peak_bytes: int
+    summary: Mapping[str, Any]
+
+    def results(self) -> dict[str, Any]:
+        """What it took, and what README quotes."""
+        return {"wall_seconds": self.seconds, "peak_memory_bytes": self.peak_bytes, **outcome(self.summary)}
+
+
+def content(*, make: bool, seed: int, first: Watched, more: Watched | None = None) -> dict[str, Any]:
     """The results file.
 
     Args:
         make: whether it was the target of the Makefile.
-        ran: what was run and watched.
         seed: of the study.
-        seconds: wall-clock time of it.
-        peak_bytes: its largest memory.
-        summary: of the study.
+        first: the whole study.
+        more: how it went on with several seeds; or None.
     """
+    seeds = f" --picks-seeds {more.summary['config']['picks']['seeds']}" if more else ""
+    settings = {"ran": first.ran, "seed": seed, "memory_sample_seconds": SAMPLE_SECONDS}
     return {
         "benchmark": "quickstart",
-        "command": f"python benchmarks/quickstart.py {'--make' if make else f'--seed {seed}'}",
+        "command": f"python benchmarks/quickstart.py {'--make' if make else f'--seed {seed}'}{seeds}",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe_environment(),
-        "settings": {"ran": ran, "seed": seed, "memory_sample_seconds": SAMPLE_SECONDS},
-        "results": {"wall_seconds": seconds, "peak_memory_bytes": peak_bytes, **outcome(summary)},
+        "settings": settings | ({"then_ran": more.ran} if more else {}),
+        "results": first.results() | ({"several_seeds": more.results()} if more else {}),
     }
+
+
+def watched(ran: str, command: list[str], output: Path) -> Watched:
+    """Run a command on the quickstart below a folder.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    code, seconds, peak = run_and_watch(command)
+    if code != 0:
+        raise SystemExit(f"{ran} ended with exit code {code}; {output} is kept")
+    summary = json.loads((output / "quickstart" / "summary.json").read_text())
+    print(f"{ran}: {seconds:.0f} s, peak memory {peak / 1e9:.2f} GB, {summary['verdict']['claim']}")
+    return Watched(ran, seconds, peak, summary)
 
 
 def main() -> int:
@@ -107,28 +142,29 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=RESULTS / "quickstart.json")
     parser.add_argument("--keep", type=Path, default=None, help="keep the output directory here")
     parser.add_argument("--make", action="store_true", help="run `make quickstart`, with its seed, into its outputs")
+    parser.add_argument("--picks-seeds", type=int, default=1, help="go on with so many full runs of every model")
     given = parser.parse_args()
     if given.make:
-        directory, shown = ROOT / "outputs", "make quickstart"
+        directory = ROOT / "outputs"
         if directory.exists():
             print(f"{directory} exists; a study in it would go on instead of beginning", file=sys.stderr)
             return 2
-        code, seconds, peak = run_and_watch(["make", "--directory", str(ROOT), "quickstart"])
     else:
         directory = Path(tempfile.mkdtemp(prefix="autodistill-benchmark-"))
-        arguments = ["run", "experiment=quickstart", f"seed={given.seed}"]
-        shown = f"autodistill {' '.join(arguments)}"
-        command = [sys.executable, "-m", "autodistill", *arguments, f"output_dir={directory}"]
-        code, seconds, peak = run_and_watch(command)
-    if code != 0:
-        print(f"the quickstart ended with exit code {code}; {directory} is kept", file=sys.stderr)
-        return code
-    summary = json.loads((directory / "quickstart" / "summary.json").read_text())
     seed = 0 if given.make else given.seed  # the Makefile's is the default
-    result = content(make=given.make, ran=shown, seed=seed, seconds=seconds, peak_bytes=peak, summary=summary)
+
+    def run(*more: str) -> Watched:
+        arguments = ["run", "experiment=quickstart", *([] if given.make else [f"seed={seed}"]), *more]
+        command = [sys.executable, "-m", "autodistill", *arguments, f"output_dir={directory}"]
+        return watched(f"autodistill {' '.join(arguments)}", command, directory)
+
+    if given.make:
+        first = watched("make quickstart", ["make", "--directory", str(ROOT), "quickstart"], directory)
+    else:
+        first = run()
+    more = run(f"picks.seeds={given.picks_seeds}") if given.picks_seeds > 1 else None
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"{seconds:.0f} s, peak memory {peak / 1e9:.2f} GB, {summary['verdict']['claim']}")
+    given.output.write_text(json.dumps(content(make=given.make, seed=seed, first=first, more=more), indent=1) + "\n")
     print(f"written: {given.output}")
     if given.keep is not None:
         shutil.copytree(directory, given.keep, dirs_exist_ok=True)

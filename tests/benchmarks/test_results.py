@@ -37,8 +37,9 @@ def test_the_quickstart_writes_such_a_file(monkeypatch: pytest.MonkeyPatch) -> N
     teacher = {"parameters": 9, "metrics": {"classification.accuracy": {"value": 0.5}}, "latencies": {}}
     keys = ("verdict", "trials", "hypervolume", "flash_spread", "seconds", "cost", "splits", "alarms")
     summary = {**dict.fromkeys(keys), "teacher": teacher, "references": [], "baselines": [], "picks": []}
-    content = importlib.import_module("benchmarks.quickstart").content(
-        make=True, ran="make quickstart", seed=0, seconds=1.5, peak_bytes=7, summary=summary
+    module = importlib.import_module("benchmarks.quickstart")
+    content = module.content(
+        make=True, seed=0, first=module.Watched("make quickstart", seconds=1.5, peak_bytes=7, summary=summary)
     )
     assert set(content) == {"benchmark", *KEYS}
     assert content["command"] == "python benchmarks/quickstart.py --make"
