@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from autodistill.data.corpus_files import (
     Reading,
     corpus_files,
     cut_into_parts,
-    missing_column,
     read_part,
 )
+from autodistill.data.corpus_hub import download
 from autodistill.data.corpus_survey import SURVEY_FORMAT, Survey, SurveyPayload
 from autodistill.data.document_keys import DocumentKeys, with_keys
-from autodistill.data.hub import load_from_hub
+from autodistill.data.hub import commit_on_hub, stream_from_hub
 from autodistill.data.part_workers import cores, map_parts
 from autodistill.data.splits import fingerprint_of
 from autodistill.errors import DataError
@@ -35,9 +36,6 @@ from autodistill.folders import build_once, private_directory
 
 #: Part of every fingerprint; raise it when reading or dealing changes.
 FORMAT = "corpus/4"
-
-#: Documents of the hub per local file.
-HUB_SHARD = 100_000
 
 #: Documents of the user's own select and test files that are looked for in the other splits, at most.
 COMPARED = 100_000
@@ -317,21 +315,10 @@ class Corpus:
         key = hashlib.sha256(json.dumps([name, config, revision, self._reading.column]).encode()).hexdigest()[:24]
 
         def build(directory: Path) -> None:
-            rows = load_from_hub(name, config, "train", allow_hub, revision, "data.path", streaming=True)
-            shard = None
-            for number, row in enumerate(rows):
-                if number % HUB_SHARD == 0:
-                    if shard is not None:
-                        shard.close()
-                    shard = (directory / f"{number // HUB_SHARD:05}.jsonl").open("w")
-                if self._reading.column not in row:  # before all of it is downloaded
-                    raise missing_column(f"data.path: {name}, row {number + 1}", "column", self._reading.column, row)
-                if shard is not None:
-                    shard.write(json.dumps({self._reading.column: row[self._reading.column]}) + "\n")
-            if shard is not None:
-                shard.close()
+            commit = partial(commit_on_hub, name, allow_hub, revision, "data.path")
+            download(directory, commit, partial(stream_from_hub, name, config, "train"), self._reading.column)
 
-        return build_once(private_directory(self._cache / "corpus") / f"hub-{key}", build)
+        return build_once(private_directory(self._cache / "corpus") / f"hub-{key}", build, resumable=True)
 
 
 _SURVEY = "autodistill.data.corpus_survey:survey_part"

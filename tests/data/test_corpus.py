@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import datasets
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -356,9 +359,78 @@ def test_no_path_and_empty_folders_are_explained(tmp_path: Path) -> None:
         load(tmp_path, path="wikimedia/wikipedia", allow_hub=True)  # the tests are offline
 
 
+def on_the_hub(monkeypatch: pytest.MonkeyPatch, rows: Callable[[], Any]) -> list[str]:
+    """Put a data set on the hub, which is at another commit whenever it is asked; returns the commits that are read."""
+    read, commits = list[str](), itertools.count(1)
+
+    def info(*unused: Any, **also: Any) -> Any:
+        return SimpleNamespace(sha=f"commit {next(commits)}")
+
+    def load_dataset(*unused: Any, revision: str, **also: Any) -> Any:
+        read.append(revision)
+        return rows()
+
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", info)
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    return read
+
+
+class Cut(datasets.IterableDataset):  # type: ignore[misc]
+    """A stream that breaks off before some of its rows, or after the last one, once each."""
+
+    cuts: list[int]
+    seen: list[int]
+
+    def __iter__(self) -> Iterator[Any]:
+        for row in super().__iter__():
+            self.break_off(row["number"])
+            self.seen.append(row["number"])
+            yield row
+        self.break_off(self.seen[-1] + 1)
+
+    def break_off(self, number: int) -> None:
+        if number in self.cuts:
+            self.cuts.remove(number)
+            raise ConnectionError("the line was cut")
+
+
+@pytest.mark.parametrize("cuts", [[25], [20], [7, 30], [44], [45]])
+@pytest.mark.parametrize("kind", ["parquet", "json"])
+def test_a_download_that_breaks_off_goes_on_with_the_same_commit_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, cuts: list[int]
+) -> None:
+    texts = [f"Document {number} has words of its own: {number * 7919}." for number in range(45)]
+    table = datasets.Dataset.from_dict({"text": texts, "number": list(range(45))})
+    file = str(tmp_path / f"set.{kind}")
+    if kind == "parquet":
+        table.to_parquet(file, batch_size=4)  # row groups, amid which streams go on
+    else:
+        table.to_json(file)
+    whole, left, seen = datasets.load_dataset, list(cuts), list[int]()
+
+    def rows() -> Cut:
+        found = whole(kind, data_files=file, split="train", streaming=True)
+        found.__class__, found.cuts, found.seen = Cut, left, seen
+        return found
+
+    monkeypatch.setattr("autodistill.data.corpus_hub.SHARD", 10)
+    read = on_the_hub(monkeypatch, rows)
+    for _ in cuts:
+        with pytest.raises(DataError, match="the line was cut"):
+            load(tmp_path, path="some/set", allow_hub=True, select_documents=5, test_documents=0)
+    load(tmp_path, path="some/set", allow_hub=True, select_documents=5, test_documents=0)
+    assert read == ["commit 1"] * (len(cuts) + 1)
+    (folder,) = (tmp_path / "corpus").glob("hub-*")
+    files = sorted(folder.iterdir())
+    assert [path.name for path in files] == [f"{number:05}.jsonl" for number in range(5)]
+    assert [json.loads(line)["text"] for path in files for line in path.read_text().splitlines()] == texts
+    again = [number for number, times in Counter(seen).items() if times > 1]
+    assert {number // 10 for number in again} <= {cut // 10 for cut in cuts}  # no finished file is read again
+
+
 def test_a_hub_set_without_the_column_is_told_at_its_first_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = iter([{"content": "a text", "id": 1}, {"content": "another", "id": 2}])
-    monkeypatch.setattr("autodistill.data.corpus.load_from_hub", lambda *unused, **also: rows)
+    on_the_hub(monkeypatch, lambda: rows)
     with pytest.raises(
         DataError, match=r"some/set, row 1 has no column 'text'.* Its columns: 'content', 'id'. Set data"
     ):
@@ -588,11 +660,11 @@ def test_what_cannot_be_read_is_told_with_the_key_that_named_it(tmp_path: Path, 
 
 
 def test_a_hub_that_breaks_off_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def rows(*unused: Any, **also: Any) -> Iterator[dict[str, str]]:
+    def rows() -> Iterator[dict[str, str]]:
         yield {"text": "one"}
         raise ConnectionError("the line was cut")
 
-    monkeypatch.setattr("datasets.load_dataset", rows)
+    on_the_hub(monkeypatch, rows)
     with pytest.raises(DataError, match=r"some/set \(default, train\) cannot be read from the hub: the line was cut"):
         load(tmp_path, path="some/set", allow_hub=True)
 
