@@ -43,7 +43,7 @@ def average_claim(
         "pick": pick["name"],
         "baseline": None,
         "voided": list(void),
-        "limits": [void_in_words(void)] if void else [],
+        "limits": [*([void_in_words(void)] if void else []), *_unlearnt_by_pick(pick, labels)],
         "gain": None,
         "holds": None,
         "unclaimed": None,
@@ -75,11 +75,21 @@ def _averaged_labels(tasks: Mapping[str, Mapping[str, Any]], models: Sequence[Ma
 
 def _void_reason(model: Mapping[str, Any], labels: Sequence[str]) -> str:
     """Why comparisons on the average with a model mean nothing; empty where they do not."""
-    outcomes = {label: model["tasks"][label] for label in labels}
-    failed = ", ".join(label for label, outcome in outcomes.items() if "error" in outcome)
-    unlearnt = ", ".join(label for label, one in outcomes.items() if "error" not in one and one["check"]["alarm"])
+    failed = ", ".join(label for label in labels if "error" in model["tasks"][label])
     if failed:
         return f"fine-tuning failed on {failed}"
-    if unlearnt:
+    if unlearnt := _unlearnt(model, labels):
         return f"{UNLEARNT} on {unlearnt}"
     return "" if _average_of(model) else "it has no average"
+
+
+def _unlearnt(model: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """Tasks that a model was fine-tuned on and has not surely learnt, with commas; empty without any."""
+    outcomes = {label: model["tasks"][label] for label in labels}
+    return ", ".join(label for label, one in outcomes.items() if "error" not in one and one["check"]["alarm"])
+
+
+def _unlearnt_by_pick(pick: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
+    """That a part of the pick's own average is chance, as a sentence; it is counted all the same."""
+    unlearnt = _unlearnt(pick, labels)
+    return [f"{pick['name']} itself is {UNLEARNT} on {unlearnt}, which count in its average."] if unlearnt else []

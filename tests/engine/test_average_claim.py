@@ -17,9 +17,9 @@ def model(name: str, role: str, rte: dict[str, Any], value: float, **more: Any) 
     return {"name": name, "role": role, "tasks": {"rte": rte}, "averages": {"paper": average}, **more}
 
 
-def claimed(gain: float, low: float | None, *, split: str = "test", small: dict[str, Any] = LEARNT) -> Any:
+def claimed(gain: float, low: float | None, *, split: str = "test", small: Any = LEARNT, ours: Any = LEARNT) -> Any:
     versus = {"small": {"averages": {"paper": {"value": gain, "low": low, "high": None if low is None else 0.2}}}}
-    models = [model("small", "baseline", small, 0.6), model("pick 3", "pick", LEARNT, 0.6 + gain, versus=versus)]
+    models = [model("small", "baseline", small, 0.6), model("pick 3", "pick", ours, 0.6 + gain, versus=versus)]
     return average_claim({"rte": {"benchmark": "glue/rte", "split": split}}, models, ["lost"])
 
 
@@ -37,6 +37,14 @@ def test_void_baselines_are_named_as_they_are_beside_the_verdict() -> None:
     assert found["limits"] == [void_in_words(reasons)]
     assert (found["baseline"], found["gain"], found["holds"]) == (None, None, None)
     assert found["unclaimed"] == "no baseline has learnt all of its tasks"
+
+
+def test_what_the_pick_has_not_learnt_is_told_and_counts() -> None:
+    found = claimed(0.1, 0.05, ours=UNLEARNT)
+    assert found["holds"] is True
+    assert (
+        found["limits"][-1] == "pick 3 itself is no better than the trivial answer on rte, which count in its average."
+    )
 
 
 def test_nothing_is_claimed_without_a_test_split_or_of_nothing() -> None:
