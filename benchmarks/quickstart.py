@@ -100,16 +100,19 @@ class Watched:
         return {"wall_seconds": self.seconds, "peak_memory_bytes": self.peak_bytes, **outcome(self.summary)}
 
 
-def content(*, make: bool, seed: int, first: Watched, more: Watched | None = None) -> dict[str, Any]:
+def content(
+    *, make: bool, seed: int, first: Watched, picks_seeds: int = 1, more: Watched | None = None
+) -> dict[str, Any]:
     """The results file.
 
     Args:
         make: whether it was the target of the Makefile.
         seed: of the study.
         first: the whole study.
-        more: how it went on with several seeds; or None.
+        picks_seeds: full runs of each model that it went on with.
+        more: how it did; None where it did not.
     """
-    seeds = f" --picks-seeds {more.summary['config']['picks']['seeds']}" if more else ""
+    seeds = f" --picks-seeds {picks_seeds}" if more else ""
     settings = {"ran": first.ran, "seed": seed, "memory_sample_seconds": SAMPLE_SECONDS}
     return {
         "benchmark": "quickstart",
@@ -164,7 +167,8 @@ def main() -> int:
         first = run()
     more = run(f"picks.seeds={given.picks_seeds}") if given.picks_seeds > 1 else None
     given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps(content(make=given.make, seed=seed, first=first, more=more), indent=1) + "\n")
+    found = content(make=given.make, seed=seed, first=first, picks_seeds=given.picks_seeds, more=more)
+    given.output.write_text(json.dumps(found, indent=1) + "\n")
     print(f"written: {given.output}")
     if given.keep is not None:
         shutil.copytree(directory, given.keep, dirs_exist_ok=True)

@@ -7,7 +7,6 @@ teacher, whose predictions are kept here. What counts as better is in `autodisti
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,12 +60,11 @@ def _compare(session: Session) -> dict[str, Any]:
     frozen = [int(number) for number in stored["trials"]]
     teacher = _teacher(session, role)
     references = _references(session, role)
-    picks = [(trials[number], _student(session, role, trials[number], runs)) for number in frozen if number in runs]
-    baselines = [
-        (trial, _student(session, role, trial, runs))
-        for number, trial in trials.items()
-        if trial.origin == "baseline" and number in runs
-    ]
+    trained = [trial for trial in trials.values() if trial.origin == "baseline" and trial.number in runs]
+    chosen = [trials[number] for number in frozen if number in runs]
+    picks, baselines = (
+        [(trial, _student(session, role, trial, trials, runs)) for trial in some] for some in (chosen, trained)
+    )
     others = [teacher, *references, *(contender for _, contender in baselines)]
     trivial = trivial_scores(session.bench, session.teacher.predictions(session.bench, role))
     metric, direction = judged_by(session)
@@ -83,11 +81,11 @@ def _compare(session: Session) -> dict[str, Any]:
         "teacher": _row(teacher, role),
         "references": [_row(contender, role) for contender in references],
         "baselines": {
-            str(trial.number): _student_row(session, trial, contender, role) for trial, contender in baselines
+            str(trial.number): _student_row(session, judge, trial, contender) for trial, contender in baselines
         },
         "picks": {
             str(trial.number): {
-                **_student_row(session, trial, contender, role),
+                **_student_row(session, judge, trial, contender),
                 "versus": _versus(judge, contender, others),
             }
             for trial, contender in picks
@@ -134,7 +132,7 @@ def _teacher(session: Session, role: str) -> Contender:
     answers = session.teacher.predictions(session.bench, role)
     write_predictions(session.settings.study_dir / TEACHER_PREDICTIONS, answers, role)
     scores = score_all(session.bench, answers)
-    return Contender("teacher", scores, stored["latencies"], session.teacher.parameters)
+    return Contender("teacher", scores, stored["latencies"], session.teacher.parameters, fixed=True)
 
 
 def _references(session: Session, role: str) -> list[Contender]:
@@ -144,25 +142,25 @@ def _references(session: Session, role: str) -> list[Contender]:
         if stored and "predictions" in stored:
             logits = read_logits(session.settings.study_dir / stored["predictions"])
             scores = _scores(session, role, logits)
-            found.append(Contender(stored["name"], scores, stored["latencies"], stored["parameters"]))
+            found.append(Contender(stored["name"], scores, stored["latencies"], stored["parameters"], fixed=True))
     return found
 
 
-def _student(session: Session, role: str, trial: TrialRecord, runs: Mapping[int, RunRecord]) -> Contender:
-    """A pick or baseline with its repeats, of the complete full runs; a repeat that diverged is in no mean."""
-    others = repeats_of(trial, session.storage.trials(session.study.id), session.settings.picks_seeds)
-    answered = (_answers(session, role, other, runs[other.number]) for other in others if other.number in runs)
-    metric, _ = judged_by(session)
-    repeats = [scores for scores in answered if math.isfinite(scores[metric].value)]
+def _student(
+    session: Session, role: str, trial: TrialRecord, trials: Mapping[int, TrialRecord], runs: Mapping[int, RunRecord]
+) -> Contender:
+    """A pick or baseline with its repeats, of the complete full runs."""
+    others = repeats_of(trial, trials.values(), session.settings.picks_seeds)
+    repeats = [_scores_of(session, role, other, runs[other.number]) for other in others if other.number in runs]
     latencies = session.storage.step(session.study.id, f"latency:{trial.number}") or {}
     family = session.bench.family_of(trial.architecture.family)
     parameters = family.parameters(trial.architecture, session.bench.task, session.bench.vocabulary)
     name = final_name(session.storage, session.study, trial)
-    scores = _answers(session, role, trial, runs[trial.number])
+    scores = _scores_of(session, role, trial, runs[trial.number])
     return Contender(name, scores, latencies, parameters, repeats)
 
 
-def _answers(session: Session, role: str, trial: TrialRecord, run: RunRecord) -> dict[str, Score]:
+def _scores_of(session: Session, role: str, trial: TrialRecord, run: RunRecord) -> dict[str, Score]:
     """Scores of the answers that a full run wrote."""
     file = session.settings.study_dir / Path(str(run.artifacts["predictions"]))
     if role == "test" and not any(name.startswith("test/") for name in run.metrics):
@@ -191,13 +189,25 @@ def _row(contender: Contender, role: str) -> dict[str, Any]:
     return {
         "name": contender.name,
         "parameters": contender.parameters,
-        "metrics": {name: entry_of(contender.final(name), role) for name in contender.scores},
+        "metrics": {name: _final(contender, name, role) for name in contender.scores},
         "latencies": dict(contender.latencies),
     }
 
 
-def _student_row(session: Session, trial: TrialRecord, contender: Contender, role: str) -> dict[str, Any]:
-    return {**_row(contender, role), "targets": _targets(session, trial, contender, role)}
+def _final(contender: Contender, metric: str, role: str) -> dict[str, Any]:
+    """A final metric; of several training runs with the value of each, that of the model itself first."""
+    entry = entry_of(contender.estimate(metric), role)
+    if not contender.repeats:
+        return entry
+    return {**entry, "runs": [scores[metric].value for scores in (contender.scores, *contender.repeats)]}
+
+
+def _student_row(session: Session, judge: Judge, trial: TrialRecord, contender: Contender) -> dict[str, Any]:
+    """A pick or baseline, with whether it has learnt the task and, of several runs, how many of them have not."""
+    row = {**_row(contender, judge.role), "learnt": judge.learnt(contender)}
+    if contender.repeats:
+        row["unlearnt_runs"] = 1 + len(contender.repeats) - judge.learnt_by_run(contender).count("learnt")
+    return {**row, "targets": _targets(session, trial, contender, judge.role)}
 
 
 def _targets(session: Session, trial: TrialRecord, contender: Contender, role: str) -> dict[str, Any]:

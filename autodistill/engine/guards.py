@@ -305,9 +305,25 @@ def failed_check(who: str, error: str) -> dict[str, Any]:
 
 
 def failed_repeat_check(who: str, error: str) -> dict[str, Any]:
-    """The row of a further full run, from another seed, that failed or diverged."""
-    alarm = f"{who} could not be trained and is in no mean: the recipe is less stable than the numbers say. {error}"
+    """The row of a repeat, a further full run from another seed, that failed."""
+    alarm = f"{who} failed and is in no mean: the recipe is less stable than the numbers say. {error}"
     return _check(f"training of {who}", "failed", alarm)
+
+
+def runs_check(who: str, unlearnt: int, runs: int) -> dict[str, Any]:
+    """The row of a model that was trained several times: how many of its runs have learnt the task.
+
+    Args:
+        who: the model.
+        unlearnt: runs that diverged or are not surely better than the trivial answer.
+        runs: all of them.
+    """
+    alarm = (
+        f"{unlearnt} of {runs} training runs of {who} diverged or have not learnt the task: its recipe is not stable, "
+        "and the mean over its runs tells little of what it can do."
+    )
+    found = f"{runs - unlearnt} of {runs} have learnt the task"
+    return _check(f"training runs of {who}", found, alarm if 0 < unlearnt < runs else None)
 
 
 def failed_seeds_words(found: Mapping[str, Any]) -> str | None:
@@ -392,9 +408,14 @@ def learnt_checks(
         metric: that models are compared by.
         direction: of it.
     """
-    return [
+    rows = [
         score_check(_called(name), metric, value, floor, learnt)
         for name, value, floor, learnt in _judged_models(finals, teacher, metric, direction)
+    ]
+    models = [row for group in ("baselines", "picks") for row in finals.get(group, {}).values()]
+    several = [row for row in models if "unlearnt_runs" in row]
+    return rows + [
+        runs_check(row["name"], row["unlearnt_runs"], len(row["metrics"][metric]["runs"])) for row in several
     ]
 
 
@@ -411,14 +432,14 @@ def _judged_models(
     # Before the comparison there is the teacher on the select split.
     floor = finals.get("trivial", teacher["trivial"]).get(metric)
     if not finals:
-        rows: Iterable[Any] = [("teacher", teacher["metrics"].get(metric))]
+        rows: Iterable[Any] = [("teacher", teacher["metrics"].get(metric), None)]
     else:
         groups = (finals.get(group, {}).values() for group in ("baselines", "picks"))
         models = [finals["teacher"], *finals.get("references", []), *itertools.chain(*groups)]
-        rows = [(row["name"], row["metrics"].get(metric)) for row in models]
-    for name, entry in rows:
+        rows = [(row["name"], row["metrics"].get(metric), row.get("learnt")) for row in models]
+    for name, entry, learnt in rows:
         if entry and floor is not None and entry["value"] is not None:
-            yield name, entry["value"], floor, _judged(entry, floor, direction)
+            yield name, entry["value"], floor, learnt or _judged(entry, floor, direction)
 
 
 def _called(name: str) -> str:

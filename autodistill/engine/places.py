@@ -1,4 +1,6 @@
-"""Where a model that got the full recipe lies, and what it is called: a pick, a baseline, or one trained by hand."""
+"""Where a model that got the full recipe lies, and what it is called: a pick, a baseline, a repeat of one, or one that
+was trained by hand.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,9 @@ def is_pick(storage: Storage, study: StudyRecord, trial: TrialRecord) -> bool:
 
 
 def final_folder(storage: Storage, study: StudyRecord, trial: TrialRecord) -> Path:
-    """Folder of a trial's trained model, relative to the study's: ``baselines/NAME``, or N in ``picks``, ``manual`` or
-    ``repeats``.
+    """Folder of a trial's trained model, relative to the study's.
+
+    It is ``baselines/NAME``, ``picks/N``, ``repeats/N`` or ``manual/N``.
     """
     if trial.origin == "baseline":
         return Path("baselines", str(trial.label))

@@ -21,6 +21,7 @@ from autodistill.engine.features import FeaturesSize, StudyFeatures
 from autodistill.engine.places import chosen_picks, frozen_picks
 from autodistill.engine.recipe import TRAINING_FACTOR, optimisation_for, step_flops, training_flops
 from autodistill.engine.records import FINAL_TRIAL_STATES
+from autodistill.engine.repeats import repeats_of
 from autodistill.engine.run import is_finished
 from autodistill.engine.session import CHECKING, check_study
 from autodistill.engine.task_bench import forward_flops, protocol_of, recipe_of_tasks, task_bench
@@ -56,7 +57,7 @@ TASKS = "counting what fine-tuning on tasks costs"
 TEACHER, ANSWERS = "fine-tuning the teacher", "teacher's answers"
 FEATURES, CANDIDATES = "teacher's features", "latency of candidates"
 FLASH, PICKS, BASELINES = "flash distillation", "full recipe: picks", "full recipe: baselines"
-REPEATS = "full recipe: other seeds"
+REPEATS = "full recipe: repeats"
 ONLINE_FLASH, ONLINE_FULL = "teacher online: flash runs", "teacher online: full runs"
 
 #: Runs of a stage of which none is to be made any more.
@@ -184,13 +185,13 @@ def make_plan(settings: Settings, registry: Registry, progress: Progress | None 
             return plan
         if is_finished(settings, storage, study):
             return replace(plan, stages=tuple(replace(stage, done=stage.runs) for stage in plan.stages))
-        done = _done(storage, study, checked.features, planner.baselines)
+        done = _done(storage, study, checked.features, planner.baselines, settings.picks_seeds)
     stages = (replace(stage, done=min(stage.runs, done.get(stage.name, 0))) for stage in plan.stages)
     return replace(plan, stages=tuple(stages))
 
 
 def _done(
-    storage: Storage, study: StudyRecord, features: StudyFeatures, baselines: Sequence[Architecture]
+    storage: Storage, study: StudyRecord, features: StudyFeatures, baselines: Sequence[Architecture], seeds: int
 ) -> dict[str, int]:
     """Stage -> runs that a study need not make again; what follows the full runs is not among them.
 
@@ -199,6 +200,7 @@ def _done(
         study: as it is stored.
         features: of its teacher.
         baselines: as they are configured now.
+        seeds: full runs of each pick and baseline.
     """
     trials = {trial.number: trial for trial in storage.trials(study.id)}
     searched = [trial for trial in trials.values() if trial.origin == "search"]
@@ -206,10 +208,15 @@ def _done(
     made = {trials[number].architecture for number in full if trials[number].origin == "baseline"}
     teacher = int(storage.step(study.id, "teacher") is not None)
     flash = sum(trial.began_training and trial.state in FINAL_TRIAL_STATES for trial in searched)
-    picks = len(full.intersection(chosen_picks(storage, study)))
+    chosen = chosen_picks(storage, study)
+    picks = len(full.intersection(chosen))
     frozen = frozen_picks(storage, study) is not None  # then no other one is trained
     compared = len(made.intersection(baselines))
-    repeats = sum(trials[number].origin == "repeat" for number in full)
+    models = [trials[number] for number in chosen]
+    models += [one for one in trials.values() if one.origin == "baseline" and one.architecture in baselines]
+    repeats = len(full & {one.number for model in models for one in repeats_of(model, trials.values(), seeds)})
+    # A pick and a baseline of one architecture share them.
+    repeated = frozen and repeats >= (seeds - 1) * len({one.architecture for one in models} | set(baselines))
     return {
         TEACHER: teacher,
         ANSWERS: teacher,
@@ -219,7 +226,7 @@ def _done(
         ONLINE_FLASH: flash,
         PICKS: MANY if frozen else picks,
         BASELINES: compared,
-        REPEATS: repeats,
+        REPEATS: MANY if repeated else repeats,
         ONLINE_FULL: picks + compared + repeats,
     }
 

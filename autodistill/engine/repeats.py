@@ -22,8 +22,8 @@ def add_repeats(session: Session, trials: Iterable[TrialRecord]) -> list[TrialRe
     """The repeats of some picks and baselines, as many as ``picks.seeds`` asks for; added when they are new."""
     found: dict[int, TrialRecord] = {}
     for trial in trials:
-        for replicate in _other_replicates(trial, session.settings.picks_seeds):
-            repeat = _repeat(session, trial, replicate)
+        for position, replicate in enumerate(_other_replicates(trial, session.settings.picks_seeds), start=2):
+            repeat = _repeat(session, trial, replicate, position)
             found[repeat.number] = repeat  # a pick and a baseline of one architecture share theirs
     return list(found.values())
 
@@ -49,18 +49,20 @@ def _other_replicates(trial: TrialRecord, seeds: int) -> Sequence[int]:
     return list(islice((number for number in count() if number != trial.replicate), seeds - 1))
 
 
-def _repeat(session: Session, trial: TrialRecord, replicate: int) -> TrialRecord:
+def _repeat(session: Session, trial: TrialRecord, replicate: int, position: int) -> TrialRecord:
+    """The repeat that is a trial's run at a position among all of its runs, of which its own is the first."""
     storage, study = session.storage, session.study
     known = storage.find_trial(study.id, trial.architecture, replicate=replicate, origin="repeat")
     if known is not None:
         return known
-    return storage.add_trial(
+    added = storage.add_trial(
         study.id,
         trial.architecture,
         replicate=replicate,
         origin="repeat",
-        label=f"{final_name(storage, study, trial)}, replicate {replicate}",
+        label=f"{final_name(storage, study, trial)}, run {position}",
         in_space=trial.in_space,
         note=None,
         seed=trial_seed(session, trial.architecture, replicate),
     )
+    return storage.update_trial(study.id, added.number, known=session.known.exact(trial.architecture))

@@ -145,12 +145,14 @@ def is_finished(settings: Settings, storage: Storage, study: StudyRecord) -> boo
 
 def _asked(settings: Settings) -> str:
     """What tells apart what is to be done after the search; on which device, by how many threads, does not."""
+    several = {"seeds": settings.picks_seeds} if settings.picks_seeds > 1 else {}  # studies of before there were any
     chosen = {kind: settings.several[kind] for kind in ("baseline", "reference", "export", "evaluator")}
     parts = {kind: {label: item.identity for label, item in labels.items()} for kind, labels in chosen.items()}
     return cache_key(
         {
             **parts,
-            "picks": [settings.picks_max, settings.picks_margin, settings.picks_seeds],
+            **several,
+            "picks": [settings.picks_max, settings.picks_margin],
             "budget": [settings.budget_trials, settings.budget_hours],
             "tasks": {label: item.identity for label, item in settings.tasks.items()},
             "fine_tuning": settings.fine_tuning,
@@ -165,8 +167,6 @@ def _finalise(session: Session) -> None:
     trials = [session.storage.trial(session.study.id, number) for number in (*picks, *baselines)]
     train_in_full(session, trials)
     done = complete_trials(session, trials)
-    if repeats := add_repeats(session, done):
-        train_in_full(session, repeats, "training from other seeds")
     session.progress.stage("exporting", len(picks))
     for trial in done:
         if trial.number in picks:
@@ -176,6 +176,8 @@ def _finalise(session: Session) -> None:
     if frozen_picks(session.storage, session.study) is None:
         session.progress.message("The test split is not read, because no picks are frozen; nothing is compared yet.")
         return
+    if repeats := add_repeats(session, done):
+        train_in_full(session, repeats, "training repeats in full")
     answer_for_targets(session, done)
     measure_references(session)
     compare(session)

@@ -166,16 +166,25 @@ def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> Estimate:
     return _combined([list(scores)], [1.0], level)
 
 
-def difference_over_seeds(ours: Sequence[Score], theirs: Sequence[Score], level: float = LEVEL) -> Estimate:
-    """Mean of ``ours`` minus mean of ``theirs`` on the same examples; the seeds of both need not belong together."""
+def difference_over_seeds(
+    ours: Sequence[Score], theirs: Sequence[Score], level: float = LEVEL, *, fixed: bool = False
+) -> Estimate:
+    """Mean of ``ours`` minus mean of ``theirs`` on the same examples; the seeds of both need not belong together.
+
+    Args:
+        ours: scores of runs that differ in the seed alone.
+        theirs: the same. Where one side has a single run, it is taken to scatter as those of the other side do.
+        level: coverage, in (0, 1).
+        fixed: whether ``theirs`` is one model that is what it is, and no run that another seed would change.
+    """
     if len(ours) == 1 and len(theirs) == 1:
         return difference(ours[0], theirs[0], level)
-    return _combined([list(ours), list(theirs)], [1.0, -1.0], level)
+    return _combined([list(ours), list(theirs)], [1.0, -1.0], level, fixed=fixed)
 
 
-def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Estimate:
+def _combined(groups: list[list[Score]], signs: list[float], level: float, *, fixed: bool = False) -> Estimate:
     value = sum(sign * _mean(group) for sign, group in zip(signs, groups, strict=True))
-    seeds = min(len(group) for group in groups)
+    seeds = len(groups[0]) if fixed else min(len(group) for group in groups)
     units, n = (_common(groups, count) for count in (units_of, examples_of))
     of_examples = _example_variance(groups, signs, units)
     if units is None or of_examples is None or units < 2:
@@ -183,7 +192,7 @@ def _combined(groups: list[list[Score]], signs: list[float], level: float) -> Es
     parts = [(of_examples, units - 1)]
     several = [group for group in groups if len(group) > 1]
     parts += [(_seed_variance(group) / len(group), len(group) - 1) for group in several]
-    if several and len(several) < len(groups):  # a single run scatters as the runs of the other side do
+    if several and len(several) < len(groups) and not fixed:  # a single run scatters as the runs of the other side do
         parts.append((_seed_variance(several[0]), len(several[0]) - 1))
     variance = sum(part for part, _ in parts)
     if variance == 0:  # every seed answered alike: what a single one tells

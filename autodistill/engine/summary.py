@@ -43,6 +43,7 @@ from autodistill.engine.relative import (
     relative_matrix,
     scored_objective,
 )
+from autodistill.engine.repeats import repeats_of
 from autodistill.engine.space import Space, stored_space
 from autodistill.engine.statistics import rank_correlations
 from autodistill.engine.storage import Storage
@@ -246,7 +247,7 @@ class SummaryBuilder:
     def _cost(self) -> dict[str, Any]:
         """What was spent, by what it was spent on; repeats and models trained by hand only when there are any."""
         groups: dict[str, list[RunRecord]] = {"explore": [], "picks": [], "baselines": []}
-        members = {trial.number: "repeats" for trial in self._repeats()}
+        members = {trial.number: "repeats" for trial in self.trials if trial.origin == "repeat"}
         members |= {trial.number: group for group in ("picks", "baselines") for trial in self._members(group)}
         for (number, kind), run in self.runs.items():
             group = "explore" if kind == "flash" else members.get(number, "manual")
@@ -390,7 +391,11 @@ class SummaryBuilder:
         return [by_number[number] for number in numbers]
 
     def _repeats(self) -> list[TrialRecord]:
-        return [trial for trial in self.trials if trial.origin == "repeat"]
+        """Those that count now: of what is compared, and as many as are asked for."""
+        seeds = int((self.config.get("picks") or {}).get("seeds", 1))  # earlier versions have none
+        members = [*self._members("picks"), *self._members("baselines")]
+        found = (repeat for trial in members for repeat in repeats_of(trial, self.trials, seeds))
+        return list({repeat.number: repeat for repeat in found}.values())
 
     def _no_versus(self) -> dict[str, Any]:
         empty = {"value": None, "low": None, "high": None, "n": None, "seeds": 1, "split": "test"}
@@ -459,7 +464,7 @@ class SummaryBuilder:
         }
 
     def _failed_checks(self) -> list[dict[str, Any]]:
-        """A row for every baseline and pick whose training failed, and for every repeat that failed or diverged."""
+        """A row for every baseline, pick and repeat whose training failed."""
         members = [trial for group in ("baselines", "picks") for trial in self._members(group)]
         runs = [(trial, self.runs.get((trial.number, "full"))) for trial in members]
         rows = [
@@ -469,9 +474,9 @@ class SummaryBuilder:
         ]
         repeats = [(trial, self.runs.get((trial.number, "full"))) for trial in self._repeats()]
         return rows + [
-            failed_repeat_check(str(trial.label), run.error or "Its score is no number.")
+            failed_repeat_check(str(trial.label), str(run.error))
             for trial, run in repeats
-            if run is not None and (run.state == "failed" or _diverged(run, self.metric))
+            if run is not None and run.state == "failed"
         ]
 
     def _learnt_checks(self) -> list[dict[str, Any]]:
@@ -500,12 +505,6 @@ class SummaryBuilder:
             "stopped_at": stopped.get("share"),
             "note": trial.note,
         }
-
-
-def _diverged(run: RunRecord, metric: str) -> bool:
-    """Whether a complete full run's value of a metric is no number, on any split."""
-    found = (run.metrics.get(f"{role}/{metric}") for role in ("select", "test"))
-    return run.state == "complete" and any(item is not None and not math.isfinite(item["value"]) for item in found)
 
 
 def _layer_map(layers: Iterable[int]) -> str:

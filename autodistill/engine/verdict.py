@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from autodistill.components.latency import half_width_of, times_faster
 from autodistill.components.outcome import Score
-from autodistill.engine.guards import judge_interval
+from autodistill.engine.guards import Learnt, judge_score
 from autodistill.engine.score_statistics import Estimate, difference_over_seeds, estimate, over_seeds
 from autodistill.engine.statistics import retained_ratio
 from autodistill.engine.targets import QUALITY_PRECISION
@@ -38,6 +40,9 @@ TEST = "test"
 #: Why a baseline is void.
 TRAINING_FAILED, UNLEARNT = "its training failed", "no better than the trivial answer"
 
+#: What a verdict has where nothing is compared.
+_NOTHING = {"holds": None, "baseline": None, "seeds": None}
+
 #: A baseline within this share of a pick's latency counts as no slower, however narrow the intervals of both are.
 SAME_LATENCY = 0.03
 
@@ -51,6 +56,7 @@ class Contender:
         latencies: label -> stored latency report.
         parameters: number of parameters, if the word means something.
         repeats: scores of further training runs of it, from other seeds.
+        fixed: whether it is what it is (the teacher, a reference) and no run of a recipe, of which another run differs.
     """
 
     def __init__(
@@ -60,24 +66,35 @@ class Contender:
         latencies: Mapping[str, Any],
         parameters: int | None,
         repeats: Sequence[Mapping[str, Score]] = (),
+        *,
+        fixed: bool = False,
     ) -> None:
         self.name = name
         self.scores = scores
         self.latencies = latencies
         self.parameters = parameters
         self.repeats = repeats
+        self.fixed = fixed
+        self._estimates: dict[str, Estimate] = {}
 
     def runs(self, metric: str) -> list[Score]:
-        """Scores of all training runs, that of the model itself first."""
-        return [self.scores[metric], *(scores[metric] for scores in self.repeats)]
+        """Scores of all training runs, that of the model itself first; without those that diverged, unless all did."""
+        scores = [self.scores[metric], *(repeat[metric] for repeat in self.repeats)]
+        return [score for score in scores if math.isfinite(score.value)] or scores[:1]
 
-    def final(self, metric: str) -> Estimate:
-        """The mean over the training runs, with its interval."""
-        return over_seeds(self.runs(metric))
+    def value(self, metric: str) -> float:
+        """The mean over the training runs."""
+        return float(np.mean([score.value for score in self.runs(metric)]))
+
+    def estimate(self, metric: str) -> Estimate:
+        """The same with its interval, which may take a bootstrap."""
+        if metric not in self._estimates:
+            self._estimates[metric] = over_seeds(self.runs(metric))
+        return self._estimates[metric]
 
     def one_run(self) -> Contender:
         """The model itself, without its other training runs."""
-        return Contender(self.name, self.scores, self.latencies, self.parameters)
+        return Contender(self.name, self.scores, self.latencies, self.parameters, fixed=self.fixed)
 
     def median(self, label: str | None) -> float | None:
         """Median latency in milliseconds; None when it was not timed."""
@@ -109,7 +126,8 @@ def gain(ours: Contender, theirs: Contender, metric: str, role: str) -> dict[str
     """Paired difference of a metric, with its 95 % interval; McNemar's p-value too for right and wrong answers of one
     training run each.
     """
-    return entry_of(difference_over_seeds(ours.runs(metric), theirs.runs(metric)), role)
+    found = difference_over_seeds(ours.runs(metric), theirs.runs(metric), fixed=theirs.fixed)
+    return entry_of(found, role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +153,27 @@ class Judge:
         """1 for a metric to maximise, -1 for one to minimise."""
         return -1.0 if self.direction == "minimize" else 1.0
 
+    def learnt_by_run(self, contender: Contender) -> list[Learnt]:
+        """Of every training run whether it is better than the trivial answer beyond its interval."""
+        return [judge_score(score, self.floor, self.direction) for score in contender.runs(self.metric)]
+
+    def learnt(self, contender: Contender) -> Learnt:
+        """Whether a model is better than the trivial answer: what the best of its training runs is.
+
+        Runs of which some fail scatter so much that the interval of their mean may reach anywhere; a rival that learnt
+        the task once is one all the same.
+        """
+        return min(self.learnt_by_run(contender), key=("learnt", "nothing", "worse").index)
+
     def has_learnt(self, contender: Contender) -> bool:
-        """Whether a model is better than the trivial answer beyond its interval."""
-        found = contender.final(self.metric)
-        return judge_interval(found.value, found.low, found.high, self.floor, self.direction) == "learnt"
+        """Whether a training run of a model is better than the trivial answer beyond its interval."""
+        return self.learnt(contender) == "learnt"
 
     def kept(self, ours: Contender, theirs: Contender) -> float | None:
         """Which share of another model's quality a model has; None of a metric to minimise, which is no quality."""
         if self.direction == "minimize":
             return None
-        return retained_ratio(ours.final(self.metric).value, theirs.final(self.metric).value)
+        return retained_ratio(ours.value(self.metric), theirs.value(self.metric))
 
     def holds(self, ahead: Mapping[str, Any]) -> bool | None:
         """Whether a gain is surely one; None without an interval, or without a test split."""
@@ -163,7 +192,7 @@ class Judge:
         """
         able = [item for item in baselines if self.has_learnt(item)]
         rivals = [item for item in able if no_slower(item, pick, self.label)] or able
-        return max(rivals, key=lambda item: self.sign * item.final(self.metric).value, default=None)
+        return max(rivals, key=lambda item: self.sign * item.value(self.metric), default=None)
 
 
 def surely_ahead(ahead: Mapping[str, Any], sign: float = 1.0) -> bool | None:
@@ -216,10 +245,11 @@ def verdict(
         sentences.
     """
     if not picks:
-        return {"claim": "No pick was trained in full, so nothing is claimed.", "holds": None, "baseline": None}
+        return {"claim": "No pick was trained in full, so nothing is claimed.", **_NOTHING}
     void = void_reasons(judge, baselines, failed)
     found = _verdict(judge, picks, baselines, teacher, list(void))
-    limits = [_of_runs(found["seeds"])] if found["holds"] is not None else []
+    rival = next((item for item in baselines if item.name == found["baseline"]), None)
+    limits = [_of_runs(judge, picks[0], rival)] if rival is not None and found["holds"] is not None else []
     limits += [NO_TEST_SPLIT] if judge.role != TEST else []
     limits += _of_another_precision(picks[0], judge.label)
     if void:
@@ -240,7 +270,7 @@ def _verdict(
     if rival is None:
         none = f"has learnt the task ({', '.join(voided)})" if voided else "was trained"
         claim = f"{about}. No baseline {none}, so nothing is compared."
-        return {"claim": claim, "holds": None, "baseline": None, "seeds": None}
+        return {"claim": claim, **_NOTHING}
     ahead = gain(best, rival, judge.metric, judge.role)
     holds = judge.holds(ahead)
     speed = _speed(best, rival, judge.label).replace(" at", ", at", 1)
@@ -249,14 +279,24 @@ def _verdict(
     return {"claim": claim, "holds": holds, "baseline": rival.name, "seeds": ahead["seeds"]}
 
 
-def _of_runs(seeds: int) -> str:
+def _of_runs(judge: Judge, pick: Contender, rival: Contender) -> str:
     """What the interval of the verdict covers, and what it does not."""
-    if seeds == 1:
+    ours, theirs = len(pick.runs(judge.metric)), len(rival.runs(judge.metric))
+    if ours == theirs == 1:
         return ONE_RUN
+    each = f"Pick and baseline are means over {ours} training runs each"
+    unlike = f"The pick is the mean over {_runs(ours)}, the baseline over {_runs(theirs)}"
+    alone = ""
+    if ours != theirs and 1 in (ours, theirs):
+        alone = ", of which the single one is taken to scatter as the others do"
     return (
-        f"Pick and baseline are means over {seeds} training runs each, and the interval is that of examples and runs. "
-        "The run that the pick was chosen by is among them."
+        f"{each if ours == theirs else unlike}, and the interval is that of examples and runs{alone}. The run by which "
+        "the picks were put in order is among them."
     )
+
+
+def _runs(count: int) -> str:
+    return f"{count} training run{'s' if count > 1 else ''}"
 
 
 def _of_another_precision(pick: Contender, label: str | None) -> list[str]:
@@ -293,7 +333,7 @@ def _beside(judge: Judge, ours: Contender, teacher: Contender) -> str:
     kept = judge.kept(ours, teacher)
     if kept is not None:
         return f"keeps {kept:.1%} of the teacher's {judge.metric}"
-    mine, theirs = (item.final(judge.metric).value for item in (ours, teacher))
+    mine, theirs = (item.value(judge.metric) for item in (ours, teacher))
     return f"has {judge.metric} {mine:.4f} (the teacher {theirs:.4f})"
 
 

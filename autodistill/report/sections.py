@@ -130,7 +130,7 @@ def comparison_section(summary: Summary) -> Html:
     caption = f"Final values{_split_words(rows, metric)} with 95 % intervals; kept and speed-up against the teacher"
     content = [table(caption, header, body, classes), _further_metrics(summary, rows), _gains(summary)]
     content.append(_answers(summary))
-    return section("Final comparison", *content, anchor="comparison")
+    return section("Final comparison", *content, lead=tables.runs_note(summary) or None, anchor="comparison")
 
 
 def _special(summary: Summary) -> dict[str, Html]:
@@ -232,7 +232,8 @@ def _answers(summary: Summary) -> Html:
         for row in rows
     ]
     header = ["model", term("target"), tables.metric_label(metric), Html(f"change<small>{term('paired gain')}</small>")]
-    caption = f"Final {tables.metric_label(metric)} as the target runs the model, and its change from the table above"
+    label = tables.metric_label(metric)
+    caption = f"Final {label} as the target runs the exported model, and its change from that model's own"
     lead = tag("p", "Answered by the target's own runtime, in the precision that it times.", class_="lead")
     return Html(tag("h3", "In the precision of the target") + lead + table(caption, header, body))
 
@@ -244,17 +245,21 @@ def picks_section(summary: Summary) -> Html:
         waiting = "Nothing has been picked yet: picks follow when the search has spent its budget."
         return section("Picks", tag("p", waiting), anchor="picks")
     kind = str(tables.mapping(summary, "task").get("kind", ""))
-    cards = tag("div", *(_card(pick, kind) for pick in picks), class_="cards")
+    metric = tables.main_metric(summary)
+    cards = tag("div", *(_card(pick, kind, metric) for pick in picks), class_="cards")
     return section("Picks", cards, lead="Paths are relative to the folder of this report.", anchor="picks")
 
 
-def _card(pick: Mapping[str, Any], kind: str) -> Html:
+def _card(pick: Mapping[str, Any], kind: str, metric: str) -> Html:
+    runs = tables.entries(tables.mapping(tables.mapping(pick, "final"), metric), "runs")
+    own, *others = (formats.metric_value(metric, value) for value in runs or [None])
     known = {
         "folder": tables.mapping(pick, "paths").get("hf"),
         "architecture": f"{pick.get('family', '?')}: {formats.architecture(tables.mapping(pick, 'architecture'))}",
         "initialisation": pick.get("initialisation"),
         "layer maps": pick.get("layer_maps"),
         "trial": pick.get("trial"),
+        tables.metric_label(metric): f"{own}; the other training runs {', '.join(others)}" if others else None,
     }
     return tag(
         "article",

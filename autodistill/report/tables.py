@@ -276,6 +276,19 @@ def verdict_sentence(summary: Summary) -> str:
     return f"{text}{_against_baseline(summary, pick)}."
 
 
+def runs_note(summary: Summary) -> str:
+    """Over how many training runs final values are means, in a sentence; empty where each is of one."""
+    metric = main_metric(summary)
+    models = [*entries(summary, "picks"), *entries(summary, "baselines")]
+    found = {model.get("name"): mapping(mapping(model, "final"), metric).get("seeds") for model in models}
+    counts = {name: int(seeds) for name, seeds in found.items() if seeds}
+    most = max(counts.values(), default=1)
+    if most == 1:
+        return ""
+    fewer = ", ".join(f"{name} of {seeds}" for name, seeds in counts.items() if seeds < most)
+    return f"Picks and baselines are means over {most} training runs each{fewer and f', but for {fewer}'}."
+
+
 def verdict_limits(summary: Summary) -> list[str]:
     """What the verdict leaves out, in sentences: baselines that are void, the spread between training runs."""
     return [str(limit) for limit in entries(mapping(summary, "verdict"), "limits")]

@@ -88,6 +88,8 @@ def _render_comparison(summary: Summary, console: Console) -> None:
     console.print(table)
     explained = f"95 % intervals in brackets; kept and speed-up relative to the teacher{_on(labels)}."
     console.print(Text(explained, style="dim"))
+    if note := tables.runs_note(summary):
+        console.print(Text(note, style="dim"))
     with_care = _with_care(rows)
     if with_care:
         console.print(Text(f"!: to be taken with care: {with_care}.", style="dim"))

@@ -43,5 +43,9 @@ def test_the_quickstart_writes_such_a_file(monkeypatch: pytest.MonkeyPatch) -> N
     )
     assert set(content) == {"benchmark", *KEYS}
     assert content["command"] == "python benchmarks/quickstart.py --make"
+    more = module.Watched("autodistill run", seconds=2.5, peak_bytes=8, summary=summary)
+    both = module.content(make=False, seed=4, first=more, picks_seeds=3, more=more)
+    assert both["command"] == "python benchmarks/quickstart.py --seed 4 --picks-seeds 3"
+    assert both["results"]["several_seeds"]["wall_seconds"] == 2.5
     assert (content["results"]["wall_seconds"], content["results"]["peak_memory_bytes"]) == (1.5, 7)
     assert content["results"]["rows"]["teacher"]["accuracy"] == {"value": 0.5}

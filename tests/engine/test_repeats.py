@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib.resources import files
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
+from rich.console import Console
 from tiny_studies import replaced, timeless, tiny_study, weights
 
 import autodistill
@@ -21,10 +23,11 @@ from autodistill.engine.repeats import repeats_of
 from autodistill.engine.runner import Runner
 from autodistill.engine.storage import Storage
 from autodistill.engine.study import Study
-from autodistill.engine.verdict import ONE_RUN, Contender, Judge, verdict
+from autodistill.engine.verdict import ONE_RUN, Contender, Judge, gain, verdict
 from autodistill.evaluators.scoring import proportion
 from autodistill.registry import default_registry
 from autodistill.report import tables
+from autodistill.report.terminal import render_summary
 
 METRIC = "classification.accuracy"
 
@@ -70,11 +73,12 @@ def test_every_pick_and_baseline_is_the_mean_of_its_runs(seeds: Seeds) -> None:
     scores = full_scores(seeds.study)
     for row, before in zip(students(seeds.twice), students(seeds.once), strict=True):
         (repeat,) = (item for item in repeats if item["architecture"] == row["architecture"])
-        assert (repeat["replicate"], repeat["name"]) == (1, f"{row['name']}, replicate 1")
+        assert (repeat["replicate"], repeat["name"]) == (1, f"{row['name']}, run 2")
         entry, first = row["final"][METRIC], before["final"][METRIC]
         assert (entry["seeds"], first["seeds"], entry["n"]) == (2, 1, first["n"])
         other = scores[repeat["trial"]]
         assert entry["value"] == pytest.approx((first["value"] + other) / 2)
+        assert entry["runs"] == pytest.approx([first["value"], other])
         assert entry["low"] < entry["value"] < entry["high"]
         assert row["latencies"] == before["latencies"]
     assert any(row["final"][METRIC]["value"] != old["final"][METRIC]["value"] for row, old in pairs(seeds))
@@ -108,7 +112,13 @@ def test_the_verdict_and_the_page_say_over_how_many_runs(seeds: Seeds) -> None:
     assert any("means over 2 training runs each" in item for item in limits)
     assert ", 2 seeds" in seeds.twice["verdict"]["claim"]
     page = (seeds.study.directory / "report.html").read_text()
-    assert "means over 2 training runs each" in page
+    assert "Picks and baselines are means over 2 training runs each." in page
+    own, other = seeds.twice["picks"][0]["final"][METRIC]["runs"]
+    assert f"{own:.1%}; the other training runs {other:.1%}".replace("%", " %") in page.replace("\xa0", " ")
+    text = StringIO()
+    render_summary(seeds.twice, Console(file=text, width=100))
+    assert "Picks and baselines are means over 2 training runs each." in text.getvalue()
+    assert tables.runs_note(seeds.once) == ""
 
 
 def test_a_plan_counts_them_and_knows_what_is_done(seeds: Seeds) -> None:
@@ -117,10 +127,13 @@ def test_a_plan_counts_them_and_knows_what_is_done(seeds: Seeds) -> None:
         return {stage.name: (stage.done, stage.runs) for stage in plan.stages}
 
     count = len(students(seeds.twice))
-    assert "full recipe: other seeds" not in told("study.name=other")
-    assert told("study.name=other", "picks.seeds=3")["full recipe: other seeds"] == (0, 2 * count)
-    assert told("picks.seeds=2")["full recipe: other seeds"] == (count, count)
-    assert told("picks.seeds=3")["full recipe: other seeds"] == (count, 2 * count)
+    name = "full recipe: repeats"
+    assert name not in told("study.name=other")
+    assert told("study.name=other", "picks.seeds=3")[name] == (0, 2 * count)
+    assert told("picks.seeds=2")[name] == (count, count)
+    assert told("picks.seeds=2", "picks.margin=0.1", "picks.max=5")[name] == (count + 3, count + 3)  # they are frozen
+    assert told("picks.seeds=3")[name] == (count, 2 * count)
+    assert told("picks.seeds=2", "+baseline.new.name=tinybert_4l")[name] == (count, count + 1)
 
 
 def test_the_search_goes_on_as_if_there_were_none(seeds: Seeds, tmp_path: Path) -> None:
@@ -156,13 +169,19 @@ def test_a_run_from_another_seed_that_fails_or_diverges_is_in_no_mean_and_is_tol
     assert {name: entry["seeds"] for name, entry in entries.items()} == {
         name: 1 if name == pick else 2 for name in entries
     }
-    rows = {row["name"]: row["alarm"] for row in found["checks"] if "replicate" in row["name"]}
-    assert len(rows) == len(entries) + 1
-    assert "no luck" in rows[f"training of {pick}, replicate 1"]
-    assert "is in no mean" in rows[f"training of {pick}, replicate 2"]
-    assert found["verdict"]["claim"]
+    rows = {row["name"]: row["alarm"] for row in found["checks"] if row["name"].startswith("training")}
+    assert {name for name, alarm in rows.items() if "no luck" in str(alarm)} == {
+        f"training of {name}, run 2" for name in entries
+    }
+    assert "'logits_kl' became nan" in rows[f"training of {pick}, run 3"]
+    assert tables.runs_note(found).endswith(f"means over 2 training runs each, but for {pick} of 1.")
+    limits = [one for one in found["verdict"]["limits"] if one.startswith("The pick is the mean over 1 training run, ")]
+    assert [", of which the single one is taken to scatter as the others do" in one for one in limits] == [True]
     again = run(overrides).summary()  # what failed is tried again
     assert all(row["final"][METRIC]["seeds"] == 3 for row in students(again) if row["name"] != pick)
+    alone = run(overrides, "picks.seeds=1").summary()
+    assert all(row["final"][METRIC]["seeds"] == 1 for row in students(alone))
+    assert [row for row in alone["checks"] if row["name"].startswith("training runs of")] == []
 
 
 def test_repeats_are_other_replicates_of_the_architecture() -> None:
@@ -194,9 +213,35 @@ def test_a_gain_that_one_lucky_run_shows_does_not_hold_over_runs_that_differ() -
     together = verdict(judge, [pick], [rival], teacher)
     assert (alone["holds"], alone["seeds"]) == (True, 1)
     assert (together["holds"], together["seeds"]) == (False, 3)
-    assert judge.kept(pick, teacher) == pytest.approx(
-        pick.final("x.accuracy").value / teacher.final("x.accuracy").value
+    assert judge.kept(pick, teacher) == pytest.approx(pick.value("x.accuracy") / teacher.value("x.accuracy"))
+
+
+def test_a_baseline_whose_runs_differ_is_no_rival_less() -> None:
+    judge, rng = Judge("x.accuracy", "maximize", 0.509, None, "test"), np.random.default_rng(0)
+
+    def rated(name: str, *shares: float) -> Contender:
+        first, *others = ({"x.accuracy": proportion(rng.random(872) < share)} for share in shares)
+        return Contender(name, first, {}, None, others)
+
+    strong, weak = rated("strong", 0.8, 0.9), rated("weak", 0.7, 0.705)
+    assert strong.estimate("x.accuracy").low < judge.floor  # two runs that differ tell little of their mean
+    found = verdict(judge, [rated("pick 1", 0.8, 0.81)], [strong, weak], rated("teacher", 0.92))
+    assert (found["baseline"], found["holds"], found["voided"]) == ("strong", False, [])
+    assert judge.learnt_by_run(rated("luck", 0.5, 0.9, 0.1)) == ["nothing", "learnt", "worse"]
+    assert judge.learnt(rated("bad", 0.3, 0.5)) == "nothing"
+
+
+def test_what_is_fixed_does_not_scatter() -> None:
+    metric, answers = "x.accuracy", np.arange(900)
+    teacher, reference = (
+        Contender("teacher", {metric: proportion(answers < 830)}, {}, None, fixed=fixed) for fixed in (True, False)
     )
+    runs = [{metric: proportion((answers + shift) % 900 < count)} for shift, count in ((0, 720), (5, 740), (9, 700))]
+    pick = Contender("pick 1", runs[0], {}, None, runs[1:])
+    exact, loose = gain(pick, teacher, metric, "test"), gain(pick, reference, metric, "test")
+    assert (exact["seeds"], loose["seeds"]) == (3, 1)
+    assert exact["value"] == pytest.approx(loose["value"])
+    assert exact["high"] - exact["low"] < loose["high"] - loose["low"]
 
 
 def test_the_strongest_baseline_is_that_of_the_best_mean() -> None:
