@@ -40,12 +40,11 @@ ABLATIONS = (
     "botorch:known=false",
     "botorch:size_features=false",
     "botorch:max_replicates=1",
-    "botorch:warm=related",
-    "botorch:warm=unrelated",
     "optuna_tpe:distinct=false",
     "optuna_nsga2:distinct=false",
 )
-GROUPS = {"ours": OURS, "peers": PEERS, "ablations": ABLATIONS}
+TRANSFER = ("botorch:warm=related", "botorch:warm=unrelated")
+GROUPS = {"ours": OURS, "peers": PEERS, "ablations": ABLATIONS, "transfer": TRANSFER}
 
 #: Peer -> ``module:Class``; imported on use, since only these need packages that the project does not.
 PEER_CLASSES = {
