@@ -6,9 +6,9 @@
 One line of ``--records`` per (problem, searcher, seed); what is there is not run again, so that the command can be
 interrupted at any time and goes on. The committed results are written only of all problems, seeds and trials, from the
 records beside this file, and of all searchers that they have; a look at less names another ``--output``. ``ours``,
-``peers``, ``transfer`` and ``ablations`` stand for their members. Each search runs in a process with one thread. Peers need packages
-that the project does not (see README.md); a searcher that cannot be imported, and a problem whose table has not been
-made, is named and left out.
+``peers``, ``transfer`` and ``ablations`` stand for their members. Each search runs in a process with one thread. Peers
+need packages that the project does not (see README.md); a searcher that cannot be imported, and a problem whose table
+has not been made, is named and left out.
 """
 
 from __future__ import annotations
