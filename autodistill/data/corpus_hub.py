@@ -18,7 +18,6 @@ SHARD = 100_000
 #: File that says so, while the download goes on.
 STATE = ".download.json"
 
-
 #: Commit of a data set, where to go on or None -> its rows.
 Stream = Callable[[str, Mapping[str, Any] | None], HubStream]
 

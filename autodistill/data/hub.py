@@ -42,14 +42,12 @@ class HubStream:
         name: of the data set.
         config: its configuration, or None.
         split: as the data set calls it.
-        commit: of the data set, so that a stream that goes on is of the same rows.
         data: of `datasets`, streaming.
     """
 
     name: str
     config: str | None
     split: str
-    commit: str
     data: Any
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
@@ -76,7 +74,7 @@ def stream_from_hub(
         name: of the data set.
         config: its configuration, or None.
         split: as the data set calls it.
-        commit: see `commit_on_hub`.
+        commit: of the data set, that of the other stream, so that it is of the same rows; see `commit_on_hub`.
         state: of the other stream.
 
     Raises:
@@ -88,7 +86,7 @@ def stream_from_hub(
         data = datasets.load_dataset(name, config, split=split, revision=commit, streaming=True)
         if state is not None:
             data.load_state_dict(dict(state))
-    return HubStream(name, config, split, commit, data)
+    return HubStream(name, config, split, data)
 
 
 def commit_on_hub(name: str, allow_hub: bool, revision: str | None, key: str) -> str:
