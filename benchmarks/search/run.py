@@ -6,7 +6,7 @@
 One line of ``--records`` per (problem, searcher, seed); what is there is not run again, so that the command can be
 interrupted at any time and goes on. The committed results are written only of all problems, seeds and trials, from the
 records beside this file, and of all searchers that they have; a look at less names another ``--output``. ``ours``,
-``peers``, ``transfer`` and ``ablations`` stand for their members. Each search runs in a process with one thread. Peers
+``peers``, ``variants`` and ``ablations`` stand for their members. Each search runs in a process with one thread. Peers
 need packages that the project does not (see README.md); a searcher that cannot be imported, and a problem whose table
 has not been made, is named and left out.
 """
@@ -113,7 +113,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("--records", type=Path, default=RECORDS)
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
-    parser.add_argument("--searchers", nargs="+", default=["ours", "peers", "transfer"])
+    parser.add_argument("--searchers", nargs="+", default=["ours", "peers", "variants"])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=80)
     parser.add_argument("--jobs", type=int, default=1)

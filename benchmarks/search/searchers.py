@@ -38,13 +38,13 @@ PEERS = ("optuna_tpe", "optuna_nsga2", "optuna_gp", "ax", "qlognehvi")
 
 ABLATIONS = (
     "botorch:known=false",
-    "botorch:size_features=false",
     "botorch:max_replicates=1",
     "optuna_tpe:distinct=false",
     "optuna_nsga2:distinct=false",
 )
-TRANSFER = ("botorch:warm=related", "botorch:warm=unrelated")
-GROUPS = {"ours": OURS, "peers": PEERS, "ablations": ABLATIONS, "transfer": TRANSFER}
+#: Of the ablations those that the committed results have, on one problem.
+VARIANTS = ("botorch:size_features=false", "botorch:warm=related", "botorch:warm=unrelated")
+GROUPS = {"ours": OURS, "peers": PEERS, "ablations": ABLATIONS, "variants": VARIANTS}
 
 #: Peer -> ``module:Class``; imported on use, since only these need packages that the project does not.
 PEER_CLASSES = {
