@@ -310,12 +310,12 @@ class Corpus:
         return survey
 
     def _downloaded(self, name: str) -> Path:
-        """A data set of the hub as local JSON lines, read as a stream, once."""
-        allow_hub, config, revision = self._hub
+        """A data set of the hub, which may be asked, as local JSON lines, read as a stream, once."""
+        _, config, revision = self._hub
         key = hashlib.sha256(json.dumps([name, config, revision, self._reading.column]).encode()).hexdigest()[:24]
 
         def build(directory: Path) -> None:
-            commit = partial(commit_on_hub, name, allow_hub, revision, "data.path")
+            commit = partial(commit_on_hub, name, revision)
             download(directory, commit, partial(stream_from_hub, name, config, "train"), self._reading.column)
 
         return build_once(private_directory(self._cache / "corpus") / f"hub-{key}", build, resumable=True)

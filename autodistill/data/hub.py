@@ -26,7 +26,11 @@ def load_from_hub(
     Raises:
         DataError: not allowed, not found, not reachable.
     """
-    _check_allowed(name, allow_hub, key)
+    if not allow_hub:
+        raise DataError(
+            f"{key} is null, so {name} would be read from the hub, which is not asked unless data.allow_hub=true. "
+            f"Give {key}=PATH, or set data.allow_hub=true."
+        )
     import datasets
 
     with _explained(name, config, split):
@@ -89,31 +93,16 @@ def stream_from_hub(
     return HubStream(name, config, split, data)
 
 
-def commit_on_hub(name: str, allow_hub: bool, revision: str | None, key: str) -> str:
-    """The commit of a data set that a revision stands for now.
-
-    Args:
-        name: of the data set.
-        allow_hub: whether the hub may be asked.
-        revision: commit, tag or branch; None is the main one.
-        key: the configuration key that would name local files, for messages.
+def commit_on_hub(name: str, revision: str | None) -> str:
+    """The commit that a revision of a data set stands for now, None being the main one.
 
     Raises:
-        DataError: not allowed, not found, not reachable.
+        DataError: not found, not reachable.
     """
-    _check_allowed(name, allow_hub, key)
     from huggingface_hub import HfApi
 
     with _explained(name, None, revision or "main"):
         return str(HfApi().dataset_info(name, revision=revision).sha)
-
-
-def _check_allowed(name: str, allow_hub: bool, key: str) -> None:
-    if not allow_hub:
-        raise DataError(
-            f"{key} is null, so {name} would be read from the hub, which is not asked unless data.allow_hub=true. "
-            f"Give {key}=PATH, or set data.allow_hub=true."
-        )
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from autodistill.engine.explore_clock import ExploreClock
 from autodistill.engine.lease import LEASE_SECONDS, held, release_dead
 from autodistill.engine.machine import check_disk
 from autodistill.engine.picks import averaged, pareto_rows
-from autodistill.engine.records import TrialRecord
+from autodistill.engine.records import Origin, TrialRecord
 from autodistill.engine.relative import scored_objective
 from autodistill.engine.runner import remove_ended_checkpoints
 from autodistill.engine.session import Session
@@ -438,3 +438,29 @@ def searched(trials: Sequence[TrialRecord], history: History) -> tuple[list[Tria
 def trial_seed(session: Session, architecture: Architecture, replicate: int) -> int:
     """The seed of a trial: from the study's seed, the architecture and the replicate."""
     return derive_seed(session.settings.seed, architecture.digest, replicate)
+
+
+def add_beside_search(
+    session: Session, architecture: Architecture, origin: Origin, *, label: str | None = None, replicate: int = 0
+) -> TrialRecord:
+    """Add a trial that no strategy proposed, with what is known of its architecture.
+
+    Args:
+        session: of the study.
+        architecture: in the space or out of it.
+        origin: any but the search.
+        label: what it is called, or None.
+        replicate: of the architecture.
+    """
+    storage, study = session.storage, session.study.id
+    added = storage.add_trial(
+        study,
+        architecture,
+        replicate=replicate,
+        origin=origin,
+        label=label,
+        in_space=architecture in session.bench.space,
+        note=None,
+        seed=trial_seed(session, architecture, replicate),
+    )
+    return storage.update_trial(study, added.number, known=session.known.exact(architecture))

@@ -19,7 +19,7 @@ from autodistill.components.latency import LatencySubject
 from autodistill.components.outcome import Executor, ExecutorContext, ExportSubject, Job
 from autodistill.configs.settings import noted
 from autodistill.engine.cache import cache_key
-from autodistill.engine.explore import trial_seed
+from autodistill.engine.explore import add_beside_search
 from autodistill.engine.lease import release_dead
 from autodistill.engine.places import final_folder, final_name
 from autodistill.engine.promotion import Promoter
@@ -80,17 +80,7 @@ def baseline_trials(session: Session) -> list[int]:
     for named in session.bench.baselines(session.teacher.model):
         trial = known.get(named.architecture)
         if trial is None:
-            trial = session.storage.add_trial(
-                session.study.id,
-                named.architecture,
-                replicate=0,
-                origin="baseline",
-                label=named.name,
-                in_space=named.architecture in session.bench.space,
-                note=None,
-                seed=trial_seed(session, named.architecture, 0),
-            )
-            session.storage.update_trial(session.study.id, trial.number, known=session.known.exact(named.architecture))
+            trial = add_beside_search(session, named.architecture, "baseline", label=named.name)
         found.append(trial.number)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from autodistill.engine.explore import trial_seed
+from autodistill.engine.explore import add_beside_search
 from autodistill.engine.given_architectures import read_architecture
 
 if TYPE_CHECKING:
@@ -19,15 +19,4 @@ def manual_trial(session: Session, given: Mapping[str, Any]) -> int:
     for trial in session.storage.trials(session.study.id):
         if trial.architecture == architecture and trial.origin not in ("baseline", "repeat"):
             return trial.number
-    added = session.storage.add_trial(
-        session.study.id,
-        architecture,
-        replicate=0,
-        origin="manual",
-        label=None,
-        in_space=architecture in session.bench.space,
-        note=None,
-        seed=trial_seed(session, architecture, 0),
-    )
-    session.storage.update_trial(session.study.id, added.number, known=session.known.exact(architecture))
-    return added.number
+    return add_beside_search(session, architecture, "manual").number

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
-from autodistill.engine.explore import trial_seed
+from autodistill.engine.explore import add_beside_search
 from autodistill.engine.places import final_name
 from autodistill.engine.records import TrialRecord
 
@@ -55,14 +55,5 @@ def _repeat(session: Session, trial: TrialRecord, replicate: int, position: int)
     known = storage.find_trial(study.id, trial.architecture, replicate=replicate, origin="repeat")
     if known is not None:
         return known
-    added = storage.add_trial(
-        study.id,
-        trial.architecture,
-        replicate=replicate,
-        origin="repeat",
-        label=f"{final_name(storage, study, trial)}, run {position}",
-        in_space=trial.in_space,
-        note=None,
-        seed=trial_seed(session, trial.architecture, replicate),
-    )
-    return storage.update_trial(study.id, added.number, known=session.known.exact(trial.architecture))
+    label = f"{final_name(storage, study, trial)}, run {position}"
+    return add_beside_search(session, trial.architecture, "repeat", label=label, replicate=replicate)

@@ -162,7 +162,7 @@ def over_seeds(scores: Sequence[Score], level: float = LEVEL) -> Estimate:
     ends = [least_share(*score.least_of, level) for score in scores if score.least_of is not None]
     if len(ends) == len(scores):
         low, high = min(low for low, _ in ends), max(high for _, high in ends)
-        return Estimate(_mean(scores), low, high, _common([list(scores)], examples_of), len(scores))
+        return Estimate(mean_of(scores), low, high, _common([list(scores)], examples_of), len(scores))
     return _combined([list(scores)], [1.0], level)
 
 
@@ -183,7 +183,7 @@ def difference_over_seeds(
 
 
 def _combined(groups: list[list[Score]], signs: list[float], level: float, *, fixed: bool = False) -> Estimate:
-    value = sum(sign * _mean(group) for sign, group in zip(signs, groups, strict=True))
+    value = sum(sign * mean_of(group) for sign, group in zip(signs, groups, strict=True))
     seeds = len(groups[0]) if fixed else min(len(group) for group in groups)
     units, n = (_common(groups, count) for count in (units_of, examples_of))
     of_examples = _example_variance(groups, signs, units)
@@ -325,7 +325,8 @@ def _of_first_seeds(groups: list[list[Score]], level: float) -> Estimate:
     return estimate(groups[0][0], level) if len(groups) == 1 else difference(groups[0][0], groups[1][0], level)
 
 
-def _mean(group: Sequence[Score]) -> float:
+def mean_of(group: Sequence[Score]) -> float:
+    """The mean of some scores' values."""
     return float(np.mean([score.value for score in group]))
 
 

@@ -466,18 +466,13 @@ class SummaryBuilder:
     def _failed_checks(self) -> list[dict[str, Any]]:
         """A row for every baseline, pick and repeat whose training failed."""
         members = [trial for group in ("baselines", "picks") for trial in self._members(group)]
-        runs = [(trial, self.runs.get((trial.number, "full"))) for trial in members]
-        rows = [
-            failed_check(trial.label or f"pick {trial.number}", str(run.error))
-            for trial, run in runs
-            if run is not None and run.state == "failed"
-        ]
-        repeats = [(trial, self.runs.get((trial.number, "full"))) for trial in self._repeats()]
-        return rows + [
-            failed_repeat_check(str(trial.label), str(run.error))
-            for trial, run in repeats
-            if run is not None and run.state == "failed"
-        ]
+        rows = []
+        for trial in (*members, *self._repeats()):
+            run = self.runs.get((trial.number, "full"))
+            if run is not None and run.state == "failed":
+                check = failed_repeat_check if trial.origin == "repeat" else failed_check
+                rows.append(check(trial.label or f"pick {trial.number}", str(run.error)))
+        return rows
 
     def _learnt_checks(self) -> list[dict[str, Any]]:
         """Whether teacher, references, baselines and picks are better than the trivial answer."""

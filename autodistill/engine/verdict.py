@@ -13,12 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from autodistill.components.latency import half_width_of, times_faster
 from autodistill.components.outcome import Score
-from autodistill.engine.guards import Learnt, judge_score
-from autodistill.engine.score_statistics import Estimate, difference_over_seeds, estimate, over_seeds
+from autodistill.engine.guards import Learnt, judge_interval
+from autodistill.engine.score_statistics import Estimate, difference_over_seeds, estimate, mean_of, over_seeds
 from autodistill.engine.statistics import retained_ratio
 from autodistill.engine.targets import QUALITY_PRECISION
 
@@ -76,6 +74,7 @@ class Contender:
         self.repeats = repeats
         self.fixed = fixed
         self._estimates: dict[str, Estimate] = {}
+        self._by_run: dict[str, list[Estimate]] = {}
 
     def runs(self, metric: str) -> list[Score]:
         """Scores of all training runs, that of the model itself first; without those that diverged, unless all did."""
@@ -84,13 +83,20 @@ class Contender:
 
     def value(self, metric: str) -> float:
         """The mean over the training runs."""
-        return float(np.mean([score.value for score in self.runs(metric)]))
+        return mean_of(self.runs(metric))
 
     def estimate(self, metric: str) -> Estimate:
         """The same with its interval, which may take a bootstrap."""
         if metric not in self._estimates:
-            self._estimates[metric] = over_seeds(self.runs(metric))
+            by_run = self.estimates_by_run(metric)
+            self._estimates[metric] = by_run[0] if len(by_run) == 1 else over_seeds(self.runs(metric))
         return self._estimates[metric]
+
+    def estimates_by_run(self, metric: str) -> list[Estimate]:
+        """The value of every training run with its own interval."""
+        if metric not in self._by_run:
+            self._by_run[metric] = [estimate(score) for score in self.runs(metric)]
+        return self._by_run[metric]
 
     def one_run(self) -> Contender:
         """The model itself, without its other training runs."""
@@ -155,7 +161,8 @@ class Judge:
 
     def learnt_by_run(self, contender: Contender) -> list[Learnt]:
         """Of every training run whether it is better than the trivial answer beyond its interval."""
-        return [judge_score(score, self.floor, self.direction) for score in contender.runs(self.metric)]
+        found = contender.estimates_by_run(self.metric)
+        return [judge_interval(one.value, one.low, one.high, self.floor, self.direction) for one in found]
 
     def learnt(self, contender: Contender) -> Learnt:
         """Whether a model is better than the trivial answer: what the best of its training runs is.
