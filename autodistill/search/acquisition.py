@@ -164,10 +164,9 @@ class Screen:
     def plausible(self) -> Tensor:
         """Rows of the baseline that may be on the front: nothing beats them where they do well and the rest badly."""
         baseline = self._problem.baseline
-        columns = [posterior(baseline) for posterior in self._posteriors]
-        means = torch.from_numpy(np.stack([mean for mean, _ in columns], axis=1))
-        reach = PLAUSIBLE * torch.from_numpy(np.stack([deviation for _, deviation in columns], axis=1))
-        ends = [_gather(self._problem.sources, (means + side * reach)[None], baseline)[0] for side in (-1.0, 1.0)]
+        mean, deviation = self._predicted(baseline)
+        reach = PLAUSIBLE * deviation
+        ends = [_gather(self._problem.sources, (mean + side * reach)[None], baseline)[0] for side in (-1.0, 1.0)]
         low, high = torch.minimum(*ends), torch.maximum(*ends)
         beaten = (low[None] >= high[:, None]).all(dim=-1) & (low[None] > high[:, None]).any(dim=-1)
         return torch.nonzero(~beaten.any(dim=1))[:, 0]
@@ -176,24 +175,28 @@ class Screen:
         """The estimates of ``rows x columns`` candidates; of more than `PROMISING`, 0 of those that a rougher one puts
         behind the first so many.
         """
+        mean, deviation = self._predicted(candidates)
         if len(candidates) <= PROMISING:
-            return self._estimates(candidates, self._draws)
-        rough = self._estimates(candidates, self._draws[:ROUGH_SAMPLES])
+            return self._estimates(candidates, mean, deviation, self._draws)
+        rough = self._estimates(candidates, mean, deviation, self._draws[:ROUGH_SAMPLES])
         rows = rough.topk(PROMISING).indices
         estimates = torch.zeros_like(rough)
-        estimates[rows] = self._estimates(candidates[rows], self._draws)
+        estimates[rows] = self._estimates(candidates[rows], mean[rows], deviation[rows], self._draws)
         return estimates
 
-    def _estimates(self, candidates: Tensor, draws: Tensor) -> Tensor:
-        return torch.cat([self._promise(chunk, draws) for chunk in candidates.split(CHUNK)])
+    def _predicted(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations, ``rows x outputs`` each."""
+        means, deviations = zip(*(posterior(inputs) for posterior in self._posteriors), strict=True)
+        return torch.from_numpy(np.stack(means, axis=1)), torch.from_numpy(np.stack(deviations, axis=1))
 
-    def _promise(self, candidates: Tensor, draws: Tensor) -> Tensor:
-        columns = [posterior(candidates) for posterior in self._posteriors]
-        mean = torch.from_numpy(np.stack([mean for mean, _ in columns], axis=1))
-        deviation = torch.from_numpy(np.stack([deviation for _, deviation in columns], axis=1))
+    def _estimates(self, candidates: Tensor, mean: Tensor, deviation: Tensor, draws: Tensor) -> Tensor:
+        chunks = zip(candidates.split(CHUNK), mean.split(CHUNK), deviation.split(CHUNK), strict=True)
+        return torch.cat([self._promise(*chunk, draws) for chunk in chunks])
+
+    def _promise(self, candidates: Tensor, mean: Tensor, deviation: Tensor, draws: Tensor) -> Tensor:
         samples = mean + OPTIMISM * draws[:, None, :] * deviation
         values = _gather(self._problem.sources, samples, candidates)
-        sides = (torch.minimum(values[..., None, :], self._upper) - self._lower).clamp_min(0.0)
+        sides = (torch.minimum(values[..., None, :], self._upper) - self._lower).clamp_min_(0.0)
         volume = sides.prod(dim=-1).sum(dim=-1)
         for bound in self._problem.bounds:
             volume = volume * (bound(samples) <= 0)

@@ -27,7 +27,7 @@ _ROOT_HALF_PI = math.sqrt(0.5 * math.pi)
 # Below this z the bracket 1 + z * Mills(z) cancels; its asymptotic series z^-2 - 3 z^-4 is exact to 1e-11 there.
 _ASYMPTOTIC = -1.0e3
 # Candidates whose cells are worked out at once: bounds the memory to some tens of megabytes.
-_CHUNK = 4096
+_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,14 @@ def cells_of(known: FloatArray, uncertain: FloatArray, known_reference: FloatArr
 
 
 def _staircase(known: FloatArray, uncertain: FloatArray, known_reference: float, reference: float) -> Cells:
-    """One cell per step: from each point's known value down to the next, above the best height so far."""
+    """One cell per step of the front: from a point's known value down to that of the next that is higher."""
     order = np.lexsort((-uncertain, -known))
     heights = np.maximum.accumulate(np.concatenate([[reference], uncertain[order]]))
     edges = np.concatenate([[np.inf], known[order], [known_reference]])
-    keep = edges[:-1] > edges[1:]
-    return Cells(edges[1:, None][keep], edges[:-1, None][keep], heights[keep])
+    rises = np.flatnonzero(np.diff(heights, prepend=-np.inf) > 0)
+    upper, lower = edges[rises], edges[np.append(rises[1:], len(heights))]
+    keep = upper > lower
+    return Cells(lower[keep, None], upper[keep, None], heights[rises][keep])
 
 
 def _terraces(known: FloatArray, uncertain: FloatArray, known_reference: FloatArray, reference: float) -> Cells:

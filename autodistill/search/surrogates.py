@@ -29,6 +29,7 @@ from linear_operator.utils.errors import NanError, NotPSDError
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import Parameter, SearchSpace
 from autodistill.search.candidates import Pool
+from autodistill.search.dense import covariance, loss_with_gradients
 from autodistill.search.kernels import HammingKernel
 from autodistill.search.scales import FEATURE_SUFFIXES, Scale, power_of_two
 
@@ -55,7 +56,7 @@ FIT_ROWS = 192
 #: What fitting and predicting may raise where numbers are too bad for a model.
 NUMERICAL_ERRORS = (NanError, NotPSDError, ModelFittingError, BotorchError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
 # Candidates predicted at once: bounds the memory to some tens of megabytes at a thousand observations.
-CHUNK = 4096
+CHUNK = 1024
 # Of a posterior, on standardised values: keeps roots and factors of covariances real.
 LEAST_VARIANCE = 1e-10
 
@@ -259,7 +260,8 @@ def fit_model(
     beyond = None if doubt is None else torch.from_numpy(doubt)
     model = _model(inputs[rows], targets[rows], noise, layout, None if beyond is None else beyond[rows])
     try:
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"options": FIT_OPTIONS})
+        likelihood = ExactMarginalLogLikelihood(model.likelihood, model).train()
+        fit_gpytorch_mll(likelihood, closure=loss_with_gradients(likelihood), optimizer_kwargs={"options": FIT_OPTIONS})
     except (ValueError, ArithmeticError) as error:  # a parameter ran to where its prior has no density
         raise ModelFittingError(f"the hyperparameters could not be fitted: {error}") from error
     if len(rows) == len(values):
@@ -364,36 +366,31 @@ class Posterior:
                 self._factorise(torch.cat([targets, mean]), torch.cat([noises, plain.expand(len(believed))]))
 
     def _factorise(self, targets: Tensor, noises: Tensor) -> None:
-        covariance = self._covariance(self._inputs, self._inputs)
-        covariance.diagonal().add_(noises)
-        self._factor = psd_safe_cholesky(covariance)
+        noisy = covariance(self.model.covar_module, self._inputs, self._inputs)
+        self._factor = psd_safe_cholesky(noisy + torch.diag(noises))
         self._weights = torch.cholesky_solve((targets - self._constant)[:, None], self._factor)
-
-    def _covariance(self, left: Tensor, right: Tensor) -> Tensor:
-        dense: Tensor = self.model.covar_module(left, right).to_dense().clone()
-        return dense
 
     def __call__(self, inputs: Tensor) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the noise-free metric at ``n x columns``, each of length ``n``."""
         means, deviations = [], []
         with torch.no_grad():
             for part in self.model.transform_inputs(inputs).split(CHUNK):
-                cross = self._covariance(part, self._inputs)
+                cross = covariance(self.model.covar_module, part, self._inputs)
                 means.append(self._constant + (cross @ self._weights)[:, 0])
                 solved = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
                 prior = self.model.covar_module(part, diag=True)
-                deviations.append((prior - solved.square().sum(dim=0)).clamp_min(LEAST_VARIANCE).sqrt())
+                deviations.append((prior - solved.square_().sum(dim=0)).clamp_min(LEAST_VARIANCE).sqrt())
         return torch.cat(means).numpy(), torch.cat(deviations).numpy()
 
     def samples(self, inputs: Tensor, n: int, rng: np.random.Generator) -> FloatArray:
         """``n x rows`` joint draws of the noise-free metric at ``rows x columns``."""
         with torch.no_grad():
             points = self.model.transform_inputs(inputs)
-            cross = self._covariance(points, self._inputs)
+            cross = covariance(self.model.covar_module, points, self._inputs)
             mean = self._constant + (cross @ self._weights)[:, 0]
             solved = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
-            covariance = self._covariance(points, points) - solved.mT @ solved
-            covariance.diagonal().add_(LEAST_VARIANCE)
-            root = psd_safe_cholesky(covariance)
+            joint = covariance(self.model.covar_module, points, points) - solved.mT @ solved
+            joint.diagonal().add_(LEAST_VARIANCE)
+            root = psd_safe_cholesky(joint)
             draws = torch.from_numpy(rng.standard_normal((n, len(points))))
         return np.asarray((mean + draws @ root.mT).numpy())

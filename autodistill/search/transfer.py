@@ -28,6 +28,7 @@ from autodistill.errors import ConfigError
 from autodistill.search.acquisition import isolated
 from autodistill.search.candidates import Candidates, Pool
 from autodistill.search.columns import column_of
+from autodistill.search.dense import covariance
 from autodistill.search.learnt import learnt
 from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, fit_model, noise_of, representable
 from autodistill.search.view import sign_of
@@ -150,7 +151,7 @@ class _Mean:
     """The posterior mean of a fitted model, of each row the same to the last bit in whatever company it is asked for.
 
     A search that goes on asks in another company than one that was never interrupted. So products of matrices always
-    have the same shape; and observations stand first, as GPyTorch centres both sides on the mean of the first.
+    have the same shape; and observations stand first, as `covariance` centres both sides on the mean of the first.
 
     Args:
         model: fitted.
@@ -161,9 +162,8 @@ class _Mean:
         with torch.no_grad():
             self._inputs, targets = model.train_inputs[0], model.train_targets
             self._constant = float(model.mean_module(self._inputs[:1]))
-            covariance = model.covar_module(self._inputs, self._inputs).to_dense().clone()
-            covariance.diagonal().add_(noise_of(model)[1])
-            self._weights = torch.cholesky_solve((targets - self._constant)[:, None], psd_safe_cholesky(covariance))
+            noisy = covariance(model.covar_module, self._inputs, self._inputs) + torch.diag(noise_of(model)[1])
+            self._weights = torch.cholesky_solve((targets - self._constant)[:, None], psd_safe_cholesky(noisy))
 
     def __call__(self, features: FloatArray) -> FloatArray:
         """The mean at ``n x columns``, of length ``n``."""
@@ -174,7 +174,7 @@ class _Mean:
                 block = np.zeros((BLOCK, features.shape[1]))
                 block[: len(part)] = part
                 points = self._model.transform_inputs(torch.from_numpy(block))
-                cross = self._model.covar_module(self._inputs, points).to_dense()
+                cross = covariance(self._model.covar_module, self._inputs, points)
                 means[start : start + BLOCK] = (self._weights * cross).sum(dim=0).numpy()[: len(part)]
         return self._constant + means
 

@@ -76,6 +76,19 @@ def test_three_objectives_with_a_bound_above_some_cells() -> None:
 COARSE = st.integers(0, 6).map(lambda step: step / 5.0)  # many ties, and points on the reference
 
 
+@given(st.lists(st.tuples(COARSE, COARSE), max_size=12))
+def test_cells_of_two_objectives_tile_what_is_inside_the_reference_point(points: list[tuple[float, float]]) -> None:
+    front = np.array(points).reshape(-1, 2)
+    cells = cells_of(front[:, :1], front[:, 1], np.zeros(1), 0.0)
+    assert (cells.lower < cells.upper).all()
+    assert (np.diff(cells.bottom) > 0).all()  # one cell per height, however many points are behind the front
+    places = np.arange(0.05, 1.5, 0.1)[:, None]
+    within = (places > cells.lower[:, 0]) & (places <= cells.upper[:, 0])
+    assert (within.sum(axis=1) == 1).all()
+    heights = np.where(front[None, :, 0] >= places, front[None, :, 1], 0.0).max(axis=1, initial=0.0)
+    assert cells.bottom[within.argmax(axis=1)] == pytest.approx(heights)
+
+
 @given(st.lists(st.tuples(COARSE, COARSE, COARSE), max_size=12))
 def test_cells_of_three_objectives_tile_what_is_inside_the_reference_point(
     points: list[tuple[float, float, float]],

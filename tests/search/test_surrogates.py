@@ -7,10 +7,14 @@ import torch
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 
 from botorch.models.kernels import CategoricalKernel  # noqa: E402
+from botorch.optim.closures import ForwardBackwardClosure, get_loss_closure_with_grads  # noqa: E402
+from gpytorch.kernels import MaternKernel  # noqa: E402
+from gpytorch.mlls import ExactMarginalLogLikelihood  # noqa: E402
 
 from autodistill.components.search import History  # noqa: E402
 from autodistill.search.acquisition import isolated  # noqa: E402
 from autodistill.search.candidates import Candidates  # noqa: E402
+from autodistill.search.dense import covariance, loss_with_gradients  # noqa: E402
 from autodistill.search.kernels import HammingKernel  # noqa: E402
 from autodistill.search.random import RandomSearch  # noqa: E402
 from autodistill.search.surrogates import FIT_ROWS, FeatureMap, Layout, Posterior, fit_model, observe  # noqa: E402
@@ -46,6 +50,44 @@ def test_the_kernel_over_categories_is_botorchs() -> None:
     with torch.no_grad():
         assert torch.allclose(kernel(*hots).to_dense(), reference(*pairs).to_dense(), atol=1e-6)
         assert torch.allclose(kernel(hots[0], diag=True), torch.ones(9))
+
+
+def test_covariances_are_gpytorchs() -> None:
+    plain, columns = inputs(9), inputs(5, seed=1)
+    with isolated(0):
+        kernel = fit_model(plain, values(plain), 0.01, LAYOUT).whole.covar_module
+    left, right = plain[:, : LAYOUT.width], columns[:, : LAYOUT.width]
+    for one in (kernel, *kernel.kernels, MaternKernel(nu=1.5, active_dims=(0, 2)).double()):
+        with torch.no_grad():
+            assert torch.allclose(covariance(one, left, right), one(left, right).to_dense(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("doubt", [None, np.linspace(0.0, 0.5, 30)])
+def test_what_a_fit_minimises_and_its_slopes_are_gpytorchs(doubt: np.ndarray | None) -> None:
+    points = inputs(30)
+    points[4] = points[9]  # two runs of one architecture: their distance is 0, and its root has no slope
+    with isolated(0):
+        model = fit_model(points, values(points), 0.01, LAYOUT, doubt).whole
+        likelihood = ExactMarginalLogLikelihood(model.likelihood, model).train()
+        ours, theirs = (
+            loss_with_gradients(likelihood),
+            get_loss_closure_with_grads(
+                likelihood, {name: item for name, item in likelihood.named_parameters() if item.requires_grad}
+            ),
+        )
+        for item in likelihood.parameters():  # away from the optimum, where all slopes are 0
+            item.data += 0.1
+        (value, slopes), (reference, expected) = _numbers(ours), _numbers(theirs)
+    assert list(ours.parameters) == list(theirs.parameters)
+    assert value == pytest.approx(reference, rel=1e-10)
+    assert any(np.abs(slope).max() > 0.01 for slope in expected)
+    for slope, other in zip(slopes, expected, strict=True):
+        assert slope == pytest.approx(other, rel=1e-7, abs=1e-9)
+
+
+def _numbers(closure: ForwardBackwardClosure) -> tuple[float, list[np.ndarray]]:
+    value, slopes = closure()
+    return value.item(), [slope.numpy().copy() for slope in slopes if slope is not None]
 
 
 @pytest.mark.parametrize("doubt", [None, np.linspace(0.0, 0.5, 30)])
