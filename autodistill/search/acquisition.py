@@ -32,11 +32,14 @@ from linear_operator.utils.warnings import NumericalWarning
 from scipy.special import ndtri
 from torch import Tensor
 
-from autodistill.search.closed_form import PLAUSIBLE, PROMISING
+from autodistill.search.closed_form import PLAUSIBLE, PROMISING, Choice
 from autodistill.search.surrogates import Fitted, Posterior
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from autodistill.components.search import FloatArray
+    from autodistill.search.replicates import Looks
 
 # Candidates that reach the acquisition function, and how the others are told from them: by all samples if they are
 # among the `PROMISING` by the first few.
@@ -104,6 +107,8 @@ class Problem:
         values: ``rows x objectives``, what was observed there, to be maximised.
         pending: ``rows x columns``, the inputs of the space that are being tried.
         reference: ``objectives``, the reference point, to be maximised.
+        tried: ``rows``, the row of the view that holds the first run of each architecture of the baseline.
+        runs: ``rows``, how often each architecture of the baseline was tried or is being tried.
     """
 
     models: tuple[Fitted, ...]
@@ -113,6 +118,8 @@ class Problem:
     values: FloatArray
     pending: Tensor
     reference: FloatArray
+    tried: NDArray[np.intp]
+    runs: NDArray[np.intp]
 
     @property
     def model(self) -> Model:
@@ -166,7 +173,7 @@ class Screen:
         baseline = self._problem.baseline
         mean, deviation = self._predicted(baseline)
         reach = PLAUSIBLE * deviation
-        ends = [_gather(self._problem.sources, (mean + side * reach)[None], baseline)[0] for side in (-1.0, 1.0)]
+        ends = [gather(self._problem.sources, (mean + side * reach)[None], baseline)[0] for side in (-1.0, 1.0)]
         low, high = torch.minimum(*ends), torch.maximum(*ends)
         beaten = (low[None] >= high[:, None]).all(dim=-1) & (low[None] > high[:, None]).any(dim=-1)
         return torch.nonzero(~beaten.any(dim=1))[:, 0]
@@ -195,7 +202,7 @@ class Screen:
 
     def _promise(self, candidates: Tensor, mean: Tensor, deviation: Tensor, draws: Tensor) -> Tensor:
         samples = mean + OPTIMISM * draws[:, None, :] * deviation
-        values = _gather(self._problem.sources, samples, candidates)
+        values = gather(self._problem.sources, samples, candidates)
         sides = (torch.minimum(values[..., None, :], self._upper) - self._lower).clamp_min_(0.0)
         volume = sides.prod(dim=-1).sum(dim=-1)
         for bound in self._problem.bounds:
@@ -203,29 +210,40 @@ class Screen:
         return volume.mean(dim=0)
 
 
-def choose(problem: Problem, screen: Screen, candidates: Tensor, n: int, samples: int, seed: int) -> list[int]:
-    """Return the rows of up to ``n`` distinct candidates, best first, each chosen in the light of those before it.
+def choose(
+    problem: Problem, screen: Screen, candidates: Tensor, n: int, samples: int, seed: int, looks: Looks
+) -> list[Choice]:
+    """Up to ``n`` choices, best first, each in the light of those before it.
 
     Args:
         problem: what is to be improved.
         screen: of the problem; what it finds best reaches the acquisition function.
-        candidates: ``rows x columns``.
+        candidates: ``rows x columns``, none of which was tried.
         n: how many.
         samples: quasi-Monte-Carlo samples.
         seed: of the samples.
+        looks: at what was tried, which may be worth more.
     """
     listed = _shortlist(screen, candidates, max(SHORTLIST, 4 * n))
-    baseline = problem.baseline[screen.plausible()]
-    chosen: list[int] = []
-    for _ in range(min(n, len(listed))):
-        pending = torch.cat([problem.pending, candidates[listed[chosen]]])
+    baseline, short = problem.baseline[screen.plausible()], candidates[listed]
+    taken: list[int] = []
+    choices: list[Choice] = []
+    for _ in range(n):
+        pending = torch.cat([problem.pending, short[taken]])
         acquisition = _acquisition(problem, baseline, pending, SobolQMCNormalSampler(torch.Size([samples]), seed=seed))
         with torch.no_grad():
-            parts = [acquisition(part[:, None, :]) for part in candidates[listed].split(VALUED)]
+            parts = [acquisition(part[:, None, :]) for part in short.split(VALUED)]
         values = torch.cat(parts).nan_to_num(nan=-torch.inf)
-        values[chosen] = -torch.inf
-        chosen.append(int(values.argmax()))
-    return [int(index) for index in listed[chosen]]
+        values[taken] = -torch.inf
+        again = looks.again(short, values, pending)
+        if again is not None:
+            choices.append(again)
+            continue
+        if len(taken) == len(short):
+            break
+        taken.append(int(values.argmax()))
+        choices.append(Choice(int(listed[taken[-1]]), False, float(values[taken[-1]])))
+    return choices
 
 
 def _shortlist(screen: Screen, candidates: Tensor, count: int) -> Tensor:
@@ -287,8 +305,9 @@ class _Objectives(MCMultiOutputObjective):
         """Samples are ``samples x batch x q x outputs``, X is ``batch x q x columns``."""
         if X is None:
             raise ValueError("Known objectives are read from the inputs; X is needed.")
-        return _gather(self.sources, samples, X)
+        return gather(self.sources, samples, X)
 
 
-def _gather(sources: tuple[Source, ...], samples: Tensor, inputs: Tensor) -> Tensor:
+def gather(sources: tuple[Source, ...], samples: Tensor, inputs: Tensor) -> Tensor:
+    """All objectives, to be maximised, of ``samples x ... x outputs`` and ``... x columns``."""
     return torch.stack([source(samples, inputs) for source in sources], dim=-1)

@@ -27,11 +27,12 @@ from autodistill.errors import ConfigError
 from autodistill.pareto import non_dominated
 from autodistill.search.acquisition import Screen, choose, isolated
 from autodistill.search.candidates import Candidates, Pool, generator
-from autodistill.search.closed_form import ClosedForm
+from autodistill.search.closed_form import Choice, ClosedForm
 from autodistill.search.ehvi import cells_of, log_ehvi
 from autodistill.search.feasibility import log_chances_of
 from autodistill.search.measured import with_measured
 from autodistill.search.problem import known_or_bad, problem_of
+from autodistill.search.replicates import Looks
 from autodistill.search.sobol import SobolSearch
 from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap
 from autodistill.search.transfer import Earlier
@@ -63,6 +64,16 @@ def _completed(view: View, pool: Pool, features: FeatureMap) -> tuple[View, Pool
         return view, pool, _as_it_is
     view, measured = with_measured(view, features)
     return view, measured.completed(pool), measured.completed
+
+
+def _proposals(view: View, pool: Pool, choices: Sequence[Choice]) -> list[Proposal]:
+    """Choices of rows of the pool and, where they are replicates, of the view."""
+    found = []
+    for choice in choices:
+        where = view.past if choice.replicate else pool
+        by = "replicate" if choice.replicate else "model"
+        found.append(Proposal(where.architectures[choice.row], choice.replicate, {"by": by}))
+    return found
 
 
 def _often_broken(view: View) -> bool:
@@ -171,14 +182,16 @@ class BotorchSearch:
         if modelled == 1 or modelled - measured == 1:
             return self._closed_form(view, pool, n, rng)
         features = view.feature_map(pool, self.earlier or None, self.size_features)
+        most = self._most_runs(view)
         view, pool, complete = _completed(view, pool, features)
         problem, inputs_of = problem_of(view, pool, features)
         seed = int(rng.integers(2**31))
         screen = Screen(problem, seed)
         if not self.candidates.countable(self.max_candidates):
             pool = self._climb(lambda some: screen(inputs_of(some)).numpy(), pool, history, complete)
-        chosen = choose(problem, screen, inputs_of(pool), n, self.samples, seed)
-        return [Proposal(pool.architectures[index], note={"by": "model"}) for index in chosen]
+        looks = Looks(problem, screen.plausible(), most, seed)
+        chosen = choose(problem, screen, inputs_of(pool), n, self.samples, seed, looks)
+        return _proposals(view, pool, chosen)
 
     def _known(self, view: View, pool: Pool, n: int, rng: np.random.Generator) -> list[Proposal]:
         """The best by what is known; where bounds on anything else were seen, by the gain that is to be expected."""
@@ -204,18 +217,16 @@ class BotorchSearch:
 
     def _closed_form(self, view: View, pool: Pool, n: int, rng: np.random.Generator) -> list[Proposal]:
         features = view.feature_map(pool, self.earlier or None, self.size_features)
-        # Another replicate would be trained, not measured, anew.
-        most = 1 if view.modelled_objectives == view.measured_objectives else self.max_replicates
+        most = self._most_runs(view)
         view, pool, complete = _completed(view, pool, features)
         acquisition = ClosedForm(view, pool, features, draws=self.samples, rng=rng)
         if not self.candidates.countable(self.max_candidates):
             pool = self._climb(acquisition.screen, pool, view.history, complete)
-        found = []
-        for choice in acquisition.choose(pool, n, most):
-            where = view.past if choice.replicate else pool
-            by = "replicate" if choice.replicate else "model"
-            found.append(Proposal(where.architectures[choice.row], choice.replicate, {"by": by}))
-        return found
+        return _proposals(view, pool, acquisition.choose(pool, n, most))
+
+    def _most_runs(self, view: View) -> int:
+        """Runs of one architecture at most. Another replicate would be trained, not measured, anew."""
+        return 1 if view.modelled_objectives == view.measured_objectives else self.max_replicates
 
     def _climb(
         self,

@@ -144,10 +144,12 @@ def log_ehvi(
     """
 
     def chunk(rows: slice) -> FloatArray:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            widths = np.log(_widths(cells, known[rows]))
-            gains = _gains(cells, mean[rows], deviation[rows], least)
-            return log_sum(np.where(np.isneginf(widths), -np.inf, widths + gains))
+        widths = _widths(cells, known[rows])
+        candidate, cell = np.nonzero(widths)  # those that it reaches: few of many
+        gains = _gains(cells.bottom[cell], mean[rows][candidate], deviation[rows][candidate], least)
+        terms = np.full(widths.shape, -np.inf)
+        terms[candidate, cell] = np.log(widths[candidate, cell]) + gains
+        return log_sum(terms)
 
     return _by_chunks(chunk, len(mean))
 
@@ -168,6 +170,12 @@ def log_ehvi_bound(cells: Cells, known: FloatArray, mean: FloatArray, deviation:
     return _by_chunks(chunk, len(mean))
 
 
+def hypervolume_added(cells: Cells, known: FloatArray, certain: FloatArray) -> FloatArray:
+    """What each point alone adds, where nothing is uncertain: ``points``, of ``points x known`` and ``points``."""
+    added: FloatArray = (_widths(cells, known) * np.maximum(certain[:, None] - cells.bottom, 0.0)).sum(axis=1)
+    return added
+
+
 def _by_chunks(chunk: Callable[[slice], FloatArray], n: int) -> FloatArray:
     parts = [chunk(slice(start, start + _CHUNK)) for start in range(0, n, _CHUNK)]
     return np.concatenate(parts) if parts else np.empty(0)
@@ -182,15 +190,15 @@ def _widths(cells: Cells, known: FloatArray) -> FloatArray:
     return widths
 
 
-def _gains(cells: Cells, mean: FloatArray, deviation: FloatArray, least: float | None) -> FloatArray:
-    columns = mean[:, None], deviation[:, None]
+def _gains(bottom: FloatArray, mean: FloatArray, deviation: FloatArray, least: float | None) -> FloatArray:
+    """Logarithms of what is expected above the bottoms of cells; all of one shape."""
     if least is None:
-        return log_expected_gain(*columns, cells.bottom[None])
+        return log_expected_gain(mean, deviation, bottom)
     # A cell that starts below the bound gains nothing until the bound is reached, and then all up to there at once.
-    bottom = np.maximum(cells.bottom, least)
-    gains = log_expected_gain(*columns, bottom[None])
+    start = np.maximum(bottom, least)
+    gains = log_expected_gain(mean, deviation, start)
     with np.errstate(divide="ignore"):
-        reached = np.log(bottom - cells.bottom)[None] + log_ndtr((mean - least) / deviation)[:, None]
+        reached = np.log(start - bottom) + log_ndtr((mean - least) / deviation)
     return np.asarray(np.logaddexp(gains, reached))
 
 

@@ -84,7 +84,8 @@ def problem_of(view: View, pool: Pool, features: FeatureMap) -> tuple[Problem, I
     usable = np.isfinite(values).all(axis=1) & view.feasible & view.complete & view.in_space
     if not usable.any():
         raise NothingLearntError("no feasible trial has a value for every objective")
-    past, seen = inputs(view.past, tried=True), values[usable]
+    past, seen, groups = inputs(view.past, tried=True), values[usable], view.groups()
+    trials = usable | (view.pending & view.in_space)
     references = zip(objectives, seen.T, strict=True)
     problem = Problem(
         models=tuple(fit_models(observed, past, features.layout)),
@@ -96,5 +97,7 @@ def problem_of(view: View, pool: Pool, features: FeatureMap) -> tuple[Problem, I
         values=seen,
         pending=past[torch.from_numpy(view.pending & view.in_space)],
         reference=np.array([view.reference(item, scales[item.metric], column) for item, column in references]),
+        tried=groups[usable],
+        runs=np.bincount(groups[trials], minlength=len(groups))[groups[usable]],
     )
     return problem, inputs
