@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.sections import ResultsFile
+from benchmarks.sections import ResultsFile, append_line
 
 _FILE = ResultsFile("latency")
 RESULTS = _FILE.path
@@ -37,13 +37,7 @@ class Records:
         if key not in self.found:
             value = make()
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a") as file:
-                file.write(("" if _ends_a_line(self._path) else "\n") + json.dumps({"key": key, "value": value}) + "\n")
+            append_line(self._path, json.dumps({"key": key, "value": value}))
             self.found[key] = value
             print(key, flush=True)
         return self.found[key]
-
-
-def _ends_a_line(path: Path) -> bool:
-    text = path.read_bytes()
-    return not text or text.endswith(b"\n")
