@@ -107,8 +107,9 @@ class Problem:
         values: ``rows x objectives``, what was observed there, to be maximised.
         pending: ``rows x columns``, the inputs of the space that are being tried.
         reference: ``objectives``, the reference point, to be maximised.
-        tried: ``rows``, the row of the view that holds the first run of each architecture of the baseline.
-        runs: ``rows``, how often each architecture of the baseline was tried or is being tried.
+        architectures: ``rows``, the architecture of each row of the baseline: the first row of the view that has it.
+        pending_architectures: the same of what is being tried.
+        runs: ``rows``, how often each of the baseline's was tried, or is being tried, whatever became of it.
     """
 
     models: tuple[Fitted, ...]
@@ -118,7 +119,8 @@ class Problem:
     values: FloatArray
     pending: Tensor
     reference: FloatArray
-    tried: NDArray[np.intp]
+    architectures: NDArray[np.intp]
+    pending_architectures: NDArray[np.intp]
     runs: NDArray[np.intp]
 
     @property
@@ -211,31 +213,27 @@ class Screen:
 
 
 def choose(
-    problem: Problem, screen: Screen, candidates: Tensor, n: int, samples: int, seed: int, looks: Looks
+    problem: Problem, screen: Screen, near: Tensor, looks: Looks, candidates: Tensor, n: int, samples: int, seed: int
 ) -> list[Choice]:
     """Up to ``n`` choices, best first, each in the light of those before it.
 
     Args:
         problem: what is to be improved.
         screen: of the problem; what it finds best reaches the acquisition function.
+        near: rows of the baseline that may be on the front.
+        looks: at what was tried, which may be worth more.
         candidates: ``rows x columns``, none of which was tried.
         n: how many.
         samples: quasi-Monte-Carlo samples.
         seed: of the samples.
-        looks: at what was tried, which may be worth more.
     """
     listed = _shortlist(screen, candidates, max(SHORTLIST, 4 * n))
-    baseline, short = problem.baseline[screen.plausible()], candidates[listed]
+    baseline, short = problem.baseline[near], candidates[listed]
     taken: list[int] = []
+    values = _acquired(problem, baseline, short, taken, samples, seed)
     choices: list[Choice] = []
-    for _ in range(n):
-        pending = torch.cat([problem.pending, short[taken]])
-        acquisition = _acquisition(problem, baseline, pending, SobolQMCNormalSampler(torch.Size([samples]), seed=seed))
-        with torch.no_grad():
-            parts = [acquisition(part[:, None, :]) for part in short.split(VALUED)]
-        values = torch.cat(parts).nan_to_num(nan=-torch.inf)
-        values[taken] = -torch.inf
-        again = looks.again(short, values, pending)
+    while len(choices) < n:
+        again = looks.again(short, values, short[taken])
         if again is not None:
             choices.append(again)
             continue
@@ -243,7 +241,20 @@ def choose(
             break
         taken.append(int(values.argmax()))
         choices.append(Choice(int(listed[taken[-1]]), False, float(values[taken[-1]])))
+        if len(choices) < n:
+            values = _acquired(problem, baseline, short, taken, samples, seed)
     return choices
+
+
+def _acquired(problem: Problem, baseline: Tensor, short: Tensor, taken: list[int], samples: int, seed: int) -> Tensor:
+    """The acquisition function of ``rows x columns``, given that some rows are taken; -inf of these."""
+    pending = torch.cat([problem.pending, short[taken]])
+    acquisition = _acquisition(problem, baseline, pending, SobolQMCNormalSampler(torch.Size([samples]), seed=seed))
+    with torch.no_grad():
+        parts = [acquisition(part[:, None, :]) for part in short.split(VALUED)]
+    values = torch.cat(parts).nan_to_num(nan=-torch.inf)
+    values[taken] = -torch.inf
+    return values
 
 
 def _shortlist(screen: Screen, candidates: Tensor, count: int) -> Tensor:

@@ -189,8 +189,8 @@ class BotorchSearch:
         screen = Screen(problem, seed)
         if not self.candidates.countable(self.max_candidates):
             pool = self._climb(lambda some: screen(inputs_of(some)).numpy(), pool, history, complete)
-        looks = Looks(problem, screen.plausible(), most, seed)
-        chosen = choose(problem, screen, inputs_of(pool), n, self.samples, seed, looks)
+        near = screen.plausible()
+        chosen = choose(problem, screen, near, Looks(problem, near, most, seed), inputs_of(pool), n, self.samples, seed)
         return _proposals(view, pool, chosen)
 
     def _known(self, view: View, pool: Pool, n: int, rng: np.random.Generator) -> list[Proposal]:

@@ -1,14 +1,15 @@
 """Covariances and the marginal likelihood of the `botorch` strategy's Gaussian processes, by dense algebra.
 
-Models, kernels, priors and constraints are GPyTorch's, and so is every number; but GPyTorch keeps covariances as lazy
-structures, which pays for many thousand observations and is most of the time at a few hundred.
+Models, kernels, priors and constraints are GPyTorch's, and so is every number, but for rounding; but GPyTorch keeps
+covariances as lazy structures, which pays for many thousand observations and is most of the time at a few hundred. Of
+models with one output, without batches.
 """
 
 from __future__ import annotations
 
 import math
 from functools import reduce
-from operator import iadd, mul
+from operator import add, mul
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,7 @@ from botorch.optim.closures.core import ForwardBackwardClosure
 from gpytorch.kernels import AdditiveKernel, Kernel, LinearKernel, MaternKernel, ProductKernel, ScaleKernel
 from linear_operator.utils.cholesky import psd_safe_cholesky
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from autodistill.search.kernels import HammingKernel
 
@@ -30,15 +32,17 @@ def covariance(kernel: Kernel, left: Tensor, right: Tensor) -> Tensor:
 
     Sums, products, multiples, Matern 5/2, linear and Hamming kernels are worked out here, others by GPyTorch.
     """
+    # A multiple repeats those of its base, which is asked below.
+    repeated = isinstance(kernel, ScaleKernel) and kernel.base_kernel.active_dims is not None
+    if kernel.active_dims is not None and not repeated:
+        left, right = left.index_select(-1, kernel.active_dims), right.index_select(-1, kernel.active_dims)
     if isinstance(kernel, AdditiveKernel):
-        return reduce(iadd, (covariance(part, left, right) for part in kernel.kernels))
+        return reduce(add, (covariance(part, left, right) for part in kernel.kernels))
     if isinstance(kernel, ProductKernel):
         return reduce(mul, (covariance(part, left, right) for part in kernel.kernels))
     if isinstance(kernel, ScaleKernel):
         scale: Tensor = kernel.outputscale
         return scale * covariance(kernel.base_kernel, left, right)
-    if kernel.active_dims is not None:
-        left, right = left.index_select(-1, kernel.active_dims), right.index_select(-1, kernel.active_dims)
     if isinstance(kernel, MaternKernel) and kernel.nu == 2.5:
         found: Tensor = _Matern.apply(_squares(left / kernel.lengthscale, right / kernel.lengthscale))
         return found
@@ -71,6 +75,7 @@ class _Matern(torch.autograd.Function):
         return found
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *above: Tensor) -> Tensor:
         root, decay = ctx.saved_tensors
         slope: Tensor = (root + 1.0).mul_(decay).mul_(-5.0 / 6.0)
@@ -91,6 +96,7 @@ class _LogDensity(torch.autograd.Function):
         return found
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor, Tensor]:
         factor, solved = ctx.saved_tensors
         inverse = torch.cholesky_inverse(factor)

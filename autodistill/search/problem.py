@@ -85,7 +85,7 @@ def problem_of(view: View, pool: Pool, features: FeatureMap) -> tuple[Problem, I
     if not usable.any():
         raise NothingLearntError("no feasible trial has a value for every objective")
     past, seen, groups = inputs(view.past, tried=True), values[usable], view.groups()
-    trials = usable | (view.pending & view.in_space)
+    waiting = view.pending & view.in_space
     references = zip(objectives, seen.T, strict=True)
     problem = Problem(
         models=tuple(fit_models(observed, past, features.layout)),
@@ -95,9 +95,10 @@ def problem_of(view: View, pool: Pool, features: FeatureMap) -> tuple[Problem, I
         ),
         baseline=past[torch.from_numpy(usable)],
         values=seen,
-        pending=past[torch.from_numpy(view.pending & view.in_space)],
+        pending=past[torch.from_numpy(waiting)],
         reference=np.array([view.reference(item, scales[item.metric], column) for item, column in references]),
-        tried=groups[usable],
-        runs=np.bincount(groups[trials], minlength=len(groups))[groups[usable]],
+        architectures=groups[usable],
+        pending_architectures=groups[waiting],
+        runs=np.bincount(groups, minlength=len(groups))[groups[usable]],
     )
     return problem, inputs

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from botorch.utils.sampling import draw_sobol_normal_samples
+from scipy.special import ndtr
 from torch import Tensor
 
 from autodistill.search.acquisition import Problem, gather
@@ -24,9 +26,13 @@ from autodistill.search.surrogates import Posterior
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
 
-# Draws of what one more observation would show, and candidates that are compared with another look: the best by the
-# acquisition function are among the first by this measure.
-SAMPLES, FRESH = 256, 32
+# Draws of what one more observation would show.
+SAMPLES = 256
+# What is valued by all draws: candidates, the best by the acquisition function, and architectures that were tried, the
+# best by what they would add were they a standard deviation of the draws better.
+FRESH, LOOKED_AT = 32, 64
+# A rise that is a smaller part of the hypervolume is rounding.
+LEAST_RISE = 1e-9
 
 
 class Looks:
@@ -41,57 +47,69 @@ class Looks:
 
     def __init__(self, problem: Problem, near: Tensor, most: int, seed: int) -> None:
         self._problem, self._most = problem, most
-        _, first = np.unique(problem.tried[near.numpy()], return_index=True)
-        self._rows = near.numpy()[first]
-        self._runs = problem.runs[self._rows]
-        self._inputs = problem.baseline[torch.from_numpy(self._rows)]
-        draws = draw_sobol_normal_samples(len(problem.models), SAMPLES // 2, dtype=torch.float64, seed=seed)
-        self._draws = torch.cat([draws, -draws])  # their mean is 0, so that noise-free means gain nothing
-        self._believed = problem.pending[:0]
+        self._architectures, places = np.unique(problem.architectures[near.numpy()], return_index=True)
+        rows = near.numpy()[places]
+        self._runs, self._inputs = problem.runs[rows], problem.baseline[torch.from_numpy(rows)]
+        new = ~np.isin(problem.pending_architectures, self._architectures)
+        self._pending = problem.pending[torch.from_numpy(new)]
+        self._again = problem.pending[torch.from_numpy(~new)]
+        self._draws = _draws(problem, seed)
 
-    def again(self, candidates: Tensor, values: Tensor, pending: Tensor) -> Choice | None:
-        """Another run of what was tried, where it is worth more than that of the best candidate.
+    def again(self, candidates: Tensor, values: Tensor, taken: Tensor) -> Choice | None:
+        """Another run of what was tried, where it is worth more than the first of the best candidate.
+
+        Its observation counts as made in what is asked for next.
 
         Args:
             candidates: ``rows x columns``.
-            values: ``rows``, logarithms, of the acquisition function.
-            pending: ``rows x columns`` of what is being tried, but for what this has chosen.
+            values: ``rows``, of the acquisition function; those of which it is not finite add nothing.
+            taken: ``rows x columns`` of candidates that were chosen before.
         """
         few = np.flatnonzero(self._runs < self._most)
         if self._most < 2 or not len(few):
             return None
-        believed = torch.cat([pending, self._believed])
+        tried = torch.cat([self._inputs, self._pending, taken])
+        believed = torch.cat([self._pending, self._again, taken])
         posteriors = [Posterior(model.whole, believed) for model in self._problem.models]
-        means, moved, allowed = self._predicted(posteriors, self._inputs)
-        gains = [self._rise(means, moved[:, entry], int(entry)) * allowed[entry] for entry in few]
-        best = int(np.argmax(gains))
-        new = candidates[values.topk(min(FRESH, len(values))).indices]
-        _, first, likely = self._predicted(posteriors, new)
+        means, moved, likely = self._predicted(posteriors, tried)
         cells = self._cells(means)
-        fresh = [float(self._added(cells, first[:, row]).mean()) * likely[row] for row in range(len(new))]
-        if gains[best] <= max(fresh, default=0.0):
+        optimistic = self._added(cells, means + moved.std(axis=0))
+        few = few[np.argsort(-optimistic[few], kind="stable")[:LOOKED_AT]]
+        gains = np.array([self._rise(means, moved[:, entry], int(entry)) for entry in few]) * likely[few]
+        fresh = self._worth_of_a_first_look(posteriors, cells, candidates, values)
+        best = int(np.argmax(gains))
+        if not max(fresh, LEAST_RISE * self._extent(means)) < gains[best] < math.inf:
             return None
         entry = int(few[best])
         self._runs[entry] += 1
-        self._believed = torch.cat([self._believed, self._inputs[[entry]]])
-        return Choice(int(self._problem.tried[self._rows[entry]]), True, math.log(gains[best]))
+        self._again = torch.cat([self._again, self._inputs[[entry]]])
+        return Choice(int(self._architectures[entry]), True, math.log(gains[best]))
+
+    def _worth_of_a_first_look(
+        self, posteriors: Sequence[Posterior], cells: Cells, candidates: Tensor, values: Tensor
+    ) -> float:
+        order = values.argsort(descending=True, stable=True)
+        best = candidates[order[values[order].isfinite()][:FRESH]]
+        if not len(best):
+            return 0.0
+        _, moved, likely = self._predicted(posteriors, best)
+        added = [self._added(cells, moved[:, row]).mean() for row in range(len(best))]
+        return float((np.array(added) * likely).max())
 
     def _predicted(self, posteriors: Sequence[Posterior], inputs: Tensor) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Objectives by posterior means, ``rows x objectives``; draws of where one observation moves them,
-        ``draws x rows x objectives``; and the probability that the bounds hold, ``rows``.
+        ``draws x rows x objectives``; and the probability that the bounds hold, ``rows``, as if that were independent.
         """
         columns = [posterior(inputs) for posterior in posteriors]
         mean = torch.from_numpy(np.stack([mean for mean, _ in columns], axis=1))
         deviation = torch.from_numpy(np.stack([deviation for _, deviation in columns], axis=1))
         noise = torch.tensor([posterior.noise for posterior in posteriors], dtype=torch.float64)
         update = deviation.square() / (deviation.square() + noise).sqrt()
-        draws = self._draws[:, None, :]
-        sources, bounds = self._problem.sources, self._problem.bounds
-        held = torch.ones(len(inputs), dtype=torch.float64)
-        for bound in bounds:
-            held = held * (bound(mean + draws * deviation) <= 0).double().mean(dim=0)
-        moved = gather(sources, mean + draws * update, inputs)
-        return gather(sources, mean[None], inputs)[0].numpy(), moved.numpy(), held.numpy()
+        likely = np.ones(len(inputs))
+        for bound in self._problem.bounds:
+            likely *= ndtr(-bound(mean).numpy() / deviation[:, bound.output].numpy())
+        moved = gather(self._problem.sources, mean + self._draws[:, None, :] * update, inputs)
+        return gather(self._problem.sources, mean[None], inputs)[0].numpy(), moved.numpy(), likely
 
     def _cells(self, points: FloatArray) -> Cells:
         reference = self._problem.reference
@@ -100,7 +118,26 @@ class Looks:
     def _added(self, cells: Cells, points: FloatArray) -> FloatArray:
         return hypervolume_added(cells, points[:, 1:], points[:, 0])
 
+    def _extent(self, points: FloatArray) -> float:
+        """The volume of the box from the reference point to the best of each objective."""
+        return float(np.prod(np.maximum(points.max(axis=0) - self._problem.reference, 0.0)))
+
     def _rise(self, means: FloatArray, moved: FloatArray, entry: int) -> float:
         """The expected rise over what the entry's mean adds already."""
         cells = self._cells(np.delete(means, entry, axis=0))
         return float(self._added(cells, moved).mean() - self._added(cells, means[[entry]])[0])
+
+
+def _draws(problem: Problem, seed: int) -> Tensor:
+    """``SAMPLES x outputs``, standard normal in the objectives and 0 in what bounds alone are about.
+
+    Every draw comes with all signs: means are 0, and so are those of products of objectives, as a hypervolume is one.
+    Otherwise what cannot change the front would gain by chance. Deviations are 1, not about 1.
+    """
+    outputs = [source.output for source in problem.sources if source.output is not None]
+    signs = torch.tensor(list(product([1.0, -1.0], repeat=len(outputs))), dtype=torch.float64)
+    base = draw_sobol_normal_samples(len(outputs), SAMPLES // len(signs), dtype=torch.float64, seed=seed)
+    base /= base.square().mean(dim=0).sqrt()
+    draws = torch.zeros(SAMPLES, len(problem.models), dtype=torch.float64)
+    draws[:, outputs] = (signs[:, None] * base).flatten(0, 1)
+    return draws

@@ -73,6 +73,7 @@ def cases() -> dict[str, tuple[SearchContext, History, int]]:
     limits = [Constraint("small", PARAMETERS.metric, "<=", 4e6), Constraint("fast", LATENCY.metric, "<=", 5.0)]
     conditional = toy_context(space=conditional_space(), constraints=limits, seed=1)
     large = toy_context(space=large_space(), seed=2)
+    mixed = toy_context(seed=2)
     alone = toy_context(objectives=[ACCURACY], seed=3)
     repeated = [*alone.space.sample(12, seed=5)]
     # Of each case the best candidates are far enough apart that another processor's rounding changes none of them.
@@ -82,7 +83,7 @@ def cases() -> dict[str, tuple[SearchContext, History, int]]:
     warm = replace(known, seed=4, earlier=(before,))
     return {
         "nothing yet": (plain, History(), 3),
-        "mixed states": (plain, _history(plain, 18), 2),
+        "mixed states": (mixed, _history(mixed, 18), 2),
         "conditions, derived values and constraints": (conditional, _history(conditional, 24), 2),
         "too large to enumerate": (large, _history(large, 18), 2),
         "known latency": (known, _history(known, 18), 2),
