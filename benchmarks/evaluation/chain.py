@@ -42,7 +42,7 @@ from benchmarks.sections import script_parser
 TASKS = ("sst2", "cola", "stsb", "mrpc", "rte")
 
 #: What does not decide a figure.
-NOT_RECORDED = ("data", "work", "output", "step", "workers", "seconds")
+NOT_RECORDED = ("data", "work", "output", "section", "step", "workers", "seconds")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -50,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = script_parser(__doc__)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("AUTODISTILL_DATA", "data")))
     parser.add_argument("--step", choices=("all", PREPARE, "distil", "finetune", "report"), default="all")
+    parser.add_argument("--section", default="chain", help="of the results")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="rows of the table")
     parser.add_argument("--tasks", nargs="+", choices=tuple(GLUE_METRICS), default=list(TASKS))
     parser.add_argument("--corpus", nargs="+", default=["train-*.txt.gz"], help="patterns of files of DATA/corpus")
@@ -156,13 +157,13 @@ def main() -> int:
     """Do a step, or all; 1 when something is left to do."""
     parser = make_parser()
     given = parser.parse_args()
-    output = output_of(parser, given, "chain", settings_of) if given.step in ("all", "report") else None
+    output = output_of(parser, given, given.section, settings_of) if given.step in ("all", "report") else None
     chain, tuning = chain_setup(given), setup_of(given, given.data / "glue", given.work / "fine_tuning")
     left = run_jobs(all_jobs(given, chain, tuning), given.workers, given.seconds)
     if output is not None and PREPARE not in left:
         rows = table(given, chain, tuning)
         show(rows, given.tasks)
-        write_section(output, "chain", settings_of(given), rows)
+        write_section(output, given.section, settings_of(given), rows)
     if left:
         print(f"left to do: {', '.join(left)}; the same command goes on")
     return 1 if left else 0
