@@ -1,14 +1,16 @@
 """Time and memory of one proposal after 100 and 1,000 trials, each searcher in a fresh process.
 
     python -m benchmarks.search.cost --timeout 300 [--searchers ours peers] [--trials 100 1000] [--output FILE.json]
+    python -m benchmarks.search.cost --timeout 300 --searchers botorch botorch:known=sizes --section cost_ours
     python -m benchmarks.search.cost --timeout 200 --searchers botorch:known=false --section cost_two_learnt
     python -m benchmarks.search.cost --timeout 120 --searchers botorch botorch:known=sizes botorch:known=false \
         --problem fine_blocks --section cost_scored_whole
     python -m benchmarks.search.cost --timeout 120 --searchers botorch botorch:known=sizes botorch:known=false \
         --problem fine_blocks --objectives 3 --section cost_three_objectives
 
-The second command is of a search to which both objectives are unknown, and must be learnt; the last two are of a space
-that is scored whole, with parameters as the third objective in the last.
+The second command is of `botorch` alone, whose proposals have become faster since the peers were timed; the third is of
+a search to which both objectives are unknown, and must be learnt; the last two are of a space that is scored whole, with
+parameters as the third objective in the last.
 
 The history holds random architectures of the problem: ``layers`` has 27 parameters, too many for more than a search
 from the front. A small proposal comes first, so that imports, the listing of a space and warm-up do not count; then the
