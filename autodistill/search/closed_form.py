@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SHORTLIST = 512
 # Candidates that are compared under its mean; they are the best by an upper bound from the coarse model.
 PROMISING = 8192
+# Candidates that are compared with another look at what was tried: the best by one measure are among the first by the
+# other.
+FRESH = 32
 # Gauss-Hermite nodes over one known objective with a variance: exact for polynomials up to the ninth degree.
 NODES = 5
 # An architecture may be on the front when it would be, had it these many standard deviations more than the rest.
@@ -128,7 +131,7 @@ class ClosedForm:
         self._coarse = {name: Posterior(model.coarse, believed) for name, model in self._models.items()}
         own = self._posteriors[self.objective.metric]
         mean, deviation = own(self.front.inputs)
-        self._mean, self._deviation, self._noise = self._sign * mean, deviation, own.noise
+        self._mean, self._deviation = self._sign * mean, deviation
         self._mean_cells = cells_of(self.front.known, self._mean, self._known_reference, self._reference)
         self._near = plausible = self._plausible()
         draws = self._sign * own.samples(self.front.inputs[torch.from_numpy(plausible)], self.draws, self.rng)
@@ -289,22 +292,19 @@ class ClosedForm:
             return None
         return Choice(int(self.front.rows[entries[best]]), True, float(gains[best]))
 
-    def _update(self, deviation: FloatArray) -> FloatArray:
-        """Standard deviation of how far one observation moves a posterior mean."""
-        return deviation**2 / np.sqrt(deviation**2 + self._noise)
-
     def _worth_of_a_first_look(self, pool: Pool, inputs: torch.Tensor, values: FloatArray) -> float:
-        rows = np.argsort(-values, kind="stable")[:32]  # the best by one measure are among the first by the other
+        rows = np.argsort(-values, kind="stable")[:FRESH]
         best, where = pool.take(rows), inputs[torch.from_numpy(rows)]
-        mean, deviation = self._posteriors[self.objective.metric](where)
-        return float(self._log_improvements(best, where, mean, self._update(deviation), [self._mean_cells]).max())
+        own = self._posteriors[self.objective.metric]
+        mean, deviation = own(where)
+        return float(self._log_improvements(best, where, mean, own.moves(deviation), [self._mean_cells]).max())
 
     def _worth_of_another_look(self, entry: int) -> float:
         """Log of the expected rise of the hypervolume over what the entry's mean adds already."""
         others = np.delete(np.arange(len(self._mean)), entry)
         cells = cells_of(self.front.known[others], self._mean[others], self._known_reference, self._reference)
         known, mean = self.front.known[[entry]], self._mean[[entry]]
-        moved = self._update(self._deviation[[entry]])
+        moved = self._posteriors[self.objective.metric].moves(self._deviation[[entry]])
         with np.errstate(divide="ignore"):
             rise = log_ehvi(cells, known, mean, moved, self._least())[0]
             sure = log_ehvi(cells, known, mean, moved * 1e-9, self._least())[0]  # what it adds with its mean as it is

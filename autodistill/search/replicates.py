@@ -19,7 +19,7 @@ from scipy.special import ndtr
 from torch import Tensor
 
 from autodistill.search.acquisition import Problem, gather
-from autodistill.search.closed_form import Choice
+from autodistill.search.closed_form import FRESH, Choice
 from autodistill.search.ehvi import Cells, cells_of, hypervolume_added
 from autodistill.search.surrogates import Posterior
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 # Draws of what one more observation would show.
 SAMPLES = 256
-# What is valued by all draws: candidates, the best by the acquisition function, and architectures that were tried, the
-# best by what they would add were they a standard deviation of the draws better.
-FRESH, LOOKED_AT = 32, 64
+# Architectures whose next look is valued by all draws: the best by what they would add, were they better by a standard
+# deviation of the draws.
+LOOKED_AT = 64
 # A rise that is a smaller part of the hypervolume is rounding.
 LEAST_RISE = 1e-9
 
@@ -102,13 +102,12 @@ class Looks:
         """
         columns = [posterior(inputs) for posterior in posteriors]
         mean = torch.from_numpy(np.stack([mean for mean, _ in columns], axis=1))
-        deviation = torch.from_numpy(np.stack([deviation for _, deviation in columns], axis=1))
-        noise = torch.tensor([posterior.noise for posterior in posteriors], dtype=torch.float64)
-        update = deviation.square() / (deviation.square() + noise).sqrt()
+        moves = [posterior.moves(deviation) for posterior, (_, deviation) in zip(posteriors, columns, strict=True)]
         likely = np.ones(len(inputs))
         for bound in self._problem.bounds:
-            likely *= ndtr(-bound(mean).numpy() / deviation[:, bound.output].numpy())
-        moved = gather(self._problem.sources, mean + self._draws[:, None, :] * update, inputs)
+            likely *= ndtr(-bound(mean).numpy() / columns[bound.output][1])
+        samples = mean + self._draws[:, None, :] * torch.from_numpy(np.stack(moves, axis=1))
+        moved = gather(self._problem.sources, samples, inputs)
         return gather(self._problem.sources, mean[None], inputs)[0].numpy(), moved.numpy(), likely
 
     def _cells(self, points: FloatArray) -> Cells:

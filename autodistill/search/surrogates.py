@@ -382,6 +382,11 @@ class Posterior:
                 deviations.append((prior - solved.square_().sum(dim=0)).clamp_min(LEAST_VARIANCE).sqrt())
         return torch.cat(means).numpy(), torch.cat(deviations).numpy()
 
+    def moves(self, deviation: FloatArray) -> FloatArray:
+        """Standard deviation of how far one more observation moves the mean where the metric has this deviation."""
+        moved: FloatArray = deviation**2 / np.sqrt(deviation**2 + self.noise)
+        return moved
+
     def samples(self, inputs: Tensor, n: int, rng: np.random.Generator) -> FloatArray:
         """``n x rows`` joint draws of the noise-free metric at ``rows x columns``."""
         with torch.no_grad():

@@ -9,8 +9,8 @@
         --problem fine_blocks --objectives 3 --section cost_three_objectives
 
 The second command is of `botorch` alone, whose proposals have become faster since the peers were timed; the third is of
-a search to which both objectives are unknown, and must be learnt; the last two are of a space that is scored whole, with
-parameters as the third objective in the last.
+a search to which both objectives are unknown, and must be learnt; the last two are of a space that is scored whole,
+with parameters as the third objective in the last.
 
 The history holds random architectures of the problem: ``layers`` has 27 parameters, too many for more than a search
 from the front. A small proposal comes first, so that imports, the listing of a space and warm-up do not count; then the
