@@ -9,7 +9,7 @@ in logarithms, and to be maximised.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -153,6 +153,12 @@ def isolated(seed: int) -> Iterator[None]:
                 logei._load_attempted = attempted
 
 
+def predicted(posteriors: Sequence[Posterior], inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Means and standard deviations, ``rows x outputs`` each, of ``rows x columns``."""
+    means, deviations = zip(*(posterior(inputs) for posterior in posteriors), strict=True)
+    return torch.from_numpy(np.stack(means, axis=1)), torch.from_numpy(np.stack(deviations, axis=1))
+
+
 class Screen:
     """A cheap and optimistic estimate of the hypervolume that each candidate alone adds.
 
@@ -173,7 +179,7 @@ class Screen:
     def plausible(self) -> Tensor:
         """Rows of the baseline that may be on the front: nothing beats them where they do well and the rest badly."""
         baseline = self._problem.baseline
-        mean, deviation = self._predicted(baseline)
+        mean, deviation = predicted(self._posteriors, baseline)
         reach = PLAUSIBLE * deviation
         ends = [gather(self._problem.sources, (mean + side * reach)[None], baseline)[0] for side in (-1.0, 1.0)]
         low, high = torch.minimum(*ends), torch.maximum(*ends)
@@ -184,7 +190,7 @@ class Screen:
         """The estimates of ``rows x columns`` candidates; of more than `PROMISING`, 0 of those that a rougher one puts
         behind the first so many.
         """
-        mean, deviation = self._predicted(candidates)
+        mean, deviation = predicted(self._posteriors, candidates)
         if len(candidates) <= PROMISING:
             return self._estimates(candidates, mean, deviation, self._draws)
         rough = self._estimates(candidates, mean, deviation, self._draws[:ROUGH_SAMPLES])
@@ -192,11 +198,6 @@ class Screen:
         estimates = torch.zeros_like(rough)
         estimates[rows] = self._estimates(candidates[rows], mean[rows], deviation[rows], self._draws)
         return estimates
-
-    def _predicted(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations, ``rows x outputs`` each."""
-        means, deviations = zip(*(posterior(inputs) for posterior in self._posteriors), strict=True)
-        return torch.from_numpy(np.stack(means, axis=1)), torch.from_numpy(np.stack(deviations, axis=1))
 
     def _estimates(self, candidates: Tensor, mean: Tensor, deviation: Tensor, draws: Tensor) -> Tensor:
         chunks = zip(candidates.split(CHUNK), mean.split(CHUNK), deviation.split(CHUNK), strict=True)

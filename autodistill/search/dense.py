@@ -22,6 +22,7 @@ from torch.autograd.function import once_differentiable
 from autodistill.search.kernels import HammingKernel
 
 if TYPE_CHECKING:
+    from botorch.models import SingleTaskGP
     from gpytorch.mlls import ExactMarginalLogLikelihood
 
 _LOG_2PI = math.log(2.0 * math.pi)
@@ -53,6 +54,14 @@ def covariance(kernel: Kernel, left: Tensor, right: Tensor) -> Tensor:
         return kernel.forward(left, right)
     dense: Tensor = kernel.forward(left, right).to_dense()
     return dense
+
+
+def factorised(model: SingleTaskGP, inputs: Tensor, residuals: Tensor, noises: Tensor) -> tuple[Tensor, Tensor]:
+    """The factor of the covariance of ``n x columns`` that are observed with noise, and ``n x 1``, the weights by which
+    ``n`` residuals count in a prediction.
+    """
+    factor = psd_safe_cholesky(covariance(model.covar_module, inputs, inputs) + torch.diag(noises))
+    return factor, torch.cholesky_solve(residuals[:, None], factor)
 
 
 def _squares(left: Tensor, right: Tensor) -> Tensor:

@@ -170,9 +170,10 @@ def log_ehvi_bound(cells: Cells, known: FloatArray, mean: FloatArray, deviation:
     return _by_chunks(chunk, len(mean))
 
 
-def hypervolume_added(cells: Cells, known: FloatArray, certain: FloatArray) -> FloatArray:
-    """What each point alone adds, where nothing is uncertain: ``points``, of ``points x known`` and ``points``."""
-    added: FloatArray = (_widths(cells, known) * np.maximum(certain[:, None] - cells.bottom, 0.0)).sum(axis=1)
+def hypervolume_added(cells: Cells, points: FloatArray) -> FloatArray:
+    """What each of ``points x objectives`` alone adds where nothing is uncertain; heights are of the first objective."""
+    heights = np.maximum(points[:, [0]] - cells.bottom, 0.0)
+    added: FloatArray = (_widths(cells, points[:, 1:]) * heights).sum(axis=1)
     return added
 
 

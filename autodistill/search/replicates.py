@@ -18,7 +18,7 @@ from botorch.utils.sampling import draw_sobol_normal_samples
 from scipy.special import ndtr
 from torch import Tensor
 
-from autodistill.search.acquisition import Problem, gather
+from autodistill.search.acquisition import Problem, gather, predicted
 from autodistill.search.closed_form import FRESH, Choice
 from autodistill.search.ehvi import Cells, cells_of, hypervolume_added
 from autodistill.search.surrogates import Posterior
@@ -52,7 +52,7 @@ class Looks:
         self._runs, self._inputs = problem.runs[rows], problem.baseline[torch.from_numpy(rows)]
         new = ~np.isin(problem.pending_architectures, self._architectures)
         self._pending = problem.pending[torch.from_numpy(new)]
-        self._again = problem.pending[torch.from_numpy(~new)]
+        self._repeats = problem.pending[torch.from_numpy(~new)]
         self._draws = _draws(problem, seed)
 
     def again(self, candidates: Tensor, values: Tensor, taken: Tensor) -> Choice | None:
@@ -69,11 +69,11 @@ class Looks:
         if self._most < 2 or not len(few):
             return None
         tried = torch.cat([self._inputs, self._pending, taken])
-        believed = torch.cat([self._pending, self._again, taken])
+        believed = torch.cat([self._pending, self._repeats, taken])
         posteriors = [Posterior(model.whole, believed) for model in self._problem.models]
         means, moved, likely = self._predicted(posteriors, tried)
         cells = self._cells(means)
-        optimistic = self._added(cells, means + moved.std(axis=0))
+        optimistic = hypervolume_added(cells, means + moved.std(axis=0))
         few = few[np.argsort(-optimistic[few], kind="stable")[:LOOKED_AT]]
         gains = np.array([self._rise(means, moved[:, entry], int(entry)) for entry in few]) * likely[few]
         fresh = self._worth_of_a_first_look(posteriors, cells, candidates, values)
@@ -82,7 +82,7 @@ class Looks:
             return None
         entry = int(few[best])
         self._runs[entry] += 1
-        self._again = torch.cat([self._again, self._inputs[[entry]]])
+        self._repeats = torch.cat([self._repeats, self._inputs[[entry]]])
         return Choice(int(self._architectures[entry]), True, math.log(gains[best]))
 
     def _worth_of_a_first_look(
@@ -93,29 +93,26 @@ class Looks:
         if not len(best):
             return 0.0
         _, moved, likely = self._predicted(posteriors, best)
-        added = [self._added(cells, moved[:, row]).mean() for row in range(len(best))]
+        added = [hypervolume_added(cells, moved[:, row]).mean() for row in range(len(best))]
         return float((np.array(added) * likely).max())
 
     def _predicted(self, posteriors: Sequence[Posterior], inputs: Tensor) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Objectives by posterior means, ``rows x objectives``; draws of where one observation moves them,
         ``draws x rows x objectives``; and the probability that the bounds hold, ``rows``, as if that were independent.
         """
-        columns = [posterior(inputs) for posterior in posteriors]
-        mean = torch.from_numpy(np.stack([mean for mean, _ in columns], axis=1))
-        moves = [posterior.moves(deviation) for posterior, (_, deviation) in zip(posteriors, columns, strict=True)]
+        mean, deviation = predicted(posteriors, inputs)
+        columns = zip(posteriors, deviation.numpy().T, strict=True)
+        moves = torch.from_numpy(np.stack([posterior.moves(column) for posterior, column in columns], axis=1))
         likely = np.ones(len(inputs))
         for bound in self._problem.bounds:
-            likely *= ndtr(-bound(mean).numpy() / columns[bound.output][1])
-        samples = mean + self._draws[:, None, :] * torch.from_numpy(np.stack(moves, axis=1))
+            likely *= ndtr((-bound(mean) / deviation[:, bound.output]).numpy())
+        samples = mean + self._draws[:, None, :] * moves
         moved = gather(self._problem.sources, samples, inputs)
         return gather(self._problem.sources, mean[None], inputs)[0].numpy(), moved.numpy(), likely
 
     def _cells(self, points: FloatArray) -> Cells:
         reference = self._problem.reference
         return cells_of(points[:, 1:], points[:, 0], reference[1:], float(reference[0]))
-
-    def _added(self, cells: Cells, points: FloatArray) -> FloatArray:
-        return hypervolume_added(cells, points[:, 1:], points[:, 0])
 
     def _extent(self, points: FloatArray) -> float:
         """The volume of the box from the reference point to the best of each objective."""
@@ -124,7 +121,7 @@ class Looks:
     def _rise(self, means: FloatArray, moved: FloatArray, entry: int) -> float:
         """The expected rise over what the entry's mean adds already."""
         cells = self._cells(np.delete(means, entry, axis=0))
-        return float(self._added(cells, moved).mean() - self._added(cells, means[[entry]])[0])
+        return float(hypervolume_added(cells, moved).mean() - hypervolume_added(cells, means[[entry]])[0])
 
 
 def _draws(problem: Problem, seed: int) -> Tensor:

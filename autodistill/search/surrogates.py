@@ -29,7 +29,7 @@ from linear_operator.utils.errors import NanError, NotPSDError
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import Parameter, SearchSpace
 from autodistill.search.candidates import Pool
-from autodistill.search.dense import covariance, loss_with_gradients
+from autodistill.search.dense import covariance, factorised, loss_with_gradients
 from autodistill.search.kernels import HammingKernel
 from autodistill.search.scales import FEATURE_SUFFIXES, Scale, power_of_two
 
@@ -366,9 +366,7 @@ class Posterior:
                 self._factorise(torch.cat([targets, mean]), torch.cat([noises, plain.expand(len(believed))]))
 
     def _factorise(self, targets: Tensor, noises: Tensor) -> None:
-        noisy = covariance(self.model.covar_module, self._inputs, self._inputs)
-        self._factor = psd_safe_cholesky(noisy + torch.diag(noises))
-        self._weights = torch.cholesky_solve((targets - self._constant)[:, None], self._factor)
+        self._factor, self._weights = factorised(self.model, self._inputs, targets - self._constant, noises)
 
     def __call__(self, inputs: Tensor) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the noise-free metric at ``n x columns``, each of length ``n``."""
@@ -377,9 +375,9 @@ class Posterior:
             for part in self.model.transform_inputs(inputs).split(CHUNK):
                 cross = covariance(self.model.covar_module, part, self._inputs)
                 means.append(self._constant + (cross @ self._weights)[:, 0])
-                solved = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
+                rest = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
                 prior = self.model.covar_module(part, diag=True)
-                deviations.append((prior - solved.square_().sum(dim=0)).clamp_min(LEAST_VARIANCE).sqrt())
+                deviations.append((prior - rest.square_().sum(dim=0)).clamp_min(LEAST_VARIANCE).sqrt())
         return torch.cat(means).numpy(), torch.cat(deviations).numpy()
 
     def moves(self, deviation: FloatArray) -> FloatArray:
@@ -393,8 +391,8 @@ class Posterior:
             points = self.model.transform_inputs(inputs)
             cross = covariance(self.model.covar_module, points, self._inputs)
             mean = self._constant + (cross @ self._weights)[:, 0]
-            solved = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
-            joint = covariance(self.model.covar_module, points, points) - solved.mT @ solved
+            rest = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
+            joint = covariance(self.model.covar_module, points, points) - rest.mT @ rest
             joint.diagonal().add_(LEAST_VARIANCE)
             root = psd_safe_cholesky(joint)
             draws = torch.from_numpy(rng.standard_normal((n, len(points))))

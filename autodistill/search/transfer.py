@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from linear_operator.utils.cholesky import psd_safe_cholesky
 
 from autodistill.components.architecture import Architecture
 from autodistill.components.search import EarlierStudy, Objective, SearchContext
@@ -28,7 +27,7 @@ from autodistill.errors import ConfigError
 from autodistill.search.acquisition import isolated
 from autodistill.search.candidates import Candidates, Pool
 from autodistill.search.columns import column_of
-from autodistill.search.dense import covariance
+from autodistill.search.dense import covariance, factorised
 from autodistill.search.learnt import learnt
 from autodistill.search.surrogates import NUMERICAL_ERRORS, FeatureMap, fit_model, noise_of, representable
 from autodistill.search.view import sign_of
@@ -162,8 +161,7 @@ class _Mean:
         with torch.no_grad():
             self._inputs, targets = model.train_inputs[0], model.train_targets
             self._constant = float(model.mean_module(self._inputs[:1]))
-            noisy = covariance(model.covar_module, self._inputs, self._inputs) + torch.diag(noise_of(model)[1])
-            self._weights = torch.cholesky_solve((targets - self._constant)[:, None], psd_safe_cholesky(noisy))
+            _, self._weights = factorised(model, self._inputs, targets - self._constant, noise_of(model)[1])
 
     def __call__(self, features: FloatArray) -> FloatArray:
         """The mean at ``n x columns``, of length ``n``."""

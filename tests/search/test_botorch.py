@@ -534,44 +534,6 @@ def test_noise_that_hides_the_front_asks_for_a_replicate_and_a_precise_score_doe
     assert not make(context, max_replicates=1).propose(history(0.05), 1)[0].replicate
 
 
-def _two_scores(noise: float, tried: Sequence[Architecture], context: SearchContext) -> History:
-    """Two scores that are learnt, of which the other falls with the latency, each seen with noise."""
-    seen, rng = toy_history(context, tried), np.random.default_rng(0)
-    falling = 0.8 - 0.05 * seen.metrics[LATENCY.metric]
-    scores = {
-        ACCURACY.metric: seen.metrics[ACCURACY.metric] + noise * rng.standard_normal(len(tried)),
-        "other.accuracy": falling + noise * rng.standard_normal(len(tried)),
-    }
-    told = {name: np.full(len(tried), max(noise, 1e-4) ** 2) for name in scores}
-    return replace(seen, metrics={**seen.metrics, **scores}, variances=told)
-
-
-def test_noise_of_two_scores_that_hides_the_front_asks_for_a_replicate() -> None:
-    other = Objective("other", "other.accuracy", "maximize")
-    context = toy_context(space=_small_space(), objectives=[ACCURACY, other])
-    tried = list(context.space.enumerate())[:-2]  # two are left that cannot be good
-    noisy, precise = (_two_scores(noise, tried, context) for noise in (0.05, 0.0))
-    proposals = make(context).propose(noisy, 3)
-    replicates = [item.architecture for item in proposals if item.replicate]
-    assert replicates
-    assert set(replicates) <= set(tried)
-    assert all(item.note == {"by": "replicate" if item.replicate else "model"} for item in proposals)
-    assert not any(item.replicate for item in make(context).propose(precise, 2))
-    assert not any(item.replicate for item in make(context, max_replicates=1).propose(noisy, 2))
-
-
-def test_no_architecture_is_trained_more_often_than_allowed_where_two_scores_are_learnt() -> None:
-    other = Objective("other", "other.accuracy", "maximize")
-    context = toy_context(space=_small_space(), objectives=[ACCURACY, other])
-    tried = list(context.space.enumerate())[:-2]
-    twice = _two_scores(0.05, [*tried, *tried], context)
-    assert not any(item.replicate for item in make(context, max_replicates=2).propose(twice, 2))
-    pending = replace(
-        _two_scores(0.05, [*tried, *tried], context), states=("complete",) * len(tried) + ("pending",) * len(tried)
-    )
-    assert not any(item.replicate for item in make(context, max_replicates=2).propose(pending, 2))
-
-
 def test_where_no_new_candidate_can_add_anything_what_was_tried_is_looked_at_again() -> None:
     context = replace(toy_context(known=LatencyKnown()), reference={ACCURACY.metric: 0.5, LATENCY.metric: 1.0})
     fast = [item for item in context.space.enumerate() if toy_metrics(item)[LATENCY.metric] < 1.0]

@@ -12,11 +12,13 @@ import torch
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 
 from autodistill.components.architecture import Architecture  # noqa: E402
-from autodistill.components.search import History, Objective, SearchContext  # noqa: E402
+from autodistill.components.search import History, Objective, Proposal, SearchContext  # noqa: E402
 from autodistill.engine.space import build_space  # noqa: E402
 from autodistill.search.acquisition import Bound, Problem, Screen, isolated  # noqa: E402
+from autodistill.search.botorch import BotorchSearch  # noqa: E402
 from autodistill.search.candidates import Candidates  # noqa: E402
 from autodistill.search.closed_form import ClosedForm  # noqa: E402
+from autodistill.search.configs import BotorchConfig  # noqa: E402
 from autodistill.search.problem import problem_of  # noqa: E402
 from autodistill.search.replicates import SAMPLES, Looks, _draws  # noqa: E402
 from autodistill.search.view import View  # noqa: E402
@@ -51,19 +53,29 @@ def a_context(objectives: Sequence[Objective] = (ACCURACY, OTHER)) -> SearchCont
     return toy_context(space=build_space("toy", SPACE, {}), objectives=list(objectives), known=known)
 
 
-def two_scores(context: SearchContext, tried: Sequence[Architecture], states: Sequence[str] | None = None) -> History:
-    """Two noisy scores that are learnt, of which the other falls with the latency."""
+def two_scores(
+    context: SearchContext,
+    tried: Sequence[Architecture],
+    states: Sequence[str] | None = None,
+    *,
+    noise: float = 0.05,
+) -> History:
+    """Two scores that are learnt, of which the other falls with the latency, each seen with noise."""
     seen, rng = toy_history(context, tried), np.random.default_rng(0)
     falling = 0.8 - 0.05 * seen.metrics[LATENCY.metric]
     scores = {
-        ACCURACY.metric: seen.metrics[ACCURACY.metric] + 0.05 * rng.standard_normal(len(tried)),
-        OTHER.metric: falling + 0.05 * rng.standard_normal(len(tried)),
+        ACCURACY.metric: seen.metrics[ACCURACY.metric] + noise * rng.standard_normal(len(tried)),
+        OTHER.metric: falling + noise * rng.standard_normal(len(tried)),
     }
     states = states or ["complete"] * len(tried)
     unseen = np.array([state != "complete" for state in states])
     scores = {name: np.where(unseen, np.nan, values) for name, values in scores.items()}
-    told = {name: np.full(len(tried), 0.05**2) for name in scores}
+    told = {name: np.full(len(tried), max(noise, 1e-4) ** 2) for name in scores}
     return replace(seen, metrics={**seen.metrics, **scores}, variances=told, states=tuple(states))
+
+
+def proposed(context: SearchContext, history: History, n: int, **parameters: int) -> list[Proposal]:
+    return BotorchSearch(context, **{**vars(BotorchConfig()), **parameters}).propose(history, n)
 
 
 def a_case(context: SearchContext, history: History) -> Case:
@@ -182,3 +194,26 @@ def test_a_look_is_worth_what_the_closed_form_says() -> None:
         choice = case.looks().again(case.candidates, values, case.candidates[:0])
     assert choice is not None
     assert np.exp(choice.log_value) == pytest.approx(np.exp(exact), rel=0.05)
+
+
+def test_noise_of_two_scores_that_hides_the_front_asks_for_a_replicate() -> None:
+    context = a_context()
+    tried = list(context.space.enumerate())[:-2]  # two are left that cannot be good
+    noisy, precise = two_scores(context, tried), two_scores(context, tried, noise=0.0)
+    proposals = proposed(context, noisy, 3)
+    replicates = [item.architecture for item in proposals if item.replicate]
+    assert replicates
+    assert set(replicates) <= set(tried)
+    assert all(item.note == {"by": "replicate" if item.replicate else "model"} for item in proposals)
+    assert not any(item.replicate for item in proposed(context, precise, 2))
+    assert not any(item.replicate for item in proposed(context, noisy, 2, max_replicates=1))
+
+
+def test_no_architecture_is_trained_more_often_than_allowed_where_two_scores_are_learnt() -> None:
+    context = a_context()
+    tried = list(context.space.enumerate())[:-2]
+    twice = two_scores(context, [*tried, *tried])
+    pending = two_scores(context, [*tried, *tried], ["complete"] * len(tried) + ["pending"] * len(tried))
+    for history in (twice, pending):
+        assert not any(item.replicate for item in proposed(context, history, 4, max_replicates=2))
+        assert any(item.replicate for item in proposed(context, history, 4, max_replicates=3))
