@@ -171,7 +171,7 @@ def log_ehvi_bound(cells: Cells, known: FloatArray, mean: FloatArray, deviation:
 
 
 def hypervolume_added(cells: Cells, points: FloatArray) -> FloatArray:
-    """What each of ``points x objectives`` alone adds where nothing is uncertain; heights are of the first objective."""
+    """What each of ``points x objectives`` alone adds where nothing is uncertain; heights are of the first column."""
     heights = np.maximum(points[:, [0]] - cells.bottom, 0.0)
     added: FloatArray = (_widths(cells, points[:, 1:]) * heights).sum(axis=1)
     return added
