@@ -1,6 +1,6 @@
 """Peak memory of a large corpus: generate text, survey it, tokenise it in parallel, read masked rows, teach a head.
 
-    .venv/bin/python -m benchmarks.data.memory --batch-size 8     (2.2 GB of text; about 5 GB of disk)
+    .venv/bin/python -m benchmarks.data.memory --accumulate 4     (2.2 GB of text; about 5 GB of disk)
     ... benchmarks.data.memory --output FILE                      (a head is taught as by teacher=with_mlm_head)
 
 Peak memory is that of the process and of everything it starts, added up every tenth of a second: resident bytes, and
@@ -65,7 +65,7 @@ class Watch(threading.Thread):
 
 def settings_of(given: argparse.Namespace) -> dict[str, Any]:
     """What the results depend on."""
-    return {"megabytes": given.megabytes, "batch_size": given.batch_size}
+    return {"megabytes": given.megabytes, "batch_size": given.batch_size, "accumulate": given.accumulate}
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -75,6 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
     # Memory of teaching goes with the batch; teacher=with_mlm_head takes the default.
     preset = FineTunedTeacherConfig.fine_tune_batch_size
     parser.add_argument("--batch-size", type=int, default=preset, help="examples of a step of teaching")
+    parser.add_argument("--accumulate", type=int, default=1, help="parts of such a step, as trainer.accumulate")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "autodistill-memory")
     return parser
 
@@ -89,7 +90,7 @@ def main() -> None:
     write_text(text, given.megabytes)
     results: dict[str, Any] = {"text_bytes": text.stat().st_size}
     stages = {"survey": survey, "tokenise": tokenise_all, "read": read}
-    for name, stage in {**stages, "teach": functools.partial(teach, given.batch_size)}.items():
+    for name, stage in {**stages, "teach": functools.partial(teach, given.batch_size, given.accumulate)}.items():
         watch = Watch()
         watch.start()
         started = time.perf_counter()
@@ -144,7 +145,7 @@ def read(text: Path, work: Path) -> dict[str, Any]:
     return {"rows": READ, "rows_per_second": round(READ / (time.perf_counter() - started))}
 
 
-def teach(batch_size: int, text: Path, work: Path) -> dict[str, Any]:
+def teach(batch_size: int, accumulate: int, text: Path, work: Path) -> dict[str, Any]:
     """Some steps of what gives the packaged teacher a head for masked tokens; most of the memory is the model's."""
     from transformers import AutoModelForMaskedLM
 
@@ -172,8 +173,9 @@ def teach(batch_size: int, text: Path, work: Path) -> dict[str, Any]:
             callbacks=[],
             checkpoint_dir=Path(checkpoint),
             progress=None,
+            accumulate=accumulate,
         )
-    return {"rows": STEPS * batch_size, "batch_size": batch_size}
+    return {"rows": STEPS * batch_size, "batch_size": batch_size, "accumulate": accumulate}
 
 
 if __name__ == "__main__":

@@ -35,10 +35,10 @@ def test_throughput_is_measured_once(tmp_path: Path) -> None:
 
 def test_memory_is_watched(tmp_path: Path) -> None:
     output = tmp_path / "data.json"
-    arguments = ("--megabytes", "1", "--batch-size", "8", "--work", str(tmp_path / "work"))
+    arguments = ("--megabytes", "1", "--batch-size", "8", "--accumulate", "2", "--work", str(tmp_path / "work"))
     run("memory", *arguments, "--output", str(output))
     section = json.loads(output.read_text())["memory"]
-    assert section["settings"] == {"megabytes": 1, "batch_size": 8}
+    assert section["settings"] == {"megabytes": 1, "batch_size": 8, "accumulate": 2}
     results = section["results"]
     assert results["tokenise"]["rows"] > 1000
     assert 0 < results["tokenise"]["peak_private_megabytes"] < 2000
