@@ -165,7 +165,7 @@ GLUE = ("--glue", "GLUE", "--work", "WORK")
             (*TASK, "--variants", "wsd"),
             "section 'ablations_sst2' is of other settings (variants)",
         ),
-        ("data.memory", ("--megabytes", "2", "--work", "WORK"), "(megabytes, batch_size)"),
+        ("data.memory", ("--megabytes", "2", "--work", "WORK"), "(megabytes, accumulate)"),
         ("data.rows", ("--rows", "100000"), "(rows)"),
         ("data.tokenise", ("--processes", "1", "--repeats", "1"), "(repeats, processes)"),
         ("data.tokenise", ("--text", "other.txt"), "section 'tokenise_real_text' is of other settings (text)"),

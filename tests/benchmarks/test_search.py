@@ -60,7 +60,7 @@ def test_a_run_writes_results_and_the_same_command_runs_nothing_again(tmp_path: 
         ("--problems=blocks", "of other settings (problems)"),
         ("--seeds=2", "of other settings (seeds)"),
         ("--trials=20", "of other settings (trials)"),
-        ("--searchers=botorch", "would lose botorch:known=false, botorch:known=false,max_replicates=1, "),
+        ("--searchers=botorch", "would lose ax, botorch:known=false, botorch:known=false,max_replicates=1, "),
     ],
 )
 def test_a_look_at_less_does_not_overwrite_the_committed_results(
