@@ -20,11 +20,11 @@ import torch
 from botorch.acquisition import AcquisitionFunction
 from botorch.acquisition.multi_objective import logei
 from botorch.acquisition.multi_objective.objective import MCMultiOutputObjective
-from botorch.acquisition.multi_objective.utils import prune_inferior_points_multi_objective
 from botorch.exceptions.warnings import BotorchWarning
 from botorch.models import ModelListGP
 from botorch.models.model import Model
 from botorch.sampling import SobolQMCNormalSampler
+from botorch.sampling.get_sampler import get_sampler
 from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning
 from botorch.utils.sampling import draw_sobol_normal_samples
 from gpytorch.utils.warnings import GPInputWarning
@@ -32,6 +32,8 @@ from linear_operator.utils.warnings import NumericalWarning
 from scipy.special import ndtri
 from torch import Tensor
 
+from autodistill.pareto import non_dominated
+from autodistill.search.chunks import by_chunks, threads
 from autodistill.search.closed_form import PLAUSIBLE, PROMISING, Choice
 from autodistill.search.surrogates import Fitted, Posterior
 
@@ -46,9 +48,8 @@ if TYPE_CHECKING:
 SHORTLIST = 128
 SCREENING_SAMPLES, ROUGH_SAMPLES = 32, 4
 OPTIMISM = 2.0
-# Candidates that are screened at once, and that the acquisition function values at once: bounds the memory to some
-# hundred megabytes.
-CHUNK, VALUED = 1024, 8
+# Candidates that the acquisition function values at once: bounds the memory to some hundred megabytes.
+VALUED = 8
 # Joint draws by which what was tried is told from what is on the front in none of them.
 PRUNING_SAMPLES = 256
 
@@ -137,18 +138,19 @@ def isolated(seed: int) -> Iterator[None]:
     BoTorch would compile a C++ kernel for the processor at hand on first use: minutes of work, results that
     depend on whether there is a compiler, and no use for noisy observations.
     """
-    attempted, threads = getattr(logei, "_load_attempted", None), torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    attempted, count = getattr(logei, "_load_attempted", None), torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), threads(count):
         torch.default_generator.manual_seed(seed)
         for category in _EXPECTED_WARNINGS:
             warnings.simplefilter("ignore", category)
         try:
             logei._load_attempted = True
-            # A few hundred observations are no work to share; threads that wait for busy cores take minutes.
+            # A few hundred observations are no work to share; threads that wait for busy cores take minutes. Many
+            # candidates are, by chunks.
             torch.set_num_threads(1)
             yield
         finally:
-            torch.set_num_threads(threads)
+            torch.set_num_threads(count)
             if attempted is not None:
                 logei._load_attempted = attempted
 
@@ -200,8 +202,10 @@ class Screen:
         return estimates
 
     def _estimates(self, candidates: Tensor, mean: Tensor, deviation: Tensor, draws: Tensor) -> Tensor:
-        chunks = zip(candidates.split(CHUNK), mean.split(CHUNK), deviation.split(CHUNK), strict=True)
-        return torch.cat([self._promise(*chunk, draws) for chunk in chunks])
+        def promise(rows: slice) -> Tensor:
+            return self._promise(candidates[rows], mean[rows], deviation[rows], draws)
+
+        return torch.cat(by_chunks(promise, len(candidates)))
 
     def _promise(self, candidates: Tensor, mean: Tensor, deviation: Tensor, draws: Tensor) -> Tensor:
         samples = mean + OPTIMISM * draws[:, None, :] * deviation
@@ -285,25 +289,37 @@ def _acquisition(
 ) -> AcquisitionFunction:
     bounds: list[Callable[[Tensor], Tensor]] | None = list(problem.bounds) or None
     waiting = pending if len(pending) else None
-    model, objective = problem.model, _Objectives(problem.sources)
-    pruned = prune_inferior_points_multi_objective(
-        model,
-        baseline,
-        ref_point=torch.from_numpy(problem.reference),
-        objective=objective,
-        constraints=bounds,
-        num_samples=PRUNING_SAMPLES,
-    )
+    model = problem.model
     return logei.qLogNoisyExpectedHypervolumeImprovement(
         model,
         ref_point=problem.reference.tolist(),
-        X_baseline=pruned,
+        X_baseline=baseline[_on_some_front(problem, model, baseline)],
         sampler=sampler,
-        objective=objective,
+        objective=_Objectives(problem.sources),
         constraints=bounds,
         X_pending=waiting,
         prune_baseline=False,
     )
+
+
+@torch.no_grad()
+def _on_some_front(problem: Problem, model: Model, baseline: Tensor) -> Tensor:
+    """Rows of the baseline that are feasible and on the front beyond the reference point in some joint draw.
+
+    BoTorch's ``prune_inferior_points_multi_objective`` finds the same rows of the same draws, but its test of dominance
+    takes a third of a proposal after 1,000 trials.
+    """
+    posterior = model.posterior(baseline)
+    samples = get_sampler(posterior, sample_shape=torch.Size([PRUNING_SAMPLES]))(posterior)
+    values = gather(problem.sources, samples, baseline)
+    inside = (values > torch.from_numpy(problem.reference)).all(dim=-1)
+    for bound in problem.bounds:
+        inside &= bound(samples) <= 0
+    found = np.zeros(len(baseline), dtype=bool)
+    for draw, there in zip(values.numpy(), inside.numpy(), strict=True):
+        rows = np.flatnonzero(there)  # nothing beyond the reference is dominated by what is not
+        found[rows[non_dominated(-draw[rows])]] = True
+    return torch.from_numpy(np.flatnonzero(found))
 
 
 class _Objectives(MCMultiOutputObjective):

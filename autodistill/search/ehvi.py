@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import erfcx, log_ndtr, ndtr
 
+from autodistill.search.chunks import by_chunks
+
 if TYPE_CHECKING:
     from autodistill.components.search import FloatArray
 
@@ -26,8 +28,6 @@ _LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
 _ROOT_HALF_PI = math.sqrt(0.5 * math.pi)
 # Below this z the bracket 1 + z * Mills(z) cancels; its asymptotic series z^-2 - 3 z^-4 is exact to 1e-11 there.
 _ASYMPTOTIC = -1.0e3
-# Candidates whose cells are worked out at once: bounds the memory to some tens of megabytes.
-_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,7 @@ def hypervolume_added(cells: Cells, points: FloatArray) -> FloatArray:
 
 
 def _by_chunks(chunk: Callable[[slice], FloatArray], n: int) -> FloatArray:
-    parts = [chunk(slice(start, start + _CHUNK)) for start in range(0, n, _CHUNK)]
-    return np.concatenate(parts) if parts else np.empty(0)
+    return np.concatenate(by_chunks(chunk, n)) if n else np.empty(0)
 
 
 def _widths(cells: Cells, known: FloatArray) -> FloatArray:

@@ -29,6 +29,7 @@ from linear_operator.utils.errors import NanError, NotPSDError
 from autodistill.components.architecture import Architecture, Choice
 from autodistill.components.search import Parameter, SearchSpace
 from autodistill.search.candidates import Pool
+from autodistill.search.chunks import by_chunks
 from autodistill.search.dense import covariance, factorised, loss_with_gradients
 from autodistill.search.kernels import HammingKernel
 from autodistill.search.scales import FEATURE_SUFFIXES, Scale, power_of_two
@@ -55,8 +56,6 @@ FIT_OPTIONS = {"maxiter": 50, "ftol": 1e-6}
 FIT_ROWS = 192
 #: What fitting and predicting may raise where numbers are too bad for a model.
 NUMERICAL_ERRORS = (NanError, NotPSDError, ModelFittingError, BotorchError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
-# Candidates predicted at once: bounds the memory to some tens of megabytes at a thousand observations.
-CHUNK = 1024
 # Of a posterior, on standardised values: keeps roots and factors of covariances real.
 LEAST_VARIANCE = 1e-10
 
@@ -370,15 +369,19 @@ class Posterior:
 
     def __call__(self, inputs: Tensor) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the noise-free metric at ``n x columns``, each of length ``n``."""
-        means, deviations = [], []
         with torch.no_grad():
-            for part in self.model.transform_inputs(inputs).split(CHUNK):
-                cross = covariance(self.model.covar_module, part, self._inputs)
-                means.append(self._constant + (cross @ self._weights)[:, 0])
-                rest = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
-                prior = self.model.covar_module(part, diag=True)
-                deviations.append((prior - rest.square_().sum(dim=0)).clamp_min(LEAST_VARIANCE).sqrt())
+            points = self.model.transform_inputs(inputs)
+        means, deviations = zip(*by_chunks(lambda rows: self._predict(points[rows]), len(points)), strict=True)
         return torch.cat(means).numpy(), torch.cat(deviations).numpy()
+
+    @torch.no_grad()
+    def _predict(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation at inputs as the kernel takes them."""
+        cross = covariance(self.model.covar_module, points, self._inputs)
+        rest = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
+        prior = self.model.covar_module(points, diag=True)
+        deviation = (prior - rest.square_().sum(dim=0)).clamp_min(LEAST_VARIANCE).sqrt()
+        return self._constant + (cross @ self._weights)[:, 0], deviation
 
     def moves(self, deviation: FloatArray) -> FloatArray:
         """Standard deviation of how far one more observation moves the mean where the metric has this deviation."""
