@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,11 +23,14 @@ from botorch.acquisition.multi_objective.objective import MCMultiOutputObjective
 from botorch.exceptions.warnings import BotorchWarning
 from botorch.models import ModelListGP
 from botorch.models.model import Model
+from botorch.posteriors import GPyTorchPosterior
 from botorch.sampling import SobolQMCNormalSampler
 from botorch.sampling.get_sampler import get_sampler
 from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning
 from botorch.utils.sampling import draw_sobol_normal_samples
+from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
 from gpytorch.utils.warnings import GPInputWarning
+from linear_operator import to_linear_operator
 from linear_operator.utils.warnings import NumericalWarning
 from scipy.special import ndtri
 from torch import Tensor
@@ -35,9 +38,10 @@ from torch import Tensor
 from autodistill.pareto import non_dominated
 from autodistill.search.chunks import by_chunks, threads
 from autodistill.search.closed_form import PLAUSIBLE, PROMISING, Choice
-from autodistill.search.surrogates import Fitted, Posterior
+from autodistill.search.surrogates import Fitted, Joint, Posterior
 
 if TYPE_CHECKING:
+    from botorch.models import SingleTaskGP
     from numpy.typing import NDArray
 
     from autodistill.components.search import FloatArray
@@ -127,8 +131,37 @@ class Problem:
     @property
     def model(self) -> Model:
         """All models as one."""
-        whole = [model.whole for model in self.models]
-        return whole[0] if len(whole) == 1 else ModelListGP(*whole)
+        return _JointModels([model.whole for model in self.models])
+
+
+class _JointModels(ModelListGP):
+    """Models whose joint posterior of a baseline with one candidate after the other works out the baseline once.
+
+    GPyTorch works it out again for every candidate, which is most of the time after 1,000 trials. The numbers are its
+    own, but for rounding.
+    """
+
+    def __init__(self, models: Sequence[SingleTaskGP]) -> None:
+        super().__init__(*models)
+        self._posteriors = [Posterior(model) for model in models]
+        self._baseline = torch.empty(0)
+        self._joints: list[Joint] = []
+
+    def posterior(self, X: Tensor, *args: Any, **kwargs: Any) -> GPyTorchPosterior:  # noqa: N803 - BoTorch's name
+        """Of ``rows x columns``, or of ``n x rows x columns`` which differ in their last row alone."""
+        baseline = X if X.ndim == 2 else X[0, :-1]
+        others = args or any(kwargs.values())
+        if others or (X.ndim > 2 and not torch.equal(X[..., :-1, :], baseline.expand(len(X), *baseline.shape))):
+            raise NotImplementedError("only the noise-free posterior of one baseline, with a candidate each, is known.")
+        if not torch.equal(baseline, self._baseline):
+            self._baseline, self._joints = baseline, [posterior.joint(baseline) for posterior in self._posteriors]
+        pairs = zip(self._posteriors, self._joints, strict=True)
+        if X.ndim == 2:
+            parts = [(known.mean, known.covariance) for known in self._joints]
+        else:
+            parts = [posterior.beside(known, X[:, -1]) for posterior, known in pairs]
+        normals = [MultivariateNormal(mean, to_linear_operator(covariance)) for mean, covariance in parts]
+        return GPyTorchPosterior(MultitaskMultivariateNormal.from_independent_mvns(normals))
 
 
 @contextmanager

@@ -339,6 +339,23 @@ def _kernel(layout: Layout) -> Kernel:
     return kernel
 
 
+@dataclass(frozen=True)
+class Joint:
+    """A joint posterior at some inputs, and what it takes to add others.
+
+    Args:
+        points: ``rows x columns``, the inputs as the kernel takes them.
+        mean: ``rows``.
+        rest: ``observations x rows``, see `Posterior`.
+        covariance: ``rows x rows``.
+    """
+
+    points: Tensor
+    mean: Tensor
+    rest: Tensor
+    covariance: Tensor
+
+
 class Posterior:
     """A fitted model's posterior over many candidates, by dense algebra on one factor of the covariance.
 
@@ -369,19 +386,15 @@ class Posterior:
 
     def __call__(self, inputs: Tensor) -> tuple[FloatArray, FloatArray]:
         """Mean and standard deviation of the noise-free metric at ``n x columns``, each of length ``n``."""
-        with torch.no_grad():
-            points = self.model.transform_inputs(inputs)
+        points = self._points(inputs)
         means, deviations = zip(*by_chunks(lambda rows: self._predict(points[rows]), len(points)), strict=True)
         return torch.cat(means).numpy(), torch.cat(deviations).numpy()
 
     @torch.no_grad()
     def _predict(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation at inputs as the kernel takes them."""
-        cross = covariance(self.model.covar_module, points, self._inputs)
-        rest = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
-        prior = self.model.covar_module(points, diag=True)
-        deviation = (prior - rest.square_().sum(dim=0)).clamp_min(LEAST_VARIANCE).sqrt()
-        return self._constant + (cross @ self._weights)[:, 0], deviation
+        mean, rest = self._conditioned(points)
+        return mean, (self._prior(points) - rest.square_().sum(dim=0)).clamp_min(LEAST_VARIANCE).sqrt()
 
     def moves(self, deviation: FloatArray) -> FloatArray:
         """Standard deviation of how far one more observation moves the mean where the metric has this deviation."""
@@ -390,13 +403,49 @@ class Posterior:
 
     def samples(self, inputs: Tensor, n: int, rng: np.random.Generator) -> FloatArray:
         """``n x rows`` joint draws of the noise-free metric at ``rows x columns``."""
+        known = self.joint(inputs)
         with torch.no_grad():
-            points = self.model.transform_inputs(inputs)
-            cross = covariance(self.model.covar_module, points, self._inputs)
-            mean = self._constant + (cross @ self._weights)[:, 0]
-            rest = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
-            joint = covariance(self.model.covar_module, points, points) - rest.mT @ rest
-            joint.diagonal().add_(LEAST_VARIANCE)
-            root = psd_safe_cholesky(joint)
-            draws = torch.from_numpy(rng.standard_normal((n, len(points))))
-        return np.asarray((mean + draws @ root.mT).numpy())
+            known.covariance.diagonal().add_(LEAST_VARIANCE)
+            root = psd_safe_cholesky(known.covariance)
+            draws = torch.from_numpy(rng.standard_normal((n, len(inputs))))
+        return np.asarray((known.mean + draws @ root.mT).numpy())
+
+    @torch.no_grad()
+    def joint(self, inputs: Tensor) -> Joint:
+        """The joint distribution of the noise-free metric at ``rows x columns``."""
+        points = self._points(inputs)
+        mean, rest = self._conditioned(points)
+        return Joint(points, mean, rest, covariance(self.model.covar_module, points, points) - rest.mT @ rest)
+
+    @torch.no_grad()
+    def beside(self, known: Joint, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Means ``n x (rows + 1)`` and covariances ``n x (rows + 1) x (rows + 1)`` of ``rows`` that `joint` has worked
+        out, each time with one of ``n x columns`` as the last.
+        """
+        points = self._points(inputs)
+        mean, rest = self._conditioned(points)
+        shared = covariance(self.model.covar_module, points, known.points) - rest.mT @ known.rest
+        own = (self._prior(points) - rest.square().sum(dim=0)).clamp_min(LEAST_VARIANCE)
+        n, rows = shared.shape
+        joint = shared.new_empty(n, rows + 1, rows + 1)
+        joint[:, :rows, :rows] = known.covariance
+        joint[:, rows, :rows] = joint[:, :rows, rows] = shared
+        joint[:, rows, rows] = own
+        return torch.cat([known.mean.expand(n, rows), mean[:, None]], dim=1), joint
+
+    @torch.no_grad()
+    def _points(self, inputs: Tensor) -> Tensor:
+        """Inputs as the kernel takes them."""
+        found: Tensor = self.model.transform_inputs(inputs)
+        return found
+
+    def _conditioned(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Means, and ``observations x n``, whose products are what the observations take from the covariances."""
+        cross = covariance(self.model.covar_module, points, self._inputs)
+        rest = torch.linalg.solve_triangular(self._factor, cross.mT, upper=False)
+        return self._constant + (cross @ self._weights)[:, 0], rest
+
+    def _prior(self, points: Tensor) -> Tensor:
+        """Variances before anything was observed."""
+        found: Tensor = self.model.covar_module(points, diag=True)
+        return found
