@@ -36,7 +36,7 @@ from scipy.special import ndtri
 from torch import Tensor
 
 from autodistill.pareto import non_dominated
-from autodistill.search.chunks import by_chunks, threads
+from autodistill.search.chunks import CHUNK, by_chunks, threads
 from autodistill.search.closed_form import PLAUSIBLE, PROMISING, Choice
 from autodistill.search.surrogates import Fitted, Joint, Posterior
 
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 SHORTLIST = 128
 SCREENING_SAMPLES, ROUGH_SAMPLES = 32, 4
 OPTIMISM = 2.0
+# Volumes, of candidates times draws times cells, that are screened at once: a few megabytes.
+SCREENED = 1 << 17
 # Candidates that the acquisition function values at once: bounds the memory to some hundred megabytes.
 VALUED = 8
 # Joint draws by which what was tried is told from what is on the front in none of them.
@@ -238,7 +240,8 @@ class Screen:
         def promise(rows: slice) -> Tensor:
             return self._promise(candidates[rows], mean[rows], deviation[rows], draws)
 
-        return torch.cat(by_chunks(promise, len(candidates)))
+        size = max(1, min(CHUNK, SCREENED // (len(draws) * len(self._lower))))
+        return torch.cat(by_chunks(promise, len(candidates), size))
 
     def _promise(self, candidates: Tensor, mean: Tensor, deviation: Tensor, draws: Tensor) -> Tensor:
         samples = mean + OPTIMISM * draws[:, None, :] * deviation

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 
 import numpy as np
@@ -52,6 +54,18 @@ def test_chunks_are_shared_among_as_many_threads_as_were_allowed() -> None:
     with threads(2):
         by_chunks(work, ROWS)
     assert len(used) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    with threads(2):
+        by_chunks(lambda rows: rows.start, ROWS)
+        child = os.fork()
+        if not child:
+            signal.alarm(60)  # where it waits for threads that are not there
+            os._exit(0 if len(by_chunks(lambda rows: rows.start, ROWS)) == ROWS // CHUNK + 1 else 1)
+        assert os.waitpid(child, 0)[1] == 0
 
 
 def test_what_a_thread_raises_is_raised() -> None:
