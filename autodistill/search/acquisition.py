@@ -157,10 +157,10 @@ class _JointModels(ModelListGP):
             raise NotImplementedError("only the noise-free posterior of one baseline, with a candidate each, is known.")
         if not torch.equal(baseline, self._baseline):
             self._baseline, self._joints = baseline, [posterior.joint(baseline) for posterior in self._posteriors]
-        pairs = zip(self._posteriors, self._joints, strict=True)
         if X.ndim == 2:
             parts = [(known.mean, known.covariance) for known in self._joints]
         else:
+            pairs = zip(self._posteriors, self._joints, strict=True)
             parts = [posterior.beside(known, X[:, -1]) for posterior, known in pairs]
         normals = [MultivariateNormal(mean, to_linear_operator(covariance)) for mean, covariance in parts]
         return GPyTorchPosterior(MultitaskMultivariateNormal.from_independent_mvns(normals))

@@ -18,7 +18,7 @@ T = TypeVar("T")
 # Rows of a chunk: bounds the memory to some tens of megabytes at a thousand observations.
 CHUNK = 1024
 # Fewer chunks than this are not worth a thread.
-SHARED = 4
+SHARED = 8
 
 _THREADS: ContextVar[int] = ContextVar("threads", default=1)
 
@@ -43,8 +43,8 @@ def by_chunks(work: Callable[[slice], T], n: int, size: int = CHUNK) -> list[T]:
         size: rows of a chunk.
     """
     rows = [slice(start, start + size) for start in range(0, max(n, 1), size)]
-    count = min(_THREADS.get(), len(rows) // SHARED)
-    if count < 2:
+    count = _THREADS.get()
+    if count < 2 or len(rows) < SHARED:
         return [work(some) for some in rows]
     return list(_pool(count).map(work, rows))
 

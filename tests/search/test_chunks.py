@@ -15,7 +15,7 @@ from autodistill.search.acquisition import isolated  # noqa: E402
 from autodistill.search.chunks import CHUNK, SHARED, by_chunks, threads  # noqa: E402
 from autodistill.search.ehvi import cells_of, log_ehvi, log_ehvi_bound  # noqa: E402
 
-ROWS = 2 * SHARED * CHUNK + 5
+ROWS = SHARED * CHUNK + 5
 
 
 def of_many(count: int) -> list[np.ndarray]:
